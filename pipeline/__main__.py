@@ -1,0 +1,43 @@
+"""`python -m pipeline STAGE ITEM…` runs one item of a stage in the folder of a profile; `dvc repro` runs them all."""
+
+import importlib
+import os
+import sys
+
+from pipeline import params, process
+
+# Two virtual devices on every machine, so that sums are split in the same way whatever the number of cores.
+DEVICES = "--xla_force_host_platform_device_count"
+TOOLS = {
+    "evaluate": "run a learned rule on your own data",
+    "readme": "write the results block of README.md",
+}
+DRAWN = ("figure", "report")  # stages that compute nothing and need to know no more than their words
+
+
+def main(words: list[str]) -> None:
+    if DEVICES not in os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {DEVICES}=2".strip()
+    from pipeline.flow import STAGES
+
+    if not words or words[0] not in (*STAGES, *TOOLS):
+        tools = "".join(f"\n  {name}: {purpose}" for name, purpose in TOOLS.items())
+        sys.exit(f"Usage: python -m pipeline WORD …, where WORD is a stage ({', '.join(STAGES)}) or:{tools}")
+    word, *item = words
+    if word in TOOLS:
+        importlib.import_module(f"pipeline.{word}").main(item)
+        return
+    process.die_with_parent()
+    from pipeline import provenance, tracking  # slow to import, and too late for XLA_FLAGS if done before
+
+    job = provenance.job(word, tuple(item), params.read())
+    stage = importlib.import_module(f"pipeline.stages.{word}")
+    with tracking.run(job) as run:
+        if word in DRAWN:
+            stage.main(item)
+        else:
+            stage.main(job, run)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

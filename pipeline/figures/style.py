@@ -1,0 +1,123 @@
+"""One look for all figures, and the only importer of matplotlib.
+
+Colours are those of Okabe and Ito, which colour-blind readers can tell apart; each learner has one colour, one line
+style and one marker, so that a grey print can be read too. The files hold no date and no version: the same table gives
+the same bytes.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from pipeline.artifacts import atomic
+from pipeline.comparison import NAMES
+
+COLUMN, PAGE = 3.5, 7.2  # inches: one column of a journal, and its full width
+GREY, FAINT, RULED = "#555555", "#c4c4c4", "#e6e6e6"
+
+matplotlib.rcdefaults()  # a matplotlibrc of the user would change the bytes
+matplotlib.rcParams.update(
+    {
+        "font.family": "DejaVu Sans",  # ships with matplotlib
+        "font.size": 7.5,
+        "axes.titlesize": 8,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.labelsize": 7.5,
+        "axes.linewidth": 0.6,
+        "axes.edgecolor": GREY,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "xtick.labelsize": 7,
+        "ytick.labelsize": 7,
+        "xtick.color": GREY,
+        "ytick.color": GREY,
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "xtick.major.size": 2.5,
+        "ytick.major.size": 2.5,
+        "grid.color": RULED,
+        "grid.linewidth": 0.5,
+        "lines.linewidth": 1.2,
+        "lines.solid_capstyle": "butt",
+        "figure.constrained_layout.use": True,
+        "figure.constrained_layout.h_pad": 0.03,
+        "figure.constrained_layout.w_pad": 0.03,
+        "savefig.dpi": 200,
+        "pdf.fonttype": 42,  # TrueType: text stays text
+    }
+)
+
+
+class Look(NamedTuple):
+    """How a learner is drawn, in every figure."""
+
+    name: str
+    colour: str
+    line: str | tuple
+    marker: str
+    width: float = 1.2
+
+
+LOOKS = {
+    "vsml": Look(NAMES["vsml"], "#D55E00", "-", "o", 1.8),
+    "sgd": Look(NAMES["sgd"], "#0072B2", "--", "s"),
+    "sgd_hidden": Look(NAMES["sgd_hidden"], "#56B4E9", (0, (1, 1)), "D"),
+    "adam": Look(NAMES["adam"], "#009E73", (0, (6, 1.5, 1, 1.5)), "^"),
+    "adam_hidden": Look(NAMES["adam_hidden"], "#CC79A7", (0, (3, 1, 1, 1, 1, 1)), "v"),
+}
+
+
+def ink(colour: str) -> tuple[float, ...]:
+    """The colour of words about what is drawn in `colour`: darker, since thin strokes need more contrast."""
+    return tuple(0.7 * part for part in to_rgb(colour))
+
+
+def accuracy_axis(axis: Axis) -> None:
+    axis.set_major_locator(FixedLocator((0, 0.2, 0.4, 0.6, 0.8, 1.0)))
+
+
+def example_axis(axes: Axes, first: int, last: int) -> None:
+    """A logarithmic axis of examples seen: the first few matter as much as the last hundreds."""
+    axes.set(xscale="log", xlim=(first, last))
+    ticks = [first, *(tick for tick in (10, 30, 100) if 2 * first <= tick <= last / 2), last]
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def direct_labels(axes: Axes, ends: list[tuple[float, Look]], gap: float) -> None:
+    """Name lines right of the axes, at the y of their ends but at least `gap` apart, each with its line style."""
+    ends = sorted(ends, key=lambda end: end[0])
+    right = axes.get_yaxis_transform()
+    for y, (_, look) in zip(apart([y for y, _ in ends], gap), ends, strict=True):
+        style = {"color": look.colour, "linestyle": look.line, "linewidth": look.width}
+        axes.plot((1.02, 1.09), (y, y), transform=right, clip_on=False, **style)
+        axes.text(1.11, y, look.name, transform=right, va="center", color=ink(look.colour), fontsize=7)
+
+
+def apart(values: list[float], gap: float) -> Float[np.ndarray, " label"]:
+    """The nearest ascending positions, in the least squares sense, that are at least `gap` from each other."""
+    steps = gap * np.arange(len(values))
+    blocks: list[list[float]] = []  # pool adjacent violators: labels that touch move as one block about their mean
+    for value in np.asarray(values) - steps:
+        blocks.append([float(value)])
+        while len(blocks) > 1 and np.mean(blocks[-2]) > np.mean(blocks[-1]):
+            last = blocks.pop()
+            blocks[-1] += last
+    return np.concatenate([np.full(len(block), np.mean(block)) for block in blocks]) + steps
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write `figure` as png or pdf, by the ending of `path`."""
+    nothing = {"png": {"Software": None}, "pdf": {"Creator": None, "Producer": None, "CreationDate": None}}
+    with atomic(path) as temporary:
+        figure.savefig(temporary, metadata=nothing[path.suffix[1:]])

@@ -1,0 +1,52 @@
+"""Where things lie: artifacts under the current folder, which is the profile's, the rest under the repository."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CHECKPOINTS = ROOT / ".checkpoints"
+MLFLOW_DATABASE = ROOT / "mlflow.db"
+MLFLOW_ARTIFACTS = ROOT / "mlartifacts"
+DATASETS_LOCK = ROOT / "datasets.lock"
+
+PARAMS = Path("params.yaml")
+ARTIFACTS = Path("artifacts")
+
+
+def data(name: str) -> Path:
+    return ARTIFACTS / "data" / f"{name}.npz"
+
+
+def meta_train(experiment: str, seed: int | str) -> Path:
+    return ARTIFACTS / "meta_train" / f"{experiment}-{seed}"
+
+
+def rule(experiment: str, seed: int | str) -> Path:
+    return meta_train(experiment, seed) / "rule.npz"
+
+
+def curve(experiment: str, seed: int | str) -> Path:
+    return meta_train(experiment, seed) / "curve.npz"
+
+
+def curve_csv(experiment: str, seed: int | str) -> Path:
+    return meta_train(experiment, seed) / "curve.csv"
+
+
+def meta_test(experiment: str, seed: int | str) -> Path:
+    return ARTIFACTS / "meta_test" / f"{experiment}-{seed}.npz"
+
+
+def baseline(name: str) -> Path:
+    return ARTIFACTS / "baseline" / f"{name}.npz"
+
+
+def introspect(experiment: str, seed: int | str) -> Path:
+    return ARTIFACTS / "introspect" / f"{experiment}-{seed}.npz"
+
+
+def figure(name: str, ending: str = "png") -> Path:
+    return ARTIFACTS / "figure" / f"{name}.{ending}"
+
+
+def report(name: str = "index.html") -> Path:
+    return ARTIFACTS / "report" / name

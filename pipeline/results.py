@@ -1,0 +1,198 @@
+"""What the tables say: cumulative accuracies, the best learning rate in hindsight, and what a second look is worth.
+
+Pure numpy, shared by the figures, the report and the README, so that each number has one source.
+
+Axis letters: seed (of meta-training), rate (of learning), life, time, class. `tables` maps paths under artifacts/ to
+tables. A result is {"value", "sd", "n"} under the name `dataset/learner/metric`.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Integer, Shaped
+
+from pipeline.artifacts import Table
+
+Tables = Mapping[str, Table]
+Results = dict[str, dict[str, Any]]
+
+RULE = "vsml"  # the experiment that the figures and the README are about
+META_TRAINED_ON = "digits"
+SYNTHETIC = {"random": 10, "sum_sign": 2}  # sets without a file, and their classes
+HORIZONS = (50, 100)  # examples; the end of the life is the third
+PAPER_RATES = {"sgd": 0.01, "adam": 0.001}  # arXiv 2012.14905, released code: linear, on images
+PAPER = "_paper"  # `sgd_paper` is `sgd` at the paper's learning rate instead of the best
+
+
+class Lives(NamedTuple):
+    """How one learner fared on one set: a learned rule once per meta-seed, a baseline at its best rate."""
+
+    correct: Bool[np.ndarray, "seed life time"]
+    rate: float | None
+
+
+def by_seed(tables: Tables, stage: str, experiment: str) -> dict[int, Table]:
+    """The tables that `stage` made of `experiment`, in the order of their seeds."""
+    pattern = re.compile(rf"{stage}/{re.escape(experiment)}-(\d+)(/curve)?\.npz")
+    found = {int(match[1]): table for path, table in tables.items() if (match := pattern.fullmatch(path))}
+    if not found:
+        raise ValueError(f"No {stage} of {experiment!r} among the tables {sorted(tables)}: `dvc repro` makes it.")
+    return dict(sorted(found.items()))
+
+
+def experiments(tables: Tables) -> list[str]:
+    return sorted({path.split("/")[1].rpartition("-")[0] for path in tables if path.startswith("meta_test/")})
+
+
+def baselines(tables: Tables) -> list[str]:
+    return sorted(path.split("/")[1].removesuffix(".npz") for path in tables if path.startswith("baseline/"))
+
+
+def at_paper_rates(tables: Tables) -> list[str]:
+    """The baselines whose grid of rates has that of the paper, under the names of that one rate."""
+    grids = {name: tables[f"baseline/{name}.npz"].arrays["rate"] for name in baselines(tables) if name in PAPER_RATES}
+    return [name + PAPER for name, grid in grids.items() if np.isclose(grid, PAPER_RATES[name]).any()]
+
+
+def datasets(tables: Tables) -> list[str]:
+    table = next(table for path, table in tables.items() if path.startswith("meta_test/"))
+    return in_order(name.split("/")[0] for name in table.arrays)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Sets, each once: first that of meta-training, then the other real ones, then the synthetic ones."""
+    return sorted(set(names), key=lambda name: (name != META_TRAINED_ON, name in SYNTHETIC, name))
+
+
+def cumulative(correct: Bool[np.ndarray, "*lives time"]) -> Float[np.ndarray, "*lives time"]:
+    """The share of right predictions among the first 1, 2, ... examples of each life."""
+    return np.cumsum(correct, axis=-1) / np.arange(1, correct.shape[-1] + 1)
+
+
+def lives(tables: Tables, dataset: str, learner: str, horizon: int | None = None) -> Lives:
+    """The lives of `learner` on `dataset`.
+
+    The rate of a baseline is chosen in hindsight: the one with the highest mean accuracy over the first `horizon`
+    examples (the whole life if None) of these very lives. That flatters the baselines. `sgd_paper` and `adam_paper`
+    have the fixed rate of the paper.
+    """
+    baseline = learner.removesuffix(PAPER)
+    if (path := f"baseline/{baseline}.npz") not in tables:
+        seeds = by_seed(tables, "meta_test", learner).values()
+        return Lives(np.stack([table.arrays[f"{dataset}/correct"] for table in seeds]), None)
+    arrays = tables[path].arrays
+    correct = arrays[f"{dataset}/correct"]
+    fixed = np.isclose(arrays["rate"], PAPER_RATES[baseline]) if learner != baseline else None
+    best = int(np.argmax(correct[:, :, :horizon].mean(axis=(1, 2)) if fixed is None else fixed))
+    return Lives(correct[best][None], float(f"{arrays['rate'][best]:.6g}"))  # 0.003, not float32's 0.003000000026
+
+
+def guessing(tables: Tables, dataset: str) -> float:
+    """The accuracy of always answering the commonest class of the test examples, which no learner is told."""
+    if dataset in SYNTHETIC:
+        return 1 / SYNTHETIC[dataset]
+    counts = np.bincount(tables[f"data/{dataset}.npz"].arrays["y_test"])
+    return float(counts.max() / counts.sum())
+
+
+def sd(values: Shaped[np.ndarray, "..."], axis: int | None = None) -> Any:
+    """The standard deviation of a sample; nan if that is a single value, which has none."""
+    many = (values.size if axis is None else values.shape[axis]) > 1
+    return values.std(axis=axis, ddof=1) if many else np.full_like(values.mean(axis=axis), np.nan)
+
+
+def horizons(length: int) -> list[int]:
+    return sorted({*(horizon for horizon in HORIZONS if horizon < length), length})
+
+
+def smooth(values: Float[np.ndarray, " step"], window: int) -> Float[np.ndarray, " step"]:
+    """A centred running mean over the finite values; nan where a window has none, shorter windows at the ends."""
+    finite = np.isfinite(values)
+    kernel = np.ones(min(window, len(values)))
+    count = np.convolve(finite, kernel, "same")
+    total = np.convolve(np.where(finite, values, 0.0), kernel, "same")
+    return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0.5)
+
+
+def final_loss(curve: Table) -> float:
+    """The mean meta loss of the last twentieth of the meta-steps, in nats, without the skipped ones."""
+    loss, skipped = curve.arrays["loss"], curve.arrays["skipped"]
+    last = max(1, len(loss) // 20)
+    kept = loss[-last:][~skipped[-last:]]
+    if not len(kept):
+        raise ValueError(f"All of the last {last} meta-steps were skipped: the run has no final loss; lower its rate.")
+    return float(kept.mean(dtype=np.float64))
+
+
+def sightings(
+    label: Integer[np.ndarray, "*lives time"], image: Integer[np.ndarray, "*lives time"]
+) -> dict[str, Bool[np.ndarray, "*lives time"]]:
+    """What each example is to the learner, as masks.
+
+    first_sighting: an image and a class never seen. second_image: an image never seen, of a class that was.
+    second_sighting: an image that was seen before.
+    """
+    seen_image, seen_class = _seen_before(image), _seen_before(label)
+    return {
+        "first_sighting": ~seen_class,
+        "second_image": seen_class & ~seen_image,
+        "second_sighting": seen_image,
+    }
+
+
+def associations(tables: Tables, experiment: str) -> Iterator[tuple[str, str, Float[np.ndarray, "seed life"]]]:
+    """What each learner knew at each kind of sighting: (learner, metric, mean over the sightings of each life).
+
+    The metrics are the probability of the right class and the accuracy. A baseline does not depend on the seed of
+    meta-training, so only the first seed's table counts for it: its lives must not be counted thrice.
+    """
+    seeds = [table.arrays for table in by_seed(tables, "introspect", experiment).values()]
+    for index, learner in enumerate(seeds[0]["learner"].tolist()):
+        name, own = (experiment, seeds) if learner == RULE else (learner, seeds[:1])
+        label, image = (np.stack([arrays[what] for arrays in own]) for what in ("label", "image"))
+        probability = np.stack([arrays["probability"][index] for arrays in own])
+        right = np.take_along_axis(probability, label[..., None], axis=-1)[..., 0]
+        hit = probability.argmax(-1) == label
+        for kind, mask in sightings(label, image).items():
+            for what, value in (("probability", right), ("accuracy", hit)):
+                yield name, f"{kind}_{what}", np.asarray(value.mean(axis=-1, where=mask, dtype=np.float64))
+
+
+def results(tables: Tables) -> Results:
+    """Every number of the report, flat: `dataset/learner/metric` -> {"value", "sd", "n"} and more.
+
+    value is the mean and sd the standard deviation over the n lives of all seeds; sd_seeds, where there are several
+    seeds, is that of the seeds' means; rate is a baseline's, chosen in hindsight for this very metric.
+    """
+    found = accuracies(tables)
+    for experiment in experiments(tables):
+        curves = by_seed(tables, "meta_train", experiment).values()
+        found[f"meta_train/{experiment}/final_loss"] = _summary(np.array([[final_loss(curve)] for curve in curves]))
+        for name, metric, values in associations(tables, experiment):
+            found[f"{META_TRAINED_ON}/{name}/{metric}"] = _summary(values)
+    return found
+
+
+def accuracies(tables: Tables) -> Results:
+    """The part of `results` that is about cumulative accuracy."""
+    found: Results = {}
+    for learner in (*experiments(tables), *baselines(tables), *at_paper_rates(tables)):
+        for dataset in datasets(tables):
+            for horizon in horizons(lives(tables, dataset, learner).correct.shape[-1]):
+                correct, rate = lives(tables, dataset, learner, horizon)
+                entry = _summary(correct[..., :horizon].mean(axis=-1)) | ({} if rate is None else {"rate": rate})
+                found[f"{dataset}/{learner}/cumulative@{horizon}"] = entry
+    return found
+
+
+def _seen_before(what: Integer[np.ndarray, "*lives time"]) -> Bool[np.ndarray, "*lives time"]:
+    same = what[..., :, None] == what[..., None, :]
+    return np.tril(same, k=-1).any(axis=-1)
+
+
+def _summary(values: Shaped[np.ndarray, "seed life"]) -> dict[str, Any]:
+    seeds = {"sd_seeds": float(sd(values.mean(axis=1)))} if len(values) > 1 else {}
+    spread = float(sd(values)) if values.size > 1 else None  # JSON has no nan
+    return {"value": float(values.mean()), "sd": spread, "n": values.size} | seeds

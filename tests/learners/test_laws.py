@@ -1,0 +1,130 @@
+"""What is true of every learner, whatever it learns by."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from vsml.core.rollout import rollout, unroll
+from vsml.core.types import Episode
+from vsml.learners.gradient import gradient
+from vsml.learners.network import network
+
+FEATURES, CLASSES, TIME = 5, 3, 4
+LEARNERS = {
+    "sgd": gradient((FEATURES, CLASSES), optax.sgd(0.1)),
+    "adam, hidden layer": gradient((FEATURES, 4, CLASSES), optax.adam(0.01)),
+    "network": network((FEATURES, CLASSES)),
+    "network, backward pass": network(
+        (FEATURES, CLASSES), ticks=1, backward_pass=True, feed_label=True, layer_norm=True
+    ),
+    "network, two layers": network((FEATURES, 4, CLASSES)),
+    "network, two layers, backward pass, per layer": network(
+        (FEATURES, 4, CLASSES), ticks=1, backward_pass=True, feed_label=True, layer_norm=True, per_layer=True
+    ),
+    "network, batch of 3": network((FEATURES, CLASSES), batch=3),
+}
+BATCH = {"network, batch of 3": (3,)}
+
+pytestmark = pytest.mark.parametrize("name", LEARNERS)
+
+
+def make_episode(name, seed=0, time=TIME):
+    random, shape = np.random.default_rng(seed), (time, *BATCH.get(name, ()))
+    x = random.normal(size=(*shape, FEATURES)).astype(np.float32)
+    return Episode(jnp.asarray(x), jnp.asarray(np.eye(CLASSES, dtype=np.float32)[random.integers(CLASSES, size=shape)]))
+
+
+@functools.cache
+def theta(name):
+    return jax.jit(LEARNERS[name].init_theta)(jax.random.key(5))
+
+
+@functools.cache
+def compiled(name):
+    """Birth and life, compiled once for all laws."""
+    return jax.jit(LEARNERS[name].init_state), jax.jit(functools.partial(unroll, LEARNERS[name]))
+
+
+def live(name, key, episode):
+    born, lived = compiled(name)
+    return lived(theta(name), born(theta(name), key), episode)[1]
+
+
+def close(found, expected):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), found, expected)
+
+
+def test_a_prediction_never_depends_on_its_label_or_later_ones(name, key):
+    episode = make_episode(name)
+    before = np.asarray(live(name, key, episode))
+    for t in (0, TIME - 2):
+        other = episode._replace(y=episode.y.at[t:].set(jnp.roll(episode.y[t:], 1, axis=-1)))
+        after = np.asarray(live(name, key, other))
+        np.testing.assert_array_equal(before[: t + 1], after[: t + 1])
+        assert not np.array_equal(before[t + 1], after[t + 1]), "it learns from the label, at once"
+
+
+def test_a_prediction_depends_on_its_example_and_not_on_later_ones(name, key):
+    episode = make_episode(name)
+    before = np.asarray(live(name, key, episode))
+    after = np.asarray(live(name, key, episode._replace(x=episode.x.at[2:].add(1.0))))
+    np.testing.assert_array_equal(before[:2], after[:2])
+    assert not np.array_equal(before[2], after[2])
+
+
+def test_a_life_may_be_cut_and_resumed(name, key):
+    born, lived = compiled(name)
+    episode = make_episode(name, time=2 * TIME)
+    end, whole = lived(theta(name), born(theta(name), key), episode)
+    middle, first = lived(theta(name), born(theta(name), key), jax.tree.map(lambda z: z[:TIME], episode))
+    resumed, second = lived(theta(name), middle, jax.tree.map(lambda z: z[TIME:], episode))
+    close(np.concatenate([first, second]), whole)
+    close(resumed, end)
+
+
+def test_same_key_same_life(name, key):
+    episode = make_episode(name)
+    life = live(name, key, episode)
+    np.testing.assert_array_equal(life, live(name, key, episode))
+    assert not np.array_equal(life, live(name, jax.random.key(1), episode)), "another key, another newborn"
+
+
+def test_vmap_equals_a_loop(name, key):
+    keys = jax.random.split(key, 2)
+    lives = [make_episode(name, seed) for seed in range(2)]
+    together = jax.jit(jax.vmap(functools.partial(rollout, LEARNERS[name]), in_axes=(None, 0, 0)))
+    found = together(theta(name), keys, jax.tree.map(lambda *z: np.stack(z), *lives))
+    close(found, np.stack([live(name, k, e) for k, e in zip(keys, lives, strict=True)]))
+
+
+def test_jit_equals_no_jit(name, key):
+    learner, episode = LEARNERS[name], make_episode(name)
+    state, predictions = compiled(name)[0](theta(name), key), []
+    for x, y in zip(episode.x[:2], episode.y[:2], strict=True):
+        state, prediction = learner.step(theta(name), state, x, y)
+        predictions.append(prediction)
+    close(np.stack(predictions), live(name, key, episode)[:2])
+
+
+def test_the_state_keeps_its_shapes_and_dtypes(name, key):
+    learner, episode = LEARNERS[name], make_episode(name)
+    newborn = jax.eval_shape(learner.init_state, theta(name), key)
+    state, prediction = jax.eval_shape(learner.step, theta(name), newborn, episode.x[0], episode.y[0])
+
+    def kinds(tree):
+        return jax.tree.map(lambda z: (z.shape, z.dtype), tree)
+
+    assert kinds(state) == kinds(newborn)
+    assert prediction.shape == episode.y[0].shape and prediction.dtype == episode.y.dtype
+
+
+def test_finite_after_200_steps(name, key):
+    born, lived = compiled(name)
+    state, episode = born(theta(name), key), make_episode(name)
+    for _ in range(200 // TIME):
+        state, predictions = lived(theta(name), state, episode)
+    assert all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves((state, predictions)))

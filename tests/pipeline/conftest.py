@@ -1,0 +1,88 @@
+"""A clone: the repository's own code in a folder of its own, with a profile so small that stages take seconds."""
+
+import copy
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline import paths
+
+TINY = {
+    "learner": {"hidden": 4, "message": 2},
+    "curriculum": [
+        {"steps": 12, "inputs": 3, "classes": 2, "length": 4, "population": 2},
+        {"steps": 8, "inputs": 3, "classes": 2, "length": 6, "population": 2},
+    ],
+    "estimator": {"name": "backprop", "segment": None},
+}
+XLA_FLAGS = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"  # compiles faster
+
+
+class Clone:
+    """A copy of the repository at `root`, and a door to it: commands run there, as its users would run them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        unwritten = (name for name in os.environ if name.startswith(("GIT_", "DVC_", "MLFLOW_")))
+        kept = {name: value for name, value in os.environ.items() if name not in set(unwritten)}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
+        self.env = kept | {"PYTHONPATH": str(root), "PATH": path, "XLA_FLAGS": XLA_FLAGS}
+
+    def start(self, *command: str, **env: str) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, cwd=self.root, env=self.env | env, stdout=pipe, stderr=pipe, text=True)
+
+    def run(self, *command: str, **env: str) -> str:
+        """Its stdout; fails with all that it said unless it succeeds."""
+        process = self.start(*command, **env)
+        out, error = process.communicate(timeout=120)
+        assert process.returncode == 0, out + error
+        return out
+
+
+@pytest.fixture
+def tiny() -> dict[str, Any]:
+    """The params of the smoke profile, smaller still, with one experiment."""
+    tree = YAML(typ="safe", pure=True).load(paths.ROOT / "profiles/smoke/params.yaml")
+    tree["root"] = "."
+    tree["items"]["experiments"] = ["vsml"]
+    tree["experiments"] = {"vsml": tree["experiments"]["vsml"]}
+    tree["defaults"] |= {"curriculum": TINY["curriculum"], "estimator": TINY["estimator"]}
+    tree["defaults"]["learner"] |= TINY["learner"]
+    return copy.deepcopy(tree)
+
+
+@pytest.fixture
+def clone(tmp_path, tiny) -> Clone:
+    root = tmp_path / "a clone"  # with a space, as users have
+    for name in ("vsml", "pipeline", "dvc.yaml", "datasets.lock", ".dvcignore", ".gitignore", ".dvc/config"):
+        source, target = paths.ROOT / name, root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    write_yaml(root / "params.yaml", tiny)
+    made = Clone(root)
+    made.run("git", "init", "-q")
+    made.run("git", "add", "-A")
+    made.run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "clone")
+    return made
+
+
+def write_yaml(path: Path, tree: Any) -> None:
+    yaml = YAML()
+    yaml.default_flow_style = False
+    with path.open("w") as file:
+        yaml.dump(tree, file)
+
+
+@pytest.fixture
+def write_params():
+    return write_yaml

@@ -1,0 +1,73 @@
+import hashlib
+
+import numpy as np
+import pytest
+
+from pipeline import artifacts
+
+
+def test_a_table_comes_back_as_it_was(tmp_path):
+    arrays = {"S/loss": np.ones((2, 3), np.float32), "learner": np.array(["sgd", "adam"])}
+    artifacts.write_table(tmp_path / "t.npz", arrays, {"S/loss": ("life", "time"), "learner": ("learner",)})
+    table = artifacts.read_table(tmp_path / "t.npz")
+    assert table.axes == {"S/loss": ("life", "time"), "learner": ("learner",)}
+    assert table.arrays.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert table.arrays[name].dtype == array.dtype
+        np.testing.assert_array_equal(table.arrays[name], array)
+
+
+def test_a_table_has_the_same_bytes_in_whatever_order_it_is_given(tmp_path):
+    a, b = np.arange(3), np.zeros((2, 2), bool)
+    artifacts.write_table(tmp_path / "1.npz", {"a": a, "b": b}, {"a": ("x",), "b": ("x", "y")})
+    artifacts.write_table(tmp_path / "2.npz", {"b": b, "a": a}, {"b": ("x", "y"), "a": ("x",)})
+    assert (tmp_path / "1.npz").read_bytes() == (tmp_path / "2.npz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("axes", "complaint"),
+    [({"a": ("life",)}, r"\(2, 3\), but its axes are \('life',\)"), ({}, "same names")],
+)
+def test_axes_must_fit(tmp_path, axes, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        artifacts.write_table(tmp_path / "t.npz", {"a": np.ones((2, 3))}, axes)
+
+
+def test_nothing_is_pickled(tmp_path):
+    with pytest.raises(ValueError, match="allow_pickle"):
+        artifacts.write_arrays(tmp_path / "t.npz", {"a": np.array([{}])})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_rule_comes_back_with_all_that_gives_it_meaning(tmp_path):
+    theta = {"lstm": {"w": np.ones((2, 2)), "b": np.zeros(2)}, "head": np.ones(1)}
+    artifacts.write_rule(tmp_path / "r.npz", theta, {"hidden": 2}, {"seed": "0"})
+    rule = artifacts.read_rule(tmp_path / "r.npz")
+    assert (rule.learner, rule.provenance) == ({"hidden": 2}, {"seed": "0"})
+    np.testing.assert_array_equal(rule.theta["lstm"]["w"], theta["lstm"]["w"])
+    assert rule.theta.keys() == theta.keys() and rule.theta["lstm"].keys() == theta["lstm"].keys()
+
+
+def test_what_is_no_table_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"t\.npz is missing"):
+        artifacts.read_table(tmp_path / "t.npz")
+    (tmp_path / "t.npz").write_bytes(b"PK\x03\x04 torn")
+    with pytest.raises(ValueError, match="no npz file"):
+        artifacts.read_table(tmp_path / "t.npz")
+    artifacts.write_rule(tmp_path / "r.npz", {"w": np.ones(1)}, {}, {})
+    with pytest.raises(ValueError, match="not a table"):
+        artifacts.read_table(tmp_path / "r.npz")
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    artifacts.write_text(tmp_path / "t", "old")
+    with pytest.raises(KeyboardInterrupt), artifacts.atomic(tmp_path / "t") as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"t": "old"}
+
+
+def test_json_is_sorted_and_digests_are_of_the_bytes(tmp_path):
+    artifacts.write_json(tmp_path / "j", {"b": 1, "a": "µ"})
+    assert (tmp_path / "j").read_text() == '{\n  "a": "µ",\n  "b": 1\n}\n'
+    assert artifacts.sha256_file(tmp_path / "j") == hashlib.sha256((tmp_path / "j").read_bytes()).hexdigest()

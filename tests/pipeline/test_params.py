@@ -1,0 +1,80 @@
+import pytest
+
+from pipeline import params, paths
+
+
+@pytest.fixture
+def read(tmp_path, write_params):
+    def written(tree):
+        write_params(tmp_path / "params.yaml", tree)
+        return params.read(tmp_path / "params.yaml")
+
+    return written
+
+
+@pytest.mark.parametrize("profile", [".", "profiles/smoke"])
+def test_the_profiles_are_whole(profile):
+    found = params.read(paths.ROOT / profile / "params.yaml")
+    assert (paths.ROOT / profile / found.root).resolve() == paths.ROOT
+
+
+def test_an_experiment_replaces_whole_sections_and_no_other(read, tiny):
+    tiny["experiments"]["es"] = {"estimator": {"name": "antithetic_es", "std": 0.1, "at_once": 2}}
+    found = read(tiny).experiments
+    assert params.plain(found["es"].estimator) == {"name": "antithetic_es", "std": 0.1, "at_once": 2}
+    assert found["es"].learner == found["vsml"].learner
+    assert params.plain(found["vsml"].estimator) == {"name": "backprop", "segment": None}
+
+
+def _break(tree, where, value):
+    *folders, last = where
+    for folder in folders:
+        tree = tree[folder]
+    if value is None:
+        del tree[last]
+    else:
+        tree[last] = value
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "complaint"),
+    [
+        (("defaults", "learner", "hiden"), 3, r"defaults\.learner\.hiden \(=3\) is unknown"),
+        (("defaults", "learner", "hidden"), None, r"defaults\.learner\.hidden is missing: add it"),
+        (("defaults", "learner", "hidden"), "16", r"defaults\.learner\.hidden \(='16'\).*valid integer"),
+        (("defaults", "learner", "layer_norm"), 1, r"defaults\.learner\.layer_norm \(=1\).*valid boolean"),
+        (("defaults", "meta_test", "lives"), 1.5, r"defaults\.meta_test\.lives \(=1\.5\)"),
+        (("defaults", "estimator", "name"), "evolution", r"defaults\.estimator .*'evolution'.*'antithetic_es'"),
+        (("defaults", "estimator", "chunk"), 3, r"defaults\.estimator\.chunk \(=3\) is unknown"),
+        (
+            ("experiments", "vsml", "optimizer"),
+            {"clip": 1.0},
+            r"vsml\.optimizer\.learning_rate is missing",
+        ),
+        (
+            ("experiments", "vsml", "optimizer", "clip"),
+            -1,
+            r"vsml\.optimizer\.clip \(=-1\).*greater than 0",
+        ),
+        (("experiments", "vsml", "meta_test"), {}, r"experiments\.vsml\.meta_test .* is unknown"),
+        (("experiments", "vsml", "curriculum"), [], r"experiments\.vsml\.curriculum"),
+        (("baselines", "sgd", "optimizer"), "rmsprop", r"baselines\.sgd\.optimizer \(='rmsprop'\)"),
+        (("items", "experiments"), ["vsmll"], r"'vsmll' is none of the experiments \['vsml'\]"),
+        (("lerner",), {}, r"lerner \(=\{\}\) is unknown"),
+    ],
+)
+def test_what_is_wrong_is_refused_by_name(read, tiny, where, value, complaint):
+    _break(tiny, where, value)
+    with pytest.raises(ValueError, match=complaint):
+        read(tiny)
+
+
+def test_a_missing_file_says_where_to_go(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"params\.yaml is missing: run in the folder of a profile"):
+        params.read(tmp_path / "params.yaml")
+
+
+def test_numbers_are_those_that_dvc_sees(tmp_path):
+    text = (paths.ROOT / "params.yaml").read_text().replace("learning_rate: 0.005", "learning_rate: 5e-3")
+    (tmp_path / "params.yaml").write_text(text)
+    assert params.read(tmp_path / "params.yaml").experiments["vsml"].optimizer.learning_rate == 0.005

@@ -1,0 +1,42 @@
+"""The facts agree with the data that scikit-learn ships, and standardisation does what it says."""
+
+import numpy as np
+import pytest
+from sklearn import datasets as published
+
+from vsml.tasks.datasets import SETS, Facts, standardise
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_facts_agree_with_the_published_data(name):
+    data = getattr(published, f"load_{name}")()
+    assert data.data.shape[1] == SETS[name].features
+    assert sorted(set(data.target)) == list(range(SETS[name].classes))
+    x = np.asarray(standardise(SETS[name], data.data.astype(np.float32)))
+    assert x.dtype == np.float32 and x.shape == data.data.shape
+    assert abs(x.mean()) < 0.01 and abs(x.std() - 1) < 0.01
+
+
+def test_pixels_share_one_scale():
+    x = np.array([[0, 16], [8, 8]], np.float32)
+    found = standardise(Facts(features=2, classes=2, pixels=(8.0, 4.0)), x)
+    np.testing.assert_allclose(found, [[-2, 2], [0, 0]])
+
+
+def test_columns_have_their_own_scale_and_a_constant_one_becomes_zero():
+    x = np.array([[1, 5, 100], [3, 5, 500]], np.float32)
+    found = standardise(Facts(features=3, classes=2), x)
+    np.testing.assert_allclose(found, [[-1, 0, -1], [1, 0, 1]], rtol=1e-6)
+
+
+def test_columns_that_are_large_or_constant_do_not_drown_in_rounding():
+    seconds = 1.7e9 + np.arange(1000)
+    x = np.column_stack([seconds, np.full(1000, 0.1)])
+    found = np.asarray(standardise(Facts(features=2, classes=2), x))
+    np.testing.assert_allclose(np.diff(found[:, 0]), 1 / seconds.std(), rtol=1e-3)
+    assert not found[:, 1].any()
+
+
+def test_standardise_refuses_the_facts_of_another_set():
+    with pytest.raises(ValueError, match="must have 4 features, got 13"):
+        standardise(SETS["iris"], np.zeros((2, 13), np.float32))

@@ -1,0 +1,53 @@
+"""The house: who may import whom, one importing place for each heavy tool, one name for each stage."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FILES = [path for room in ("vsml", "pipeline") for path in sorted((ROOT / room).rglob("*.py"))]
+ONE_PLACE = {
+    "mlflow": {"pipeline/tracking.py"},
+    "matplotlib": {"pipeline/figures/style.py"},
+    "ruamel": {"pipeline/params.py"},
+    "sklearn": {"pipeline/sources.py"},
+}
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names of all modules that a file imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("package", ONE_PLACE)
+def test_each_tool_has_one_importing_place(package):
+    assert {str(path.relative_to(ROOT)) for path in FILES if package in imported(path)} <= ONE_PLACE[package]
+
+
+def test_the_science_touches_no_file_no_network_no_clock():
+    allowed = {"vsml", "jax", "flax", "optax", "numpy", "jaxtyping"}
+    for path in FILES:
+        if path.is_relative_to(ROOT / "vsml"):
+            foreign = imported(path) - allowed - {"collections", "functools", "itertools", "math", "typing"}
+            assert not foreign, f"{path} imports {foreign}"
+
+
+def test_import_directions():
+    linter = Path(sys.executable).parent / "lint-imports"
+    done = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_results_in_the_readme_are_those_of_the_last_run():
+    command = [sys.executable, "-m", "pipeline", "readme", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

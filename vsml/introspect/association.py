@@ -1,0 +1,45 @@
+"""Fast association: does one sighting of an image suffice? The paper's figure 9 (arXiv 2012.14905, section 5)."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from vsml.core.rollout import rollout
+from vsml.core.types import Episode, Learner, RandomKey, Theta
+
+
+def repeated_digits(
+    key: RandomKey,
+    x: Float[Array, "example features"],
+    y: Int[Array | np.ndarray, " example"],
+    classes: int = 10,
+    per_class: int = 2,
+    repeats: int = 2,
+) -> tuple[Episode, Int[Array, " time"]]:
+    """A life of `per_class` random images of each class, in random order, each shown `repeats` times in a row.
+
+    Return the episode and, for each moment, which image of the life is seen: 0, 1, … in order of appearance.
+    As in `raw_episode`, `y` must be known when the caller is traced: close over it.
+
+    Raises:
+      ValueError: a class has fewer than `per_class` examples, or `y` has a class beyond `classes`.
+    """
+    sizes = np.bincount(np.asarray(y), minlength=classes)
+    if len(sizes) > classes or sizes.min() < per_class:
+        raise ValueError(
+            f"y must have classes 0 to {classes - 1}, each with at least {per_class} examples, got {sizes.tolist()}."
+        )
+    example_key, order_key = jax.random.split(key)
+    shuffled = jax.random.permutation(example_key, len(x))
+    by_class = shuffled[jnp.argsort(jnp.asarray(y)[shuffled], stable=True)]
+    starts = np.cumsum(sizes) - sizes
+    chosen = by_class[(starts[:, None] + np.arange(per_class)[None, :]).ravel()]
+    seen = jnp.repeat(jax.random.permutation(order_key, chosen), repeats)
+    episode = Episode(x[seen], jax.nn.one_hot(jnp.asarray(y)[seen], classes, dtype=x.dtype))
+    return episode, jnp.repeat(jnp.arange(len(chosen)), repeats)
+
+
+def probabilities(learner: Learner, theta: Theta, key: RandomKey, episode: Episode) -> Float[Array, "time classes"]:
+    """The probability of each class at each moment of a life, before its label is told."""
+    return jax.nn.softmax(rollout(learner, theta, key, episode))
