@@ -18,6 +18,8 @@ pathlib.Path("pid.tmp").write_text(str(os.getpid()))
 os.replace("pid.tmp", "pid")
 time.sleep(100)
 """
+# Whoever runs the tests may ignore SIGTERM, and what is ignored is inherited.
+MORTAL = "import os, signal, sys; signal.signal(signal.SIGTERM, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])"
 PARENT = "import subprocess, sys; subprocess.run([sys.executable, 'stage.py'])"
 
 
@@ -59,11 +61,10 @@ def test_sigterm_to_dvc_repro_leaves_no_orphan(clone, shell):
     (clone.root / "stage.py").write_text(STAGE)
     (clone.root / "dvc.yaml").write_text("stages:\n  sleep:\n    cmd: exec python stage.py\n    outs:\n      - slept\n")
     repro = subprocess.Popen(
-        ["dvc", "repro", "--quiet"],
+        [sys.executable, "-c", MORTAL, "dvc", "repro", "--quiet"],
         cwd=clone.root,
         env=clone.env | {"SHELL": shell},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL),  # whoever runs the tests may ignore it
     )
     _dies_with(repro, clone.root / "pid", signal.SIGTERM)
