@@ -1,4 +1,4 @@
-# `make repro` makes everything from nothing; PROFILE=smoke does it for profiles/smoke. All of it may be run again.
+# `make repro` makes everything from nothing; PROFILE=mnist does it for profiles/mnist. All of it may be run again.
 SHELL := /bin/sh
 PYTHON ?= python3
 PROFILE ?=

@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 
-from pipeline import params, process
+from pipeline import params, paths, process
 
 # Two virtual devices on every machine, so that sums are split in the same way whatever the number of cores.
 DEVICES = "--xla_force_host_platform_device_count"
@@ -18,6 +18,9 @@ DRAWN = ("figure", "report")  # stages that compute nothing and need to know no 
 def main(words: list[str]) -> None:
     if DEVICES not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {DEVICES}=2".strip()
+    # Compiled programs are kept for the next seed and the next repro. Who can write there can run code as this user,
+    # so it is the repository's own folder, and never a shared one unless the user says so.
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(paths.COMPILED))
     from pipeline.flow import STAGES
 
     if not words or words[0] not in (*STAGES, *TOOLS):

@@ -1,33 +1,29 @@
 """Learners and lives from parameters, for every stage alike: all learners must live the same lives."""
 
+import functools
 import zlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from flax import struct
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pipeline import artifacts, paths
-from pipeline.params import Baseline, MetaTest
+from pipeline.params import GENERATED, Baseline, Data, Lives, Task, Tests
 from vsml.core.rollout import rollout
 from vsml.core.scores import correct, cross_entropy
 from vsml.core.types import Episode, Learner, Theta
 from vsml.learners.gradient import gradient
-from vsml.learners.network import network
+from vsml.tasks import episodes, synthetic
 from vsml.tasks.datasets import SETS, standardise
-from vsml.tasks.episodes import test_episode
-from vsml.tasks.synthetic import random_points, sum_sign
+from vsml.tasks.episodes import Draw
+from vsml.tasks.views import view
 
-SYNTHETIC_FEATURES = 64
 OPTIMIZERS = {"sgd": optax.sgd, "adam": optax.adam}
-
-
-def vsml_learner(section: Mapping[str, Any], features: int, classes: int) -> Learner:
-    """The VSML network of a `learner` section, sized for a task; theta fits every size."""
-    settings = dict(section)
-    hidden_layers = settings.pop("hidden_layers")
-    return network((features, *hidden_layers, classes), **settings)
 
 
 def baseline_learner(section: Baseline, features: int, classes: int, rate: float | jax.Array) -> Learner:
@@ -35,37 +31,161 @@ def baseline_learner(section: Baseline, features: int, classes: int, rate: float
     return gradient((features, *section.hidden_layers, classes), OPTIMIZERS[section.optimizer](rate))
 
 
-def test_lives(section: MetaTest, sets: tuple[str, ...]) -> dict[str, tuple[jax.Array, Episode]]:
-    """For each set, and for random and sum_sign: keys [life] to be born with, and episodes [life].
+class Drawn(NamedTuple):
+    """Lives of one size to meta-train on, and the share that they have in the population."""
 
-    They depend on the seed of `section`, the name of the set and the number of the life alone. A life is as long as
-    `section` says or as the set has test examples, whichever is less.
+    inputs: int
+    classes: int
+    draw: Draw
+    share: float
+
+
+def train_lives(data: Data, lives: Lives) -> Iterator[Drawn]:
+    """All combinations of sets, views, inputs and classes, those of one size together."""
+    combinations = [
+        (name, inputs, classes, seen)
+        for name in data.sets
+        for inputs in lives.inputs
+        for classes in lives.classes
+        for seen in lives.views
+    ]
+    sizes: dict[tuple[bool, int, int], list] = {}
+    for name, inputs, classes, seen in combinations:
+        size = (name in GENERATED, inputs or _features(name), _count(name, classes))
+        sizes.setdefault(size, []).append((name, seen, classes))
+    for (generated, inputs, count), members in sizes.items():
+        if generated:
+            draw = _points(lives.length, inputs, count)
+        else:
+            tasks = [_task(name, seen, inputs, classes) for name, seen, classes in members]
+            if data.episodes == "one_shot":
+                draw = episodes.one_shot(tasks, data.projections)
+            else:
+                draw = episodes.stream(tasks, lives.length, data.projections)
+        yield Drawn(inputs, count, draw, len(members) / len(combinations))
+
+
+@struct.dataclass
+class Trial:
+    """What all learners live in a task of the tests: `lives` long lives, or many more short ones if it is one-shot."""
+
+    keys: jax.Array  # [episode] to be born with
+    episodes: Episode  # [episode time …]
+    task: str = struct.field(pytree_node=False)
+    lives: int = struct.field(pytree_node=False)
+    one_shot: bool = struct.field(pytree_node=False)
+
+    @property
+    def features(self) -> int:
+        return self.episodes.x.shape[-1]
+
+    @property
+    def classes(self) -> int:
+        return self.episodes.y.shape[-1]
+
+
+def trials(tests: Tests, suites: tuple[str, ...]) -> Iterator[Trial]:
+    """The lives of each task of some suites, spread over the devices.
+
+    They depend on the seed of `tests`, the name of the task and the number of the life alone. A life is as long as
+    `tests` says or as the task has examples, whichever is less. Instead of a long life, one-shot tasks have many
+    short ones, as many examples in all.
+    """
+    for name, task in ((name, task) for suite in suites for name, task in tests.suites[suite].items()):
+        task_key = jax.random.fold_in(jax.random.key(tests.seed), zlib.crc32(name.encode()))
+        birth_key, episode_key = jax.random.split(task_key)
+        one_shot = task.episodes == "one_shot"
+        numbers = jnp.arange(tests.lives * (tests.length // (_count(task.set, task.classes) + 1) if one_shot else 1))
+        fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
+        drawn = jax.jit(jax.vmap(_test_draw(task, tests.length)))(fold(episode_key, numbers))
+        yield Trial(*_side_by_side((fold(birth_key, numbers), drawn)), name, tests.lives, one_shot)
+
+
+def live(learner: Learner, theta: Theta, trial: Trial) -> dict[str, jax.Array]:
+    """What came of every prediction that counts [life, time]: whether it was correct, and its loss in nats.
+
+    Of a one-shot task time counts episodes.
     """
 
-    def lives(name: str, draw):
-        set_key = jax.random.fold_in(jax.random.key(section.seed), zlib.crc32(name.encode()))
-        birth_key, episode_key = jax.random.split(set_key)
-        numbers = jnp.arange(section.lives)
-        fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
-        return fold(birth_key, numbers), jax.jit(jax.vmap(draw))(fold(episode_key, numbers))
-
-    def draw_from(name: str):
-        table = artifacts.read_table(paths.data(name)).arrays
-        x, y = standardise(SETS[name], table["x_test"]), table["y_test"]
-        length = min(section.length, len(y))
-        return lambda key: test_episode(key, x, y, SETS[name].classes, length)
-
-    drawn = {name: lives(name, draw_from(name)) for name in sets}
-    drawn["random"] = lives("random", lambda key: random_points(key, section.length, SYNTHETIC_FEATURES))
-    drawn["sum_sign"] = lives("sum_sign", lambda key: sum_sign(key, section.length, SYNTHETIC_FEATURES))
-    return drawn
-
-
-def live(learner: Learner, theta: Theta, keys: jax.Array, episodes: Episode) -> dict[str, jax.Array]:
-    """Live all episodes; the outcome of every prediction [life, time]: whether it was correct, and its loss in nats."""
-
     def one(key: jax.Array, episode: Episode) -> dict[str, jax.Array]:
-        logits = rollout(learner, theta, key, episode)
-        return {"correct": correct(logits, episode.y), "loss": cross_entropy(logits, episode.y)}
+        logits, y = rollout(learner, theta, key, episode), episode.y
+        if trial.one_shot:
+            logits, y = logits[-1:], y[-1:]
+        return {"correct": correct(logits, y), "loss": cross_entropy(logits, y)}
 
-    return jax.vmap(one)(keys, episodes)
+    outcome = jax.vmap(one)(trial.keys, trial.episodes)
+    return {kind: values.reshape(trial.lives, -1) for kind, values in outcome.items()}
+
+
+def _test_draw(task: Task, length: int) -> Draw:
+    if task.set in GENERATED:
+        inputs = task.inputs or _features(task.set)
+        return _points(length, inputs, 10) if task.set == "random" else _signs(length, inputs)
+    facts, table = SETS[task.set], artifacts.read_table(paths.test_data(task.set)).arrays
+    x, y = table["x"], table["y"]
+    inputs = task.inputs or facts.features
+    seen = view(task.view, facts.shape, facts.features, inputs)
+    if task.episodes == "one_shot":
+        classes = task.classes or tuple(range(len(np.unique(y))))
+        return episodes.one_shot([episodes.Task(episodes.Source(facts, x, y), seen, classes)])
+    if isinstance(task.classes, int):
+        raise ValueError(f"classes (={task.classes}) of a test task must be a list, or null for all: name which.")
+    classes = task.classes or tuple(range(facts.classes))
+    chosen = np.isin(y, classes)
+    number = np.zeros(facts.classes, np.int32)
+    number[list(classes)] = np.arange(len(classes))
+    x, y = standardise(facts, x)[chosen], number[y[chosen]]
+
+    def draw(key: jax.Array) -> Episode:
+        order_key, view_key = jax.random.split(key)
+        episode = episodes.test_episode(order_key, x, y, len(classes), min(length, len(y)))
+        if task.view == "raw" and inputs == facts.features:
+            return episode
+        return episode._replace(x=episode.x @ seen(view_key))
+
+    return draw
+
+
+def _side_by_side(lives: tuple[jax.Array, Episode]) -> tuple[jax.Array, Episode]:
+    """Spread the lives over the devices, if they can be shared out evenly."""
+    devices = jax.devices()
+    if len(lives[0]) % len(devices):
+        return lives
+    return jax.device_put(lives, NamedSharding(Mesh(devices, ("device",)), PartitionSpec("device")))
+
+
+def _points(length: int, inputs: int, classes: int) -> Draw:
+    draw = functools.partial(synthetic.random_points, length=length, features=inputs, classes=classes)
+    return jax.tree_util.Partial(draw)
+
+
+def _signs(length: int, inputs: int) -> Draw:
+    return functools.partial(synthetic.sum_sign, length=length, features=inputs)
+
+
+def _task(name: str, seen: str, inputs: int, classes: int | tuple[int, ...] | None) -> episodes.Task:
+    facts, source = SETS[name], _train_source(name)
+    chosen = tuple(range(facts.classes)) if classes is None else classes
+    return episodes.Task(source, _view(seen, facts.shape, facts.features, inputs), chosen)
+
+
+# Tasks share a set and a view by identity.
+_view = functools.cache(view)
+
+
+@functools.cache
+def _train_source(name: str) -> episodes.Source:
+    table = artifacts.read_table(paths.train_data(name)).arrays
+    return episodes.Source(SETS[name], table["x"], table["y"])
+
+
+def _features(name: str) -> int:
+    if name in GENERATED:
+        raise ValueError(f"inputs must be given for {name}, which is generated in any size: name a number.")
+    return SETS[name].features
+
+
+def _count(name: str, classes: int | tuple[int, ...] | None) -> int:
+    if classes is None:
+        return 10 if name in GENERATED else SETS[name].classes
+    return classes if isinstance(classes, int) else len(classes)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from pipeline.results import HORIZONS, META_TRAINED_ON, PAPER_RATES, RULE, Results, in_order
+from pipeline.results import PAPER_RATES, RULE, Results, in_order, without_settings
 
 NAMES = {
     RULE: "VSML",
@@ -12,28 +12,54 @@ NAMES = {
     "adam": "Adam",
     "adam_hidden": "Adam, hidden",
     "adam_paper": "Adam, paper\u2019s rate",
+    "meta_rnn": "Meta RNN",
+    "hebbian": "Hebbian",
+    "fast_memory": "Fast memory",
+}
+TITLES = {
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "kmnist": "KMNIST",
+    "emnist": "EMNIST",
+    "cifar10": "CIFAR-10",
+    "svhn": "SVHN",
 }
 FAMILIES = {"VSML": (RULE,), "SGD": ("sgd", "sgd_hidden"), "Adam": ("adam", "adam_hidden")}
 AT_PAPER_RATES = {"VSML": (RULE,), "SGD": ("sgd_paper",), "Adam": ("adam_paper",)}
-MOMENTS = (*HORIZONS, None)  # in examples; None is the end of the life
 
 
-def datasets(results: Results) -> list[str]:
-    return in_order(name.split("/")[0] for name in results if "/cumulative@" in name)
+def tasks(results: Results, learner: str = RULE) -> list[str]:
+    """What `learner` was tested on, without the changed tasks of figure 7; first what it knows from meta-training."""
+    seen = {name.split("/")[0]: entry.get("seen") for name, entry in results.items() if f"/{learner}/cumul" in name}
+    return in_order(without_settings(seen), [task for task in seen if seen[task]])
 
 
-def length(results: Results, dataset: str) -> int:
-    """How many examples a life on `dataset` has."""
-    return max(int(name.partition("@")[2]) for name in results if name.startswith(f"{dataset}/{RULE}/cumulative@"))
+def length(results: Results, task: str) -> int:
+    """How many examples a life on `task` has."""
+    return max(int(name.partition("@")[2]) for name in results if name.startswith(f"{task}/") and "/cumul" in name)
 
 
-def accuracy(results: Results, dataset: str, learner: str, moment: int | None) -> dict | None:
-    """The cumulative accuracy at `moment`; None if lives on `dataset` are shorter."""
-    return results.get(f"{dataset}/{learner}/cumulative@{moment or length(results, dataset)}")
+def moments(results: Results) -> list[int | None]:
+    """When accuracies were taken, in examples; None is the end of the life, and the last."""
+    taken = {tuple(name.split("/cumulative@")) for name in results if "/cumulative@" in name}
+    before = {int(moment) for name, moment in taken if int(moment) < length(results, name.split("/")[0])}
+    return [*sorted(before), None]
+
+
+def early(results: Results) -> int | None:
+    """The moment that stands for a young learner: the last one of the first quarter of the longest life."""
+    before = [moment for moment in moments(results) if moment is not None]
+    end = max(int(name.partition("@")[2]) for name in results if "/cumulative@" in name)
+    return max([moment for moment in before if moment <= end / 4] or before[:1], default=None)
+
+
+def accuracy(results: Results, task: str, learner: str, moment: int | None) -> dict | None:
+    """The cumulative accuracy at `moment`; None if lives on `task` are shorter or `learner` had no such task."""
+    return results.get(f"{task}/{learner}/cumulative@{moment or length(results, task)}")
 
 
 def best(
-    results: Results, dataset: str, moment: int | None, members_of: Mapping[str, tuple[str, ...]] = FAMILIES
+    results: Results, task: str, moment: int | None, members_of: Mapping[str, tuple[str, ...]] = FAMILIES
 ) -> dict[str, dict]:
     """By family, the accuracy of its best member in hindsight, with its name; empty if lives are shorter.
 
@@ -42,7 +68,7 @@ def best(
     """
     families = {}
     for family, members in members_of.items():
-        found = [(name, accuracy(results, dataset, name, moment)) for name in members]
+        found = [(name, accuracy(results, task, name, moment)) for name in members]
         entries = [entry | {"learner": name} for name, entry in found if entry is not None]
         if entries:
             families[family] = max(entries, key=lambda entry: entry["value"])
@@ -57,32 +83,34 @@ def winners(families: dict[str, dict]) -> list[str]:
 def verdict(results: Results, members_of: Mapping[str, tuple[str, ...]] = FAMILIES) -> str:
     """One plain sentence for each moment that any life reaches: on which sets SGD or Adam wins."""
     sentences = []
-    for moment in MOMENTS:
-        every = {dataset: best(results, dataset, moment, members_of) for dataset in datasets(results)}
-        families = {dataset: found for dataset, found in every.items() if len(found) > 1}
+    for moment in moments(results):
+        every = {task: best(results, task, moment, members_of) for task in tasks(results)}
+        families = {task: found for task, found in every.items() if len(found) > 1}
         if families:
             sentences.append(f"{when(moment).capitalize()}, {_lost(families)}")
     return " ".join(sentences)
 
 
 def verdict_at_paper_rates(results: Results) -> str:
-    """The same against the fixed learning rates of the paper, which were chosen for other data than these."""
+    """The same against the fixed learning rates of the paper, which were chosen on 28x28 images."""
     rates = ", ".join(f"{NAMES[name]} {rate:g}" for name, rate in PAPER_RATES.items())
     words = verdict(results, AT_PAPER_RATES)
     return f"At the paper\u2019s fixed rates ({rates}; linear): {words}" if words else ""
 
 
 def when(moment: int | None) -> str:
-    return "at the end of the life" if moment is None else f"after {moment} examples"
+    return "at the end of the life" if moment is None else f"after {moment:,} examples"
 
 
-def title(dataset: str) -> str:
-    return dataset.replace("_", " ").capitalize()
+def title(name: str) -> str:
+    """The name of a set or a task, for readers."""
+    return TITLES.get(name, name.replace("_", " ").capitalize())
 
 
-def kinship(dataset: str) -> str:
-    """How well meta-training knew the set."""
-    return "unseen images" if dataset == META_TRAINED_ON else "never seen"
+def kinship(results: Results, task: str, learner: str = RULE) -> str:
+    """How well meta-training knew the task's set."""
+    entry = accuracy(results, task, learner, None)
+    return "unseen images" if entry is not None and entry["seen"] else "never seen"
 
 
 def plus_minus(entry: dict) -> str:
@@ -91,8 +119,8 @@ def plus_minus(entry: dict) -> str:
 
 def _lost(families: dict[str, dict[str, dict]]) -> str:
     lost = [
-        f"{title(dataset)} ({ahead[0]} {found[ahead[0]]['value']:.3f}, VSML {found['VSML']['value']:.3f})"
-        for dataset, found in families.items()
+        f"{title(task)} ({ahead[0]} {found[ahead[0]]['value']:.3f}, VSML {found['VSML']['value']:.3f})"
+        for task, found in families.items()
         if "VSML" not in (ahead := winners(found))
     ]
     if not lost:

@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool
 
 from pipeline import params
 from pipeline.artifacts import Rule, read_rule
-from pipeline.build import OPTIMIZERS, vsml_learner
+from pipeline.build import OPTIMIZERS
 from pipeline.examples import Examples, read_examples
 from pipeline.figures.style import COLUMN, LOOKS, Figure, accuracy_axis, direct_labels, example_axis, save
 from pipeline.results import PAPER_RATES, cumulative, sd
@@ -28,11 +28,12 @@ from vsml.core.rollout import rollout
 from vsml.core.scores import correct
 from vsml.core.types import Learner, RandomKey, Theta
 from vsml.learners.gradient import gradient
+from vsml.learners.settings import learner
 from vsml.tasks.episodes import test_episode
 
 RATES = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 LONGEST = 2000  # examples of a life unless --length says more; the paper's meta-test is as long
-BYTES_PER_NUMBER = 64  # of the hidden channels of a cell, in one life: 43 measured
+BYTES_PER_NUMBER = 32  # of the state of one life: 22 measured
 BUDGET = 2**30  # bytes of lives lived at once
 WIDTHS = (16, 16, 25, 16, 25)  # of the columns of the table
 
@@ -45,8 +46,8 @@ def main(args: list[str]) -> None:
     try:
         rule, examples = read_rule(options.rule), read_examples(options.data)
         length = _length(options.length, len(examples.y))
-        learner = _learner(rule, examples)
-        at_once = _lives_at_once(rule, examples)
+        living = _learner(rule, examples)
+        at_once = _lives_at_once(living, rule, examples)
     except (ValueError, OSError) as error:
         _refuse(error)
     print(
@@ -55,7 +56,7 @@ def main(args: list[str]) -> None:
         "Each feature is standardised by its mean and standard deviation over all examples, labels unseen.\n"
     )
     keys = jax.random.split(jax.random.key(options.seed), options.lives)
-    outcomes = {"vsml": live(learner, rule.theta, examples, keys, length, at_once)[None]}
+    outcomes = {"vsml": live(living, rule.theta, examples, keys, length, at_once)[None]}
     for name in OPTIMIZERS:
         outcomes[name] = live_rates(name, examples, keys, length, at_once)
     print(table(outcomes, length))
@@ -187,26 +188,24 @@ def _length(length: int | None, examples: int) -> int:
 
 
 def _learner(rule: Rule, examples: Examples) -> Learner:
-    """The rule's network, sized for the data; refuse settings or a theta that this version's network does not have."""
-    if (found := sorted(rule.learner)) != (known := sorted(params.Learner.model_fields)):
-        raise ValueError(f"The rule has the settings {found}, this version needs {known}: meta-train it again.")
-    learner = vsml_learner(rule.learner, examples.x.shape[1], examples.classes)
-    needed = jax.eval_shape(learner.init_theta, jax.random.key(0))
+    """The rule's learner, sized for the data; refuse settings or a theta that this version's does not have."""
+    living = learner(params.learner_section(rule.learner), examples.x.shape[1], examples.classes)
+    needed = jax.eval_shape(living.init_theta, jax.random.key(0))
     shapes = [jax.tree.map(lambda z: list(z.shape), theta) for theta in (rule.theta, needed)]
     if shapes[0] != shapes[1]:
         raise ValueError(f"The rule has theta {shapes[0]}, this version needs {shapes[1]}: meta-train it again.")
-    return learner
+    return living
 
 
-def _lives_at_once(rule: Rule, examples: Examples) -> int:
+def _lives_at_once(living: Learner, rule: Rule, examples: Examples) -> int:
     """As many lives as the budget holds, so that memory does not grow with their number."""
-    sizes = (examples.x.shape[1], *rule.learner["hidden_layers"], examples.classes)
-    cells = sum(a * b for a, b in itertools.pairwise(sizes))
-    needed, free = cells * rule.learner["hidden"] * BYTES_PER_NUMBER, psutil.virtual_memory().available
+    state = jax.eval_shape(living.init_state, rule.theta, jax.random.key(0))
+    needed = sum(z.size for z in jax.tree.leaves(state)) * BYTES_PER_NUMBER
+    free = psutil.virtual_memory().available
     if needed > free:
         raise ValueError(
-            f"{sizes[0]} features and {sizes[-1]} classes need about {needed / 2**30:.1f} GiB of memory, but only "
-            f"{free / 2**30:.1f} GiB are free: make the examples smaller or take fewer classes."
+            f"{examples.x.shape[1]} features and {examples.classes} classes need about {needed / 2**30:.1f} GiB of "
+            f"memory, but only {free / 2**30:.1f} GiB are free: make the examples smaller or take fewer classes."
         )
     return max(1, BUDGET // needed)
 

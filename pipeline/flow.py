@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 from pipeline import paths
 from pipeline.params import Params, known_or_raise, plain
 
-DATA = paths.ARTIFACTS / "data"
-TABLES = (DATA, *(paths.ARTIFACTS / stage for stage in ("meta_train", "meta_test", "baseline", "introspect")))
+TRAIN_DATA, TEST_DATA = paths.ARTIFACTS / "train_data", paths.ARTIFACTS / "test_data"
+TABLES = (TEST_DATA, *(paths.ARTIFACTS / stage for stage in ("meta_train", "meta_test", "baseline", "introspect")))
+SOURCES = ("datasets.lock", "pipeline/sources")
+LEARNERS = ("vsml/core", "vsml/learners", "vsml/tasks", "pipeline/build.py")
 
 
 class Flow(NamedTuple):
@@ -25,63 +27,75 @@ class Flow(NamedTuple):
     outs: tuple[Path, ...]
 
 
-def data(params: Params, name: str) -> Flow:
-    code = ("datasets.lock", "pipeline/sources.py")
-    return Flow({"set": name}, {}, code, (), (paths.data(name),))
+def train_data(params: Params, name: str) -> Flow:
+    return Flow({"set": name}, {}, SOURCES, (), (paths.train_data(name),))
+
+
+def test_data(params: Params, name: str) -> Flow:
+    return Flow({"set": name}, {}, SOURCES, (), (paths.test_data(name),))
 
 
 def meta_train(params: Params, experiment: str, seed: str) -> Flow:
-    section = known_or_raise(params.experiments, experiment, "experiments")
+    section = plain(known_or_raise(params.experiments, experiment, "experiments"))
+    del section["suites"]
     outs = (paths.rule(experiment, seed), paths.curve(experiment, seed), paths.curve_csv(experiment, seed))
-    code = ("vsml/core", "vsml/learners", "vsml/meta", "vsml/tasks", "pipeline/build.py")
-    return Flow(_seeded(experiment, seed), plain(section), code, (paths.data("digits"),), outs)
+    return Flow(_seeded(experiment, seed), section, (*LEARNERS, "vsml/meta"), (TRAIN_DATA,), outs)
 
 
 def meta_test(params: Params, experiment: str, seed: str) -> Flow:
-    code = ("vsml/core", "vsml/learners", "vsml/tasks", "pipeline/build.py")
-    reads = (paths.rule(experiment, seed), DATA)
-    section = {"sets": list(params.items.sets), "meta_test": plain(params.defaults.meta_test)}
-    return Flow(_seeded(experiment, seed), section, code, reads, (paths.meta_test(experiment, seed),))
+    reads = (paths.rule(experiment, seed), TEST_DATA)
+    section = _tests(params, known_or_raise(params.experiments, experiment, "experiments").suites)
+    return Flow(_seeded(experiment, seed), section, LEARNERS, reads, (paths.meta_test(experiment, seed),))
 
 
 def baseline(params: Params, name: str) -> Flow:
-    section = {
-        "sets": list(params.items.sets),
-        "meta_test": plain(params.defaults.meta_test),
-        "baseline": plain(known_or_raise(params.baselines, name, "baselines")),
-    }
-    code = ("vsml/core", "vsml/learners", "vsml/tasks", "pipeline/build.py")
-    return Flow({"baseline": name}, section, code, (DATA,), (paths.baseline(name),))
+    own = known_or_raise(params.baselines, name, "baselines")
+    section = {"baseline": plain(own), **_tests(params, own.suites)}
+    return Flow({"baseline": name}, section, LEARNERS, (TEST_DATA,), (paths.baseline(name),))
 
 
 def introspect(params: Params, experiment: str, seed: str) -> Flow:
-    code = ("vsml/core", "vsml/learners", "vsml/tasks", "vsml/introspect", "pipeline/build.py")
+    code = (*LEARNERS, "vsml/introspect")
     tables = (paths.baseline("sgd"), paths.baseline("adam"))
-    reads = (paths.rule(experiment, seed), paths.data("digits"), *tables)
+    reads = (paths.rule(experiment, seed), paths.test_data(params.introspect.set), *tables)
     section = {
-        "introspect": plain(params.defaults.introspect),
+        "introspect": plain(params.introspect),
         "baselines": {name: plain(known_or_raise(params.baselines, name, "baselines")) for name in ("sgd", "adam")},
     }
     return Flow(_seeded(experiment, seed), section, code, reads, (paths.introspect(experiment, seed),))
 
 
 def figure(params: Params, name: str) -> Flow:
-    shared = ("figures/__init__.py", "figures/style.py", "comparison.py", "results.py")
+    shared = ("figures/__init__.py", "figures/style.py", "comparison.py", "generality.py", "results.py")
     code = (f"pipeline/figures/{name}.py", *(f"pipeline/{page}" for page in shared))
     outs = (paths.figure(name, "png"), paths.figure(name, "pdf"))
-    return Flow({"figure": name}, {"items": plain(params.items)}, code, TABLES, outs)
+    return Flow({"figure": name}, _drawn(params), code, TABLES, outs)
 
 
 def report(params: Params) -> Flow:
     reads = (*TABLES, paths.ARTIFACTS / "figure")
-    code = ("pipeline/figures", "pipeline/comparison.py", "pipeline/results.py", "pipeline/page.html")
+    shared = ("figures", "comparison.py", "generality.py", "results.py", "page.html")
+    code = tuple(f"pipeline/{page}" for page in shared)
     outs = (paths.report("index.html"), paths.report("results.json"))
-    return Flow({}, {"items": plain(params.items)}, code, reads, outs)
+    return Flow({}, _drawn(params), code, reads, outs)
 
 
 STAGES: dict[str, Callable[..., Flow]] = {
-    stage.__name__: stage for stage in (data, meta_train, meta_test, baseline, introspect, figure, report)
+    stage.__name__: stage
+    for stage in (train_data, test_data, meta_train, meta_test, baseline, introspect, figure, report)
 }
+
+
+def _drawn(params: Params) -> dict[str, Any]:
+    """What figures and report say of a profile beside its tables."""
+    sections = {name: plain(getattr(params, name)) for name in ("items", "tests", "results", "introspect")}
+    return sections | {"trained_on": {name: list(one.data.sets) for name, one in params.experiments.items()}}
+
+
+def _tests(params: Params, suites: tuple[str, ...]) -> dict[str, Any]:
+    """The part of `tests` that matters to who lives these suites."""
+    tests = plain(params.tests)
+    return {"tests": tests | {"suites": {suite: tests["suites"][suite] for suite in suites}}}
 
 
 def _seeded(experiment: str, seed: str) -> dict[str, str]:

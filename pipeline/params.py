@@ -6,10 +6,20 @@ YAML merge keys would break `dvc exp run -S`.
 
 import hashlib
 import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -17,15 +27,21 @@ from pipeline import paths
 
 Count = Annotated[int, Field(ge=0)]
 Sizes = tuple[PositiveInt, ...]
+GENERATED = ("random", "sum_sign")  # sets without a file
 
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-class Learner(Section):
-    """What `vsml.learners.network` is built from, and the sizes of its hidden layers."""
+class Vsml(Section):
+    """What `vsml.learners.network` is built from, and the sizes of its hidden layers; fits tasks of every size.
 
+    A convolution is channels, kernel, stride.
+    """
+
+    name: Literal["vsml"]
+    convolutions: tuple[tuple[PositiveInt, PositiveInt, PositiveInt], ...]
     hidden_layers: Sizes
     hidden: PositiveInt
     message: PositiveInt
@@ -34,6 +50,35 @@ class Learner(Section):
     feed_label: bool
     layer_norm: bool
     per_layer: bool
+
+
+class FixedSize(Section):
+    """A learner of one size: smaller tasks are padded. `front` are the channels of its convolutions, null for none."""
+
+    inputs: PositiveInt
+    outputs: PositiveInt
+    front: PositiveInt | None
+
+
+class MetaRnn(FixedSize):
+    name: Literal["meta_rnn"]
+    hidden: PositiveInt
+    ticks: PositiveInt
+
+
+class Hebbian(FixedSize):
+    name: Literal["hebbian"]
+    oja: bool
+
+
+class FastMemory(FixedSize):
+    name: Literal["fast_memory"]
+    hidden: PositiveInt
+    rows: PositiveInt
+    columns: PositiveInt
+
+
+Learner = Annotated[Vsml | MetaRnn | Hebbian | FastMemory, Field(discriminator="name")]
 
 
 class Backprop(Section):
@@ -49,6 +94,8 @@ class TruncatedBptt(Section):
 
 
 class AntitheticEs(Section):
+    """At most `at_once` pairs of lives side by side on each device."""
+
     name: Literal["antithetic_es"]
     std: PositiveFloat
     at_once: PositiveInt
@@ -58,7 +105,7 @@ Estimator = Annotated[Backprop | TruncatedBptt | AntitheticEs, Field(discriminat
 
 
 class Optimizer(Section):
-    """Adam on clipped meta-gradients; `patience` non-finite ones in a row stop the run.
+    """Adam on meta-gradients, clipped unless `clip` is null; `patience` non-finite ones in a row stop the run.
 
     The learning rate rises to `learning_rate` over `warmup` meta-steps and falls to `final` of it on a cosine.
     """
@@ -66,58 +113,104 @@ class Optimizer(Section):
     learning_rate: PositiveFloat
     warmup: Count
     final: Annotated[float, Field(gt=0, le=1)]
-    clip: PositiveFloat
+    clip: PositiveFloat | None
     patience: PositiveInt
 
 
-class Phase(Section):
-    """`steps` meta-steps, each on `population` episodes of this size."""
+class Data(Section):
+    """What is meta-trained on. In a `stream` every prediction counts.
 
-    steps: PositiveInt
-    inputs: PositiveInt
-    classes: Annotated[int, Field(ge=2, le=10)]
+    In `one_shot` each class is shown once, and only the prediction for one more example counts. Lives see the sets
+    through so many different `projections` in all; null draws one for each life.
+    """
+
+    sets: Annotated[tuple[str, ...], Field(min_length=1)]
+    episodes: Literal["stream", "one_shot"]
+    projections: PositiveInt | None
+
+
+Classes = Annotated[int, Field(ge=2)] | Annotated[tuple[Count, ...], Field(min_length=2)] | None
+View = Literal["raw", "projected", "resized_projected", "shuffled"]
+
+
+class Lives(Section):
+    """`population` lives a meta-step, spread over all combinations of sets, views, inputs and classes.
+
+    views: raw images, resized to a square of `inputs` pixels; projected to as many features at random; resized and
+    then projected; shuffled pixels. inputs: null for those of the set. classes: how many, in a fresh random order
+    for each life; or which, in this order; or null for all in their own order.
+    """
+
+    views: Annotated[tuple[View, ...], Field(min_length=1)]
+    inputs: Annotated[tuple[PositiveInt | None, ...], Field(min_length=1)]
+    classes: Annotated[tuple[Classes, ...], Field(min_length=1)]
     length: PositiveInt
     population: PositiveInt
 
 
-class MetaTest(Section):
+class Phase(Section):
+    """`steps` meta-steps, each on all of `lives`, whose sizes may differ."""
+
+    steps: PositiveInt
+    lives: Annotated[tuple[Lives, ...], Field(min_length=1)]
+
+
+class Task(Section):
+    """What is tested on: a set, seen in one way, of which only some classes may occur (see `Data` and `Lives`)."""
+
+    set: str
+    view: View = "raw"
+    inputs: PositiveInt | None = None
+    classes: Classes = None
+    episodes: Literal["stream", "one_shot"] = "stream"
+
+
+class Tests(Section):
+    """The lives that learners are tested by, and the tasks of each suite of tests."""
+
     lives: PositiveInt
     length: PositiveInt
     seed: Count
+    suites: dict[str, dict[str, Task]]
 
 
 class Introspect(Section):
+    set: str
     lives: PositiveInt
     seed: Count
 
 
+class ResultsSection(Section):
+    """Accuracies are reported after so many examples, and at the end of a life."""
+
+    horizons: tuple[PositiveInt, ...]
+
+
 class Experiment(Section):
-    """All that decides what an experiment learns."""
+    """All that decides what an experiment learns, and the suites of tests that it lives."""
 
     learner: Learner
     estimator: Estimator
     optimizer: Optimizer
+    data: Data
     curriculum: Annotated[tuple[Phase, ...], Field(min_length=1)]
-
-
-class Defaults(Experiment):
-    """`meta_test` and `introspect` are nobody's to replace: every learner must live the same lives."""
-
-    meta_test: MetaTest
-    introspect: Introspect
+    suites: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Baseline(Section):
     optimizer: Literal["sgd", "adam"]
     hidden_layers: Sizes
     rates: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
+    suites: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Items(Section):
     """What `dvc repro` makes: the items of every stage in dvc.yaml."""
 
-    sets: tuple[str, ...]
+    train_sets: tuple[str, ...]
+    test_sets: tuple[str, ...]
     experiments: tuple[str, ...]
+    introspect: tuple[str, ...]
     seeds: tuple[Count, ...]
     baselines: tuple[str, ...]
     figures: tuple[str, ...]
@@ -126,15 +219,29 @@ class Items(Section):
 class Params(Section):
     root: str
     items: Items
-    defaults: Defaults
+    defaults: Experiment
     experiments: dict[str, Experiment]
     baselines: dict[str, Baseline]
+    tests: Tests
+    introspect: Introspect
+    results: ResultsSection
 
     @model_validator(mode="after")
-    def _items_exist(self) -> "Params":
+    def _names_exist(self) -> "Params":
         for kind, known in (("experiments", self.experiments), ("baselines", self.baselines)):
             for name in getattr(self.items, kind):
                 known_or_raise(known, name, kind)
+                for suite in known[name].suites:
+                    known_or_raise(self.tests.suites, suite, "suites of tests")
+        known_or_raise(self.items.test_sets, self.introspect.set, "items.test_sets")
+        for name in self.items.introspect:
+            known_or_raise(self.items.experiments, name, "items.experiments")
+        for name in self.items.experiments:
+            for trained_on in self.experiments[name].data.sets:
+                known_or_raise((*self.items.train_sets, *GENERATED), trained_on, "items.train_sets")
+        for suite in self.tests.suites.values():
+            for task in suite.values():
+                known_or_raise((*self.items.test_sets, *GENERATED), task.set, "items.test_sets")
         return self
 
 
@@ -171,7 +278,9 @@ def _overlay(tree: Any) -> Any:
 
 
 def _sentence(problem: Any) -> str:
-    name = ".".join(str(part) for part in problem["loc"] if part not in ("backprop", "truncated_bptt", "antithetic_es"))
+    # Below a section that is one of several kinds, its kind stands among the names.
+    parts = [str(part) for part in problem["loc"]]
+    name = ".".join(p for before, p in zip(["", *parts], parts, strict=False) if before not in ("learner", "estimator"))
     match problem["type"]:
         case "missing":
             return f"{name} is missing: add it (an experiment replaces whole sections, so each must be complete)."
@@ -183,7 +292,7 @@ def _sentence(problem: Any) -> str:
             return f"{name} (={problem['input']!r}) is wrong: {problem['msg'].lower()}; correct it."
 
 
-def known_or_raise(known: dict[str, Any], name: str, kind: str) -> Any:
+def known_or_raise(known: Mapping[str, Any] | Collection[str], name: str, kind: str) -> Any:
     """Look a name up.
 
     Raises:
@@ -191,7 +300,23 @@ def known_or_raise(known: dict[str, Any], name: str, kind: str) -> Any:
     """
     if name not in known:
         raise ValueError(f"{name!r} is none of the {kind} {sorted(known)}: add it there or correct its name.")
-    return known[name]
+    return known[name] if isinstance(known, Mapping) else name
+
+
+def learner_section(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Check a `learner` section that was stored with a rule.
+
+    Raises:
+      ValueError: this version knows no such learner, or other settings of it.
+    """
+    try:
+        return plain(TypeAdapter(Learner).validate_json(json.dumps(settings)))
+    except ValidationError as error:
+        problems = "; ".join(problem["msg"].lower() for problem in error.errors(include_url=False))
+        raise ValueError(
+            f"The rule has the settings {dict(settings)}, which this version does not understand ({problems}): "
+            "meta-train it again."
+        ) from None
 
 
 def plain(section: Section) -> dict[str, Any]:

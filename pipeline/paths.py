@@ -4,6 +4,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CHECKPOINTS = ROOT / ".checkpoints"
+COMPILED = ROOT / ".compiled"
+DOWNLOADS = ROOT / ".downloads"
 MLFLOW_DATABASE = ROOT / "mlflow.db"
 MLFLOW_ARTIFACTS = ROOT / "mlartifacts"
 DATASETS_LOCK = ROOT / "datasets.lock"
@@ -12,8 +14,12 @@ PARAMS = Path("params.yaml")
 ARTIFACTS = Path("artifacts")
 
 
-def data(name: str) -> Path:
-    return ARTIFACTS / "data" / f"{name}.npz"
+def train_data(name: str) -> Path:
+    return ARTIFACTS / "train_data" / f"{name}.npz"
+
+
+def test_data(name: str) -> Path:
+    return ARTIFACTS / "test_data" / f"{name}.npz"
 
 
 def meta_train(experiment: str, seed: int | str) -> Path:

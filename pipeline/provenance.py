@@ -88,12 +88,12 @@ def git() -> dict[str, str]:
     return {"commit": head.stdout.strip(), "tree": "dirty" if status.stdout.strip() else "clean"}
 
 
-def learned_from(job: Job, meta_steps: int) -> dict[str, Any]:
-    """The provenance that travels inside a rule: no clock, no host."""
+def learned_from(job: Job, data: list[Path], meta_steps: int) -> dict[str, Any]:
+    """The provenance that travels inside a rule, with the sha256 of its `data`: no clock, no host."""
     return {
         **job.flow.names,
         "meta_steps": meta_steps,
-        "data": {path.as_posix(): job.deps[path.as_posix()] for path in job.flow.reads},
+        "data": {path.as_posix(): job.deps[path.as_posix()] for path in data},
         "params": digest(job.flow.params),
     }
 

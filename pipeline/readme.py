@@ -1,75 +1,116 @@
-"""`python -m pipeline readme` brings the last results into docs/ and README.md; `--check` only compares."""
+"""`python -m pipeline readme` brings a profile's last results into docs/ and README.md; `--check` only compares.
+
+The default profile owns docs/results.json, docs/figures/ and the block between the plain markers; another profile, say
+mnist, owns docs/mnist/ and, if README.md has its markers, the block between those. `--check` checks every block.
+"""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
 
-from pipeline import comparison, params, paths
+from pipeline import comparison, generality, params, paths
 from pipeline.artifacts import write_text
-from pipeline.results import HORIZONS, Results
+from pipeline.results import PAPER, PAPER_RATES, Results
 
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 USAGE = "Usage: python -m pipeline readme [--check]"
 
 
+def markers(profile: str) -> tuple[str, str]:
+    """What stands before and after the block of a profile; those of the default one, which is "", have no name."""
+    name = f"results:{profile}" if profile else "results"
+    return f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+
+
 def main(words: list[str], root: Path = paths.ROOT) -> None:
-    """Refresh, or with --check exit with 1 if README.md is not what docs/results.json says."""
-    readme, stored = root / "README.md", root / "docs" / "results.json"
+    """Refresh what the profile of this folder owns, or with --check exit with 1 if a block is not what docs/ says."""
     if words not in ([], ["--check"]):
         sys.exit(f"{USAGE}, got {words}.")
+    readme = root / "README.md"
     if not words:
-        _copy(paths.report("results.json"), stored)
-        for name in params.read().items.figures:
-            _copy(paths.figure(name), root / "docs" / "figures" / f"{name}.png")
-    _must_exist(stored, "run `python -m pipeline readme` without --check first")
-    _must_exist(readme, "it is the page that the results go into")
-    text = readme.read_text()
-    wanted = _with_block(text, block(json.loads(stored.read_text())))
-    if not words:
-        write_text(readme, wanted)
-    elif text != wanted:
-        sys.exit(
-            f"The results block of {readme} is not what {stored} says: "
-            "leave it as `python -m pipeline readme` wrote it, or run that again after `dvc repro`."
-        )
+        _refresh(readme)
+        return
+    text = _read(readme)
+    for profile in _profiles(text):
+        stored = _docs(root, profile) / "results.json"
+        if text != _with_block(text, profile, stored):
+            sys.exit(
+                f"The block after {markers(profile)[0]} of {readme} is not what {stored} says: "
+                "leave it as `python -m pipeline readme` wrote it, or run that again after `dvc repro`."
+            )
+
+
+def _refresh(readme: Path) -> None:
+    settings = params.read()
+    profile = "" if settings.root == "." else Path.cwd().name
+    docs = _docs(readme.parent, profile)
+    _copy(paths.report("results.json"), docs / "results.json")
+    for name in settings.items.figures:
+        _copy(paths.figure(name), docs / "figures" / f"{name}.png")
+    text = _read(readme)
+    if profile in _profiles(text):
+        write_text(readme, _with_block(text, profile, docs / "results.json"))
 
 
 def block(results: Results) -> str:
-    """The results as a markdown table and the verdict in words."""
-    moments = (HORIZONS[-1], None)
-    heads = ["Data set"]
-    for when in (f"@ {HORIZONS[-1]}", "@ end"):
-        heads += [f"VSML {when}", f"best SGD {when}", f"best Adam {when}"]
-    lines = [_line([*heads, "end"]), _line([":--", *["--:"] * len(heads)])]
-    for name in comparison.datasets(results):
-        cells = [f"{comparison.title(name)} ({comparison.kinship(name)})"]
-        for moment in moments:
-            families = comparison.best(results, name, moment)
+    """The results as a markdown table, a row for each set and moment, and the verdicts in words."""
+    rates = [name + PAPER for name in PAPER_RATES if any(f"/{name}{PAPER}/cumulative@" in key for key in results)]
+    heads = ["Data set", "examples", "VSML", "best SGD", "best Adam", *(comparison.NAMES[name] for name in rates)]
+    lines = [_line(heads), _line([":--", *["--:"] * (len(heads) - 1)])]
+    for task in comparison.tasks(results):
+        first = f"{comparison.title(task)} ({comparison.kinship(results, task)})"
+        for moment in comparison.moments(results):
+            families = comparison.best(results, task, moment)
+            if not families:  # lives are shorter
+                continue
             ahead = comparison.winners(families)
-            for family in comparison.FAMILIES:
-                words = comparison.plus_minus(families[family]) if family in families else "-"
-                cells.append(f"**{words}**" if family in ahead else words)
-        lines.append(_line([*cells, str(comparison.length(results, name))]))
-    counts = {family: entry["n"] for family, entry in comparison.best(results, "digits", None).items()}
+            cells = [_cell(families.get(family), family in ahead) for family in comparison.FAMILIES]
+            cells += [_cell(comparison.accuracy(results, task, name, moment), False) for name in rates]
+            lines.append(_line([first, f"{moment or comparison.length(results, task):,}", *cells]))
+            first = ""
+    families = comparison.best(results, comparison.tasks(results)[0], None)
+    counts = ", ".join(f"{entry['n']} for {family}" for family, entry in families.items())
     words = (
-        f"Cumulative accuracy after {HORIZONS[-1]} examples and at the end of the life, mean ± standard deviation over "
-        f"lives (n = {counts['VSML']} for VSML, the lives of all seeds; n = {counts['SGD']} for SGD and Adam). SGD and "
-        "Adam: the better of a linear model and one with a hidden layer, at the best learning rate of a grid, chosen "
-        "in hindsight for each set and moment, which flatters them."
+        f"Cumulative accuracy after so many examples, mean ± standard deviation over lives (n = {counts}; those of "
+        "VSML are the lives of all seeds). Best SGD and best Adam: the better of a linear model and one with a hidden "
+        "layer, at the best learning rate of a grid, chosen in hindsight for each set and moment, which flatters them. "
+        "Bold: the highest of VSML and those two."
     )
-    verdicts = (comparison.verdict(results), comparison.verdict_at_paper_rates(results))
-    return "\n".join([*lines, "", words, *(line for verdict in verdicts if verdict for line in ("", verdict))])
+    return "\n\n".join(["\n".join(lines), words, *generality.verdicts(results)])
 
 
-def _with_block(text: str, new: str) -> str:
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        sys.exit(f"README.md must have one line {BEGIN} and after it one line {END}: put them where the results go.")
-    return text[: text.index(BEGIN) + len(BEGIN)] + f"\n{new}\n" + text[text.index(END) :]
+def _cell(entry: dict | None, bold: bool) -> str:
+    words = comparison.plus_minus(entry) if entry else "-"
+    return f"**{words}**" if bold else words
 
 
 def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def _profiles(text: str) -> list[str]:
+    """The default profile, and those others that have a marker in the text."""
+    return ["", *sorted(set(re.findall(r"<!-- results:(\w+):(?:begin|end) -->", text)))]
+
+
+def _docs(root: Path, profile: str) -> Path:
+    return root / "docs" / profile
+
+
+def _with_block(text: str, profile: str, stored: Path) -> str:
+    """`text` with the block of a profile as `stored` says."""
+    _must_exist(stored, "run `python -m pipeline readme` without --check first, in the folder of its profile")
+    begin, end = markers(profile)
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        sys.exit(f"README.md must have one line {begin} and after it one line {end}: put them where the results go.")
+    new = block(json.loads(stored.read_text()))
+    return text[: text.index(begin) + len(begin)] + f"\n{new}\n" + text[text.index(end) :]
+
+
+def _read(readme: Path) -> str:
+    _must_exist(readme, "it is the page that the results go into")
+    return readme.read_text()
 
 
 def _copy(source: Path, target: Path) -> None:

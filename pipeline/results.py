@@ -3,31 +3,59 @@
 Pure numpy, shared by the figures, the report and the README, so that each number has one source.
 
 Axis letters: seed (of meta-training), rate (of learning), life, time, class. `tables` maps paths under artifacts/ to
-tables. A result is {"value", "sd", "n"} under the name `dataset/learner/metric`.
+tables. A result is {"value", "sd", "n"} under the name `task/learner/metric`; `results` says what else it may have.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer, Shaped
 
 from pipeline.artifacts import Table
+from pipeline.params import Params
 
 Tables = Mapping[str, Table]
 Results = dict[str, dict[str, Any]]
 
 RULE = "vsml"  # the experiment that the figures and the README are about
-META_TRAINED_ON = "digits"
+SETTINGS = ("unchanged", "classes", "48px", "21px", "projected", "shuffled")  # of the paper's figure 7
 SYNTHETIC = {"random": 10, "sum_sign": 2}  # sets without a file, and their classes
-HORIZONS = (50, 100)  # examples; the end of the life is the third
 PAPER_RATES = {"sgd": 0.01, "adam": 0.001}  # arXiv 2012.14905, released code: linear, on images
 PAPER = "_paper"  # `sgd_paper` is `sgd` at the paper's learning rate instead of the best
 
 
+class Task(NamedTuple):
+    """What is predicted in a test: all classes of a set, some, or so many; in long lives, or in many one-shot ones."""
+
+    set: str
+    classes: tuple[int, ...] | int | None = None
+    one_shot: bool = False
+
+
+class Profile(NamedTuple):
+    """What the numbers and the figures must know of a profile; nothing of how things were trained."""
+
+    tasks: Mapping[str, Task]  # of all suites
+    trained_on: Mapping[str, tuple[str, ...]]  # by experiment, the sets that meta-training draws from
+    horizons: tuple[int, ...]  # examples after which accuracy is reported; the end of the life is one more
+    introspected: str  # the set whose images introspection shows
+
+    @classmethod
+    def of(cls, params: Params) -> "Profile":
+        every = [item for suite in params.tests.suites.values() for item in suite.items()]
+        tasks = {name: Task(task.set, task.classes, task.episodes == "one_shot") for name, task in every}
+        trained_on = {name: params.experiments[name].data.sets for name in params.items.experiments}
+        return cls(tasks, trained_on, params.results.horizons, params.introspect.set)
+
+    def seen(self, task: str, experiment: str) -> bool:
+        """Whether meta-training drew from the set of the task: other images of it, or other points."""
+        return self.tasks[task].set in self.trained_on[experiment]
+
+
 class Lives(NamedTuple):
-    """How one learner fared on one set: a learned rule once per meta-seed, a baseline at its best rate."""
+    """How one learner fared on one task: a learned rule once per meta-seed, a baseline at its best rate."""
 
     correct: Bool[np.ndarray, "seed life time"]
     rate: float | None
@@ -42,8 +70,10 @@ def by_seed(tables: Tables, stage: str, experiment: str) -> dict[int, Table]:
     return dict(sorted(found.items()))
 
 
-def experiments(tables: Tables) -> list[str]:
-    return sorted({path.split("/")[1].rpartition("-")[0] for path in tables if path.startswith("meta_test/")})
+def experiments(tables: Tables, stage: str = "meta_test") -> list[str]:
+    """Those that `stage` made a table of."""
+    made = (path.split("/")[1].removesuffix(".npz") for path in tables if path.startswith(f"{stage}/"))
+    return sorted({name.rpartition("-")[0] for name in made})
 
 
 def baselines(tables: Tables) -> list[str]:
@@ -56,14 +86,38 @@ def at_paper_rates(tables: Tables) -> list[str]:
     return [name + PAPER for name, grid in grids.items() if np.isclose(grid, PAPER_RATES[name]).any()]
 
 
-def datasets(tables: Tables) -> list[str]:
-    table = next(table for path, table in tables.items() if path.startswith("meta_test/"))
-    return in_order(name.split("/")[0] for name in table.arrays)
+def tasks(tables: Tables, learner: str) -> list[str]:
+    """What `learner` was tested on: learners of different suites have different tasks."""
+    path = f"baseline/{learner.removesuffix(PAPER)}.npz"
+    table = tables[path] if path in tables else next(iter(by_seed(tables, "meta_test", learner).values()))
+    return sorted(name.removesuffix("/correct") for name in table.arrays if name.endswith("/correct"))
 
 
-def in_order(names: Iterable[str]) -> list[str]:
-    """Sets, each once: first that of meta-training, then the other real ones, then the synthetic ones."""
-    return sorted(set(names), key=lambda name: (name != META_TRAINED_ON, name in SYNTHETIC, name))
+def in_order(names: Iterable[str], seen: Collection[str]) -> list[str]:
+    """Tasks, each once: first those that meta-training has seen, then the other real ones, then the synthetic ones."""
+    return sorted(set(names), key=lambda name: (name not in seen, name in SYNTHETIC, name))
+
+
+def settings(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """By set and setting, the tasks `<set>_<setting>` of figure 7; unchanged first, and MNIST before other sets."""
+    names = set(names)
+    sets = [name.removesuffix("_unchanged") for name in names if name.endswith("_unchanged")]
+    return {
+        base: {setting: task for setting in SETTINGS if (task := f"{base}_{setting}") in names}
+        for base in sorted(sets, key=lambda base: (base != "mnist", base))
+    }
+
+
+def without_settings(names: Iterable[str]) -> list[str]:
+    """The tasks that are not of figure 7."""
+    names = list(names)
+    return [name for name in names if not any(name in of.values() for of in settings(names).values())]
+
+
+def main_tasks(tables: Tables, profile: Profile) -> list[str]:
+    """The tasks of the main experiment, in order."""
+    names = without_settings(tasks(tables, RULE))
+    return in_order(names, [name for name in names if profile.seen(name, RULE)])
 
 
 def cumulative(correct: Bool[np.ndarray, "*lives time"]) -> Float[np.ndarray, "*lives time"]:
@@ -71,8 +125,8 @@ def cumulative(correct: Bool[np.ndarray, "*lives time"]) -> Float[np.ndarray, "*
     return np.cumsum(correct, axis=-1) / np.arange(1, correct.shape[-1] + 1)
 
 
-def lives(tables: Tables, dataset: str, learner: str, horizon: int | None = None) -> Lives:
-    """The lives of `learner` on `dataset`.
+def lives(tables: Tables, task: str, learner: str, horizon: int | None = None) -> Lives:
+    """The lives of `learner` on `task`.
 
     The rate of a baseline is chosen in hindsight: the one with the highest mean accuracy over the first `horizon`
     examples (the whole life if None) of these very lives. That flatters the baselines. `sgd_paper` and `adam_paper`
@@ -81,19 +135,23 @@ def lives(tables: Tables, dataset: str, learner: str, horizon: int | None = None
     baseline = learner.removesuffix(PAPER)
     if (path := f"baseline/{baseline}.npz") not in tables:
         seeds = by_seed(tables, "meta_test", learner).values()
-        return Lives(np.stack([table.arrays[f"{dataset}/correct"] for table in seeds]), None)
+        return Lives(np.stack([table.arrays[f"{task}/correct"] for table in seeds]), None)
     arrays = tables[path].arrays
-    correct = arrays[f"{dataset}/correct"]
+    correct = arrays[f"{task}/correct"]
     fixed = np.isclose(arrays["rate"], PAPER_RATES[baseline]) if learner != baseline else None
     best = int(np.argmax(correct[:, :, :horizon].mean(axis=(1, 2)) if fixed is None else fixed))
     return Lives(correct[best][None], float(f"{arrays['rate'][best]:.6g}"))  # 0.003, not float32's 0.003000000026
 
 
-def guessing(tables: Tables, dataset: str) -> float:
+def guessing(tables: Tables, task: Task) -> float:
     """The accuracy of always answering the commonest class of the test examples, which no learner is told."""
-    if dataset in SYNTHETIC:
-        return 1 / SYNTHETIC[dataset]
-    counts = np.bincount(tables[f"data/{dataset}.npz"].arrays["y_test"])
+    if task.set in SYNTHETIC:
+        return 1 / SYNTHETIC[task.set]
+    if isinstance(task.classes, int):
+        return 1 / task.classes
+    counts = np.bincount(tables[f"test_data/{task.set}.npz"].arrays["y"])
+    if task.classes is not None:
+        counts = counts[list(task.classes)]
     return float(counts.max() / counts.sum())
 
 
@@ -103,8 +161,9 @@ def sd(values: Shaped[np.ndarray, "..."], axis: int | None = None) -> Any:
     return values.std(axis=axis, ddof=1) if many else np.full_like(values.mean(axis=axis), np.nan)
 
 
-def horizons(length: int) -> list[int]:
-    return sorted({*(horizon for horizon in HORIZONS if horizon < length), length})
+def moments(length: int, horizons: Iterable[int]) -> list[int]:
+    """The examples after which the accuracy of a life is reported: its end, and what is before it of `horizons`."""
+    return sorted({*(horizon for horizon in horizons if horizon < length), length})
 
 
 def smooth(values: Float[np.ndarray, " step"], window: int) -> Float[np.ndarray, " step"]:
@@ -150,7 +209,7 @@ def associations(tables: Tables, experiment: str) -> Iterator[tuple[str, str, Fl
     """
     seeds = [table.arrays for table in by_seed(tables, "introspect", experiment).values()]
     for index, learner in enumerate(seeds[0]["learner"].tolist()):
-        name, own = (experiment, seeds) if learner == RULE else (learner, seeds[:1])
+        name, own = (learner, seeds) if learner == experiment else (learner, seeds[:1])
         label, image = (np.stack([arrays[what] for arrays in own]) for what in ("label", "image"))
         probability = np.stack([arrays["probability"][index] for arrays in own])
         right = np.take_along_axis(probability, label[..., None], axis=-1)[..., 0]
@@ -160,39 +219,45 @@ def associations(tables: Tables, experiment: str) -> Iterator[tuple[str, str, Fl
                 yield name, f"{kind}_{what}", np.asarray(value.mean(axis=-1, where=mask, dtype=np.float64))
 
 
-def results(tables: Tables) -> Results:
-    """Every number of the report, flat: `dataset/learner/metric` -> {"value", "sd", "n"} and more.
+def results(tables: Tables, profile: Profile) -> Results:
+    """The numbers of the report, flat: `task/learner/metric` -> {"value", "sd", "n"} and more.
 
     value is the mean and sd the standard deviation over the n lives of all seeds; sd_seeds, where there are several
-    seeds, is that of the seeds' means; rate is a baseline's, chosen in hindsight for this very metric.
+    seeds, is that of the seeds' means; rate is a baseline's, chosen in hindsight for this very metric; seen, of a
+    learned rule, says whether meta-training drew from the set of the task (other examples of it).
     """
-    found = accuracies(tables)
+    found = accuracies(tables, profile)
     for experiment in experiments(tables):
         curves = by_seed(tables, "meta_train", experiment).values()
-        found[f"meta_train/{experiment}/final_loss"] = _summary(np.array([[final_loss(curve)] for curve in curves]))
+        found[f"meta_train/{experiment}/final_loss"] = summary(np.array([[final_loss(curve)] for curve in curves]))
+    for experiment in experiments(tables, "introspect"):
         for name, metric, values in associations(tables, experiment):
-            found[f"{META_TRAINED_ON}/{name}/{metric}"] = _summary(values)
+            found[f"{profile.introspected}/{name}/{metric}"] = summary(values)
     return found
 
 
-def accuracies(tables: Tables) -> Results:
-    """The part of `results` that is about cumulative accuracy."""
+def accuracies(tables: Tables, profile: Profile) -> Results:
+    """The part of `results` that is about accuracy: cumulative, or of a one-shot task that of all its questions."""
+    learned = experiments(tables)
     found: Results = {}
-    for learner in (*experiments(tables), *baselines(tables), *at_paper_rates(tables)):
-        for dataset in datasets(tables):
-            for horizon in horizons(lives(tables, dataset, learner).correct.shape[-1]):
-                correct, rate = lives(tables, dataset, learner, horizon)
-                entry = _summary(correct[..., :horizon].mean(axis=-1)) | ({} if rate is None else {"rate": rate})
-                found[f"{dataset}/{learner}/cumulative@{horizon}"] = entry
+    for learner in (*learned, *baselines(tables), *at_paper_rates(tables)):
+        for task in tasks(tables, learner):
+            length = lives(tables, task, learner).correct.shape[-1]
+            one_shot = profile.tasks[task].one_shot
+            for moment in [length] if one_shot else moments(length, profile.horizons):
+                correct, rate = lives(tables, task, learner, moment)
+                more = {"seen": profile.seen(task, learner)} if rate is None else {"rate": rate}
+                metric = "one_shot" if one_shot else f"cumulative@{moment}"
+                found[f"{task}/{learner}/{metric}"] = summary(correct[..., :moment].mean(axis=-1)) | more
     return found
+
+
+def summary(values: Shaped[np.ndarray, "seed life"]) -> dict[str, Any]:
+    seeds = {"sd_seeds": float(sd(values.mean(axis=1)))} if len(values) > 1 else {}
+    spread = float(sd(values)) if values.size > 1 else None  # JSON has no nan
+    return {"value": float(values.mean()), "sd": spread, "n": values.size} | seeds
 
 
 def _seen_before(what: Integer[np.ndarray, "*lives time"]) -> Bool[np.ndarray, "*lives time"]:
     same = what[..., :, None] == what[..., None, :]
     return np.tril(same, k=-1).any(axis=-1)
-
-
-def _summary(values: Shaped[np.ndarray, "seed life"]) -> dict[str, Any]:
-    seeds = {"sd_seeds": float(sd(values.mean(axis=1)))} if len(values) > 1 else {}
-    spread = float(sd(values)) if values.size > 1 else None  # JSON has no nan
-    return {"value": float(values.mean()), "sd": spread, "n": values.size} | seeds

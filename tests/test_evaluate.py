@@ -31,7 +31,9 @@ Y = (X[:, 0, 0] > 0).astype(int)
 def rule(tmp_path_factory):
     path = tmp_path_factory.mktemp("rule") / "rule.npz"
     theta = jax.jit(network((3, 2), **LEARNER).init_theta)(jax.random.key(0))
-    write_rule(path, theta, LEARNER | {"hidden_layers": []}, {"experiment": "untrained"})
+    write_rule(
+        path, theta, LEARNER | {"name": "vsml", "convolutions": [], "hidden_layers": []}, {"experiment": "untrained"}
+    )
     return path
 
 
@@ -161,7 +163,9 @@ def test_a_file_that_is_no_rule_is_refused(rule, tmp_path, capsys):
     other.write_text("theta")
     assert "other.npz" in refusal(["--rule", other, "--data", data], capsys)
     write_rule(other, {"w": np.zeros(3)}, {"units": 3}, {"experiment": "of another kind"})
-    assert "The rule has the settings ['units'], this version" in refusal(["--rule", other, "--data", data], capsys)
+    assert "The rule has the settings {'units': 3}, which this version" in refusal(
+        ["--rule", other, "--data", data], capsys
+    )
     for name in ("theta/head_fwd", "theta/gates_bias"):
         arrays = dict(np.load(rule))
         arrays[name] = arrays[name][:1]

@@ -13,7 +13,10 @@ ONE_PLACE = {
     "mlflow": {"pipeline/tracking.py"},
     "matplotlib": {"pipeline/figures/style.py"},
     "ruamel": {"pipeline/params.py"},
-    "sklearn": {"pipeline/sources.py"},
+    "sklearn": set(),  # its wheel holds data; its code is not needed
+    "requests": {"pipeline/transfer.py"},
+    "PIL": {"pipeline/sources/omniglot.py"},
+    "scipy": {"pipeline/sources/images.py"},
 }
 
 
@@ -38,6 +41,8 @@ def test_the_science_touches_no_file_no_network_no_clock():
     for path in FILES:
         if path.is_relative_to(ROOT / "vsml"):
             foreign = imported(path) - allowed - {"collections", "functools", "itertools", "math", "typing"}
+            if path.is_relative_to(ROOT / "vsml/zoo"):  # whose rules are files of the package
+                foreign -= {"importlib", "json"}
             assert not foreign, f"{path} imports {foreign}"
 
 

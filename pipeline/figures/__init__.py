@@ -1,4 +1,4 @@
-"""One module a figure: NEEDS (patterns of tables under artifacts/), draw(tables), CAPTION and ALT.
+"""One module a figure: NEEDS (patterns of tables under artifacts/), draw(tables, profile), CAPTION and ALT.
 
 A figure draws tables and never runs a model. This file knows which tables a profile has: exactly those of its items,
 so that a file left over from an earlier choice of seeds is never drawn.
@@ -12,6 +12,8 @@ from pipeline import paths
 from pipeline.artifacts import Table, read_table
 from pipeline.params import Items, known_or_raise
 
+UNREAD = ("x", "*/loss")  # arrays that no figure and no number needs, and nine tenths of the bytes
+
 
 def module(name: str, items: Items) -> ModuleType:
     known = {known: f"pipeline.figures.{known}" for known in items.figures}
@@ -20,9 +22,16 @@ def module(name: str, items: Items) -> ModuleType:
 
 def read(needs: tuple[str, ...], items: Items) -> dict[str, Table]:
     """Read the profile's tables that match any pattern of `needs`, by their path under artifacts/."""
-    made = [(experiment, seed) for experiment in items.experiments for seed in items.seeds]
-    every = [paths.data(name) for name in items.sets] + [paths.baseline(name) for name in items.baselines]
-    every += [path(*item) for path in (paths.curve, paths.meta_test, paths.introspect) for item in made]
+    trained = [(experiment, seed) for experiment in items.experiments for seed in items.seeds]
+    every = [paths.test_data(name) for name in items.test_sets] + [paths.baseline(name) for name in items.baselines]
+    every += [path(*item) for path in (paths.curve, paths.meta_test) for item in trained]
+    every += [paths.introspect(experiment, seed) for experiment in items.introspect for seed in items.seeds]
     names = [path.relative_to(paths.ARTIFACTS).as_posix() for path in every]
     wanted = [name for name in names if any(fnmatchcase(name, pattern) for pattern in needs)]
-    return {name: read_table(paths.ARTIFACTS / name) for name in wanted}
+    return {name: _read(name) for name in wanted}
+
+
+def _read(name: str) -> Table:
+    arrays, axes = read_table(paths.ARTIFACTS / name)
+    kept = {key: array for key, array in arrays.items() if not any(fnmatchcase(key, pattern) for pattern in UNREAD)}
+    return Table(kept, axes)

@@ -1,55 +1,58 @@
-"""Fast association: what each learner believes while it meets two images of each digit twice (paper's figure 9)."""
+"""Fast association: what each learner believes while it meets two images of each class twice (paper's figure 9)."""
+
+from collections.abc import Iterable
 
 import numpy as np
 
 from pipeline.figures.style import FAINT, GREY, LOOKS, PAGE, Axes, Figure, accuracy_axis, ink
-from pipeline.results import RULE, Tables, associations, by_seed, sd, sightings
+from pipeline.results import PAPER, RULE, Profile, Tables, associations, by_seed, sd, sightings
 
 NEEDS = ("introspect/vsml-*.npz",)
 ALT = (
-    "Three heat maps, one each for VSML, SGD and Adam, of the probability of ten classes over forty examples, with the "
+    "Heat maps, one each for VSML, SGD and Adam, of the probability of ten classes over forty examples, with the "
     "right class and the predicted one marked; below them, the mean probability of the right class at first and at "
     "second sightings."
 )
 CAPTION = (
-    "Fast association. A life of 40 examples: two images of each digit in random order, each shown twice in a row. "
+    "Fast association. A life of 40 examples: two images of each class in random order, each shown twice in a row. "
     "Heat maps: the probability given to each class before the label is seen, in the first life of the first seed; "
     "square: the right class, circle: the predicted one, triangle above: the second sighting of the image just seen. "
     "Below: mean probability of the right class and ± 1 standard deviation over lives, at the first image of a "
     "class, at the first sighting of its second image, and at the second sighting of an image; VSML over {seeds} "
-    "meta-seeds with {looks} lives each, SGD and Adam over {looks} lives, linear, at the learning rate that was best "
-    "over whole lives on digits, in hindsight. A large rate makes SGD repeat the last label that it was told, with "
-    "certainty, so a second sighting alone does not show association; how often each is right is in the tables."
+    "with {looks} lives each, SGD and Adam over {looks} lives, linear, at the learning rate that was best "
+    "over whole lives on {introspected}, in hindsight, and where it says so at the paper\u2019s. A large rate makes "
+    "SGD repeat the last label that it was told, with certainty, so a second sighting alone does not show "
+    "association; how often each is right is in the tables."
 )
 KINDS = {
-    "first_sighting": "first image\nof a class",
-    "second_image": "second image\nof a class",
-    "second_sighting": "same image\nagain",
+    "first_sighting": "First image of a class",
+    "second_image": "Second image of a class",
+    "second_sighting": "Same image again",
 }
-
-
 TRUTH = {"marker": "s", "ms": 8.5, "mfc": "none", "mec": "#E69F00", "mew": 1.2, "label": "right class"}
 PREDICTION = {"marker": "o", "ms": 4, "mfc": "white", "mec": "black", "mew": 0.7, "label": "predicted class"}
 AGAIN = {"marker": "v", "ms": 3, "color": GREY, "label": "second sighting"}
 
 
-def draw(tables: Tables) -> Figure:
+def draw(tables: Tables, profile: Profile) -> Figure:
     arrays = next(iter(by_seed(tables, "introspect", RULE).values())).arrays
     label, learners = arrays["label"][0], arrays["learner"].tolist()
     again = sightings(arrays["label"], arrays["image"])["second_sighting"][0]
-    figure = Figure((PAGE, 1.75 * len(learners) + 1.9))
-    *maps, spread = figure.subplots(len(learners) + 1, 1, height_ratios=[1.0] * len(learners) + [0.85])
+    heights = (1.75 if len(learners) <= 3 else 1.4) * len(learners) + 0.2, 0.75 + 0.2 * len(learners)  # inches
+    figure = Figure((PAGE, sum(heights)))
+    top, bottom = figure.subfigures(2, 1, height_ratios=heights, squeeze=False).ravel()
+    maps = top.subplots(len(learners), 1)
     each = zip(maps, learners, arrays["rate"].tolist(), arrays["probability"][:, 0], strict=True)
     for axes, name, rate, probability in each:
         image = axes.imshow(probability.T, cmap="Greys", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
         _marks(axes, probability.argmax(-1), label, again)
         right = int((probability.argmax(-1) == label)[again].sum())
-        at = "" if np.isnan(rate) else f" at rate {rate:g}"
+        at = "" if np.isnan(rate) else f"{',' if name.endswith(PAPER) else ' at rate'} {rate:g}"
         axes.set_title(f"{LOOKS[name].name}{at}: {right} of {again.sum()} right at the second sighting", pad=9)
-    figure.colorbar(image, ax=maps, label="probability of the class", aspect=60, fraction=0.025, pad=0.01)
+    top.colorbar(image, ax=maps, label="probability of the class", aspect=60, fraction=0.025, pad=0.01)
     maps[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.06), ncols=3, frameon=False, fontsize=6.5, borderaxespad=0)
     maps[-1].set_xlabel("example")
-    _spread(spread, tables)
+    _spread(bottom.subplots(1, len(KINDS), sharey=True), tables)
     return figure
 
 
@@ -57,7 +60,7 @@ def _marks(axes: Axes, predicted: np.ndarray, label: np.ndarray, again: np.ndarr
     x = np.arange(len(label))
     axes.plot(x, label, linestyle="none", clip_on=False, **TRUTH)
     axes.plot(x, predicted, linestyle="none", **PREDICTION)
-    axes.plot(x[again], np.full(again.sum(), -0.95), linestyle="none", clip_on=False, **AGAIN)
+    axes.plot(x[again], np.full(again.sum(), -1.2), linestyle="none", clip_on=False, **AGAIN)
     for first in x[~again][1:]:
         axes.axvline(first - 0.5, color=FAINT, linewidth=0.5)
     ticks = [0, *range(9, len(x), 10)]
@@ -65,18 +68,20 @@ def _marks(axes: Axes, predicted: np.ndarray, label: np.ndarray, again: np.ndarr
     axes.set(ylabel="class", yticks=(0, 3, 6, 9))
 
 
-def _spread(axes: Axes, tables: Tables) -> None:
+def _spread(panels: Iterable[Axes], tables: Tables) -> None:
+    """A panel for each kind of sighting, a row for each learner."""
     found = {(name, metric): values for name, metric, values in associations(tables, RULE)}
     learners = list(dict.fromkeys(name for name, _ in found))
-    axes.axhline(0.1, color=GREY, linestyle=":", linewidth=0.8)
-    for column, kind in enumerate(KINDS):
-        for index, name in enumerate(learners):
-            values, look, x = found[name, f"{kind}_probability"], LOOKS[name], column + 0.3 * (index - 1.2)
+    for axes, (kind, words) in zip(panels, KINDS.items(), strict=True):
+        axes.axvline(0.1, color=GREY, linestyle=":", linewidth=0.8)
+        for row, name in enumerate(learners):
+            values, look = found[name, f"{kind}_probability"], LOOKS[name]
             mean = values.mean()
-            axes.errorbar(x, mean, sd(values), color=look.colour, marker=look.marker, markersize=4.5, elinewidth=1)
-            words = {"xytext": (5, 1), "textcoords": "offset points", "fontsize": 6.5, "color": ink(look.colour)}
-            axes.annotate(f"{mean:.2f} {look.name}", (x, mean), va="bottom", **words)
-    axes.set(xlim=(-0.5, len(KINDS) - 0.4), ylim=(0, 1.02), ylabel="probability of\nthe right class")
-    axes.set_xticks(range(len(KINDS)), list(KINDS.values()))
-    accuracy_axis(axes.yaxis)
-    axes.grid(axis="y")
+            axes.errorbar(mean, row, xerr=sd(values), color=look.colour, marker=look.marker, markersize=4, elinewidth=1)
+            axes.text(1.05, row, f"{mean:.2f}", va="center", fontsize=6.5, color=ink(look.colour))
+        axes.set(xlim=(0, 1.02), ylim=(len(learners) - 0.5, -0.5), xlabel="probability of the right class")
+        axes.set_title(words, fontweight="normal")
+        axes.set_yticks(range(len(learners)), [LOOKS[name].name for name in learners])
+        axes.tick_params(axis="y", length=0)
+        accuracy_axis(axes.xaxis)
+        axes.grid(axis="x")

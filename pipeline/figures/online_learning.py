@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.comparison import kinship, title
+from pipeline.comparison import title
 from pipeline.figures.style import (
     COLUMN,
     GREY,
@@ -14,49 +14,59 @@ from pipeline.figures.style import (
     direct_labels,
     example_axis,
 )
-from pipeline.results import RULE, Tables, baselines, cumulative, datasets, guessing, lives, sd
+from pipeline.results import RULE, Profile, Tables, baselines, cumulative, guessing, lives, main_tasks, sd, tasks
 
-NEEDS = ("meta_test/vsml-*.npz", "baseline/*.npz", "data/*.npz")
+NEEDS = ("meta_test/vsml-*.npz", "baseline/*.npz", "test_data/*.npz")
 ALT = (
-    "Six panels, one per data set: cumulative accuracy against the number of examples seen, for VSML and for SGD and "
-    "Adam, each linear and with a hidden layer."
+    "{tasks} panels, one per data set: cumulative accuracy against the number of examples seen, for VSML and for SGD "
+    "and Adam, each linear and with a hidden layer."
 )
 CAPTION = (
     "Online learning. Cumulative accuracy (the share of right predictions so far, each made before its label is seen) "
-    "against the number of examples seen, on digits that meta-training never saw and on data sets it never saw. Lines: "
-    "means, for VSML over {seeds} meta-seeds with {lives} lives each, for each baseline over the same {lives} lives at "
-    "its best learning rate for the set, chosen in hindsight. Band: ± 1 standard deviation over the lives of VSML. "
-    "Dotted: always guessing the commonest class."
+    "against the number of examples seen, on unseen images of {trained_on} and on data sets that meta-training never "
+    "saw. Lines: means, for VSML over {seeds} with {lives} lives each, for each baseline over the same {lives} "
+    "lives at its best learning rate for the set, chosen in hindsight. Band: ± 1 standard deviation over the lives of "
+    "VSML. Dotted: always guessing the commonest class."
 )
 FIRST = 5  # examples: a share of fewer is noise
 BAND = {"color": LOOKS[RULE].colour, "alpha": 0.16, "linewidth": 0}
 GUESSING = {"color": GREY, "linestyle": ":", "linewidth": 0.8}
 
 
-def draw(tables: Tables) -> Figure:
-    first, *others = datasets(tables)
+def draw(tables: Tables, profile: Profile) -> Figure:
+    first, *others = main_tasks(tables, profile)
     rows = -(-len(others) // 2)
     figure = Figure((COLUMN, 2.1 + 1.35 * rows))
     top, bottom = figure.subfigures(2, 1, height_ratios=[2.1, 1.35 * rows], squeeze=False).ravel()
-    axes = top.add_subplot(ylabel="cumulative accuracy")
-    direct_labels(axes, _panel(axes, tables, first), gap=0.08)
-    axes.set_title(f"{title(first)}: {kinship(first)}")
-    bottom.suptitle("Data sets never seen", x=0.01, ha="left", fontsize=8, fontweight="bold")
+    main = top.add_subplot(ylabel="cumulative accuracy")
+    direct_labels(main, _panel(main, tables, profile, first), gap=0.08)
+    main.set_title(f"{title(first)}: {_kinship(profile, [first])}")
+    head = f"Data sets {_kinship(profile, others)}"
+    bottom.suptitle(head, x=0.01, ha="left", fontsize=8, fontweight="bold")
     panels = bottom.subplots(rows, 2, squeeze=False).ravel()
     for axes, name in zip(panels, others, strict=False):
-        _panel(axes, tables, name)
+        _panel(axes, tables, profile, name)
         axes.set_title(title(name), fontweight="normal")
     for axes in panels[max(0, len(others) - 2) : len(others)]:
         axes.set_xlabel("examples seen")
     for axes in panels[len(others) :]:
-        _key(axes)
+        axes.set_axis_off()
+        _key(axes, loc="center left", fontsize=6.5)
+    if len(others) == len(panels):
+        _key(main, loc="lower left", bbox_to_anchor=(1.0, -0.02), fontsize=6)
     return figure
 
 
-def _panel(axes: Axes, tables: Tables, dataset: str) -> list[tuple[float, Look]]:
+def _kinship(profile: Profile, names: list[str]) -> str:
+    seen = [profile.seen(name, RULE) for name in names]
+    return "unseen images" if all(seen) else "seen and never seen" if any(seen) else "never seen"
+
+
+def _panel(axes: Axes, tables: Tables, profile: Profile, task: str) -> list[tuple[float, Look]]:
     ends = []
-    for learner in (*baselines(tables), RULE):  # VSML on top
-        look, accuracy = LOOKS[learner], cumulative(lives(tables, dataset, learner).correct)
+    rivals = [name for name in baselines(tables) if name in LOOKS and task in tasks(tables, name)]
+    for learner in (*rivals, RULE):  # VSML on top
+        look, accuracy = LOOKS[learner], cumulative(lives(tables, task, learner).correct)
         length = accuracy.shape[-1]
         x, accuracy = np.arange(FIRST, length + 1), accuracy.reshape(-1, length)[:, FIRST - 1 :]
         mean, spread = accuracy.mean(axis=0), sd(accuracy, axis=0)
@@ -64,7 +74,7 @@ def _panel(axes: Axes, tables: Tables, dataset: str) -> list[tuple[float, Look]]
         if learner == RULE:
             axes.fill_between(x, mean - spread, mean + spread, **BAND)
         ends.append((float(mean[-1]), look))
-    axes.axhline(guessing(tables, dataset), **GUESSING)
+    axes.axhline(guessing(tables, profile.tasks[task]), **GUESSING)
     axes.set_ylim(0, 1.02)
     accuracy_axis(axes.yaxis)
     example_axis(axes, FIRST, length)
@@ -72,9 +82,8 @@ def _panel(axes: Axes, tables: Tables, dataset: str) -> list[tuple[float, Look]]
     return ends
 
 
-def _key(axes: Axes) -> None:
-    """Say in the cell that no data set needs what is no line of a learner."""
-    axes.set_axis_off()
+def _key(axes: Axes, **where) -> None:
+    """Say, in the cell that no data set needs or else beside the lines, what is no line of a learner."""
     axes.fill_between([], [], label="± 1 sd over lives", **BAND)
     axes.plot([], [], label="always guessing the\ncommonest class", **GUESSING)
-    axes.legend(loc="center left", frameon=False, fontsize=6.5, labelcolor=GREY)
+    axes.legend(frameon=False, labelcolor=GREY, **where)

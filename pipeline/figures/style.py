@@ -16,6 +16,7 @@ from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.transforms import Bbox
 
 from pipeline.artifacts import atomic
 from pipeline.comparison import NAMES
@@ -74,6 +75,11 @@ LOOKS = {
     "sgd_hidden": Look(NAMES["sgd_hidden"], "#56B4E9", (0, (1, 1)), "D"),
     "adam": Look(NAMES["adam"], "#009E73", (0, (6, 1.5, 1, 1.5)), "^"),
     "adam_hidden": Look(NAMES["adam_hidden"], "#CC79A7", (0, (3, 1, 1, 1, 1, 1)), "v"),
+    "sgd_paper": Look(NAMES["sgd_paper"], "#00416b", (0, (1, 2)), "p"),  # darker than at the best rate
+    "adam_paper": Look(NAMES["adam_paper"], "#00553f", (0, (4, 2, 1, 2, 1, 2)), "<"),
+    "meta_rnn": Look(NAMES["meta_rnn"], "#3b2a8c", (0, (8, 2)), "X", 1.4),
+    "fast_memory": Look(NAMES["fast_memory"], "#8f6b00", (0, (4, 1.5)), "d"),
+    "hebbian": Look(NAMES["hebbian"], "#E69F00", (0, (2, 1)), "P"),
 }
 
 
@@ -89,7 +95,7 @@ def accuracy_axis(axis: Axis) -> None:
 def example_axis(axes: Axes, first: int, last: int) -> None:
     """A logarithmic axis of examples seen: the first few matter as much as the last hundreds."""
     axes.set(xscale="log", xlim=(first, last))
-    ticks = [first, *(tick for tick in (10, 30, 100) if 2 * first <= tick <= last / 2), last]
+    ticks = [first, *(tick for tick in (10, 30, 100, 300, 1000) if 2 * first <= tick <= last / 3), last]
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
 
@@ -119,5 +125,20 @@ def apart(values: list[float], gap: float) -> Float[np.ndarray, " label"]:
 def save(figure: Figure, path: Path) -> None:
     """Write `figure` as png or pdf, by the ending of `path`."""
     nothing = {"png": {"Software": None}, "pdf": {"Creator": None, "Producer": None, "CreationDate": None}}
+    _settle(figure)
     with atomic(path) as temporary:
         figure.savefig(temporary, metadata=nothing[path.suffix[1:]])
+
+
+def _settle(figure: Figure) -> None:
+    """Fix the layout to a millionth: its solver sums in an order of its own in each process, so the last bits vary."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for part in figure.subfigs:
+        part.bbox_relative.set_points(_rounded(part.bbox_relative.get_points()))
+    for axes in figure.axes:
+        axes.set_position(Bbox(_rounded(axes.get_position().get_points())))
+
+
+def _rounded(points: np.ndarray) -> np.ndarray:
+    return np.round(points, 6) + 0.0  # -0 becomes 0

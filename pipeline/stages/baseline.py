@@ -1,10 +1,10 @@
 """SGD or Adam lives the same tests, with every learning rate of a grid."""
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from pipeline import artifacts, paths
-from pipeline.build import baseline_learner, live, test_lives
+from pipeline.build import Trial, baseline_learner, live, trials
 from pipeline.provenance import Job
 from pipeline.tracking import Run
 
@@ -12,18 +12,19 @@ from pipeline.tracking import Run
 def main(job: Job, run: Run) -> None:
     (baseline,) = job.item
     section = job.params.baselines[baseline]
-    rates = jnp.asarray(section.rates)
+
+    @jax.jit
+    def at(rate: jax.Array, trial: Trial) -> dict[str, jax.Array]:
+        return live(baseline_learner(section, trial.features, trial.classes, rate), (), trial)
+
+    rates = np.asarray(section.rates, np.float32)
     arrays, axes = {"rate": rates}, {"rate": ("rate",)}
-    for name, (keys, episodes) in test_lives(job.params.defaults.meta_test, job.params.items.sets).items():
-
-        def at(rate, keys=keys, episodes=episodes):
-            learner = baseline_learner(section, episodes.x.shape[-1], episodes.y.shape[-1], rate)
-            return live(learner, (), keys, episodes)
-
-        outcome = jax.jit(jax.vmap(at))(rates)
-        arrays |= {f"{name}/{kind}": values for kind, values in outcome.items()}
-        axes |= {f"{name}/{kind}": ("rate", "life", "time") for kind in outcome}
+    for trial in trials(job.params.tests, section.suites):
+        outcomes = [at(rate, trial) for rate in rates]  # one after the other: the weights of all would be too many
+        outcome = {kind: np.stack([np.asarray(one[kind]) for one in outcomes]) for kind in outcomes[0]}
+        arrays |= {f"{trial.task}/{kind}": values for kind, values in outcome.items()}
+        axes |= {f"{trial.task}/{kind}": ("rate", "life", "time") for kind in outcome}
         accuracy = outcome["correct"].mean((1, 2))
         best = int(accuracy.argmax())
-        print(f"{name}: accuracy {float(accuracy[best]):.3f} at the best rate {section.rates[best]:g}", flush=True)
+        print(f"{trial.task}: accuracy {accuracy[best]:.3f} at the best rate {rates[best]:g}", flush=True)
     artifacts.write_table(paths.baseline(baseline), arrays, axes)

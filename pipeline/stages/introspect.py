@@ -4,26 +4,31 @@ import jax
 import numpy as np
 
 from pipeline import artifacts, paths
-from pipeline.build import baseline_learner, vsml_learner
+from pipeline.build import baseline_learner
 from pipeline.provenance import Job
 from pipeline.tracking import Run
 from vsml.core.types import Learner, Theta
 from vsml.introspect.association import probabilities, repeated_digits
+from vsml.learners.settings import learner
 from vsml.tasks.datasets import SETS, standardise
+
+PAPER_RATES = {"sgd": 0.01, "adam": 0.001}  # arXiv 2012.14905, released code
 
 
 def main(job: Job, run: Run) -> None:
     experiment, seed = job.item
     rule = artifacts.read_rule(paths.rule(experiment, seed))
-    table = artifacts.read_table(paths.data("digits")).arrays
-    facts, section = SETS["digits"], job.params.defaults.introspect
-    x, y = standardise(facts, table["x_test"]), table["y_test"]
-    rates = {name: _best_rate(name) for name in ("sgd", "adam")}
+    section = job.params.introspect
+    facts, table = SETS[section.set], artifacts.read_table(paths.test_data(section.set)).arrays
+    x, y = standardise(facts, table["x"]), table["y"]
+    rates = {name: _best_rate(name, section.set) for name in PAPER_RATES}
+    rates |= {f"{name}_paper": rate for name, rate in PAPER_RATES.items()}
 
-    learner = vsml_learner(rule.learner, facts.features, facts.classes)
-    learners: dict[str, tuple[Learner, Theta]] = {"vsml": (learner, rule.theta)}
+    rule_learner = learner(rule.learner, facts.features, facts.classes)
+    learners: dict[str, tuple[Learner, Theta]] = {experiment: (rule_learner, rule.theta)}
     for name, rate in rates.items():
-        learners[name] = (baseline_learner(job.params.baselines[name], facts.features, facts.classes, rate), ())
+        baseline = job.params.baselines[name.removesuffix("_paper")]
+        learners[name] = (baseline_learner(baseline, facts.features, facts.classes, rate), ())
 
     draw_key, birth_key = jax.random.split(jax.random.key(section.seed))
     episodes, image = jax.vmap(lambda key: repeated_digits(key, x, y))(jax.random.split(draw_key, section.lives))
@@ -46,7 +51,7 @@ def main(job: Job, run: Run) -> None:
     artifacts.write_table(paths.introspect(experiment, seed), arrays, axes)
 
 
-def _best_rate(baseline: str) -> float:
-    """The learning rate with the best accuracy over whole lives on held-out digits, chosen in hindsight."""
+def _best_rate(baseline: str, task: str) -> float:
+    """The learning rate with the best accuracy over whole lives, chosen in hindsight."""
     table = artifacts.read_table(paths.baseline(baseline)).arrays
-    return float(table["rate"][table["digits/correct"].mean((1, 2)).argmax()])
+    return float(table["rate"][table[f"{task}/correct"].mean((1, 2)).argmax()])

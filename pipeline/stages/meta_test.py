@@ -3,19 +3,20 @@
 import jax
 
 from pipeline import artifacts, paths
-from pipeline.build import live, test_lives, vsml_learner
+from pipeline.build import live, trials
 from pipeline.provenance import Job
 from pipeline.tracking import Run
+from vsml.learners.settings import learner
 
 
 def main(job: Job, run: Run) -> None:
     experiment, seed = job.item
     rule = artifacts.read_rule(paths.rule(experiment, seed))
     arrays = {}
-    for name, (keys, episodes) in test_lives(job.params.defaults.meta_test, job.params.items.sets).items():
-        learner = vsml_learner(rule.learner, episodes.x.shape[-1], episodes.y.shape[-1])
-        outcome = jax.jit(live, static_argnums=0)(learner, rule.theta, keys, episodes)
-        arrays |= {f"{name}/{kind}": values for kind, values in outcome.items()}
-        accuracy = float(outcome["correct"].mean())
-        print(f"{name}: accuracy {accuracy:.3f} over {episodes.x.shape[1]} examples", flush=True)
+    for trial in trials(job.params.tests, job.params.experiments[experiment].suites):
+        living = learner(rule.learner, trial.features, trial.classes)
+        outcome = jax.jit(live, static_argnums=0)(living, rule.theta, trial)
+        arrays |= {f"{trial.task}/{kind}": values for kind, values in outcome.items()}
+        accuracy, length = float(outcome["correct"].mean()), outcome["correct"].shape[1]
+        print(f"{trial.task}: accuracy {accuracy:.3f} over {length} predictions", flush=True)
     artifacts.write_table(paths.meta_test(experiment, seed), arrays, dict.fromkeys(arrays, ("life", "time")))

@@ -1,27 +1,26 @@
 """Meta-trains an experiment through its curriculum. Killed at any moment, it goes on from its last checkpoint."""
 
 import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pipeline import artifacts, paths, provenance
-from pipeline.build import vsml_learner
+from pipeline.build import train_lives
 from pipeline.checkpoints import Checkpoint, Folder
-from pipeline.params import AntitheticEs, Backprop, Experiment, Phase, plain
+from pipeline.params import GENERATED, AntitheticEs, Backprop, Estimator, Experiment, Lives, Phase, plain
 from pipeline.provenance import Job
 from pipeline.tracking import Run
 from vsml.core.scores import cross_entropy
-from vsml.core.types import RandomKey, Theta
+from vsml.core.types import Learner, RandomKey, Theta
+from vsml.learners.settings import learner
 from vsml.meta.estimators import ValueAndGrad, across_devices, antithetic_es, backprop, truncated_bptt
 from vsml.meta.losses import lifetime_loss
-from vsml.meta.train import MetaState, Sample, guarded, meta_train, sampler, start
-from vsml.tasks.datasets import SETS, standardise
-from vsml.tasks.episodes import projected_episode
+from vsml.meta.train import Group, MetaState, guarded, meta_train, on_all, start
 
 CURVE = {"loss": np.float32, "grad_norm": np.float32, "skipped": np.bool_, "phase": np.int32}
 CSV_ROWS = 500
@@ -31,8 +30,8 @@ class Progress:
     """Lines for the terminal; the time to go is by the work that is left, since later phases have longer steps."""
 
     def __init__(self, name: str, curriculum: tuple[Phase, ...], step: int) -> None:
-        steps = [phase.inputs * phase.classes * phase.length * phase.population for phase in curriculum]
-        self._name, self._work = name, np.repeat(steps, [phase.steps for phase in curriculum])
+        work = [sum(map(_work, phase.lives)) for phase in curriculum]
+        self._name, self._work = name, np.repeat(work, [phase.steps for phase in curriculum])
         self._step, self._time_s = step, time.monotonic()
 
     def since_s(self) -> float:
@@ -54,14 +53,13 @@ class Outer(NamedTuple):
     state: MetaState
     key: RandomKey
     optimizer: optax.GradientTransformation
-    phases: list[tuple[ValueAndGrad, Sample]]
+    phases: list[list[Group]]
 
 
 def main(job: Job, run: Run, save_every_s: float = 5.0) -> None:
     experiment, seed = job.item
     section = job.params.experiments[experiment]
-    table = artifacts.read_table(paths.data("digits")).arrays
-    outer = build(section, int(seed), standardise(SETS["digits"], table["x_train"]), table["y_train"])
+    outer = build(section, int(seed))
 
     folder = Folder(paths.CHECKPOINTS / job.fingerprint)
     state, curve = _resume(folder.load(), outer.state, run)
@@ -75,10 +73,10 @@ def main(job: Job, run: Run, save_every_s: float = 5.0) -> None:
         progress.show(int(state.step), curve["loss"])
 
     patience, phase_end = section.optimizer.patience, 0
-    for number, (phase, (value_and_grad, sample)) in enumerate(zip(section.curriculum, outer.phases, strict=True)):
+    for number, (phase, groups) in enumerate(zip(section.curriculum, outer.phases, strict=True)):
         phase_end += phase.steps
         left = max(phase_end - int(state.step), 0)
-        steps = meta_train(value_and_grad, outer.optimizer, sample, state, outer.key, left, patience)
+        steps = meta_train(groups, outer.optimizer, state, outer.key, left, patience)
         for _, state, seen in steps:
             for name, value in (*seen._asdict().items(), ("phase", number)):
                 curve[name].append(np.asarray(value).item())
@@ -90,43 +88,55 @@ def main(job: Job, run: Run, save_every_s: float = 5.0) -> None:
     run.at_end(folder.remove)
 
 
-def build(section: Experiment, seed: int, x: jax.Array, y: np.ndarray) -> Outer:
-    """The outer loop of an experiment on the examples `x`, `y` of its meta-train split."""
+def build(section: Experiment, seed: int) -> Outer:
+    """The outer loop of an experiment."""
     theta_key, train_key = jax.random.split(jax.random.key(seed))
     settings = section.optimizer
     rate = optax.warmup_cosine_decay_schedule(
         init_value=0.0,
         peak_value=settings.learning_rate,
         warmup_steps=settings.warmup,
-        decay_steps=sum(phase.steps for phase in section.curriculum),
+        decay_steps=max(sum(phase.steps for phase in section.curriculum), settings.warmup + 1),
         end_value=settings.final * settings.learning_rate,
     )
-    optimizer = guarded(optax.chain(optax.clip_by_global_norm(settings.clip), optax.adam(rate)), settings.patience)
-    first = section.curriculum[0]
-    theta = vsml_learner(plain(section.learner), first.inputs, first.classes).init_theta(theta_key)
-    phases = [_phase(section, phase, x, y) for phase in section.curriculum]
-    return Outer(jax.device_put(start(theta, optimizer), _everywhere()), train_key, optimizer, phases)
+    clip = optax.clip_by_global_norm(settings.clip) if settings.clip else optax.identity()
+    optimizer = guarded(optax.chain(clip, optax.adam(rate)), settings.patience)
+    phases = [[group for lives in phase.lives for group in _groups(section, lives)] for phase in section.curriculum]
+    first = next(train_lives(section.data, section.curriculum[0].lives[0]))
+    theta = learner(plain(section.learner), first.inputs, first.classes).init_theta(theta_key)
+    state, key = on_all(jax.devices(), (start(theta, optimizer), train_key))
+    return Outer(state, key, optimizer, phases)
 
 
-def _phase(section: Experiment, phase: Phase, x: jax.Array, y: np.ndarray) -> tuple[ValueAndGrad, Sample]:
-    learner = vsml_learner(plain(section.learner), phase.inputs, phase.classes)
-    match section.estimator:
+def _groups(section: Experiment, lives: Lives) -> Iterator[Group]:
+    """The population, spread over lives of different sizes; shares are rounded up so that the devices divide them."""
+    devices = jax.devices()
+    for drawn in train_lives(section.data, lives):
+        on_each = -(-round(lives.population * drawn.share) // len(devices)) or 1
+        living = learner(plain(section.learner), drawn.inputs, drawn.classes)
+        last = 1 if section.data.episodes == "one_shot" else None
+        value_and_grad = _value_and_grad(section.estimator, living, on_each, last)
+        draw = on_all(devices, drawn.draw)
+        yield Group(across_devices(value_and_grad, devices), draw, on_each * len(devices))
+
+
+def _value_and_grad(estimator: Estimator, learner: Learner, on_each: int, last: int | None) -> ValueAndGrad:
+    match estimator:
         case Backprop(segment=segment):
-            value_and_grad = backprop(lifetime_loss(learner, cross_entropy, segment))
+            return backprop(lifetime_loss(learner, cross_entropy, segment, last=last))
         case AntitheticEs(std=std, at_once=at_once):
-            value_and_grad = antithetic_es(lifetime_loss(learner, cross_entropy), std, at_once)
-        case truncated:
-            value_and_grad = truncated_bptt(learner, cross_entropy, truncated.chunk)
-
-    def episode(key: RandomKey):
-        return projected_episode(key, x, y, inputs=phase.inputs, classes=phase.classes, length=phase.length)
-
-    return across_devices(value_and_grad, jax.devices()), sampler(episode, phase.population)
+            at_once = max(n for n in range(1, min(at_once, on_each) + 1) if on_each % n == 0)
+            return antithetic_es(lifetime_loss(learner, cross_entropy, last=last), std, at_once)
+        case truncated if last is None:
+            return truncated_bptt(learner, cross_entropy, truncated.chunk)
+    raise ValueError("The estimator truncated_bptt is for streams: a one-shot episode is too short to be cut.")
 
 
-def _everywhere() -> NamedSharding:
-    """A copy on each device, as meta-steps leave it: else the second one would be compiled anew."""
-    return NamedSharding(Mesh(jax.devices(), ("device",)), PartitionSpec())
+def _work(lives: Lives) -> float:
+    """What a meta-step costs, in ticks of cells."""
+    inputs = [size or 784 for size in lives.inputs]
+    classes = [len(c) if isinstance(c, tuple) else c or 10 for c in lives.classes]
+    return float(np.mean(inputs) * np.mean(classes) * lives.length * lives.population)
 
 
 def _resume(last: Checkpoint | None, fresh: MetaState, run: Run) -> tuple[MetaState, dict[str, list[Any]]]:
@@ -136,7 +146,7 @@ def _resume(last: Checkpoint | None, fresh: MetaState, run: Run) -> tuple[MetaSt
     print(f"Going on from the checkpoint of meta-step {last.step}", flush=True)
     leaves, treedef = jax.tree.flatten(fresh)
     restored = [jnp.asarray(last.arrays[f"state/{i:03d}"]) for i in range(len(leaves))]
-    state = jax.device_put(treedef.unflatten(restored), _everywhere())
+    state = on_all(jax.devices(), treedef.unflatten(restored))
     return state, {name: last.arrays[f"curve/{name}"].tolist() for name in CURVE}
 
 
@@ -148,5 +158,6 @@ def _write(job: Job, theta: Theta, section: Experiment, curve: dict[str, list[An
     shown = np.unique(np.linspace(0, len(loss) - 1, min(CSV_ROWS, len(loss))).astype(int))
     lines = ["step,loss", *(f"{step + 1},{loss[step]:.6g}" for step in shown)]
     artifacts.write_text(paths.curve_csv(experiment, seed), "\n".join(lines) + "\n")
-    origin = provenance.learned_from(job, len(loss))
+    data = [paths.train_data(name) for name in section.data.sets if name not in GENERATED]
+    origin = provenance.learned_from(job, data, len(loss))
     artifacts.write_rule(paths.rule(experiment, seed), theta, plain(section.learner), origin)

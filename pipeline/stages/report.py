@@ -1,4 +1,4 @@
-"""Writes the results as JSON, and the report: one HTML page that needs no other file."""
+"""Writes the results as JSON, and the report: one HTML page that needs no other file, with what the profile made."""
 
 import base64
 from collections.abc import Iterator
@@ -6,12 +6,25 @@ from typing import Any
 
 import jinja2
 
-from pipeline import comparison, figures, params, paths
+from pipeline import comparison, figures, generality, params, paths
 from pipeline.artifacts import read_rule, write_json, write_text
-from pipeline.params import Items
-from pipeline.results import RULE, Results, Tables, at_paper_rates, by_seed, datasets, final_loss, guessing, results
+from pipeline.params import Items, Params
+from pipeline.results import (
+    RULE,
+    Profile,
+    Results,
+    Tables,
+    at_paper_rates,
+    by_seed,
+    final_loss,
+    guessing,
+    in_order,
+    results,
+    settings,
+    tasks,
+)
 
-TABLES = ("data/*.npz", "meta_train/*/curve.npz", "meta_test/*.npz", "baseline/*.npz", "introspect/*.npz")
+TABLES = ("test_data/*.npz", "meta_train/*/curve.npz", "meta_test/*.npz", "baseline/*.npz", "introspect/*.npz")
 SIGHTINGS = {
     "first_sighting": "First image of a class",
     "second_image": "Second image of a class",
@@ -20,83 +33,159 @@ SIGHTINGS = {
 
 
 def main(item: list[str]) -> None:
-    items = params.read().items
+    own = params.read()
+    items, profile = own.items, Profile.of(own)
     tables = figures.read(TABLES, items)
-    found = results(tables)
+    found = results(tables, profile) | generality.generality(tables, profile)
     write_json(paths.report("results.json"), found)
     loader = jinja2.FileSystemLoader(paths.ROOT / "pipeline")
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["plus_minus"] = comparison.plus_minus
+    environment.filters |= {"plus_minus": comparison.plus_minus, "signed": generality.signed}
     page = environment.get_template("page.html").render(
-        verdict=comparison.verdict(found),
-        verdict_at_paper_rates=comparison.verdict_at_paper_rates(found),
+        trained_on=_trained_on(profile),
+        introspected=comparison.title(profile.introspected),
+        verdicts=generality.verdicts(found),
         headline=_headline(found),
-        figures=list(_figures(items, tables)),
-        accuracies=list(_accuracies(found, tables, items)),
-        associations=list(_associations(found, items)),
+        figures=list(_figures(own, found)),
+        accuracies=list(_accuracies(found, tables, profile, items)),
+        one_shot=list(_one_shot(found, tables, profile)),
+        robustness=list(_robustness(found, tables)),
+        varying_data=_varying_data(found, profile),
+        associations=list(_associations(found, profile, items)),
         learned=list(_learned(items, tables)),
-        items=items,
     )
     write_text(paths.report("index.html"), page)
 
 
+def _trained_on(profile: Profile) -> str:
+    return " and ".join(comparison.title(name) for name in profile.trained_on[RULE])
+
+
 def _headline(found: Results) -> dict[str, Any]:
-    families = {moment: comparison.best(found, "digits", moment) for moment in comparison.MOMENTS}
-    return {"families": {m: f for m, f in families.items() if f}, "length": comparison.length(found, "digits")}
-
-
-def _figures(items: Items, tables: Tables) -> Iterator[dict[str, Any]]:
-    lives = next(iter(by_seed(tables, "meta_test", RULE).values())).arrays
-    numbers = {
-        "seeds": len(items.seeds),
-        "lives": len(lives["digits/correct"]),
-        "length": max(lives[f"{name}/correct"].shape[-1] for name in datasets(tables)),
-        "looks": len(next(iter(by_seed(tables, "introspect", RULE).values())).arrays["label"]),
+    """How all fare on the first task of the main experiment, which is that of its meta-training if it was tested."""
+    task = comparison.tasks(found)[0]
+    families = {moment: comparison.best(found, task, moment) for moment in comparison.moments(found)}
+    return {
+        "task": comparison.title(task),
+        "families": {moment: family for moment, family in families.items() if family},
+        "length": comparison.length(found, task),
     }
-    for name in items.figures:
-        module = figures.module(name, items)
+
+
+def _figures(own: Params, found: Results) -> Iterator[dict[str, Any]]:
+    profile = Profile.of(own)
+    seeds = len(own.items.seeds)
+    words = {
+        "seeds": "1 meta-seed" if seeds == 1 else f"{seeds} meta-seeds",
+        "lives": own.tests.lives,
+        "length": f"{own.tests.length:,}",
+        "looks": own.introspect.lives,
+        "tasks": len(comparison.tasks(found)),
+        "early": comparison.when(comparison.early(found)),
+        "trained_on": _trained_on(profile),
+        "introspected": comparison.title(profile.introspected),
+    }
+    for name in own.items.figures:
+        module = figures.module(name, own.items)
         png = paths.figure(name).read_bytes()
         yield {
             "name": name,
-            "alt": module.ALT,
-            "caption": module.CAPTION.format(**numbers),
+            "alt": module.ALT.format(**words),
+            "caption": module.CAPTION.format(**words),
             "png": base64.b64encode(png).decode(),
             "width": int.from_bytes(png[16:20]) * 2 // 3,  # so that all have letters of one size, sharp on fine screens
         }
 
 
-def _accuracies(found: Results, tables: Tables, items: Items) -> Iterator[dict[str, Any]]:
-    """One table for each moment: a row for each set whose lives are long enough, a column for each learner."""
-    learners = (*items.experiments, *items.baselines, *at_paper_rates(tables))
-    for moment in comparison.MOMENTS:
+def _accuracies(found: Results, tables: Tables, profile: Profile, items: Items) -> Iterator[dict[str, Any]]:
+    """One table for each moment: a row for each task whose lives are long enough, a column for each learner.
+
+    The experiments of figures 7 and 8 have tables of their own.
+    """
+    names = comparison.tasks(found)
+    mixed = [name for of_mix in generality.by_method(profile.trained_on).values() for name in of_mix.values()]
+    own = [name for name in items.experiments if name == RULE or name not in (*mixed, generality.ROBUST)]
+    learners = [
+        name
+        for name in (*own, *items.baselines, *at_paper_rates(tables))
+        if any(comparison.accuracy(found, task, name, None) for task in names)
+    ]
+    for moment in comparison.moments(found):
         rows = []
-        for name in comparison.datasets(found):
-            entries = [comparison.accuracy(found, name, learner, moment) for learner in learners]
-            cells = [entry for entry in entries if entry is not None]
-            if not cells:
-                continue
-            top = max(cell["value"] for cell in cells)
-            row = {
-                "title": comparison.title(name),
-                "kinship": comparison.kinship(name),
-                "length": moment or comparison.length(found, name),
-                "guessing": guessing(tables, name),
-                "cells": [cell | {"best": cell["value"] == top} for cell in cells],
-            }
-            rows.append(row)
+        for task in names:
+            cells = [comparison.accuracy(found, task, learner, moment) for learner in learners]
+            values = [cell["value"] for cell in cells if cell is not None]
+            if values:
+                row = {
+                    "title": comparison.title(task),
+                    "kinship": comparison.kinship(found, task),
+                    "length": moment or comparison.length(found, task),
+                    "guessing": guessing(tables, profile.tasks[task]),
+                    "cells": [cell and cell | {"best": cell["value"] == max(values)} for cell in cells],
+                }
+                rows.append(row)
         if rows:
-            counts = [cell["n"] for cell in rows[0]["cells"]]
-            columns = [{"name": _name(learner), "n": n} for learner, n in zip(learners, counts, strict=True)]
-            yield {"moment": comparison.when(moment), "learners": columns, "rows": rows}
+            yield {
+                "moment": comparison.when(moment),
+                "learners": [_name(learner) for learner in learners],
+                "rows": rows,
+            }
 
 
-def _associations(found: Results, items: Items) -> Iterator[dict[str, Any]]:
-    for learner in (*items.experiments, "sgd", "adam"):
+def _one_shot(found: Results, tables: Tables, profile: Profile) -> Iterator[dict[str, Any]]:
+    for name, entry in found.items():
+        task, learner, metric = name.split("/")
+        if metric == "one_shot":
+            guess = guessing(tables, profile.tasks[task])
+            yield {"task": comparison.title(task), "learner": _name(learner), "guessing": guess, "accuracy": entry}
+
+
+def _robustness(found: Results, tables: Tables) -> Iterator[dict[str, Any]]:
+    """A row for each set and setting of figure 7."""
+    robust, early = generality.robust(tables), comparison.early(found)
+    for base, of_setting in settings(tasks(tables, robust)).items():
+        for setting, task in of_setting.items():
+            yield {
+                "set": comparison.title(base),
+                "setting": generality.CHANGES[setting],
+                "early": comparison.accuracy(found, task, robust, early),
+                "early_when": comparison.when(early),
+                "end": comparison.accuracy(found, task, robust, None),
+                "difference": found.get(f"{task}/{robust}/difference"),
+            }
+
+
+def _varying_data(found: Results, profile: Profile) -> dict[str, Any]:
+    """A row for each experiment of figure 8, a column for each task; the means over seen and unseen sets."""
+    methods = generality.by_method(profile.trained_on)
+    names = [name for of_mix in methods.values() for name in of_mix.values()]
+    columns = in_order((task for name in names for task in comparison.tasks(found, name)), ())
+    rows = [
+        {
+            "method": _name(method),
+            "mix": generality.mix_title(mix),
+            "cells": [comparison.accuracy(found, task, name, None) for task in columns],
+        }
+        for method, of_mix in methods.items()
+        for mix, name in of_mix.items()
+    ]
+    means = [
+        {"name": _name(learner)} | {what: found.get(f"varying_data/{learner}/{what}") for what in generality.MEANS}
+        for learner in (*methods, generality.UNTRAINED)
+        if f"varying_data/{learner}/gap" in found
+    ]
+    return {"tasks": [comparison.title(task) for task in columns], "rows": rows, "means": means}
+
+
+def _associations(found: Results, profile: Profile, items: Items) -> Iterator[dict[str, Any]]:
+    for learner in (*items.introspect, "sgd", "sgd_paper", "adam", "adam_paper"):
         for kind, words in SIGHTINGS.items():
-            probability, accuracy = (found[f"digits/{learner}/{kind}_{what}"] for what in ("probability", "accuracy"))
-            yield {"learner": _name(learner), "kind": words, "probability": probability, "accuracy": accuracy}
+            name = f"{profile.introspected}/{learner}/{kind}"
+            if f"{name}_probability" in found:
+                probability, accuracy = (found[f"{name}_{what}"] for what in ("probability", "accuracy"))
+                yield {"learner": _name(learner), "kind": words, "probability": probability, "accuracy": accuracy}
 
 
 def _learned(items: Items, tables: Tables) -> Iterator[dict[str, Any]]:

@@ -1,92 +1,255 @@
-"""A profile whose tables are made up, with the shapes and about the values of real ones."""
+"""Three profiles whose tables are made up, with the shapes and about the values of real ones.
 
-import shutil
+`default` is small and has no robustness and no mixes; `mnist` has both, in few; `paper` has all 44 mixes of figure 8.
+"""
+
+import json
+import zlib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 
 from pipeline import params, paths
 from pipeline.artifacts import write_rule, write_table
+from pipeline.generality import METHODS
+from pipeline.params import Params, Task
 
-CLASSES = {"digits": 10, "wine": 3, "breast_cancer": 2, "iris": 3, "random": 10, "sum_sign": 2}
-LENGTHS = {"digits": 480, "wine": 178, "breast_cancer": 480, "iris": 150, "random": 480, "sum_sign": 480}
-ENDS = {  # accuracy reached late in a life
-    "vsml": {"digits": 0.88, "wine": 0.95, "breast_cancer": 0.94, "iris": 0.9, "random": 0.97, "sum_sign": 0.8},
-    "sgd": {"digits": 0.85, "wine": 0.97, "breast_cancer": 0.95, "iris": 0.88, "random": 0.93, "sum_sign": 0.95},
-    "adam": {"digits": 0.84, "wine": 0.96, "breast_cancer": 0.95, "iris": 0.86, "random": 0.9, "sum_sign": 0.9},
+CLASSES = {"digits": 10, "wine": 3, "breast_cancer": 2, "iris": 3, "random": 10, "sum_sign": 2, "emnist": 62}
+ENDS = {  # accuracy of VSML late in a life
+    "digits": 0.88,
+    "wine": 0.95,
+    "breast_cancer": 0.94,
+    "iris": 0.9,
+    "mnist": 0.87,
+    "fashion_mnist": 0.76,
+    "kmnist": 0.6,
+    "emnist": 0.5,
+    "cifar10": 0.25,
+    "random": 0.97,
+    "sum_sign": 0.8,
 }
-PACE = {"vsml": 25.0, "sgd": 60.0, "adam": 70.0}
-LIVES = 16
+SKILL = {  # share of that which others reach, on sets that meta-training has seen and on others
+    "vsml": (1.0, 0.97),
+    "meta_rnn": (1.02, 0.25),
+    "fast_memory": (0.9, 0.5),
+    "hebbian": (0.85, 0.65),
+    "sgd": (0.97, 0.97),
+    "adam": (0.96, 0.96),
+}
+PACE = {"sgd": 60.0, "adam": 70.0}  # examples; everybody else's is 25
+RATES = (0.001, 0.003, 0.01, 0.03)
+FIGURES = ("meta_training", "online_learning", "generalisation", "association")
+BASELINES = ("sgd", "adam", "sgd_hidden", "adam_hidden")
+DRAWN = {  # what the items.figures of each profile are
+    "default": FIGURES,
+    "mnist": (*FIGURES, "robustness", "varying_data"),
+    "paper": (*FIGURES, "robustness", "varying_data"),
+}
 
 
-def _correct(random, learner, dataset, lives, skill=1.0):
-    kind = learner.removesuffix("_hidden")
-    guess, end = 1 / CLASSES[dataset], ENDS[kind][dataset] * (0.98 if kind != learner else 1)
-    chance = guess + (end - guess) * skill * (1 - np.exp(-np.arange(LENGTHS[dataset]) / PACE[kind]))
-    chance = chance + 0.03 * random.standard_normal((lives, 1))
-    return random.random((lives, LENGTHS[dataset])) < chance
+def _suite(*names: str) -> dict:
+    return {name: {"set": name} for name in names}
 
 
-def _fill(random):
-    for name in ("digits", "wine", "breast_cancer", "iris"):
-        y = np.arange(600) % CLASSES[name]
-        x = np.zeros((600, 2), np.float32)
-        split = {"x_train": x[:0], "y_train": y[:0], "x_test": x, "y_test": y}
-        write_table(paths.data(name), split, {k: ("example", "feature")[: v.ndim] for k, v in split.items()})
-    for seed in range(3):
-        step = np.arange(400)
-        loss = 1.4 * np.exp(-((step - 100 - 25 * seed).clip(0) / 60)) + 0.3 + 0.05 * random.standard_normal(400)
-        loss = np.where(step >= 300, loss - 0.15, loss).astype(np.float32)
-        curve = {"loss": loss, "grad_norm": loss, "skipped": step == 200, "phase": (step >= 300).astype(np.int32)}
-        curve["loss"][200] = np.nan
-        write_table(paths.curve("vsml", seed), curve, dict.fromkeys(curve, ("step",)))
-        theta = {"cell": {"w": np.zeros((40, 60)), "b": np.zeros(16)}}
-        provenance = {"experiment": "vsml", "seed": seed, "meta_steps": 400, "data": "digits", "params": "0" * 64}
-        write_rule(paths.rule("vsml", seed), theta, {"hidden": 16, "message": 8, "ticks": 1}, provenance)
-        table = {f"{name}/correct": _correct(random, "vsml", name, LIVES) for name in CLASSES}
-        write_table(paths.meta_test("vsml", seed), table, dict.fromkeys(table, ("life", "time")))
-        write_table(paths.introspect("vsml", seed), *_introspection(random, lives=8))
-    for name in ("sgd", "adam", "sgd_hidden", "adam_hidden"):
-        skills = (0.3, 1.0, 0.6)
-        table = {f"{s}/correct": np.stack([_correct(random, name, s, LIVES, k) for k in skills]) for s in CLASSES}
+ROBUSTNESS = {
+    f"{base}_{key}": {"set": base} | changed
+    for base in ("mnist", "fashion_mnist")
+    for key, changed in {
+        "unchanged": {},
+        "classes": {"classes": [5, 8, 1, 4, 2]},
+        "48px": {"inputs": 48},
+        "21px": {"inputs": 21},
+        "projected": {"view": "projected"},
+        "shuffled": {"view": "shuffled"},
+    }.items()
+}
+FIVE = ("mnist", "fashion_mnist", "random", "emnist", "kmnist")
+ALL_MIXES = {name: (name,) for name in FIVE} | {"all": FIVE}
+ALL_MIXES |= {f"all_but_{name}": tuple(other for other in FIVE if other != name) for name in FIVE}
+
+
+def _mixed(mixes: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    return {f"{method}_on_{mix}": sets for method in METHODS for mix, sets in mixes.items()}
+
+
+SHAPES = {
+    "default": {
+        "trained_on": {"vsml": ("digits",)},
+        "changed": None,
+        "suites": {"generalisation": _suite("digits", "wine", "breast_cancer", "iris", "random", "sum_sign")},
+        "seeds": (0, 1, 2),
+        "tests": (16, 480),
+        "horizons": (50, 100),
+    },
+    "mnist": {
+        "trained_on": {"vsml": ("mnist",)}
+        | {
+            name: sets
+            for name, sets in _mixed(
+                {"mnist": ("mnist",), "all_but_mnist": ("fashion_mnist", "kmnist", "random")}
+            ).items()
+            if name != "vsml_on_mnist"  # which is vsml itself
+        },
+        "changed": "vsml",
+        "suites": {
+            "generalisation": _suite("mnist", "fashion_mnist", "kmnist", "random", "sum_sign"),
+            "robustness": ROBUSTNESS,
+        },
+        "seeds": (0, 1, 2, 3),
+        "tests": (8, 2000),
+        "horizons": (100, 300, 1000),
+    },
+    "paper": {
+        "trained_on": {"vsml": ("mnist",), "robust": ("mnist",)} | _mixed(ALL_MIXES),
+        "changed": "robust",
+        "suites": {"generalisation": _suite(*FIVE, "sum_sign", "cifar10"), "robustness": ROBUSTNESS},
+        "seeds": (0,),
+        "tests": (4, 600),
+        "horizons": (100, 300),
+    },
+}
+
+
+def _write_params(name: str) -> None:
+    """The params.yaml of a made-up profile: the sections of the default one, under other items."""
+    shape = SHAPES[name]
+    tree = YAML(typ="safe", pure=True).load(paths.ROOT / "params.yaml")
+    data = {exp: tree["defaults"]["data"] | {"sets": list(sets)} for exp, sets in shape["trained_on"].items()}
+    drawn_from = {sets for sets in sum(shape["trained_on"].values(), ()) if sets != "random"}
+    tested_on = {task["set"] for suite in shape["suites"].values() for task in suite.values()}
+    lives, length = shape["tests"]
+    tree |= {
+        "root": "." if name == "default" else "../..",
+        "items": {
+            "train_sets": sorted(drawn_from),
+            "test_sets": sorted(tested_on - {"random", "sum_sign"}),
+            "experiments": list(shape["trained_on"]),
+            "introspect": ["vsml"],
+            "seeds": list(shape["seeds"]),
+            "baselines": list(BASELINES),
+            "figures": list(DRAWN[name]),
+        },
+        "tests": {"lives": lives, "length": length, "seed": 1000, "suites": shape["suites"]},
+        "results": {"horizons": list(shape["horizons"])},
+        "experiments": {
+            exp: {
+                "data": data[exp],
+                "suites": ["generalisation"] * (exp != "robust") + ["robustness"] * (exp == shape["changed"]),
+            }
+            for exp in data
+        },
+        "introspect": tree["introspect"] | {"set": shape["trained_on"]["vsml"][0]},
+    }
+    Path("params.yaml").write_text(json.dumps(tree))  # JSON is YAML
+
+
+def _correct(learner: str, task: str, found: Params, *key: int, skill: float = 1.0) -> np.ndarray:
+    """[life, time]: right or wrong, at chances that rise with the examples seen."""
+    random = np.random.default_rng([zlib.crc32(f"{learner} {task}".encode()), *key])
+    kind, base = learner.partition("_on_")[0].removesuffix("_hidden"), _tasks(found, found.tests.suites)[task].set
+    seen = learner not in found.experiments or base in found.experiments[learner].data.sets
+    guess = 1 / CLASSES.get(base, 10)
+    length = min(found.tests.length, {"wine": 178, "iris": 150}.get(base, 10**6))
+    gain = (ENDS[base] - guess) * SKILL.get(kind, SKILL["vsml"])[0 if seen else 1] * skill
+    if task.endswith(("_21px", "_shuffled")):
+        gain *= 0.9 if task.endswith("_21px") else 0.97
+    chance = guess + gain * (1 - np.exp(-np.arange(length) / PACE.get(kind, 25.0)))
+    chance = chance + 0.02 * random.standard_normal((found.tests.lives, 1))
+    return random.random((found.tests.lives, length)) < chance
+
+
+def _tasks(found: Params, suites: Iterable[str]) -> dict[str, Task]:
+    return {name: task for suite in suites for name, task in found.tests.suites[suite].items()}
+
+
+def _fill(found: Params) -> None:
+    for name in found.items.test_sets:
+        y = (np.arange(620) % CLASSES.get(name, 10)).astype(np.int32)
+        write_table(
+            paths.test_data(name),
+            {"x": np.zeros((620, 2), np.uint8), "y": y},
+            {"x": ("example", "feature"), "y": ("example",)},
+        )
+    for experiment in found.items.experiments:
+        for seed in found.items.seeds:
+            _fill_rule(found, experiment, seed)
+            lived = _tasks(found, found.experiments[experiment].suites)
+            table = {f"{task}/correct": _correct(experiment, task, found, seed) for task in lived}
+            write_table(paths.meta_test(experiment, seed), table, dict.fromkeys(table, ("life", "time")))
+    for experiment in found.items.introspect:
+        for seed in found.items.seeds:
+            write_table(paths.introspect(experiment, seed), *_introspection(np.random.default_rng(seed), lives=8))
+    for name in found.items.baselines:
+        lived = _tasks(found, found.baselines[name].suites)
+        skills = (0.3, 0.7, 0.9, 1.0)
+        each = {task: [_correct(name, task, found, i, skill=k) for i, k in enumerate(skills)] for task in lived}
+        table = {f"{task}/correct": np.stack(values) for task, values in each.items()}
         axes = dict.fromkeys(table, ("rate", "life", "time")) | {"rate": ("rate",)}
-        write_table(paths.baseline(name), {**table, "rate": np.array([0.001, 0.003, 0.03], np.float32)}, axes)
+        write_table(paths.baseline(name), {**table, "rate": np.array(RATES, np.float32)}, axes)
 
 
-def _introspection(random, lives):
+def _fill_rule(found: Params, experiment: str, seed: int) -> None:
+    random, step = np.random.default_rng(seed), np.arange(400)
+    loss = 1.4 * np.exp(-((step - 100 - 25 * seed).clip(0) / 60)) + 0.3 + 0.05 * random.standard_normal(400)
+    loss = np.where(step >= 300, loss - 0.15, loss).astype(np.float32)
+    curve = {"loss": loss, "grad_norm": loss, "skipped": step == 200, "phase": (step >= 300).astype(np.int32)}
+    curve["loss"][200] = np.nan
+    write_table(paths.curve(experiment, seed), curve, dict.fromkeys(curve, ("step",)))
+    theta = {"cell": {"w": np.zeros((40, 60)), "b": np.zeros(16)}}
+    provenance = {"experiment": experiment, "seed": seed, "meta_steps": 400, "params": "0" * 64}
+    write_rule(paths.rule(experiment, seed), theta, {"hidden": 16, "message": 8, "ticks": 1}, provenance)
+
+
+def _introspection(random: np.random.Generator, lives: int) -> tuple[dict, dict]:
     image = np.stack([np.repeat(random.permutation(20), 2) for _ in range(lives)]).astype(np.int32)
     label, time = image % 10, np.arange(40)
-    logits = random.standard_normal((3, lives, 40, 10))
-    gain = np.array([4.5, 1.0, 1.5])[:, None, None] * (0.15 + 0.85 * (time % 2))
+    logits = random.standard_normal((5, lives, 40, 10))
+    gain = np.array([4.5, 1.0, 1.5, 0.3, 0.2])[:, None, None] * (0.15 + 0.85 * (time % 2))
     logits += gain[..., None] * np.eye(10)[label]
     probability = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     arrays = {
         "probability": probability.astype(np.float32),
         "label": label,
         "image": image,
-        "learner": np.array(["vsml", "sgd", "adam"]),
-        "rate": np.array([np.nan, 0.1, 0.01], np.float32),
+        "learner": np.array(["vsml", "sgd", "adam", "sgd_paper", "adam_paper"]),
+        "rate": np.array([np.nan, 0.1, 0.01, 0.01, 0.001], np.float32),
     }
     axes = {"probability": ("learner", "life", "time", "class"), "label": ("life", "time"), "image": ("life", "time")}
     return arrays, axes | {"learner": ("learner",), "rate": ("learner",)}
 
 
 @pytest.fixture(scope="session")
-def filled(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("profile")
-    shutil.copy(paths.ROOT / "params.yaml", folder)
+def folders(tmp_path_factory) -> dict[str, Path]:
+    """The folders of the profiles, filled; only what a stage makes is written there."""
+    made = {name: tmp_path_factory.mktemp("profiles") / name for name in SHAPES}
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        _fill(np.random.default_rng(0))
-    return folder
+        for name, folder in made.items():
+            folder.mkdir()
+            patch.chdir(folder)
+            _write_params(name)
+            _fill(params.read())
+    return made
 
 
 @pytest.fixture
-def profile(filled, monkeypatch) -> Path:
-    """The folder of the profile, as current folder; only what a stage makes is written there."""
-    monkeypatch.chdir(filled)
-    return filled
+def enter(folders, monkeypatch) -> Callable[[str], Params]:
+    """Go into the folder of a profile, and get its parameters."""
+
+    def go(name: str) -> Params:
+        monkeypatch.chdir(folders[name])
+        return params.read()
+
+    return go
+
+
+@pytest.fixture
+def profile(enter, folders) -> Path:
+    """The folder of the default profile, as current folder."""
+    enter("default")
+    return folders["default"]
 
 
 @pytest.fixture

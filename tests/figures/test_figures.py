@@ -1,6 +1,7 @@
 """Figures: drawn from tables, the same bytes in every process, and legible in what they say."""
 
 import importlib
+import itertools
 import os
 import re
 import subprocess
@@ -8,12 +9,23 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 
 from pipeline import figures, params, paths
 from pipeline.artifacts import sha256_file
+from pipeline.generality import by_method
+from pipeline.results import Profile, settings
 
-NAMES = params.read(paths.ROOT / "params.yaml").items.figures
+CASES = [
+    *(("default", name) for name in ("meta_training", "online_learning", "generalisation", "association")),
+    *(("mnist", name) for name in ("meta_training", "online_learning", "generalisation", "robustness", "varying_data")),
+    *(("paper", name) for name in ("meta_training", "online_learning", "robustness", "varying_data")),
+]
 DRAW = "import sys; from importlib import import_module as get; get('pipeline.stages.figure').main([sys.argv[1]])"
+every_figure = pytest.mark.parametrize(("where", "name"), CASES)
+each_kind = pytest.mark.parametrize(("where", "name"), [*CASES[:4], *CASES[7:9]])
 
 
 def _draw(name):
@@ -21,31 +33,64 @@ def _draw(name):
     return {ending: paths.figure(name, ending) for ending in ("png", "pdf")}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_two_processes_write_the_same_bytes(profile, name):
+def _figure(found, name):
+    module = figures.module(name, found.items)
+    return module.draw(figures.read(module.NEEDS, found.items), Profile.of(found))
+
+
+@each_kind
+def test_two_processes_write_the_same_bytes(enter, folders, where, name):
+    enter(where)
     digests = {ending: sha256_file(path) for ending, path in _draw(name).items()}
     settings = {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "SOURCE_DATE_EPOCH": "0"}
-    (profile / "matplotlibrc").write_text("font.size: 30")  # that of a user, in the folder of the run
+    users = folders[where] / "matplotlibrc"  # that of a user, in the folder of the run
+    users.write_text("font.size: 30")
     subprocess.run([sys.executable, "-c", DRAW, name], check=True, env=os.environ | settings)
-    (profile / "matplotlibrc").unlink()
+    users.unlink()
     assert {ending: sha256_file(paths.figure(name, ending)) for ending in digests} == digests
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_files_hold_no_date_and_no_version(profile, name):
+@each_kind
+def test_files_hold_no_date_and_no_version(enter, where, name):
+    enter(where)
     files = _draw(name)
     chunks = re.findall(rb"tEXt|iTXt|zTXt|tIME", files["png"].read_bytes())
     assert not chunks
     assert not re.search(rb"/(CreationDate|ModDate|Producer|Creator)", files["pdf"].read_bytes())
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_figure_fits_its_width_and_says_what_it_shows(profile, items, name):
-    module = figures.module(name, items)
+@each_kind
+def test_a_figure_fits_its_width_and_says_what_it_shows(enter, where, name):
+    module = figures.module(name, enter(where).items)
     width = int.from_bytes(_draw(name)["png"].read_bytes()[16:20])
     assert width in (700, 1440)
     assert len(module.ALT) > 60
     assert "deviation" in module.CAPTION or "running mean" in module.CAPTION
+
+
+@every_figure
+def test_no_words_overlap_and_none_are_cut_off(enter, where, name):
+    figure = _figure(enter(where), name)
+    FigureCanvasAgg(figure).draw()
+    found = [text for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
+    boxes = [(text.get_text(), text.get_window_extent()) for text in found]
+    for words, box in boxes:
+        assert box.x0 > -1 and box.y0 > -1, words
+        assert box.x1 < figure.bbox.x1 + 1 and box.y1 < figure.bbox.y1 + 1, words
+    for (words, a), (others, b) in itertools.combinations(boxes, 2):
+        shared = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)  # pixels, 100 an inch
+        assert min(shared) < 2, f"{words!r} is over {others!r}"
+
+
+def test_it_prints_on_a_page(enter):
+    for name in ("varying_data", "association"):
+        assert _figure(enter("paper"), name).get_figheight() < 9.5  # inches
+
+
+def test_the_mixes_show_which_sets_were_seen(enter):
+    figure = _figure(enter("mnist"), "varying_data")
+    shaded = {axes.get_title("left"): len(axes.patches) for axes in figure.findobj(Axes) if axes.patches}
+    assert shaded == {"MNIST": 1, "Fashion-MNIST": 1, "KMNIST": 1, "Random": 1}  # sum_sign in no mix
 
 
 def test_left_over_tables_of_other_seeds_are_not_drawn(profile, items):
@@ -54,9 +99,34 @@ def test_left_over_tables_of_other_seeds_are_not_drawn(profile, items):
     assert list(found) == ["meta_test/vsml-0.npz", "meta_test/vsml-1.npz"]
 
 
+def test_only_introspected_experiments_have_that_table(enter):
+    items = enter("mnist").items
+    assert set(figures.read(("introspect/*",), items)) == {f"introspect/vsml-{seed}.npz" for seed in items.seeds}
+    assert figures.read(("introspect/*",), items.model_copy(update={"introspect": ()})) == {}
+
+
+def test_images_and_losses_are_not_kept(enter):
+    tables = figures.read(("test_data/*", "meta_test/*", "baseline/sgd.npz"), enter("mnist").items)
+    assert list(tables["test_data/mnist.npz"].arrays) == ["y"]
+    assert all(name == "rate" or name.endswith("/correct") for name in tables["baseline/sgd.npz"].arrays)
+
+
 def test_an_unknown_figure_is_named(items):
     with pytest.raises(ValueError, match="'pie' is none of the figures"):
         figures.module("pie", items)
+
+
+PROFILES = [paths.ROOT, *sorted(path.parent for path in (paths.ROOT / "profiles").glob("*/params.yaml"))]
+
+
+@pytest.mark.parametrize("folder", PROFILES, ids=lambda folder: folder.name)
+def test_every_profile_has_what_its_figures_draw(folder):
+    found = params.read(folder / "params.yaml")
+    profile, names = Profile.of(found), found.items.figures
+    assert "vsml" in found.items.experiments
+    assert "association" not in names or "vsml" in found.items.introspect
+    assert "varying_data" not in names or by_method(profile.trained_on)
+    assert "robustness" not in names or settings(profile.tasks)
 
 
 def test_labels_move_apart_no_further_than_needed():

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from pipeline import figures, paths, readme
+from pipeline import figures, params, paths, readme
 from pipeline.artifacts import sha256_file
 
 VOID = {"meta", "img", "br", "link"}
@@ -38,15 +38,19 @@ class Page(HTMLParser):
         return [attrs for name, attrs in self.elements if name == tag]
 
 
+def _make_report(where, monkeypatch):
+    monkeypatch.chdir(where)
+    for name in params.read().items.figures:
+        importlib.import_module("pipeline.stages.figure").main([name])
+    importlib.import_module("pipeline.stages.report").main([])
+
+
 @pytest.fixture(scope="module")
-def reported(filled):
+def reported(folders):
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(filled)
-        stage = {name: importlib.import_module(f"pipeline.stages.{name}") for name in ("figure", "report")}
-        for name in ("meta_training", "online_learning", "generalisation", "association"):
-            stage["figure"].main([name])
-        stage["report"].main([])
-    return filled
+        for name in ("default", "mnist"):
+            _make_report(folders[name], patch)
+    return folders
 
 
 @pytest.fixture
@@ -56,10 +60,12 @@ def page(reported, profile):
 
 def test_every_figure_is_inside_with_words_for_those_who_cannot_see_it(page, items):
     images = page.all("img")
-    assert [image["alt"] for image in images] == [figures.module(name, items).ALT for name in items.figures]
+    assert len(images) == len(page.all("figcaption")) == len(items.figures)
+    assert images[0]["alt"] == figures.module("meta_training", items).ALT
+    assert all(len(image["alt"]) > 60 for image in images)
     assert all(image["src"].startswith("data:image/png;base64,iVBOR") for image in images)
-    assert len(page.all("figcaption")) == len(images)
     assert "3 meta-seeds with 16 lives each" in "".join(page.text)
+    assert not re.search(r"[{}]", "".join(page.text[page.text.index("Figures") :]))
 
 
 def test_the_page_is_whole_and_needs_nothing_else(page):
@@ -74,7 +80,7 @@ def test_tables_have_captions_and_headers_with_a_scope(page):
     assert len(page.all("caption")) == len(page.all("table")) == 5
     scopes = [header.get("scope") for header in page.all("th")]
     assert set(scopes) == {"col", "row"}
-    assert scopes.count("row") == 3 * 6 + 9 + 3  # sets at three moments, learners at sightings, seeds
+    assert scopes.count("row") == 3 * 6 + 15 + 3  # sets at three moments, learners at sightings, seeds
 
 
 def test_results_are_flat_and_finite_json(reported, profile):
@@ -83,7 +89,7 @@ def test_results_are_flat_and_finite_json(reported, profile):
     assert {name.count("/") for name in found} == {2}
     assert found["digits/vsml/cumulative@100"]["n"] == 48
     assert found["wine/adam_hidden/cumulative@178"]["n"] == 16
-    assert found["wine/adam_hidden/cumulative@178"]["rate"] == 0.003
+    assert found["wine/adam_hidden/cumulative@178"]["rate"] == 0.03
     assert found["digits/vsml/second_sighting_probability"]["n"] == 24
     assert found["digits/sgd/first_sighting_accuracy"]["n"] == 8
     assert found["meta_train/vsml/final_loss"]["n"] == 3
@@ -99,9 +105,43 @@ def test_the_same_tables_give_the_same_report(reported, profile):
     assert str(paths.ROOT) not in text
 
 
+def test_the_report_of_a_profile_has_the_sections_of_what_it_made(reported, enter):
+    items = enter("mnist").items
+    page = Page(paths.report("index.html").read_text())
+    text = "".join(page.text)
+    assert len(page.all("img")) == len(items.figures) == 6
+    assert len(page.all("caption")) == 9  # four moments, robustness, mixes, their means, association, meta-training
+    assert "1 of 5 sets" in text or "none of 5 sets" in text
+    assert "MNIST: within 0.05 of the reference" in text
+    assert "Meta RNN" in text and "All but MNIST" in text
+    assert "Digits" not in text
+    assert len([cell for cell in page.all("td") if cell.get("class") == "seen"]) == 4 * 4  # methods, seen cells
+
+
+def test_the_experiments_of_figures_7_and_8_are_no_columns_of_the_main_tables(reported, enter):
+    enter("mnist")
+    text = paths.report("index.html").read_text()
+    assert "_on_" not in text.split("What was run")[0]
+    assert '<th scope="col">robust</th>' not in text
+
+
+def test_results_of_figures_7_and_8_are_in_the_same_file(reported, enter):
+    enter("mnist")
+    found = json.loads(paths.report("results.json").read_text(), parse_constant=pytest.fail)
+    assert {name.count("/") for name in found} == {2}
+    assert found["mnist/vsml/cumulative@1000"]["seen"] is True
+    assert found["mnist_48px/vsml/difference"]["n"] == 4
+    assert found["mnist_21px/vsml/difference"]["within"] is False
+    reference, changed = (found[f"mnist_{key}/vsml/cumulative@2000"]["value"] for key in ("unchanged", "21px"))
+    assert found["mnist_21px/vsml/difference"]["value"] == pytest.approx(changed - reference)
+    gap = {method: found[f"varying_data/{method}/gap"]["value"] for method in ("vsml", "meta_rnn", "sgd")}
+    assert gap["meta_rnn"] > 0.3 > 0.1 > gap["vsml"] and abs(gap["sgd"]) < 0.1
+
+
 @pytest.fixture
 def root(reported, profile, tmp_path):
-    (tmp_path / "README.md").write_text(f"# Title\n\n{readme.BEGIN}\nold\n{readme.END}\n\nThe end.\n")
+    begin, end = readme.markers("")
+    (tmp_path / "README.md").write_text(f"# Title\n\n{begin}\nold\n{end}\n\nThe end.\n")
     readme.main([], tmp_path)
     return tmp_path
 
@@ -110,12 +150,13 @@ def test_the_readme_shows_the_results_and_keeps_what_is_around_them(root, items)
     text = (root / "README.md").read_text()
     assert text.startswith("# Title\n\n<!-- results:begin -->\n| Data set |")
     assert text.endswith("<!-- results:end -->\n\nThe end.\n")
-    rows = re.findall(r"^\| (\w.*?) \(", text, flags=re.MULTILINE)
+    rows = re.findall(r"^\| (\w.*?) \((?:unseen|never)", text, flags=re.MULTILINE)
     assert rows == ["Digits", "Breast cancer", "Iris", "Wine", "Random", "Sum sign"]
     entry = json.loads((root / "docs/results.json").read_text())["digits/vsml/cumulative@480"]
-    assert f"**{entry['value']:.2f} ± {entry['sd']:.2f}**" in text
-    assert "n = 48 for VSML" in text
-    assert "SGD or Adam wins on 1 of 6 sets: Sum sign (SGD 0.90" in text
+    assert f"|  | 480 | **{entry['value']:.2f} ± {entry['sd']:.2f}** |" in text
+    assert text.count("|  | 150 |") == 1  # iris has no more examples
+    assert "n = 48 for VSML, 16 for SGD, 16 for Adam" in text
+    assert "At the end of the life, SGD or Adam wins on none of 6 sets." in text
     for name in items.figures:
         assert sha256_file(root / f"docs/figures/{name}.png") == sha256_file(paths.figure(name))
 
@@ -140,7 +181,7 @@ def test_check_needs_no_artifacts(root, monkeypatch, tmp_path_factory):
     readme.main(["--check"], root)
 
 
-@pytest.mark.parametrize("lost", [readme.BEGIN, readme.END])
+@pytest.mark.parametrize("lost", readme.markers(""))
 def test_a_lost_marker_is_named(root, lost):
     page = root / "README.md"
     page.write_text(page.read_text().replace(lost, ""))
@@ -159,3 +200,50 @@ def test_a_report_that_was_never_made_is_named(root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match=r"artifacts/report/results.json is missing: run `dvc repro` first"):
         readme.main([], root)
+
+
+def _add_markers(root, name):
+    page = root / "README.md"
+    page.write_text(page.read_text() + "\n" + "\n".join(readme.markers(name)) + "\n")
+
+
+def test_another_profile_has_its_own_block_and_its_own_docs(root, enter, items):
+    before = sha256_file(root / "docs/results.json")
+    _add_markers(root, "mnist")
+    drawn = enter("mnist").items.figures
+    readme.main([], root)
+    text = (root / "README.md").read_text()
+    assert (
+        text.index("Breast cancer")
+        < text.index(readme.markers("mnist")[0])
+        < text.index("| Fashion-MNIST (never seen) |")
+    )
+    assert "|  | 1,000 | **" in text
+    assert "The paper\u2019s claim, that all changed tasks" in text
+    assert sha256_file(root / "docs/results.json") == before
+    assert sorted(path.stem for path in (root / "docs/mnist/figures").iterdir()) == sorted(drawn)
+    readme.main(["--check"], root)
+    page = root / "README.md"
+    page.write_text(text.replace("|  | 1,000 | **0.", "|  | 1,000 | **1.", 1))
+    with pytest.raises(SystemExit, match=r"results:mnist:begin.* is not what .*docs/mnist/results\.json says"):
+        readme.main(["--check"], root)
+
+
+def test_a_profile_without_markers_leaves_the_readme_alone(root, enter):
+    before = sha256_file(root / "README.md")
+    enter("mnist")
+    readme.main([], root)
+    assert sha256_file(root / "README.md") == before
+    assert (root / "docs/mnist/results.json").exists()
+
+
+def test_markers_of_a_profile_without_results_are_named(root):
+    _add_markers(root, "paper")
+    with pytest.raises(SystemExit, match=r"docs/paper/results.json is missing: run `python -m pipeline readme`"):
+        readme.main(["--check"], root)
+    page = root / "README.md"
+    page.write_text(page.read_text().replace(readme.markers("paper")[1], ""))
+    (root / "docs/paper").mkdir()
+    shutil.copy(root / "docs/results.json", root / "docs/paper")
+    with pytest.raises(SystemExit, match=r"README.md must have one line .*results:paper:end"):
+        readme.main(["--check"], root)

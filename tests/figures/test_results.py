@@ -7,9 +7,10 @@ import pytest
 
 from pipeline import comparison, figures, results
 from pipeline.artifacts import Table
-from vsml.tasks.datasets import SETS
+from pipeline.results import Profile, Task
 
 YES, NO = True, False
+PROFILE = Profile({"iris": Task("iris")}, {"vsml": ("digits",)}, (50, 100), "digits")
 
 
 def _table(**arrays):
@@ -28,7 +29,7 @@ def tables():
 
 
 def test_value_spread_and_count_are_those_of_all_lives_of_all_seeds(tables):
-    entry = results.accuracies(tables)["iris/vsml/cumulative@4"]
+    entry = results.accuracies(tables, PROFILE)["iris/vsml/cumulative@4"]
     # lives: 0, 1/2 (seed 0) and 1, 3/4 (seed 1)
     assert entry["value"] == pytest.approx(0.5625)
     assert entry["n"] == 4
@@ -43,27 +44,32 @@ def test_cumulative_accuracy_counts_what_was_right_so_far():
 def test_the_best_rate_depends_on_the_horizon(tables):
     assert results.lives(tables, "iris", "sgd", horizon=1).rate == 0.01
     assert results.lives(tables, "iris", "sgd", horizon=4).rate == 0.3
-    assert results.accuracies(tables)["iris/sgd/cumulative@4"] == {"value": 0.75, "sd": 0.0, "n": 2, "rate": 0.3}
+    assert results.accuracies(tables, PROFILE)["iris/sgd/cumulative@4"] == {
+        "value": 0.75,
+        "sd": 0.0,
+        "n": 2,
+        "rate": 0.3,
+    }
 
 
 def test_the_papers_rate_is_fixed_beforehand(tables):
-    entry = results.accuracies(tables)["iris/sgd_paper/cumulative@4"]
+    entry = results.accuracies(tables, PROFILE)["iris/sgd_paper/cumulative@4"]
     assert (entry["value"], entry["rate"]) == (0.5, 0.01)  # 0.3 would be better, and is not asked
-    verdict = comparison.verdict_at_paper_rates(results.accuracies(tables))
+    verdict = comparison.verdict_at_paper_rates(results.accuracies(tables, PROFILE))
     assert "(SGD 0.01, Adam 0.001; linear): At the end of the life, SGD or Adam wins on none of 1 sets." in verdict
     tables["baseline/sgd.npz"].arrays["rate"][:] = (0.02, 0.3)
-    assert comparison.verdict_at_paper_rates(results.accuracies(tables)) == ""
+    assert comparison.verdict_at_paper_rates(results.accuracies(tables, PROFILE)) == ""
 
 
 def test_one_life_has_no_spread(tables):
     tables["baseline/sgd.npz"].arrays["iris/correct"] = tables["baseline/sgd.npz"].arrays["iris/correct"][:, :1]
-    assert results.accuracies(tables)["iris/sgd/cumulative@4"]["sd"] is None
+    assert results.accuracies(tables, PROFILE)["iris/sgd/cumulative@4"]["sd"] is None
 
 
 def test_horizons_beyond_the_life_are_left_out():
-    assert results.horizons(480) == [50, 100, 480]
-    assert results.horizons(100) == [50, 100]
-    assert results.horizons(30) == [30]
+    assert results.moments(480, (50, 100)) == [50, 100, 480]
+    assert results.moments(100, (50, 100)) == [50, 100]
+    assert results.moments(30, (50, 100)) == [30]
 
 
 def test_smoothing_keeps_a_constant_and_skips_what_is_not_finite():
@@ -101,15 +107,61 @@ def test_associations_are_means_over_the_sightings_of_each_life(items):
     assert found["sgd", "second_image_accuracy"].shape == (1, 8)  # the same lives in each seed's table count once
 
 
+def test_a_rule_has_seen_the_sets_that_meta_training_drew_from(tables):
+    assert results.accuracies(tables, PROFILE)["iris/vsml/cumulative@4"]["seen"] is False
+    knowing = PROFILE._replace(trained_on={"vsml": ("digits", "iris")})
+    assert results.accuracies(tables, knowing)["iris/vsml/cumulative@4"]["seen"] is True
+    assert "seen" not in results.accuracies(tables, knowing)["iris/sgd/cumulative@4"]
+
+
+def test_learners_of_other_suites_have_other_tasks(tables):
+    tables["meta_test/es-0.npz"] = _table(wine__correct=[[YES, NO, NO, NO]])
+    profile = PROFILE._replace(
+        tasks={"iris": Task("iris"), "wine": Task("wine")}, trained_on={"vsml": ("digits",), "es": ("iris",)}
+    )
+    found = results.accuracies(tables, profile)
+    assert found["wine/es/cumulative@4"]["value"] == 0.25
+    assert "iris/es/cumulative@4" not in found
+    assert "wine/vsml/cumulative@4" not in found
+    assert results.main_tasks(tables, profile) == comparison.tasks(found) == ["iris"]
+    assert comparison.tasks(found, "es") == ["wine"]
+
+
+def test_changed_tasks_are_not_among_the_main_ones():
+    names = ["mnist", "mnist_21px", "mnist_unchanged", "fashion_mnist_unchanged", "fashion_mnist_48px", "iris_48px"]
+    assert results.settings(names) == {
+        "mnist": {"unchanged": "mnist_unchanged", "21px": "mnist_21px"},
+        "fashion_mnist": {"unchanged": "fashion_mnist_unchanged", "48px": "fashion_mnist_48px"},
+    }
+    assert results.without_settings(names) == ["mnist", "iris_48px"]  # iris_48px has nothing to be compared with
+    found = {f"{name}/vsml/cumulative@9": _entry(0.5, seen=False) for name in names}
+    assert comparison.tasks(found) == ["iris_48px", "mnist"]
+
+
+def test_a_one_shot_task_has_one_number_over_all_its_questions(tables):
+    profile = PROFILE._replace(tasks={"iris": Task("iris", 3, one_shot=True)}, horizons=(2,))
+    found = results.accuracies(tables, profile)
+    assert found["iris/vsml/one_shot"]["value"] == pytest.approx(0.5625)
+    assert not any("cumulative" in name for name in found)
+
+
 def test_guessing_is_the_share_of_the_commonest_class():
-    data = {"data/wine.npz": _table(y_test=[0, 0, 2, 2, 2])}
-    assert results.guessing(data, "wine") == 0.6
-    assert results.guessing(data, "sum_sign") == 0.5
-    assert not set(results.SYNTHETIC) & set(SETS)
+    data = {"test_data/wine.npz": _table(y=[0, 0, 2, 2, 2, 1])}
+    assert results.guessing(data, Task("wine")) == 0.5
+    assert results.guessing(data, Task("wine", (1, 0))) == pytest.approx(2 / 3)
+    assert results.guessing(data, Task("wine", 3)) == pytest.approx(1 / 3)
+    assert results.guessing({}, Task("sum_sign")) == 0.5
+    assert results.guessing({}, Task("random")) == 0.1
 
 
-def _entry(value):
-    return {"value": value, "sd": 0.01, "n": 16}
+def test_tasks_come_seen_first_and_synthetic_last():
+    names = ["sum_sign", "wine", "random", "digits", "iris"]
+    assert results.in_order(names, {"digits"}) == ["digits", "iris", "wine", "random", "sum_sign"]
+    assert results.in_order(names, {"random"})[0] == "random"
+
+
+def _entry(value, **more):
+    return {"value": value, "sd": 0.01, "n": 16, **more}
 
 
 def test_equals_win_together():
@@ -119,13 +171,13 @@ def test_equals_win_together():
 
 def test_the_verdict_names_every_set_that_a_baseline_wins():
     found = {
-        "digits/vsml/cumulative@100": _entry(0.7),
+        "digits/vsml/cumulative@100": _entry(0.7, seen=True),
         "digits/sgd/cumulative@100": _entry(0.5),
         "digits/adam_hidden/cumulative@100": _entry(0.6),
-        "digits/vsml/cumulative@480": _entry(0.8),
+        "digits/vsml/cumulative@480": _entry(0.8, seen=True),
         "digits/sgd/cumulative@480": _entry(0.75),
         "digits/adam_hidden/cumulative@480": _entry(0.9),
-        "sum_sign/vsml/cumulative@100": _entry(0.6),
+        "sum_sign/vsml/cumulative@100": _entry(0.6, seen=False),
         "sum_sign/sgd/cumulative@100": _entry(0.5),
         "sum_sign/adam/cumulative@100": _entry(0.6),
     }
@@ -133,3 +185,22 @@ def test_the_verdict_names_every_set_that_a_baseline_wins():
         "After 100 examples, SGD or Adam wins on none of 2 sets. "
         "At the end of the life, SGD or Adam wins on 1 of 2 sets: Digits (Adam 0.900, VSML 0.800)."
     )
+
+
+@pytest.mark.parametrize(
+    ("horizons", "length", "early"),
+    [((50, 100), 480, 100), ((100, 300, 1000), 2000, 300), ((50, 100), 110, 50), ((50,), 40, None)],
+)
+def test_a_young_learner_has_lived_a_quarter_at_most_where_there_is_such_a_moment(horizons, length, early):
+    moments = results.moments(length, horizons)
+    found = {f"mnist/vsml/cumulative@{moment}": _entry(0.7, seen=True) for moment in moments}
+    assert comparison.early(found) == early
+    assert comparison.moments(found) == [*moments[:-1], None]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("fashion_mnist", "Fashion-MNIST"), ("cifar10", "CIFAR-10"), ("sum_sign", "Sum sign"), ("digits", "Digits")],
+)
+def test_titles_are_those_that_the_field_uses(name, words):
+    assert comparison.title(name) == words

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.tree_util import Partial
 
 from vsml.core.scores import cross_entropy
 from vsml.core.types import Episode
@@ -14,13 +15,19 @@ from vsml.meta.losses import lifetime_loss
 LEARNER = network((3, 2), hidden=4, message=3, ticks=1, backward_pass=True)
 
 
+def draw_from(table, key):
+    """12 examples of `table` in some order, the label of all by a coin: what came before matters."""
+    x_key, y_key = jax.random.split(key)
+    y = jnp.broadcast_to(jax.nn.one_hot(jax.random.bernoulli(y_key).astype(int), 2), (12, 2))
+    return Episode(table[jax.random.permutation(x_key, len(table))[:12]], y)
+
+
 @pytest.fixture
 def lifetimes(key):
-    """(theta, keys, episodes): 4 lifetimes of 12 examples."""
-    theta_key, life_key, x_key, y_key = jax.random.split(key, 4)
-    y = jax.nn.one_hot(jax.random.randint(y_key, (4, 12), 0, 2), 2)
-    episodes = Episode(jax.random.normal(x_key, (4, 12, 3)), y)
-    return LEARNER.init_theta(theta_key), jax.random.split(life_key, 4), episodes
+    """(theta, keys, draw): 4 lifetimes of 12 examples."""
+    theta_key, life_key, table_key = jax.random.split(key, 3)
+    draw = Partial(draw_from, jax.random.normal(table_key, (20, 3)))
+    return LEARNER.init_theta(theta_key), jax.random.split(life_key, 4), draw
 
 
 def close(ours, theirs, rtol=1e-4):
@@ -37,6 +44,18 @@ def cosine(a, b):
     return float(a @ b / jnp.linalg.norm(a) / jnp.linalg.norm(b))
 
 
+def test_backprop_is_the_mean_over_lifetimes_lived_one_by_one(lifetimes):
+    theta, keys, draw = lifetimes
+    loss = jax.jit(jax.value_and_grad(lifetime_loss(LEARNER, cross_entropy)))
+    lived = []
+    for key in keys:
+        life_key, episode_key = jax.random.split(key)
+        lived.append(loss(theta, life_key, draw(episode_key)))
+    mean = jax.tree.map(lambda *z: sum(z) / len(z), *lived)
+    close(jax.jit(backprop(lifetime_loss(LEARNER, cross_entropy)))(*lifetimes), mean)
+    assert len({float(value) for value, _ in lived}) == len(keys)  # each key its own lifetime
+
+
 def test_rematerialisation_changes_nothing(lifetimes):
     whole, kept = (backprop(lifetime_loss(LEARNER, cross_entropy, segment)) for segment in (None, 4))
     close(jax.jit(kept)(*lifetimes), jax.jit(whole)(*lifetimes))
@@ -51,21 +70,29 @@ def test_truncation_at_the_end_is_no_truncation(lifetimes):
 
 
 def test_es_points_along_backprop(lifetimes):
-    theta, keys, episodes = lifetimes
-    life_key, episode = keys[0], jax.tree.map(lambda z: z[0], episodes)
+    theta, keys, draw = lifetimes
+    life_key, episode = keys[0], draw(keys[0])
 
     def loss(theta, key, episode):
         """Every lifetime the same one, so that the perturbations are all that differs."""
         return lifetime_loss(LEARNER, cross_entropy)(theta, life_key, episode)
 
     pairs = 2048
-    keys, many = jax.random.split(keys[1], pairs), jax.tree.map(lambda z: jnp.stack([z] * pairs), episode)
     value, exact = jax.jit(jax.value_and_grad(loss))(theta, life_key, episode)
-    estimated_value, estimate = jax.jit(antithetic_es(loss, std=0.01, at_once=256))(theta, keys, many)
+    es = jax.jit(antithetic_es(loss, std=0.01, at_once=256))
+    estimated_value, estimate = es(
+        theta, jax.random.split(keys[1], pairs), Partial(lambda episode, _: episode, episode)
+    )
     # The cosine of such an estimate in d dimensions is about sqrt(pairs / (pairs + d)); here d = 232.
     assert cosine(estimate, exact) > 0.9
     assert float(jnp.linalg.norm(flat(estimate)) / jnp.linalg.norm(flat(exact))) == pytest.approx(1.0, abs=0.15)
     assert float(estimated_value) == pytest.approx(float(value), rel=1e-3)
+
+
+def test_es_lives_the_lifetimes_of_backprop(lifetimes):
+    """Perturbed by next to nothing, it sees the same losses."""
+    loss = lifetime_loss(LEARNER, cross_entropy)
+    close(jax.jit(antithetic_es(loss, 1e-5, at_once=2))(*lifetimes)[0], jax.jit(backprop(loss))(*lifetimes)[0])
 
 
 def test_es_does_not_depend_on_how_many_live_at_once(lifetimes):
@@ -74,18 +101,36 @@ def test_es_does_not_depend_on_how_many_live_at_once(lifetimes):
     close(one, two)
 
 
+def test_the_memory_of_es_does_not_grow_with_the_population(lifetimes):
+    theta, _, draw = lifetimes
+    estimator = across_devices(antithetic_es(lifetime_loss(LEARNER, cross_entropy), std=0.05, at_once=8), jax.devices())
+
+    def working_bytes(population):
+        keys = jax.random.split(jax.random.key(0), population)
+        memory = jax.jit(estimator).lower(theta, keys, draw).compile().memory_analysis()
+        assert memory is not None
+        return memory.temp_size_in_bytes
+
+    assert working_bytes(1024) == pytest.approx(working_bytes(64), rel=0.1)
+
+
 def test_devices_change_nothing(lifetimes):
     estimator = backprop(lifetime_loss(LEARNER, cross_entropy))
     close(jax.jit(across_devices(estimator, jax.devices()))(*lifetimes), jax.jit(estimator)(*lifetimes))
 
 
+def test_the_table_to_draw_from_is_an_argument_of_the_program_and_no_constant(lifetimes):
+    spread = across_devices(backprop(lifetime_loss(LEARNER, cross_entropy)), jax.devices())
+    constants = jax.make_jaxpr(spread)(*lifetimes).consts
+    assert (20, 3) not in [z.shape for z in constants]
+
+
 def test_what_does_not_divide_is_refused(lifetimes):
-    theta, keys, episodes = lifetimes
+    theta, keys, draw = lifetimes
     loss = lifetime_loss(LEARNER, cross_entropy)
     with pytest.raises(ValueError, match=r"at_once \(=3\) must divide the population \(=4\)"):
         antithetic_es(loss, std=0.1, at_once=3)(*lifetimes)
     with pytest.raises(ValueError, match=r"segment \(=5\) must divide the length of the episode \(=12\)"):
         backprop(lifetime_loss(LEARNER, cross_entropy, 5))(*lifetimes)
-    three = jax.tree.map(lambda z: z[:3], (keys, episodes))
     with pytest.raises(ValueError, match=r"population \(=3\) must be a multiple of the number of devices \(=2\)"):
-        across_devices(backprop(loss), jax.devices())(theta, *three)
+        across_devices(backprop(loss), jax.devices())(theta, keys[:3], draw)

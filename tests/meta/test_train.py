@@ -13,7 +13,7 @@ from vsml.core.types import Episode
 from vsml.learners.network import network
 from vsml.meta.estimators import backprop
 from vsml.meta.losses import lifetime_loss
-from vsml.meta.train import NonFiniteMetaGradientError, guarded, meta_train, sampler, start
+from vsml.meta.train import Group, NonFiniteMetaGradientError, guarded, meta_train, start
 
 
 @pytest.fixture(autouse=True)
@@ -36,9 +36,8 @@ def trainer(optimizer, estimator=None, patience=3):
     estimator = estimator or backprop(lifetime_loss(LEARNER, cross_entropy))
     guard = guarded(optimizer, patience)
     theta = LEARNER.init_theta(jax.random.key(0))
-    loop = partial(
-        meta_train, estimator, guard, sampler(always_the_same_class, 8), key=jax.random.key(1), patience=patience
-    )
+    groups = [Group(estimator, jax.tree_util.Partial(always_the_same_class), 8)]
+    loop = partial(meta_train, groups, guard, key=jax.random.key(1), patience=patience)
     return loop, start(theta, guard)
 
 
@@ -61,15 +60,15 @@ def sick(when):
     """The honest gradient, but not a number whenever `when` says so of the loss of this step."""
     honest = backprop(lifetime_loss(LEARNER, cross_entropy))
 
-    def value_and_grad(theta, keys, episodes):
-        loss, grad = honest(theta, keys, episodes)
-        return loss, jax.tree.map(lambda g: jnp.where(when(episodes), jnp.nan, g), grad)
+    def value_and_grad(theta, keys, draw):
+        loss, grad = honest(theta, keys, draw)
+        return loss, jax.tree.map(lambda g: jnp.where(when(draw(keys[0])), jnp.nan, g), grad)
 
     return value_and_grad
 
 
 def test_a_meta_gradient_that_is_not_finite_is_skipped():
-    loop, state = trainer(optax.adam(0.03), sick(lambda episodes: episodes.x[0, 0, 0] > 0), patience=30)
+    loop, state = trainer(optax.adam(0.03), sick(lambda episode: episode.x[0, 0] > 0), patience=30)
     seen, before = set(), state
     for _, after, report in loop(state=state, steps=12):
         moved = any(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a != b).any()), before.theta, after.theta)))
@@ -81,6 +80,55 @@ def test_a_meta_gradient_that_is_not_finite_is_skipped():
 
 
 def test_meta_gradients_that_stay_bad_end_the_run():
-    loop, state = trainer(optax.adam(0.03), sick(lambda episodes: True), patience=3)
+    loop, state = trainer(optax.adam(0.03), sick(lambda episode: True), patience=3)
     with pytest.raises(NonFiniteMetaGradientError, match=r"3 meta-gradients in a row .* meta-step 2"):
         list(loop(state=state, steps=10))
+
+
+def wider(key):
+    """The same task with other sizes."""
+    episode = always_the_same_class(key)
+    return Episode(jnp.tile(episode.x, (1, 2)), episode.y)
+
+
+def test_groups_of_other_sizes_add_up_to_the_mean_over_all_lives():
+    """Two groups, of 8 and of 4 lives, against the two gradients weighted by hand."""
+    wide = network((4, 2), hidden=4, message=3, ticks=1, backward_pass=True, feed_label=True)
+    groups = [
+        Group(backprop(lifetime_loss(learner, cross_entropy)), jax.tree_util.Partial(draw), population)
+        for learner, draw, population in ((LEARNER, always_the_same_class, 8), (wide, wider, 4))
+    ]
+    guard = guarded(optax.sgd(1.0), 3)
+    theta, key = LEARNER.init_theta(jax.random.key(0)), jax.random.key(1)
+    ((_, state, report),) = meta_train(groups, guard, start(theta, guard), key, steps=1, patience=3)
+    step_key, parts = jax.random.fold_in(key, 0), []
+    for number, group in enumerate(groups):
+        keys = jax.random.split(jax.random.fold_in(step_key, number), group.population)
+        parts.append(group.value_and_grad(theta, keys, group.draw))
+    loss, grad = jax.tree.map(lambda a, b: (8 * a + 4 * b) / 12, *parts)
+    assert float(report.loss) == pytest.approx(float(loss), rel=1e-5)
+    moved = jax.tree.map(lambda before, after: before - after, theta, state.theta)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), moved, grad)
+
+
+def compilations(run):
+    """How often JAX compiled anything while `run` ran."""
+    seen = []
+
+    def listen(event: str, duration_secs: float, **kwargs: str | int) -> None:
+        seen.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        run()
+    finally:
+        jax.monitoring.clear_event_listeners()
+    return sum("backend_compile" in event for event in seen)
+
+
+def test_seeds_share_one_compiled_program():
+    """Keys and data are arguments: another seed compiles nothing."""
+    loop, state = trainer(optax.adam(0.03))
+    other = jax.random.key(5)
+    assert compilations(lambda: list(loop(state=state, steps=1))) > 0
+    assert compilations(lambda: list(loop(state=state, steps=1, key=other))) == 0

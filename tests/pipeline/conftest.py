@@ -13,12 +13,10 @@ from ruamel.yaml import YAML
 
 from pipeline import paths
 
+LIVES = {"views": ["projected"], "inputs": [3], "classes": [2], "length": 4, "population": 2}
 TINY = {
     "learner": {"hidden": 4, "message": 2},
-    "curriculum": [
-        {"steps": 12, "inputs": 3, "classes": 2, "length": 4, "population": 2},
-        {"steps": 8, "inputs": 3, "classes": 2, "length": 6, "population": 2},
-    ],
+    "curriculum": [{"steps": 12, "lives": [LIVES]}, {"steps": 8, "lives": [LIVES | {"length": 6}]}],
     "estimator": {"name": "backprop", "segment": None},
 }
 XLA_FLAGS = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"  # compiles faster

@@ -3,38 +3,123 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pipeline import artifacts, build, params, paths, sources
-from pipeline.params import MetaTest
+from pipeline import artifacts, build, params, paths
+from pipeline.params import Data, Lives, Task, plain
+from pipeline.sources import read
 from pipeline.stages import meta_train
+from vsml.learners.settings import image_of, learner
+from vsml.tasks.datasets import SETS
+
+PROFILES = sorted(path.parent.relative_to(paths.ROOT) for path in paths.ROOT.glob("**/params.yaml"))
+IMAGES = 124  # of each made-up set: two of each class of the largest
+
+
+def _write(path, x, y):
+    artifacts.write_table(path, {"x": x, "y": y.astype(np.int32)}, {"x": ("example", "feature"), "y": ("example",)})
 
 
 @pytest.fixture
 def profile(tmp_path, monkeypatch):
-    """A profile's folder with its data."""
+    """A profile's folder, with the real sets that are here and noise in the shape of the others."""
     monkeypatch.chdir(tmp_path)
+    build._train_source.cache_clear()
     for name in ("iris", "digits"):
-        split = sources.read(name)._asdict()
-        axes = {key: ("example", "feature")[: value.ndim] for key, value in split.items()}
-        artifacts.write_table(paths.data(name), split, axes)
+        _write(paths.test_data(name), *read(name, "test"))
+    _write(paths.train_data("digits"), *read("digits", "train"))
+    random = np.random.default_rng(0)
+    for name in sorted(SETS.keys() - {"iris", "digits", "wine", "breast_cancer"}):
+        facts = SETS[name]
+        x = random.integers(256, size=(IMAGES, facts.features), dtype=np.uint8)
+        y = np.arange(IMAGES) % min(facts.classes, IMAGES // 2)
+        _write(paths.train_data(name), x, y)
+        _write(paths.test_data(name), x, y)
 
 
-def test_lives_depend_on_seed_set_and_number_alone(profile):
-    few = build.test_lives(MetaTest(lives=2, length=20, seed=1), ("iris", "digits"))
-    more = build.test_lives(MetaTest(lives=3, length=20, seed=1), ("digits",))
-    other = build.test_lives(MetaTest(lives=2, length=20, seed=2), ("digits",))
-    for name in more:
-        for a, b in zip(jax.tree.leaves(few[name][1]), jax.tree.leaves(more[name][1]), strict=True):
-            np.testing.assert_array_equal(a, b[:2])
-        assert np.any(few[name][1].x != other[name][1].x)
-    assert np.any(few["digits"][1].x[0] != few["digits"][1].x[1])
+def _trial(tests, **task):
+    (found,) = build.trials(params.Tests(suites={"one": {task["set"]: Task(**task)}}, **tests), ("one",))
+    return found
+
+
+def test_lives_depend_on_seed_task_and_number_alone(profile):
+    few = _trial({"lives": 2, "length": 20, "seed": 1}, set="digits")
+    more = _trial({"lives": 3, "length": 20, "seed": 1}, set="digits")
+    other = _trial({"lives": 2, "length": 20, "seed": 2}, set="digits")
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[:2]), few.episodes, more.episodes)
+    assert np.any(few.episodes.x != other.episodes.x)
+    assert np.any(few.episodes.x[0] != few.episodes.x[1])
 
 
 def test_a_life_ends_when_the_examples_do_and_meets_each_once(profile):
-    _, episodes = build.test_lives(MetaTest(lives=2, length=480, seed=1), ("iris",))["iris"]
+    episodes = _trial({"lives": 2, "length": 480, "seed": 1}, set="iris").episodes
     assert episodes.x.shape == (2, 150, 4)
     published = sorted(map(tuple, np.asarray(episodes.x[0])))
     assert published == sorted(map(tuple, np.asarray(episodes.x[1])))
     assert np.any(np.asarray(episodes.x[0]) != np.asarray(episodes.x[1]))
+
+
+@pytest.mark.parametrize(
+    ("task", "shape"),
+    [
+        ({"set": "mnist"}, (2, 30, 784)),
+        ({"set": "mnist", "inputs": 441}, (2, 30, 441)),
+        ({"set": "mnist", "view": "projected", "inputs": 100}, (2, 30, 100)),
+        ({"set": "mnist", "view": "shuffled"}, (2, 30, 784)),
+        ({"set": "cifar10", "inputs": 784}, (2, 30, 784)),
+        ({"set": "random", "inputs": 7}, (2, 30, 7)),
+        ({"set": "sum_sign", "inputs": 7}, (2, 30, 7)),
+    ],
+)
+def test_a_task_is_seen_in_its_view(profile, task, shape):
+    episodes = _trial({"lives": 2, "length": 30, "seed": 1}, **task).episodes
+    assert episodes.x.shape == shape
+    assert episodes.y.shape == (2, 30, 2 if task["set"] == "sum_sign" else 10)
+
+
+def test_only_the_named_classes_are_tested_numbered_in_their_order(profile):
+    trial = _trial({"lives": 2, "length": 99, "seed": 1}, set="digits", classes=(5, 8, 1))
+    table = artifacts.read_table(paths.test_data("digits")).arrays
+    raw = np.asarray(trial.episodes.x[0]) * 6.02 + 4.88
+    label_of = {tuple(x.round().astype(int)): y for x, y in zip(table["x"], table["y"], strict=True)}
+    seen = [label_of[tuple(x.round().astype(int))] for x in raw]
+    assert [(5, 8, 1)[label] for label in np.argmax(np.asarray(trial.episodes.y[0]), -1)] == seen
+    assert set(seen) == {5, 8, 1}
+
+
+def test_one_shot_counts_the_last_prediction_of_many_episodes(profile):
+    trial = _trial({"lives": 2, "length": 60, "seed": 1}, set="omniglot", classes=5, episodes="one_shot")
+    assert trial.episodes.y.shape == (20, 6, 5)
+    section = plain(params.read(paths.ROOT / "profiles/smoke/params.yaml").defaults.learner)
+    living = learner(section, trial.features, trial.classes)
+    outcome = jax.jit(build.live, static_argnums=0)(living, living.init_theta(jax.random.key(0)), trial)
+    assert outcome["correct"].shape == outcome["loss"].shape == (2, 10)
+
+
+def test_meta_training_lives_are_all_combinations_those_of_one_size_together(profile):
+    data = Data(sets=("mnist", "fashion_mnist", "random"), episodes="stream", projections=None)
+    lives = Lives(views=("raw", "projected"), inputs=(49, 784), classes=(4, (1, 2, 3, 5)), length=6, population=8)
+    drawn = list(build.train_lives(data, lives))
+    assert sorted((one.inputs, one.classes) for one in drawn) == [(49, 4), (49, 4), (784, 4), (784, 4)]
+    assert sum(one.share for one in drawn) == pytest.approx(1)
+    assert sorted(one.share for one in drawn) == pytest.approx([1 / 6, 1 / 6, 1 / 3, 1 / 3])
+    for one in drawn:
+        episode = jax.eval_shape(one.draw, jax.random.key(0))
+        assert (episode.x.shape, episode.y.shape) == ((6, one.inputs), (6, 4))
+
+
+def test_a_generated_set_needs_a_size(profile):
+    lives = Lives(views=("raw",), inputs=(None,), classes=(None,), length=6, population=8)
+    with pytest.raises(ValueError, match="inputs must be given for random"):
+        list(build.train_lives(Data(sets=("random",), episodes="stream", projections=None), lives))
+
+
+@pytest.mark.parametrize(("features", "image"), [(784, (28, 28, 1)), (3072, (32, 32, 3)), (1, (1, 1, 1))])
+def test_square_images_are_recognised(features, image):
+    assert image_of(features) == image
+
+
+def test_what_is_no_image_cannot_be_convolved():
+    with pytest.raises(ValueError, match=r"inputs \(=13\) must be those of a square image"):
+        image_of(13)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "sgd_hidden", "adam_hidden"])
@@ -43,13 +128,27 @@ def test_the_rates_of_a_baseline_are_half_decades_in_order(name):
     np.testing.assert_allclose(np.diff(rates), 0.5, atol=0.03)
 
 
-def test_every_experiment_builds(profile):
-    for folder in (paths.ROOT, paths.ROOT / "profiles/smoke"):
-        for section in params.read(folder / "params.yaml").experiments.values():
-            outer = meta_train.build(section, 0, jnp.zeros((20, 64)), np.arange(20) % 10)
-            assert len(outer.phases) == len(section.curriculum)
-            for (value_and_grad, sample), phase in zip(outer.phases, section.curriculum, strict=True):
-                keys, episodes = jax.eval_shape(sample, outer.key)
-                assert episodes.x.shape == (phase.population, phase.length, phase.inputs)
-                _, grad = jax.eval_shape(value_and_grad, outer.state.theta, keys, episodes)
+@pytest.mark.parametrize("folder", PROFILES, ids=str)
+def test_every_experiment_builds_and_every_task_of_its_suite_fits_it(profile, folder):
+    found = params.read(paths.ROOT / folder / "params.yaml")
+    seen = {}
+    for name, section in found.experiments.items():
+        outer = meta_train.build(section, 0)
+        for groups, phase in zip(outer.phases, section.curriculum, strict=True):
+            assert sum(group.population for group in groups) >= sum(lives.population for lives in phase.lives)
+            for group in groups:
+                keys = jax.eval_shape(lambda n=group.population: jax.random.split(jax.random.key(0), n))
+                size = (str(section.learner), str(section.estimator), str(jax.eval_shape(group.draw, outer.key)))
+                if size in seen:  # tracing the same program again would tell nothing
+                    continue
+                _, grad = jax.eval_shape(group.value_and_grad, outer.state.theta, keys, group.draw)
                 assert jax.tree.structure(grad) == jax.tree.structure(outer.state.theta)
+                seen[size] = name
+        for task in (task for suite in section.suites for task in found.tests.suites[suite].values()):
+            features = task.inputs or SETS[task.set].features
+            classes = {"random": 10, "sum_sign": 2}.get(task.set) or build._count(task.set, task.classes)
+            living = learner(plain(section.learner), features, classes)
+            state = jax.eval_shape(living.init_state, outer.state.theta, jax.random.key(0))
+            x, y = jnp.zeros(features), jnp.zeros(classes)
+            _, logits = jax.eval_shape(living.step, outer.state.theta, state, x, y)
+            assert logits.shape == (classes,)

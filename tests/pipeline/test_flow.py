@@ -22,16 +22,22 @@ def _stages(profile):
 
 def _items(found):
     by_stage = {
-        "data": [(name,) for name in found.items.sets],
+        "train_data": [(name,) for name in found.items.train_sets],
+        "test_data": [(name,) for name in found.items.test_sets],
         "baseline": [(name,) for name in found.items.baselines],
         "figure": [(name,) for name in found.items.figures],
         "report": [()],
     }
-    seeded = [(experiment, str(seed)) for experiment in found.items.experiments for seed in found.items.seeds]
+    seeds = [str(seed) for seed in found.items.seeds]
+    by_stage["introspect"] = [(experiment, seed) for experiment in found.items.introspect for seed in seeds]
+    seeded = [(experiment, seed) for experiment in found.items.experiments for seed in seeds]
     return [(stage, item) for stage in STAGES for item in by_stage.get(stage, seeded)]
 
 
-@pytest.mark.parametrize("profile", [".", "profiles/smoke"])
+PROFILES = sorted(path.parent.relative_to(paths.ROOT) for path in paths.ROOT.glob("**/params.yaml"))
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=str)
 def test_every_item_reads_and_leaves_what_dvc_says(profile):
     found = params.read(paths.ROOT / profile / "params.yaml")
     resolved = _stages(profile)
@@ -49,9 +55,10 @@ def test_every_item_reads_and_leaves_what_dvc_says(profile):
         assert bool(flow.params) == any(hasattr(dep, "params") for dep in seen.deps), name
 
 
-# They carry a stage and do not shape its outs.
+# They carry a stage and do not shape its outs; downloads are what datasets.lock says, by checksum.
 CARRIERS = {"pipeline/stages/__init__.py", "pipeline/__init__.py", "vsml/__init__.py"} | {
-    f"pipeline/{name}.py" for name in ("params", "paths", "flow", "provenance", "tracking", "checkpoints")
+    f"pipeline/{name}.py"
+    for name in ("params", "paths", "flow", "provenance", "tracking", "checkpoints", "download", "transfer")
 }
 
 
@@ -89,6 +96,7 @@ def committed(clone, tiny, write_params):
     """A clone with two experiments whose every out exists, as after a repro; the outs are empty, DVC does not mind."""
     tiny["experiments"]["other"] = {"optimizer": dict(tiny["experiments"]["vsml"]["optimizer"])}
     tiny["items"]["experiments"].append("other")
+    tiny["items"]["introspect"].append("other")
     write_params(clone.root / "params.yaml", tiny)
     found = params.read(clone.root / "params.yaml")
     for stage, item in _items(found):
@@ -125,7 +133,9 @@ def test_dvc_reruns_what_an_edit_touches_and_nothing_else(committed):
 
 def test_dvc_exp_run_changes_one_experiment_and_nothing_else(committed):
     change = "experiments.other.optimizer.learning_rate=0.02"
-    committed.run("dvc", "exp", "run", "--single-item", "data@digits", "-S", change)  # which it leaves as it is
+    committed.run("dvc", "exp", "run", "--single-item", "test_data@digits", "-S", change)  # which it leaves as it is
     found = params.read(committed.root / "params.yaml").experiments
     assert (found["other"].optimizer.learning_rate, found["vsml"].optimizer.learning_rate) == (0.02, 0.005)
-    assert _changed(committed) == {"meta_train@other-0", "meta_train@other-1"}
+    own = {f"{stage}@other-{seed}" for stage in ("meta_train", "meta_test") for seed in (0, 1)}
+    drawn = {f"figure@{name}" for name in params.read(committed.root / "params.yaml").items.figures} | {"report"}
+    assert _changed(committed) == own | drawn

@@ -2,6 +2,8 @@ import pytest
 
 from pipeline import params, paths
 
+PROFILES = sorted(path.parent.relative_to(paths.ROOT) for path in paths.ROOT.glob("**/params.yaml"))
+
 
 @pytest.fixture
 def read(tmp_path, write_params):
@@ -12,7 +14,7 @@ def read(tmp_path, write_params):
     return written
 
 
-@pytest.mark.parametrize("profile", [".", "profiles/smoke"])
+@pytest.mark.parametrize("profile", PROFILES, ids=str)
 def test_the_profiles_are_whole(profile):
     found = params.read(paths.ROOT / profile / "params.yaml")
     assert (paths.ROOT / profile / found.root).resolve() == paths.ROOT
@@ -43,7 +45,12 @@ def _break(tree, where, value):
         (("defaults", "learner", "hidden"), None, r"defaults\.learner\.hidden is missing: add it"),
         (("defaults", "learner", "hidden"), "16", r"defaults\.learner\.hidden \(='16'\).*valid integer"),
         (("defaults", "learner", "layer_norm"), 1, r"defaults\.learner\.layer_norm \(=1\).*valid boolean"),
-        (("defaults", "meta_test", "lives"), 1.5, r"defaults\.meta_test\.lives \(=1\.5\)"),
+        (("tests", "lives"), 1.5, r"tests\.lives \(=1\.5\)"),
+        (("experiments", "vsml", "suites"), ["speed"], r"'speed' is none of the suites of tests \['generalisation'\]"),
+        (("items", "train_sets"), [], r"'digits' is none of the items.train_sets \['random', 'sum_sign'\]"),
+        (("items", "test_sets"), ["digits"], r"'wine' is none of the items.test_sets"),
+        (("introspect", "set"), "mnist", r"'mnist' is none of the items.test_sets"),
+        (("items", "introspect"), ["es"], r"'es' is none of the items.experiments"),
         (("defaults", "estimator", "name"), "evolution", r"defaults\.estimator .*'evolution'.*'antithetic_es'"),
         (("defaults", "estimator", "chunk"), 3, r"defaults\.estimator\.chunk \(=3\) is unknown"),
         (
@@ -56,7 +63,8 @@ def _break(tree, where, value):
             -1,
             r"vsml\.optimizer\.clip \(=-1\).*greater than 0",
         ),
-        (("experiments", "vsml", "meta_test"), {}, r"experiments\.vsml\.meta_test .* is unknown"),
+        (("experiments", "vsml", "tests"), {}, r"experiments\.vsml\.tests .* is unknown"),
+        (("defaults", "learner", "name"), "lstm", r"defaults\.learner .*'lstm'.*'meta_rnn'"),
         (("experiments", "vsml", "curriculum"), [], r"experiments\.vsml\.curriculum"),
         (("baselines", "sgd", "optimizer"), "rmsprop", r"baselines\.sgd\.optimizer \(='rmsprop'\)"),
         (("items", "experiments"), ["vsmll"], r"'vsmll' is none of the experiments \['vsml'\]"),

@@ -24,32 +24,34 @@ def _tags(root, run):
 
 def test_four_at_once_on_a_new_store_all_leave_a_whole_run(clone):
     sets = ("breast_cancer", "digits", "iris", "wine")
-    started = [clone.start("python", "-m", "pipeline", "data", name) for name in sets]
+    started = [clone.start("python", "-m", "pipeline", "test_data", name) for name in sets]
     for process in started:
         out, error = process.communicate(timeout=60)
         assert process.returncode == 0, out + error
     runs = _runs(clone.root)
-    assert [(name, status) for _, name, status, _ in runs] == [(f"data {name}", "FINISHED") for name in sets]
+    assert [(name, status) for _, name, status, _ in runs] == [(f"test_data {name}", "FINISHED") for name in sets]
 
     run, _, _, uri = runs[2]
     folder = Path(uri.removeprefix("file://").replace("%20", " "))
     manifest = json.loads((folder / "manifest.json").read_text())
-    out = "artifacts/data/iris.npz"
+    out = "artifacts/test_data/iris.npz"
     assert manifest["outs"] == {out: artifacts.sha256_file(clone.root / out)}
     assert artifacts.sha256_file(folder / "outs" / out) == manifest["outs"][out]
     for name, digest in manifest["deps"].items():
         assert artifacts.sha256_file(clone.root / name) == artifacts.sha256_file(folder / "deps" / name) == digest
 
     tags = _tags(clone.root, run)
-    assert (tags["stage"], tags["set"], tags["tree"]) == ("data", "iris", "clean")
+    assert (tags["stage"], tags["set"], tags["tree"]) == ("test_data", "iris", "clean")
     assert tags["commit"] == clone.run("git", "rev-parse", "HEAD").strip()
     assert tags["fingerprint"] == manifest["fingerprint"]
     assert {"params_digest", "device", "version.jax", "version.numpy"} <= tags.keys()
 
 
 def test_a_stage_that_fails_says_why_and_its_run_is_failed(clone):
-    (clone.root / "pipeline/sources.py").write_text("def read(name):\n    raise ValueError('the file is torn')\n")
-    process = clone.start("python", "-m", "pipeline", "data", "iris")
+    (clone.root / "pipeline/sources/__init__.py").write_text(
+        "def read(name, split):\n    raise ValueError('the file is torn')\n"
+    )
+    process = clone.start("python", "-m", "pipeline", "test_data", "iris")
     _, error = process.communicate(timeout=60)
     assert process.returncode == 1 and "the file is torn" in error
     ((run, _, status, _),) = _runs(clone.root)
@@ -63,7 +65,7 @@ def test_a_server_is_used_where_named_and_missed_where_away(clone, tmp_path):
         port = free.getsockname()[1]
     uri = f"http://127.0.0.1:{port}"
     tries = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-    away = clone.start("python", "-m", "pipeline", "data", "iris", **tries)
+    away = clone.start("python", "-m", "pipeline", "test_data", "iris", **tries)
     _, error = away.communicate(timeout=60)
     assert away.returncode == 1
     assert f"MLflow at {uri} does not answer" in error and "run the same command again" in error
@@ -78,10 +80,10 @@ def test_a_server_is_used_where_named_and_missed_where_away(clone, tmp_path):
                 break
             assert time.monotonic() < give_up and server.poll() is None, "the server did not start"
             time.sleep(0.2)
-        clone.run("python", "-m", "pipeline", "data", "iris", **tries)
+        clone.run("python", "-m", "pipeline", "test_data", "iris", **tries)
     finally:
         server.terminate()
         server.communicate(timeout=30)
     assert not (clone.root / "mlflow.db").exists()
     (manifest,) = (tmp_path / "served").rglob("manifest.json")
-    assert json.loads(manifest.read_text())["outs"].keys() == {"artifacts/data/iris.npz"}
+    assert json.loads(manifest.read_text())["outs"].keys() == {"artifacts/test_data/iris.npz"}

@@ -1,13 +1,18 @@
 """The facts agree with the data that scikit-learn ships, and standardisation does what it says."""
 
+import math
+
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn import datasets as published
 
 from vsml.tasks.datasets import SETS, Facts, standardise
 
+TABLES = ("digits", "wine", "breast_cancer", "iris")
 
-@pytest.mark.parametrize("name", SETS)
+
+@pytest.mark.parametrize("name", TABLES)
 def test_facts_agree_with_the_published_data(name):
     data = getattr(published, f"load_{name}")()
     assert data.data.shape[1] == SETS[name].features
@@ -15,6 +20,28 @@ def test_facts_agree_with_the_published_data(name):
     x = np.asarray(standardise(SETS[name], data.data.astype(np.float32)))
     assert x.dtype == np.float32 and x.shape == data.data.shape
     assert abs(x.mean()) < 0.01 and abs(x.std() - 1) < 0.01
+
+
+def test_images_have_a_shape_and_tables_have_none():
+    for name, facts in SETS.items():
+        assert (facts.shape is None) == (name in ("wine", "breast_cancer", "iris"))
+        if facts.shape is not None:
+            assert math.prod(facts.shape) == facts.features and facts.pixels is not None
+
+
+def test_the_pixels_of_bytes_are_the_papers_of_pixels_up_to_1():
+    x = np.arange(256, dtype=np.uint8).repeat(SETS["cifar10"].features).reshape(256, -1)
+    found = standardise(SETS["cifar10"], x)
+    assert found.dtype == np.float32
+    papers = (x / 255 - 0.47336) / 0.25157
+    np.testing.assert_allclose(found, papers, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(standardise(SETS["cifar10"], jnp.asarray(x)), found)
+    np.testing.assert_allclose(standardise(SETS["cifar10"], x.astype(np.float32)), found, rtol=1e-5, atol=1e-6)
+
+
+def test_bytes_of_a_table_are_columns_like_all_others():
+    x = np.array([[250, 3], [5, 3]], np.uint8)
+    np.testing.assert_allclose(standardise(Facts(features=2, classes=2), x), [[1, 0], [-1, 0]])
 
 
 def test_pixels_share_one_scale():

@@ -5,10 +5,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from vsml.core.scores import cross_entropy
+from vsml.core.scores import bounded, cross_entropy
 from vsml.core.types import Learner, RandomKey
-
-LOGIT_BOUND = 100.0  # as for every learner of the paper's code
 
 Weights = list[tuple[Float[Array, "_ _"], Float[Array, " _"]]]  # [a b] and [b] of each layer
 
@@ -47,5 +45,5 @@ def _loss(
     *hidden, (w, b) = weights
     for v, c in hidden:
         x = jnp.tanh(x @ v + c)
-    logits = LOGIT_BOUND * jnp.tanh((x @ w + b) / LOGIT_BOUND)
+    logits = bounded(x @ w + b)
     return cross_entropy(logits, y), logits

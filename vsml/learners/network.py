@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from vsml.core.cell import Cell, Cells
-from vsml.core.layers import boundary, newborn
+from vsml.core.layers import Convolution, Dense, Image, Layer, boundary
+from vsml.core.scores import bounded, prediction_error
 from vsml.core.types import Learner, RandomKey, Theta
 
-LOGIT_BOUND = 100.0
 LOGIT_CHANNEL = 1  # the input enters on channel 0, the prediction leaves on the next
 
 
@@ -36,6 +37,8 @@ class NetworkState(NamedTuple):
 def network(
     sizes: tuple[int, ...],
     *,
+    image: Image | None = None,
+    convolutions: tuple[tuple[int, int, int], ...] = (),
     hidden: int = 16,
     message: int = 8,
     ticks: int = 2,
@@ -45,10 +48,12 @@ def network(
     per_layer: bool = False,
     batch: int = 1,
 ) -> Learner:
-    """A VSML network of dense layers.
+    """A VSML network of convolutions, if any, and dense layers.
 
     Args:
-      sizes: units of each level, inputs first, classes last; one more than there are layers.
+      sizes: units of each level that a dense layer joins, but inputs first and classes last.
+      image: height, width and channels of an input, which arrives flat in this order; needed by convolutions only.
+      convolutions: channels, kernel and stride of each, from the input up; dense layers take over above the last.
       hidden, message: channels of a cell and of a message.
       ticks: ticks of a layer each time that messages arrive.
       backward_pass: a second sweep K..1 with the error of the present example.
@@ -59,61 +64,65 @@ def network(
         of the state, and the first half of hidden and memory is averaged over the copies before each step.
 
     Raises:
-      ValueError: fewer than two sizes, or no room for the error and the label in a message.
+      ValueError: fewer than two sizes, no room for the error and the label in a message, or an image that is missing
+        or not of as many numbers as there are inputs.
     """
     if len(sizes) < 2:
         raise ValueError(f"sizes (={sizes}) must name at least the inputs and the classes.")
     if message < 2:
         raise ValueError(f"message (={message}) must be at least 2: error and label need a channel each.")
-    grids = list(pairwise(sizes))
-    depth = len(grids)
+    layers = stack(sizes, image, convolutions)
+    depth = len(layers)
     cell = Cell(hidden, message, layer_norm)
 
     def init_theta(key: RandomKey) -> Theta:
         def one(key):
-            cells = newborn(key, 1, 1, hidden)
+            cells = Dense(1, 1).newborn(key, hidden)
             return cell.init(key, cells, jnp.zeros((1, message)), jnp.zeros((1, message)), 1)["params"]
 
         return jax.vmap(one)(jax.random.split(key, depth)) if per_layer else one(key)
 
-    def run(theta: Theta, layer: int, cells: Cells, fwd: Array, bwd: Array) -> tuple[Cells, Array, Array]:
-        own = jax.tree.map(lambda z: z[layer], theta) if per_layer else theta
-        answer: Any = cell.apply({"params": own}, cells, fwd, bwd, ticks)
-        return answer
+    def run(theta: Theta, k: int, cells: Cells, fwd: Array, bwd: Array) -> tuple[Cells, Array, Array]:
+        own = jax.tree.map(lambda z: z[k], theta) if per_layer else theta
+
+        def grid(*heard) -> Any:
+            return cell.apply({"params": own}, *heard)
+
+        return layers[k].tick(grid, cells, fwd, bwd, ticks)
 
     def init_state(theta: Theta, key: RandomKey) -> NetworkState:
         del theta
         keys = jax.random.split(key, depth)
         nothing = jnp.zeros(sizes[-1])
         state = NetworkState(
-            tuple(newborn(k, a, b, hidden) for k, (a, b) in zip(keys, grids, strict=True)),
-            tuple(jnp.zeros((b, message)) for _, b in grids[:-1]),
+            tuple(layer.newborn(k, hidden) for k, layer in zip(keys, layers, strict=True)),
+            tuple(jnp.zeros((layer.above, message)) for layer in layers[:-1]),
             nothing,
             nothing,
         )
         return state if batch == 1 else jax.tree.map(lambda z: jnp.broadcast_to(z, (batch, *z.shape)), state)
 
     def step(theta: Theta, state: NetworkState, x: Array, y: Array):
-        layers, descending = list(state.layers), [*state.descending, None]
+        cells, descending = list(state.layers), [*state.descending, None]
         descending[-1] = boundary(state.error, state.label, message=message)
         fwd, heard = boundary(x, message=message), []
         for k in range(depth):
             heard.append(fwd)
-            layers[k], fwd, bwd = run(theta, k, layers[k], fwd, descending[k])
+            cells[k], fwd, bwd = run(theta, k, cells[k], fwd, descending[k])
             if k:
                 descending[k - 1] = bwd
-        logits = LOGIT_BOUND * jnp.tanh(fwd[:, LOGIT_CHANNEL] / LOGIT_BOUND)
+        logits = bounded(fwd[:, LOGIT_CHANNEL])
 
-        error = (jax.nn.softmax(logits) - y) / batch
+        error = prediction_error(logits, y) / batch
         label = y if feed_label else jnp.zeros_like(y)
         if backward_pass:
             bwd = boundary(error, label, message=message)
             for k in reversed(range(depth)):
-                layers[k], _, bwd = run(theta, k, layers[k], heard[k], bwd)
+                cells[k], _, bwd = run(theta, k, cells[k], heard[k], bwd)
                 if k:
                     descending[k - 1] = bwd
             error, label = jnp.zeros_like(error), jnp.zeros_like(label)
-        return NetworkState(tuple(layers), tuple(descending[:-1]), error, label), logits
+        return NetworkState(tuple(cells), tuple(descending[:-1]), error, label), logits
 
     def step_batch(theta: Theta, state: NetworkState, x: Array, y: Array):
         state = state._replace(layers=jax.tree.map(_merge, state.layers))
@@ -122,7 +131,20 @@ def network(
     return Learner(init_theta, init_state, step if batch == 1 else step_batch)
 
 
-def _merge(states: Float[Array, "batch a b h"]) -> Float[Array, "batch a b h"]:
+def stack(sizes: tuple[int, ...], image: Image | None, convolutions: tuple[tuple[int, int, int], ...]) -> list[Layer]:
+    """The layers of a network, from the input up; arguments as those of `network`."""
+    inputs, *above = sizes
+    convolved: list[Layer] = []
+    for channels, kernel, stride in convolutions:
+        if image is None or np.prod(image) != inputs:
+            raise ValueError(f"image (={image}) must have as many numbers as there are inputs (={inputs}).")
+        layer = Convolution(image, channels, kernel, stride)
+        convolved.append(layer)
+        image, inputs = layer.result, layer.above
+    return convolved + [Dense(a, b) for a, b in pairwise((inputs, *above))]
+
+
+def _merge(states: Float[Array, "batch *grid h"]) -> Float[Array, "batch *grid h"]:
     """Average the first half of the channels over the batch; what was learned is shared, the rest stays apart."""
     half = states.shape[-1] // 2
     shared = jnp.broadcast_to(states[..., :half].mean(0), (*states.shape[:-1], half))

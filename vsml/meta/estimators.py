@@ -1,8 +1,9 @@
 """Estimators of the meta-gradient, drop-ins for one another: each maps theta and p lifetimes to loss and gradient.
 
-    (theta, keys[p], episodes[p]) -> (mean loss over the lifetimes, gradient like theta)
+    (theta, keys[p], draw) -> (mean loss over the lifetimes, gradient like theta)
 
-They differ in bias, variance and memory.
+A lifetime is its key: half of it draws the episode, half is for the learner to be born with. So an estimator that
+lives some lifetimes after others holds the episodes of those alone. They differ in bias, variance and memory.
 """
 
 from collections.abc import Callable
@@ -10,19 +11,23 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
+from jax.tree_util import Partial
 from jaxtyping import Array, Float, Key
 
 from vsml.core.types import Episode, Learner, RandomKey, Theta
 from vsml.meta.losses import MetaLoss, Score, lifetime_loss
 
-ValueAndGrad = Callable[[Theta, Key[Array, " p"], Episode], tuple[Float[Array, ""], Theta]]
+Draw = Callable[[RandomKey], Episode]  # across `jax.jit` a `Partial`, whose arrays are arguments and no constants
+ValueAndGrad = Callable[[Theta, Key[Array, " p"], Draw], tuple[Float[Array, ""], Theta]]
+
+NOISE = 2  # folded into the key of a lifetime; a split in two has used 0 and 1
 
 
 def backprop(loss: MetaLoss) -> ValueAndGrad:
     """The exact gradient, through the whole of each life."""
 
-    def mean_loss(theta: Theta, keys: Key[Array, " p"], episodes: Episode) -> Float[Array, ""]:
-        return jax.vmap(loss, in_axes=(None, 0, 0))(theta, keys, episodes).mean()
+    def mean_loss(theta: Theta, keys: Key[Array, " p"], draw: Draw) -> Float[Array, ""]:
+        return jax.vmap(lambda key: loss(theta, *_lifetime(key, draw)))(keys).mean()
 
     return jax.value_and_grad(mean_loss)
 
@@ -37,39 +42,38 @@ def antithetic_es(loss: MetaLoss, std: float, at_once: int) -> ValueAndGrad:
 
     Estimates the gradient of E[loss(theta + std noise)] by the mean of noise (L+ - L-) / (2 std). Both of a pair live
     the same episode with the same key, so that they differ by the perturbation alone. `at_once` pairs live side by
-    side; memory grows with it and not with the population.
+    side, on episodes and perturbations drawn for them then: memory grows with it and not with the population.
 
     Raises:
       ValueError: `at_once` does not divide the population.
     """
 
-    def pair(theta: Theta, key: RandomKey, episode: Episode) -> tuple[Float[Array, ""], Theta]:
-        noise_key, life_key = jax.random.split(key)
-        noise = _normal_like(noise_key, theta)
-        above = loss(jax.tree.map(lambda t, n: t + std * n, theta, noise), life_key, episode)
-        below = loss(jax.tree.map(lambda t, n: t - std * n, theta, noise), life_key, episode)
+    def pair(theta: Theta, key: RandomKey, draw: Draw) -> tuple[Float[Array, ""], Theta]:
+        lifetime = _lifetime(key, draw)
+        noise = _normal_like(jax.random.fold_in(key, NOISE), theta)
+        above = loss(jax.tree.map(lambda t, n: t + std * n, theta, noise), *lifetime)
+        below = loss(jax.tree.map(lambda t, n: t - std * n, theta, noise), *lifetime)
         slope = (above - below) / (2 * std)
         return (above + below) / 2, jax.tree.map(lambda n: slope * n, noise)
 
-    def value_and_grad(theta: Theta, keys: Key[Array, " p"], episodes: Episode) -> tuple[Float[Array, ""], Theta]:
+    def value_and_grad(theta: Theta, keys: Key[Array, " p"], draw: Draw) -> tuple[Float[Array, ""], Theta]:
         population = len(keys)
         if population % at_once:
             raise ValueError(f"at_once (={at_once}) must divide the population (={population}) of each device.")
 
         def add(total, group):
-            values = jax.vmap(pair, in_axes=(None, 0, 0))(theta, *group)
+            values = jax.vmap(lambda key: pair(theta, key, draw))(group)
             return jax.tree.map(lambda t, v: t + v.sum(0), total, values), None
 
-        groups = jax.tree.map(lambda z: z.reshape(-1, at_once, *z.shape[1:]), (keys, episodes))
         nothing = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, theta))
-        total, _ = jax.lax.scan(add, nothing, groups)
+        total, _ = jax.lax.scan(add, nothing, keys.reshape(-1, at_once))
         return jax.tree.map(lambda t: t / population, total)
 
     return value_and_grad
 
 
 def across_devices(value_and_grad: ValueAndGrad, devices: list) -> ValueAndGrad:
-    """Share the lifetimes out over `devices`, and average what they find.
+    """Share the lifetimes out over `devices`, which may be those of several processes, and average what they find.
 
     Raises:
       ValueError: the devices do not divide the population.
@@ -77,25 +81,30 @@ def across_devices(value_and_grad: ValueAndGrad, devices: list) -> ValueAndGrad:
     mesh = Mesh(devices, ("device",))
     everywhere, shared_out = PartitionSpec(), PartitionSpec("device")
 
-    def on_one_device(theta: Theta, keys: Key[Array, " p"], episodes: Episode) -> tuple[Float[Array, ""], Theta]:
-        return jax.lax.pmean(value_and_grad(theta, keys, episodes), "device")
+    def on_one_device(theta: Theta, keys: Key[Array, " p"], draw: Draw) -> tuple[Float[Array, ""], Theta]:
+        return jax.lax.pmean(value_and_grad(theta, keys, draw), "device")
 
     spread = jax.shard_map(
         on_one_device,
         mesh=mesh,
-        in_specs=(everywhere, shared_out, shared_out),
+        in_specs=(everywhere, shared_out, everywhere),
         out_specs=everywhere,
         check_vma=False,  # a scan that starts from zeros and ends in data trips the check
     )
 
-    def checked(theta: Theta, keys: Key[Array, " p"], episodes: Episode) -> tuple[Float[Array, ""], Theta]:
+    def checked(theta: Theta, keys: Key[Array, " p"], draw: Draw) -> tuple[Float[Array, ""], Theta]:
         if len(keys) % len(devices):
             raise ValueError(
                 f"The population (={len(keys)}) must be a multiple of the number of devices (={len(devices)})."
             )
-        return spread(theta, keys, episodes)
+        return spread(theta, keys, draw if isinstance(draw, Partial) else Partial(draw))
 
     return checked
+
+
+def _lifetime(key: RandomKey, draw: Draw) -> tuple[RandomKey, Episode]:
+    life_key, episode_key = jax.random.split(key)
+    return life_key, draw(episode_key)
 
 
 def _normal_like(key: RandomKey, theta: Theta) -> Theta:

@@ -11,13 +11,16 @@ Score = Callable[[Array, Array], Array]
 MetaLoss = Callable[[Theta, RandomKey, Episode], Float[Array, ""]]
 
 
-def lifetime_loss(learner: Learner, score: Score, segment: int | None = None, truncate: bool = False) -> MetaLoss:
-    """The mean score over all predictions of a life, from a newborn state.
+def lifetime_loss(
+    learner: Learner, score: Score, segment: int | None = None, truncate: bool = False, last: int | None = None
+) -> MetaLoss:
+    """The mean score over all predictions of a life, or over its `last` ones, from a newborn state.
 
     `segment` and `truncate` say how the gradient travels back through the life: see `unroll`.
     """
 
     def loss(theta: Theta, key: RandomKey, episode: Episode) -> Float[Array, ""]:
-        return score(rollout(learner, theta, key, episode, segment, truncate), episode.y).mean()
+        scores = score(rollout(learner, theta, key, episode, segment, truncate), episode.y)
+        return scores[-last:].mean() if last else scores.mean()
 
     return loss

@@ -1,0 +1,106 @@
+"""Convolution: on linear cells it is a convolution and its transpose; on one position and tap it is a dense layer."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vsml.core.cell import Cell, Cells
+from vsml.core.layers import Convolution, Dense, convolve, taps
+from vsml.core.rollout import rollout
+from vsml.core.types import Episode
+from vsml.learners.network import network
+
+SHAPES = [((6, 5, 2), 3, 3, 2), ((7, 7, 1), 2, 3, 1), ((4, 4, 3), 1, 2, 2), ((1, 1, 4), 3, 1, 1), ((5, 8, 2), 2, 3, 3)]
+
+
+def linear(cells, fwd, bwd, ticks):
+    """Cells whose hidden state is one weight: up and down come the sums of weight times message."""
+    return cells, jnp.einsum("abn,an->bn", cells.hidden, fwd), jnp.einsum("abn,bn->an", cells.hidden, bwd)
+
+
+@pytest.mark.parametrize(("image", "channels", "kernel", "stride"), SHAPES)
+def test_linear_cells_convolve_and_their_messages_down_are_the_transpose(key, image, channels, kernel, stride):
+    layer = Convolution(image, channels, kernel, stride)
+    x_key, w_key, g_key = jax.random.split(key, 3)
+    x = jax.random.normal(x_key, image)
+    weights = jax.random.normal(w_key, (kernel, kernel, image[2], channels))
+
+    def convolution(x):
+        return jax.lax.conv_general_dilated(
+            x[None], weights, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )[0]
+
+    y, transpose = jax.vjp(convolution, x)
+    assert y.shape == layer.result
+    g = jax.random.normal(g_key, y.shape)
+    hidden = weights.reshape(-1, image[2], channels, 1)
+    _, up, down = convolve(
+        linear,
+        Cells(hidden, hidden),
+        x.reshape(-1, image[2], 1),
+        g.reshape(-1, channels, 1),
+        taps(image, kernel, stride),
+    )
+    np.testing.assert_allclose(up.reshape(y.shape) * kernel**2, y, atol=1e-5)
+    hears = jax.vjp(lambda x: convolution_of_ones(x, kernel, stride), jnp.ones((*image[:2], 1)))[1]
+    count = hears(jnp.ones((*y.shape[:2], 1)))[0]
+    np.testing.assert_allclose(down.reshape(image) * count, transpose(g)[0], atol=1e-5)
+    assert float(count.min()) >= 1, "a message must come down to every position"
+
+
+def convolution_of_ones(x, kernel, stride):
+    ones = jnp.ones((kernel, kernel, 1, 1))
+    return jax.lax.conv_general_dilated(
+        x[None], ones, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )[0]
+
+
+@pytest.mark.parametrize("ticks", [1, 2])
+def test_a_kernel_of_one_on_one_position_is_dense(key, ticks):
+    conv, dense = Convolution((1, 1, 5), 3, 1, 1), Dense(5, 3)
+    learner = network((5, 3), ticks=ticks, layer_norm=True)
+    theta = learner.init_theta(key)
+    cells = dense.newborn(key, 16)
+
+    def grid(*heard) -> Any:
+        return Cell(layer_norm=True).apply({"params": theta}, *heard)
+
+    fwd, bwd = jax.random.normal(key, (5, 8)), jax.random.normal(key, (3, 8))
+    ours = conv.tick(grid, jax.tree.map(lambda z: z[None], cells), fwd, bwd, ticks)
+    theirs = dense.tick(grid, cells, fwd, bwd, ticks)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a.reshape(b.shape), b, atol=1e-6), ours, theirs)
+
+
+def test_newborn_cells_vary_with_their_fan_in(key):
+    conv = Convolution((28, 28, 4), 64, 3, 2).newborn(key, 16)
+    assert conv.memory.shape == (9, 4, 64, 16)
+    assert float(conv.memory[..., :8].std()) == pytest.approx(0.88 / 3, rel=0.1)
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(1, 2), (3, 4), (3, 0)])
+def test_a_stride_that_leaves_inputs_out_is_refused(kernel, stride):
+    with pytest.raises(ValueError, match=f"stride \\(={stride}\\) must be from 1 to the width of the kernel"):
+        taps((8, 8, 1), kernel, stride)
+
+
+def test_an_image_of_another_size_is_refused():
+    with pytest.raises(ValueError, match=r"image \(=\(5, 5, 1\)\) must have as many numbers as there are inputs"):
+        network((24, 3), image=(5, 5, 1), convolutions=((2, 3, 2),))
+
+
+def test_every_pixel_matters_to_a_convolutional_network_and_every_label_to_the_next_prediction(key):
+    learner = network(
+        (36, 3), image=(6, 6, 1), convolutions=((2, 3, 2), (2, 3, 2)), ticks=1, backward_pass=True, feed_label=True
+    )
+    theta = learner.init_theta(key)
+    x, y = jax.random.normal(key, (3, 36)), jnp.eye(3)
+
+    def last(x, y):
+        return rollout(learner, theta, key, Episode(x, y))[-1].sum()
+
+    by_x, by_y = jax.jit(jax.grad(last, (0, 1)))(x, y)
+    assert (jnp.abs(by_x[:2]) > 0).all()
+    assert (jnp.abs(by_y[:2]) > 0).all()

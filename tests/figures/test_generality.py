@@ -1,0 +1,208 @@
+"""Figures 7 and 8 in numbers and words, against small cases computed by hand."""
+
+import numpy as np
+import pytest
+
+from pipeline import generality
+from pipeline.artifacts import Table
+from pipeline.results import Profile, Task, accuracies
+
+
+def _lives(*shares, length=20):
+    """Lives whose accuracies are `shares`; the right predictions are spread evenly."""
+    right = [np.diff(np.floor(share * np.arange(length + 1) + 1e-9)) > 0 for share in shares]
+    return np.array(right)
+
+
+def _table(**shares):
+    return Table({f"{task}/correct": _lives(*each) for task, each in shares.items()}, {})
+
+
+ROBUST = ("mnist_unchanged", "mnist_48px", "mnist_21px", "fashion_mnist_unchanged", "fashion_mnist_classes")
+
+
+@pytest.fixture
+def robust():
+    """Two seeds of two lives each."""
+    return {
+        "meta_test/robust-0.npz": _table(
+            mnist_unchanged=(0.8, 0.8),
+            mnist_48px=(0.85, 0.85),
+            mnist_21px=(0.7, 0.7),
+            fashion_mnist_unchanged=(0.5, 0.6),
+            fashion_mnist_classes=(0.75, 0.75),
+        ),
+        "meta_test/robust-1.npz": _table(
+            mnist_unchanged=(0.6, 0.6),
+            mnist_48px=(0.65, 0.65),
+            mnist_21px=(0.6, 0.5),
+            fashion_mnist_unchanged=(0.5, 0.6),
+            fashion_mnist_classes=(0.75, 0.75),
+        ),
+    }
+
+
+def _profile(tasks, trained_on):
+    return Profile({task: Task(task.split("_un")[0]) for task in tasks}, trained_on, (5,), "mnist")
+
+
+def test_differences_are_from_the_unchanged_task_of_the_same_set(robust):
+    found = generality.differences(robust)
+    assert set(found) == {"mnist_48px", "mnist_21px", "fashion_mnist_classes"}
+    # seeds differ by 0.85 - 0.8 and 0.65 - 0.6: in binary a little more than 0.05, which is still within 0.05
+    assert found["mnist_48px"] == {"value": pytest.approx(0.05), "sd": pytest.approx(0), "n": 2, "within": True}
+    # seeds differ by -0.1 and -0.05
+    assert found["mnist_21px"] == {
+        "value": pytest.approx(-0.075),
+        "sd": pytest.approx(0.05 / 2**0.5),
+        "n": 2,
+        "within": False,
+    }
+    assert found["fashion_mnist_classes"]["value"] == pytest.approx(0.2)
+
+
+def test_differences_early_in_life_and_of_lives_of_unequal_length(robust):
+    for table in robust.values():
+        table.arrays["mnist_48px/correct"] = np.array([[True] * 10, [False] * 10])
+        table.arrays["mnist_unchanged/correct"] = np.array([[True] * 5 + [False] * 15] * 2)
+    assert generality.differences(robust, moment=5)["mnist_48px"]["value"] == pytest.approx(0.5 - 1.0)
+    assert generality.differences(robust)["mnist_48px"]["value"] == pytest.approx(0.5 - 0.5)  # both over ten examples
+
+
+def test_one_seed_has_no_spread(robust):
+    del robust["meta_test/robust-1.npz"]
+    assert generality.differences(robust)["mnist_21px"]["sd"] is None
+
+
+def test_the_verdict_counts_and_names_the_settings(robust):
+    profile = _profile(ROBUST, {"robust": ("mnist",)})
+    found = accuracies(robust, profile) | generality.generality(robust, profile)
+    assert "mnist_unchanged/robust/difference" not in found
+    assert generality.verdict_robust(found) == (
+        "Changed tasks, at the end of the life: MNIST: within 0.05 of the reference (0.700) on 1 of 2 settings; "
+        "not on 21\u00d721 pixels (\u22120.075). Fashion-MNIST: within 0.05 of the reference (0.550) on 0 of 1 "
+        "settings; not on five classes (+0.200). The paper\u2019s claim, that all changed tasks fare comparably, "
+        "is not reproduced here."
+    )
+    for name in ("mnist_21px/robust/difference", "fashion_mnist_classes/robust/difference"):
+        found[name] = found[name] | {"value": 0.2}
+    assert "is reproduced here in that none is worse by more." in generality.verdict_robust(found)
+    for name in [name for name in found if name.endswith("difference")]:
+        found[name] = {"value": 0.01, "sd": None, "n": 1, "within": True}
+    assert "on 2 of 2 settings. Fashion" in generality.verdict_robust(found)
+    assert generality.verdict_robust(found).endswith("is reproduced here.")
+
+
+def test_without_the_experiments_there_is_nothing_to_say():
+    tables = {"meta_test/vsml-0.npz": _table(mnist=(0.8,))}
+    profile = _profile(["mnist"], {"vsml": ("mnist",)})
+    assert generality.generality(tables, profile) == {}
+    assert generality.verdict_robust(accuracies(tables, profile)) == ""
+    assert generality.verdict_varying(accuracies(tables, profile)) == ""
+
+
+@pytest.fixture
+def varying():
+    """Two methods, two mixes, two tasks, two seeds; and SGD, on every seed the same."""
+    shares = {
+        "vsml_on_mnist": {"mnist": (0.9, 0.8), "kmnist": (0.6, 0.6)},
+        "vsml_on_kmnist": {"mnist": (0.8, 0.8), "kmnist": (0.7, 0.6)},
+        "meta_rnn_on_mnist": {"mnist": (0.9, 0.9), "kmnist": (0.2, 0.2)},
+        "meta_rnn_on_kmnist": {"mnist": (0.3, 0.3), "kmnist": (0.7, 0.7)},
+    }
+    tables = {
+        f"meta_test/{name}-{seed}.npz": _table(**{task: (each[seed],) * 2 for task, each in of_task.items()})
+        for name, of_task in shares.items()
+        for seed in (0, 1)
+    }
+    sgd = {"mnist/correct": _lives(0.7, 0.8)[:, None], "kmnist/correct": _lives(0.4, 0.5)[:, None]}  # [rate, one life]
+    tables["baseline/sgd.npz"] = Table({**sgd, "rate": np.array([0.1, 1.0])}, {})
+    return tables
+
+
+TRAINED_ON = {f"{method}_on_{mix}": (mix,) for method in ("vsml", "meta_rnn") for mix in ("mnist", "kmnist")}
+
+
+def test_seen_and_unseen_are_means_over_mixes_and_tasks(varying):
+    found = generality.generality(varying, _profile(["mnist", "kmnist"], TRAINED_ON))
+    # seen: (mnist on mnist + kmnist on kmnist) / 2, for each seed: (0.9 + 0.7) / 2 and (0.8 + 0.6) / 2
+    assert found["varying_data/vsml/seen"] == {
+        "value": pytest.approx(0.75),
+        "sd": pytest.approx(0.1 / 2**0.5),
+        "n": 2,
+        "cells": 2,
+    }
+    assert found["varying_data/vsml/unseen"]["value"] == pytest.approx(0.7)  # (0.6 + 0.8) / 2 of both seeds
+    assert found["varying_data/vsml/unseen"]["sd"] == pytest.approx(0)
+    assert found["varying_data/vsml/gap"]["value"] == pytest.approx(0.05)
+    assert found["varying_data/vsml/gap"]["cells"] == 4
+    assert found["varying_data/meta_rnn/gap"]["value"] == pytest.approx(0.8 - 0.25)
+    assert found["varying_data/sgd/gap"]["value"] == pytest.approx(0)  # here both sets are once seen and once not
+    assert found["varying_data/sgd/seen"]["value"] == pytest.approx(0.65)  # at the best rate: 0.8 and 0.5
+    assert found["varying_data/sgd/seen"]["sd"] is None
+
+
+def test_the_verdict_says_who_over_fits(varying):
+    profile = _profile(["mnist", "kmnist"], TRAINED_ON)
+    assert generality.verdict_varying(generality.generality(varying, profile)) == (
+        "Mean cumulative accuracy at the end of the life, on sets of meta-training and on others: "
+        "VSML 0.75 and 0.70 (gap +0.05), Meta RNN 0.80 and 0.25 (gap +0.55), SGD 0.65 and 0.65 (gap 0.00). "
+        "SGD is meta-trained on nothing: its gap is what the sets differ in difficulty. "
+        "The largest gap is that of Meta RNN, the best on other sets is VSML: the paper\u2019s claim, that the meta "
+        "RNN over-fits most and VSML generalises best, holds here."
+    )
+    swapped = {name.replace("vsml_on", "x_on").replace("meta_rnn_on", "vsml_on"): t for name, t in varying.items()}
+    swapped = {name.replace("x_on", "meta_rnn_on"): table for name, table in swapped.items()}
+    words = generality.verdict_varying(generality.generality(swapped, profile))
+    assert "The largest gap is that of VSML, the best on other sets is Meta RNN" in words
+    assert words.endswith("does not hold here.")
+
+
+def test_methods_are_compared_on_what_all_of_them_have(varying):
+    for seed in (0, 1):
+        del varying[f"meta_test/meta_rnn_on_kmnist-{seed}.npz"].arrays["mnist/correct"]  # a task that it cannot take
+    found = generality.generality(varying, _profile(["mnist", "kmnist"], TRAINED_ON))
+    assert found["varying_data/vsml/unseen"]["cells"] == 1
+    assert found["varying_data/vsml/unseen"]["value"] == pytest.approx(0.6)
+    del varying["baseline/sgd.npz"].arrays["kmnist/correct"]
+    found = generality.generality(varying, _profile(["mnist", "kmnist"], TRAINED_ON))
+    assert not any("/sgd/" in name for name in found)
+
+
+def test_with_no_unseen_set_there_is_no_gap(varying):
+    profile = _profile(["mnist", "kmnist"], dict.fromkeys(TRAINED_ON, ("mnist", "kmnist")))
+    found = generality.generality(varying, profile)
+    assert "varying_data/vsml/seen" in found
+    assert not any(name.endswith(("unseen", "gap")) for name in found)
+    assert generality.verdict_varying(found) == ""
+
+
+def test_mixes_in_order_of_size_and_methods_in_their_own():
+    names = ["robust", "hebbian_on_all", "vsml_on_all_but_mnist", "vsml_on_random", "vsml_on_all", "es_on_mnist"]
+    assert generality.by_method(dict.fromkeys(names, ("mnist",))) == {
+        "vsml": {"random": "vsml_on_random", "all": "vsml_on_all", "all_but_mnist": "vsml_on_all_but_mnist"},
+        "hebbian": {"all": "hebbian_on_all"},
+    }
+    titles = [generality.mix_title(mix) for mix in ("kmnist", "all", "all_but_kmnist", "all_but_random")]
+    assert titles == ["KMNIST", "All", "All but KMNIST", "All but random"]
+
+
+def test_the_main_experiment_is_vsml_on_its_set_where_no_other_is():
+    trained_on = {"vsml": ("mnist",), "meta_rnn_on_mnist": ("mnist",)}
+    assert generality.by_method(trained_on)["vsml"] == {"mnist": "vsml"}
+    assert generality.by_method(trained_on | {"vsml_on_mnist": ("mnist",)})["vsml"] == {"mnist": "vsml_on_mnist"}
+    assert generality.by_method({"vsml": ("mnist",)}) == {}
+
+
+def test_the_main_experiment_is_that_of_figure_7_where_no_other_is(robust):
+    renamed = {name.replace("robust", "vsml"): table for name, table in robust.items()}
+    assert generality.differences(renamed) == generality.differences(robust)
+    profile = _profile(ROBUST, {"vsml": ("mnist",)})
+    found = accuracies(renamed, profile) | generality.generality(renamed, profile)
+    assert "mnist_21px/vsml/difference" in found
+    assert "MNIST: within 0.05 of the reference (0.700) on 1 of 2" in generality.verdict_robust(found)
+
+
+@pytest.mark.parametrize(("value", "words"), [(0.051, "+0.05"), (-0.051, "\u22120.05"), (-0.001, "0.00")])
+def test_signs_are_those_of_print(value, words):
+    assert generality.signed(value) == words

@@ -1,0 +1,568 @@
+"""Downloads from a real server that misbehaves in every way that servers and networks have."""
+
+import contextlib
+import gzip
+import hashlib
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import download, paths, transfer
+
+QUICK = {"stall_s": 10.0, "tries": 2, "backoff_s": 0.01}
+DATA = np.random.default_rng(0).integers(0, 256, 60_000, np.uint8).tobytes()
+PAYLOAD = np.random.default_rng(1).integers(0, 16, 60_000, np.uint8).tobytes()
+PACKED = gzip.compress(PAYLOAD, compresslevel=9, mtime=0)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+class Server(ThreadingHTTPServer):
+    """Answers each path as its script says, and remembers the requests: (path, Range)."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.scripts: dict[str, Callable[[Handler], None]] = {}
+        self.requests: list[tuple[str, str | None]] = []
+        self.over = threading.Event()
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server_port}{path}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_GET(self) -> None:
+        self.close_connection = True
+        self.server.requests.append((self.path, self.headers.get("Range")))
+        with contextlib.suppress(ConnectionError):  # clients may leave
+            self.server.scripts[self.path](self)
+
+    def log_message(self, format: str, *args) -> None:
+        pass
+
+    def start(self, status: int = 200, length: int | None = None, **headers: str) -> None:
+        self.send_response(status)
+        self.send_header("Connection", "close")
+        if length is not None:
+            self.send_header("Content-Length", str(length))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.flush()
+
+    def asked_from(self) -> int:
+        return int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+
+    def start_from(self, first: int, total: int) -> None:
+        if first:
+            self.start(206, total - first, Content_Range=f"bytes {first}-{total - 1}/{total}")
+        else:
+            self.start(200, total)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", download.MIRROR):
+        monkeypatch.delenv(name, raising=False)
+    with Server() as made:
+        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield made
+        made.over.set()
+        made.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def locked(server):
+    """A file of the lock with these mirrors, each a script."""
+
+    def made(*scripts, content: bytes = DATA, payload: bytes | None = None, size: bool = True) -> download.File:
+        server.scripts |= {f"/{number}": script for number, script in enumerate(scripts)}
+        urls = tuple(server.url(f"/{number}") for number in range(len(scripts)))
+        payload_sha256 = None if payload is None else _sha256(payload)
+        name = "file.bin" if payload is None else "file.gz"
+        return download.File("a_set", name, _sha256(content), len(content) if size else None, payload_sha256, urls)
+
+    return made
+
+
+def good(handler: Handler, content: bytes = DATA) -> None:
+    first = handler.asked_from()
+    if first >= len(content):
+        return handler.start(416, 0, Content_Range=f"bytes */{len(content)}")
+    handler.start_from(first, len(content))
+    handler.wfile.write(content[first:])
+
+
+def ignores_range(handler: Handler, content: bytes = DATA) -> None:
+    handler.start(200, len(content))
+    handler.wfile.write(content)
+
+
+# What follows is bad, each in its own way. `at` is a random place in the file.
+def truncated(handler: Handler, at: int) -> None:
+    handler.start(200, len(DATA))
+    handler.wfile.write(DATA[:at])
+
+
+def truncated_on_its_disk(handler: Handler, at: int) -> None:
+    good(handler, DATA[:at])
+
+
+def truncated_and_unannounced(handler: Handler, at: int) -> None:
+    handler.start()
+    handler.wfile.write(DATA[:at])
+
+
+def truncated_in_a_chunk(handler: Handler, at: int) -> None:
+    handler.start(Transfer_Encoding="chunked")
+    handler.wfile.write(f"{len(DATA):x}\r\n".encode() + DATA[:at])
+
+
+def truncated_between_chunks(handler: Handler, at: int) -> None:
+    handler.start(Transfer_Encoding="chunked")
+    handler.wfile.write(f"{at:x}\r\n".encode() + DATA[:at] + b"\r\n")
+
+
+def flipped(handler: Handler, at: int) -> None:
+    good(handler, DATA[:at] + bytes([DATA[at] ^ 1]) + DATA[at + 1 :])
+
+
+def flipped_then_truncated(handler: Handler, at: int) -> None:
+    """The next mirror is asked to go on after a corrupt byte."""
+    handler.start(200, len(DATA))
+    handler.wfile.write(DATA[: at - 1] + bytes([DATA[at] ^ 1]))
+
+
+def wrong_of_the_same_size(handler: Handler, at: int) -> None:
+    good(handler, np.random.default_rng(at).bytes(len(DATA)))
+
+
+def wrong_of_another_size(handler: Handler, at: int) -> None:
+    good(handler, np.random.default_rng(at).bytes(len(DATA) + at))
+
+
+def web_page(handler: Handler, at: int) -> None:
+    page = b"<html>Welcome to the hotel!</html>"
+    handler.start(200, len(page), Content_Type="text/html; charset=utf-8")
+    handler.wfile.write(page)
+
+
+def web_page_in_disguise(handler: Handler, at: int) -> None:
+    handler.start(Content_Type="application/octet-stream")
+    handler.wfile.write(b"<html>404</html>")
+
+
+def redirect_loop(handler: Handler, at: int) -> None:
+    handler.start(302, 0, Location=handler.path)
+
+
+def redirect_to_nowhere(handler: Handler, at: int) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        handler.start(301, 0, Location=f"http://127.0.0.1:{free.getsockname()[1]}/")
+
+
+def redirect_to_another_world(handler: Handler, at: int) -> None:
+    handler.start(302, 0, Location="file:///etc/passwd")
+
+
+def status(handler: Handler, at: int, code: int) -> None:
+    handler.start(code, len(DATA))
+    handler.wfile.write(DATA)
+
+
+def stall(handler: Handler, at: int) -> None:
+    handler.start(200, len(DATA))
+    handler.wfile.write(DATA[:at])
+    handler.wfile.flush()
+    handler.server.over.wait(30)
+
+
+def stall_before_a_word(handler: Handler, at: int) -> None:
+    handler.server.over.wait(30)
+
+
+def reset(handler: Handler, at: int) -> None:
+    handler.start(200, len(DATA))
+    handler.wfile.write(DATA[:at])
+    handler.wfile.flush()
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.connection.close()
+
+
+def hang_up(handler: Handler, at: int) -> None:
+    handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+def announces_more(handler: Handler, at: int) -> None:
+    handler.start(200, len(DATA) + at)
+    handler.wfile.write(DATA)
+
+
+def announces_less(handler: Handler, at: int) -> None:
+    handler.start(200, at)
+    handler.wfile.write(DATA)
+
+
+def endless(handler: Handler, at: int) -> None:
+    handler.start()
+    while not handler.server.over.is_set():
+        handler.wfile.write(DATA)
+
+
+def empty(handler: Handler, at: int) -> None:
+    handler.start(200, 0)
+
+
+def packed_on_the_way(handler: Handler, at: int) -> None:
+    content = gzip.compress(DATA)
+    handler.start(200, len(content), Content_Encoding="gzip")
+    handler.wfile.write(content)
+
+
+def another_range(handler: Handler, at: int) -> None:
+    """Breaks off, and when asked to go on, goes on elsewhere."""
+    if not handler.asked_from():
+        return truncated(handler, at)
+    handler.start_from(handler.asked_from() - 1, len(DATA))
+    handler.wfile.write(DATA[handler.asked_from() - 1 :])
+
+
+def range_of_another_file(handler: Handler, at: int) -> None:
+    if not handler.asked_from():
+        return truncated(handler, at)
+    first = handler.asked_from()
+    handler.start_from(first, len(DATA))
+    handler.wfile.write(bytes(len(DATA) - first))
+
+
+def no_http(handler: Handler, at: int) -> None:
+    handler.wfile.write(b"220 ftp.example.org ready\r\n")
+
+
+# How each is called, in how many places it is tried, and what the user reads of it.
+AT_RANDOM = [
+    (truncated, 5, "IncompleteRead"),
+    (truncated_on_its_disk, 2, "announces"),
+    (truncated_and_unannounced, 2, "gave"),
+    (truncated_in_a_chunk, 2, "IncompleteRead"),
+    (truncated_between_chunks, 2, "IncompleteRead"),
+    (flipped, 5, "gave 60000 bytes with sha256"),
+    (flipped_then_truncated, 2, "IncompleteRead"),
+    (wrong_of_the_same_size, 2, "gave 60000 bytes with sha256"),
+    (wrong_of_another_size, 2, "announces"),
+    (web_page, 1, "answers with a web page"),
+    (web_page_in_disguise, 1, "gave 16 bytes with sha256"),
+    (redirect_loop, 1, "redirects more than 5 times"),
+    (redirect_to_nowhere, 1, "Connection refused"),
+    (redirect_to_another_world, 1, "No connection adapters were found for 'file:///etc/passwd'"),
+    *((partial(status, code=code), 1, f"HTTP {code}") for code in (204, 403, 404, 416, 500, 503)),
+    (stall, 2, "was silent for 0.3 s"),
+    (stall_before_a_word, 1, "was silent for 0.3 s"),
+    (reset, 3, "Connection reset by peer"),
+    (hang_up, 1, "closed connection without response"),
+    (announces_more, 1, "announces"),
+    (announces_less, 2, "announces"),
+    (endless, 1, "sends more than 60000 bytes"),
+    (empty, 1, "announces 0 bytes"),
+    (packed_on_the_way, 1, "announces"),
+    (another_range, 2, "does not go on where the partial file ends"),
+    (range_of_another_file, 2, "gave 60000 bytes with sha256"),
+    (no_http, 1, "BadStatusLine"),
+]
+BAD = [
+    pytest.param(partial(script, at=int(at)), answer, id=f"{getattr(script, '__name__', answer)}-{at}")
+    for seed, (script, times, answer) in enumerate(AT_RANDOM)
+    for at in np.random.default_rng(seed).integers(1, len(DATA) - 1, times)
+]
+
+
+def _quick(bad: partial) -> dict:
+    return QUICK | ({"stall_s": 0.3} if bad.func in (stall, stall_before_a_word) else {})
+
+
+def _left(cache: Path) -> set[str]:
+    return {path.name for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"}
+
+
+def test_there_are_forty_bad_downloads():
+    assert len(BAD) >= 40
+
+
+@pytest.mark.parametrize(("bad", "answer"), BAD)
+def test_a_bad_mirror_is_left_for_a_good_one(server, locked, tmp_path, capsys, bad, answer):
+    file = locked(bad, good)
+    assert download.fetch(file, tmp_path, **_quick(bad)).read_bytes() == DATA
+    assert _left(tmp_path) == {"file.bin"}
+    assert {path for path, _ in server.requests} == {"/0", "/1"}
+    assert answer in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("bad", "answer"), BAD)
+def test_a_bad_mirror_alone_gives_nothing_but_a_clear_error(server, locked, tmp_path, bad, answer):
+    file = locked(bad)
+    with pytest.raises(OSError) as raised:
+        download.fetch(file, tmp_path, **_quick(bad))
+    complaint = str(raised.value)
+    expected = f"{len(DATA)} bytes with sha256 {_sha256(DATA)}"
+    for part in ("a_set/file.bin cannot be had", expected, server.url("/0"), answer):
+        assert part in complaint
+    assert f"fetch {server.url('/0')} by hand, save it as FOLDER/a_set/file.bin, and set VSML_DATA_MIRROR" in complaint
+    broke_off = "bytes are kept, and resumed then" in complaint
+    assert _left(tmp_path) == ({"file.bin.part"} if broke_off else set())
+
+    server.scripts["/0"] = good
+    assert download.fetch(file, tmp_path, **QUICK).read_bytes() == DATA
+    assert _left(tmp_path) == {"file.bin"}
+
+
+def _part(cache: Path, content: bytes) -> None:
+    (cache / "a_set").mkdir()
+    (cache / "a_set/file.bin.part").write_bytes(content)
+
+
+def test_a_download_goes_on_where_it_ended(server, locked, tmp_path):
+    _part(tmp_path, DATA[:20_000])
+    assert download.fetch(locked(good), tmp_path, **QUICK).read_bytes() == DATA
+    assert server.requests == [("/0", "bytes=20000-")]
+
+
+def test_a_connection_that_breaks_again_and_again_is_resumed_each_time(server, locked, tmp_path):
+    def breaks(handler: Handler) -> None:
+        first = handler.asked_from()
+        handler.start_from(first, len(DATA))
+        handler.wfile.write(DATA[first : first + 20_000])
+
+    assert download.fetch(locked(breaks), tmp_path, **QUICK | {"tries": 3}).read_bytes() == DATA
+    assert server.requests == [("/0", None), ("/0", "bytes=20000-"), ("/0", "bytes=40000-")]
+
+
+def test_a_server_that_announces_the_rest_and_sends_a_part_of_it_is_asked_for_what_is_left(server, locked, tmp_path):
+    def short(handler: Handler) -> None:
+        first = handler.asked_from()
+        handler.start(206, 10_000, Content_Range=f"bytes {first}-{len(DATA) - 1}/{len(DATA)}")
+        handler.wfile.write(DATA[first : first + 10_000])
+
+    _part(tmp_path, DATA[:40_000])
+    assert download.fetch(locked(short), tmp_path, **QUICK).read_bytes() == DATA
+    assert server.requests == [("/0", "bytes=40000-"), ("/0", "bytes=50000-")]
+
+
+def test_a_server_that_cannot_resume_begins_anew(server, locked, tmp_path):
+    _part(tmp_path, DATA[:20_000])
+    assert download.fetch(locked(ignores_range), tmp_path, **QUICK).read_bytes() == DATA
+    assert server.requests == [("/0", "bytes=20000-")]
+
+
+@pytest.mark.parametrize("rest", [bytes(20_000), DATA + b"more", bytes(len(DATA))], ids=["corrupt", "long", "whole"])
+def test_what_cannot_be_resumed_into_the_file_is_thrown_away(server, locked, tmp_path, rest):
+    _part(tmp_path, rest)
+    assert download.fetch(locked(good), tmp_path, **QUICK).read_bytes() == DATA
+    assert server.requests == [("/0", f"bytes={len(rest)}-"), ("/0", None)]
+    assert _left(tmp_path) == {"file.bin"}
+
+
+def test_a_partial_file_that_is_whole_is_not_asked_for_again(server, locked, tmp_path):
+    _part(tmp_path, DATA)
+    assert download.fetch(locked(good), tmp_path, **QUICK).read_bytes() == DATA
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("size", [True, False])
+def test_what_is_in_the_cache_is_not_downloaded_again_unless_damaged(server, locked, tmp_path, capsys, size):
+    file = locked(good, size=size)
+    path = download.fetch(file, tmp_path, **QUICK)
+    assert download.fetch(file, tmp_path, **QUICK) == path and len(server.requests) == 1
+
+    path.write_bytes(DATA[:-1] + b"!")
+    assert download.fetch(file, tmp_path, **QUICK).read_bytes() == DATA
+    assert len(server.requests) == 2
+    assert f"{path} is damaged and not used: it has {len(DATA)} bytes with sha256" in capsys.readouterr().err
+
+    path.write_bytes(DATA[:-1] + b"!")
+    server.scripts["/0"] = partial(status, code=404, at=0)
+    with pytest.raises(OSError, match="HTTP 404"):
+        download.fetch(file, tmp_path, **QUICK)
+    assert _left(tmp_path) == set()
+
+
+def test_no_server_is_asked_to_pack_and_no_packed_file_is_unpacked(server, locked, tmp_path):
+    def eager(handler: Handler) -> None:
+        """Packs what may be packed, and calls the packing of a gzip file an encoding, as some servers do."""
+        content = gzip.compress(PACKED) if "gzip" in handler.headers.get("Accept-Encoding", "") else PACKED
+        handler.start(200, len(content), Content_Encoding="gzip")
+        handler.wfile.write(content)
+
+    assert download.fetch(locked(eager, content=PACKED), tmp_path, **QUICK).read_bytes() == PACKED
+
+
+@pytest.mark.parametrize("level", [1, 9])
+def test_a_gzip_file_that_was_packed_anew_is_the_same(server, locked, tmp_path, level):
+    anew = gzip.compress(PAYLOAD, compresslevel=level, mtime=12345)
+    assert anew != PACKED
+    file = locked(partial(good, content=anew), content=PACKED, payload=PAYLOAD)
+    assert download.fetch(file, tmp_path, **QUICK).read_bytes() == anew
+    assert len(server.requests) == 1
+    assert download.fetch(file, tmp_path, **QUICK).read_bytes() == anew
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        gzip.compress(PAYLOAD[:-1] + b"!"),
+        gzip.compress(PAYLOAD)[:-9],
+        PACKED[:5000] + bytes([PACKED[5000] ^ 1]) + PACKED[5001:],
+        PAYLOAD[: len(PACKED)],
+        PACKED + b"more",
+    ],
+    ids=["other content", "truncated", "flipped", "not packed", "trailed"],
+)
+def test_gzip_around_anything_else_is_not(locked, tmp_path, bad):
+    file = locked(partial(good, content=bad), partial(good, content=PACKED), content=PACKED, payload=PAYLOAD)
+    assert download.fetch(file, tmp_path, **QUICK).read_bytes() == PACKED
+    with pytest.raises(OSError, match="or gzip around content with sha256"):
+        download.fetch(file._replace(urls=file.urls[:1]), tmp_path / "other", **QUICK)
+    assert _left(tmp_path / "other") == set()
+
+
+@pytest.mark.parametrize("spelling", ["a_set", "a-set"])
+def test_the_users_folders_come_before_the_network(server, locked, tmp_path, monkeypatch, capsys, spelling):
+    mirrors = [tmp_path / name for name in ("nowhere", "damaged", "good")]
+    for folder, content in zip(mirrors[1:], (DATA[:-1], DATA), strict=True):
+        (folder / spelling).mkdir(parents=True)
+        (folder / spelling / "file.bin").write_bytes(content)
+    monkeypatch.setenv(download.MIRROR, os.pathsep.join(map(str, mirrors)))
+    file, cache = locked(good), tmp_path / "cache"
+    assert download.fetch(file, cache, **QUICK) == mirrors[2] / spelling / "file.bin"
+    assert f"{mirrors[1] / spelling / 'file.bin'} is damaged and not used" in capsys.readouterr().err
+    assert server.requests == [] and not cache.exists()
+
+    monkeypatch.setenv(download.MIRROR, os.pathsep.join(map(str, mirrors[:2])))
+    assert download.at_hand(file, cache) is None
+    assert download.fetch(file, cache, **QUICK) == cache / "a_set/file.bin"
+
+    server.scripts["/0"] = partial(status, code=404, at=0)
+    with pytest.raises(
+        OSError, match=rf"{mirrors[0]}/a_set/file.bin is not there[\s\S]*{spelling}/file.bin is damaged"
+    ):
+        download.fetch(file, tmp_path / "other", **QUICK)
+
+
+def test_a_proxy_of_the_environment_is_used(server, locked, tmp_path, monkeypatch):
+    monkeypatch.setenv("http_proxy", server.url(""))
+    monkeypatch.setenv("no_proxy", "")
+    file = locked(good)._replace(urls=("http://publisher.invalid/file.bin",))
+    server.scripts["http://publisher.invalid/file.bin"] = good
+    assert download.fetch(file, tmp_path, **QUICK).read_bytes() == DATA
+
+
+FETCH = """
+import resource, sys
+from pathlib import Path
+from pipeline import download
+*limit, sha256, size, url, cache = sys.argv[1:]
+if limit:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit[0]), int(limit[0])))
+file = download.File("a_set", "file.bin", sha256, int(size), None, (url,))
+print(download.fetch(file, Path(cache), stall_s=10.0))
+"""
+
+
+def _start(file: download.File, cache: Path, *limit: str) -> subprocess.Popen[str]:
+    assert file.bytes is not None
+    words = (*limit, file.sha256, str(file.bytes), file.urls[0], str(cache))
+    env = {name: value for name, value in os.environ.items() if name != download.MIRROR}
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", FETCH, *words]
+    return subprocess.Popen(command, cwd=paths.ROOT, env=env, stdout=pipe, stderr=pipe, text=True)
+
+
+def test_a_full_disk_says_so_and_keeps_nothing(locked, tmp_path):
+    process = _start(locked(good), tmp_path, "20000")
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert f"a_set/file.bin does not fit: the disk or the quota of {tmp_path / 'a_set'} is full. Make room" in error
+    assert "Traceback" not in error.partition("Traceback")[2], "one error, not a chain of them"
+    assert _left(tmp_path) == set()
+
+
+def _slow(handler: Handler, go_on: threading.Event) -> None:
+    first = handler.asked_from()
+    handler.start_from(first, len(DATA))
+    handler.wfile.write(DATA[first : first + 20_000])
+    handler.wfile.flush()
+    go_on.wait(30)
+    handler.wfile.write(DATA[first + 20_000 :])
+
+
+def _wait_for(done: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 30
+    while not done():
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+
+
+def test_two_at_once_download_it_once(server, locked, tmp_path):
+    go_on = threading.Event()
+    file = locked(partial(_slow, go_on=go_on))
+    first = _start(file, tmp_path)
+    _wait_for(lambda: len(server.requests) == 1)
+    second = _start(file, tmp_path)
+    assert second.stderr is not None
+    assert second.stderr.readline() == "Another process is downloading file.bin: waiting for it.\n"
+    go_on.set()
+    for process in (first, second):
+        out, error = process.communicate(timeout=30)
+        assert process.returncode == 0, error
+        assert Path(out.strip()).read_bytes() == DATA
+    assert len(server.requests) == 1
+
+
+def test_a_killed_download_is_resumed_by_the_next_run(server, locked, tmp_path):
+    file = locked(partial(_slow, go_on=server.over))
+    process = _start(file, tmp_path)
+    part = tmp_path / "a_set/file.bin.part"
+    _wait_for(lambda: part.exists() and part.stat().st_size > 0)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=30)
+    assert _left(tmp_path) == {"file.bin.part"}
+    kept = part.stat().st_size
+    server.scripts["/0"] = good
+    assert download.fetch(file, tmp_path, **QUICK).read_bytes() == DATA
+    assert server.requests[1:] == [("/0", f"bytes={kept}-")]
+
+
+def test_a_terminal_shows_a_bar(monkeypatch):
+    reader, writer = os.openpty()
+    with open(writer, "w") as terminal:  # noqa: PTH123 (a descriptor has no path)
+        monkeypatch.setattr(sys, "stderr", terminal)
+        progress = transfer.Progress("file.bin", 40_000_000)
+        progress.show(30_000_000)
+        progress.end()
+        shown = ""
+        while not shown.endswith("\n"):
+            shown += os.read(reader, 1000).decode()
+    os.close(reader)
+    assert shown == f"\rfile.bin: 30.0 MB of 40.0 MB [{'#' * 22}{' ' * 8}]\r\n"
