@@ -11,6 +11,7 @@ DEVICES = "--xla_force_host_platform_device_count"
 TOOLS = {
     "evaluate": "run a learned rule on your own data",
     "readme": "write the results block of README.md",
+    "ship": "put a learned rule into vsml/zoo",
 }
 DRAWN = ("figure", "report")  # stages that compute nothing and need to know no more than their words
 
