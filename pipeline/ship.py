@@ -51,6 +51,7 @@ def card(settings: Params, section: Experiment, experiment: str, seed: int, name
             "```python",
             "import jax, vsml",
             "from vsml.core.rollout import rollout",
+            "",
             f'rule = vsml.load("{name}")',
             "predictions = rollout(rule.learner(features, classes), rule.theta, jax.random.key(0), episode)",
             "```",
