@@ -18,6 +18,7 @@ from vsml.core.rollout import rollout
 from vsml.core.scores import correct, cross_entropy
 from vsml.core.types import Episode, Learner, Theta
 from vsml.learners.gradient import gradient
+from vsml.learners.settings import image_of
 from vsml.tasks import episodes, synthetic
 from vsml.tasks.datasets import SETS, standardise
 from vsml.tasks.episodes import Draw
@@ -28,7 +29,9 @@ OPTIMIZERS = {"sgd": optax.sgd, "adam": optax.adam}
 
 def baseline_learner(section: Baseline, features: int, classes: int, rate: float | jax.Array) -> Learner:
     """Online SGD or Adam with this learning rate, which may be traced."""
-    return gradient((features, *section.hidden_layers, classes), OPTIMIZERS[section.optimizer](rate))
+    sizes = (features, *section.hidden_layers, classes)
+    image = image_of(features) if section.convolutions else None
+    return gradient(sizes, OPTIMIZERS[section.optimizer](rate), image=image, convolutions=section.convolutions)
 
 
 class Drawn(NamedTuple):

@@ -27,6 +27,7 @@ from pipeline import paths
 
 Count = Annotated[int, Field(ge=0)]
 Sizes = tuple[PositiveInt, ...]
+Kernel = tuple[PositiveInt, PositiveInt, PositiveInt]
 GENERATED = ("random", "sum_sign")  # sets without a file
 
 
@@ -41,7 +42,7 @@ class Vsml(Section):
     """
 
     name: Literal["vsml"]
-    convolutions: tuple[tuple[PositiveInt, PositiveInt, PositiveInt], ...]
+    convolutions: tuple[Kernel, ...]
     hidden_layers: Sizes
     hidden: PositiveInt
     message: PositiveInt
@@ -81,24 +82,30 @@ class FastMemory(FixedSize):
 Learner = Annotated[Vsml | MetaRnn | Hebbian | FastMemory, Field(discriminator="name")]
 
 
-class Backprop(Section):
+class Estimating(Section):
+    """At most `at_once` lives (of ES: pairs of them) side by side on each device; null for all.
+
+    Few need less memory, and on a CPU less time.
+    """
+
+    at_once: PositiveInt | None
+
+
+class Backprop(Estimating):
     """`segment` examples are lived again at a time on the way back; null keeps every state."""
 
     name: Literal["backprop"]
     segment: PositiveInt | None
 
 
-class TruncatedBptt(Section):
+class TruncatedBptt(Estimating):
     name: Literal["truncated_bptt"]
     chunk: PositiveInt
 
 
-class AntitheticEs(Section):
-    """At most `at_once` pairs of lives side by side on each device."""
-
+class AntitheticEs(Estimating):
     name: Literal["antithetic_es"]
     std: PositiveFloat
-    at_once: PositiveInt
 
 
 Estimator = Annotated[Backprop | TruncatedBptt | AntitheticEs, Field(discriminator="name")]
@@ -198,7 +205,10 @@ class Experiment(Section):
 
 
 class Baseline(Section):
+    """A convolution is channels, kernel, stride; hidden layers come after them."""
+
     optimizer: Literal["sgd", "adam"]
+    convolutions: tuple[Kernel, ...]
     hidden_layers: Sizes
     rates: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
     suites: Annotated[tuple[str, ...], Field(min_length=1)]

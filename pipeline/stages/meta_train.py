@@ -121,14 +121,14 @@ def _groups(section: Experiment, lives: Lives) -> Iterator[Group]:
 
 
 def _value_and_grad(estimator: Estimator, learner: Learner, on_each: int, last: int | None) -> ValueAndGrad:
+    at_once = max(n for n in range(1, min(estimator.at_once or on_each, on_each) + 1) if on_each % n == 0)
     match estimator:
         case Backprop(segment=segment):
-            return backprop(lifetime_loss(learner, cross_entropy, segment, last=last))
-        case AntitheticEs(std=std, at_once=at_once):
-            at_once = max(n for n in range(1, min(at_once, on_each) + 1) if on_each % n == 0)
+            return backprop(lifetime_loss(learner, cross_entropy, segment, last=last), at_once)
+        case AntitheticEs(std=std):
             return antithetic_es(lifetime_loss(learner, cross_entropy, last=last), std, at_once)
         case truncated if last is None:
-            return truncated_bptt(learner, cross_entropy, truncated.chunk)
+            return truncated_bptt(learner, cross_entropy, truncated.chunk, at_once)
     raise ValueError("The estimator truncated_bptt is for streams: a one-shot episode is too short to be cut.")
 
 

@@ -53,6 +53,12 @@ def test_equals_a_plain_loop_of_grad_and_optax(key, episode, sizes, optimizer):
     jax.tree.map(lambda w, v: np.testing.assert_allclose(w, v, rtol=1e-4, atol=1e-5), weights, expected_weights)
 
 
+def test_a_convolution_of_one_position_is_a_hidden_layer(key, episode):
+    one = gradient((6, 4), optax.sgd(0.3), image=(1, 1, 6), convolutions=((5, 1, 1),))
+    dense = gradient((6, 5, 4), optax.sgd(0.3))
+    np.testing.assert_allclose(*(rollout(learner, (), key, episode) for learner in (one, dense)), rtol=1e-5, atol=1e-6)
+
+
 def test_one_step_of_softmax_regression_by_hand():
     learner = gradient((2, 2), optax.sgd(0.5))
     w, b = np.array([[0.1, -0.2], [0.3, 0.4]], np.float32), np.array([0.05, -0.05], np.float32)

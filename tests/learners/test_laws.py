@@ -23,6 +23,9 @@ IMAGE = (5, 1, 1)  # the same features as an image, for those who convolve
 LEARNERS = {
     "sgd": gradient((FEATURES, CLASSES), optax.sgd(0.1)),
     "adam, hidden layer": gradient((FEATURES, 4, CLASSES), optax.adam(0.01)),
+    "sgd, convolutions": gradient(
+        (FEATURES, CLASSES), optax.sgd(0.1), image=IMAGE, convolutions=((3, 3, 2), (2, 3, 1))
+    ),
     "network": network((FEATURES, CLASSES)),
     "network, backward pass": network(
         (FEATURES, CLASSES), ticks=1, backward_pass=True, feed_label=True, layer_norm=True

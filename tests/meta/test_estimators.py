@@ -1,5 +1,7 @@
 """Estimators stand in for one another: what they must agree on."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -95,15 +97,18 @@ def test_es_lives_the_lifetimes_of_backprop(lifetimes):
     close(jax.jit(antithetic_es(loss, 1e-5, at_once=2))(*lifetimes)[0], jax.jit(backprop(loss))(*lifetimes)[0])
 
 
-def test_es_does_not_depend_on_how_many_live_at_once(lifetimes):
+@pytest.mark.parametrize("estimator", [backprop, partial(antithetic_es, std=0.05)])
+def test_nothing_depends_on_how_many_live_at_once(lifetimes, estimator):
     loss = lifetime_loss(LEARNER, cross_entropy)
-    one, two = (jax.jit(antithetic_es(loss, std=0.05, at_once=n))(*lifetimes) for n in (1, 4))
-    close(one, two)
+    one, two, four = (jax.jit(estimator(loss, at_once=n))(*lifetimes) for n in (1, 2, 4))
+    close(one, four)
+    close(two, four)
 
 
-def test_the_memory_of_es_does_not_grow_with_the_population(lifetimes):
+@pytest.mark.parametrize("one", [backprop, partial(antithetic_es, std=0.05)])
+def test_memory_does_not_grow_with_the_population(lifetimes, one):
     theta, _, draw = lifetimes
-    estimator = across_devices(antithetic_es(lifetime_loss(LEARNER, cross_entropy), std=0.05, at_once=8), jax.devices())
+    estimator = across_devices(one(lifetime_loss(LEARNER, cross_entropy), at_once=8), jax.devices())
 
     def working_bytes(population):
         keys = jax.random.split(jax.random.key(0), population)
@@ -130,6 +135,8 @@ def test_what_does_not_divide_is_refused(lifetimes):
     loss = lifetime_loss(LEARNER, cross_entropy)
     with pytest.raises(ValueError, match=r"at_once \(=3\) must divide the population \(=4\)"):
         antithetic_es(loss, std=0.1, at_once=3)(*lifetimes)
+    with pytest.raises(ValueError, match=r"at_once \(=3\) must divide the population \(=4\)"):
+        backprop(loss, at_once=3)(*lifetimes)
     with pytest.raises(ValueError, match=r"segment \(=5\) must divide the length of the episode \(=12\)"):
         backprop(lifetime_loss(LEARNER, cross_entropy, 5))(*lifetimes)
     with pytest.raises(ValueError, match=r"population \(=3\) must be a multiple of the number of devices \(=2\)"):

@@ -17,7 +17,7 @@ LIVES = {"views": ["projected"], "inputs": [3], "classes": [2], "length": 4, "po
 TINY = {
     "learner": {"hidden": 4, "message": 2},
     "curriculum": [{"steps": 12, "lives": [LIVES]}, {"steps": 8, "lives": [LIVES | {"length": 6}]}],
-    "estimator": {"name": "backprop", "segment": None},
+    "estimator": {"name": "backprop", "segment": None, "at_once": 1},
 }
 XLA_FLAGS = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"  # compiles faster
 

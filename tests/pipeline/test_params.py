@@ -25,7 +25,7 @@ def test_an_experiment_replaces_whole_sections_and_no_other(read, tiny):
     found = read(tiny).experiments
     assert params.plain(found["es"].estimator) == {"name": "antithetic_es", "std": 0.1, "at_once": 2}
     assert found["es"].learner == found["vsml"].learner
-    assert params.plain(found["vsml"].estimator) == {"name": "backprop", "segment": None}
+    assert params.plain(found["vsml"].estimator) == {"name": "backprop", "segment": None, "at_once": 1}
 
 
 def _break(tree, where, value):

@@ -17,7 +17,7 @@ The paper sums the messages; the released code takes the mean, and so do we.
 What makes it fast, without changing the function: messages drive the gates of a whole row or column at once, so their
 matmuls run once a unit and not once a connection; a head is linear, so the mean goes first (with layer norm only the
 head's scale and offset may follow the mean, but the centring is done to the head's columns, once); scale and offset
-of the gates are folded into the weights; and both gradients that a lifetime repeats thousands of times are by hand.
+of the gates are folded into the weights; and the gradient of a tick is by hand.
 """
 
 from collections.abc import Mapping
@@ -114,37 +114,15 @@ def _say(head: Mapping[str, Array], hidden: Float[Array, "a b h"], axis: int) ->
     return _normalised(kernel, bias, hidden).mean(axis) * head["scale"][None, :] + head["offset"][None, :]
 
 
-@jax.custom_vjp
 def _normalised(
     kernel: Float[Array, "h n"], bias: Float[Array, " n"], hidden: Float[Array, "a b h"]
 ) -> Float[Array, "a b n"]:
     """What every cell says, over its root mean square. The head is centred, so the mean over channels is zero already.
 
-    The mean square is a reduction on purpose: as a matmul with ones, jaxlib 0.10.2 compiles this into a wrong program
-    (the defect of github.com/jax-ml/jax/issues/39103), and no faster one.
+    A gradient by hand, as `tick` has one, would be no faster.
     """
-    said, norm = _centred(kernel, bias, hidden)
-    return said * norm
-
-
-def _centred(kernel, bias, hidden):
     said = hidden @ kernel + bias[None, None, :]
-    return said, jax.lax.rsqrt(jnp.square(said).mean(-1, keepdims=True) + NORM_EPSILON)
-
-
-def _normalised_forward(*inputs):
-    return _normalised(*inputs), inputs
-
-
-def _normalised_backward(inputs, d_normalised):
-    kernel, _, hidden = inputs
-    said, norm = _centred(*inputs)
-    normalised = said * norm
-    d_said = norm * (d_normalised - normalised * (d_normalised * normalised).mean(-1, keepdims=True))
-    return jnp.tensordot(hidden, d_said, axes=((0, 1), (0, 1))), d_said.sum((0, 1)), d_said @ kernel.T
-
-
-_normalised.defvjp(_normalised_forward, _normalised_backward)
+    return said * jax.lax.rsqrt(jnp.square(said).mean(-1, keepdims=True) + NORM_EPSILON)
 
 
 def _tanh(x: Float[Array, "*any"]) -> Float[Array, "*any"]:

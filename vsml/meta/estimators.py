@@ -23,18 +23,29 @@ ValueAndGrad = Callable[[Theta, Key[Array, " p"], Draw], tuple[Float[Array, ""],
 NOISE = 2  # folded into the key of a lifetime; a split in two has used 0 and 1
 
 
-def backprop(loss: MetaLoss) -> ValueAndGrad:
-    """The exact gradient, through the whole of each life."""
+def backprop(loss: MetaLoss, at_once: int | None = None) -> ValueAndGrad:
+    """The exact gradient, through the whole of each life.
 
-    def mean_loss(theta: Theta, keys: Key[Array, " p"], draw: Draw) -> Float[Array, ""]:
+    `at_once` lifetimes live side by side, by default all of them. Few need less memory and, if what they touch fits
+    into the cache of a CPU, less time; a GPU wants many.
+
+    Raises:
+      ValueError: `at_once` does not divide the population.
+    """
+
+    def mean_loss(theta: Theta, keys: Key[Array, " group"], draw: Draw) -> Float[Array, ""]:
         return jax.vmap(lambda key: loss(theta, *_lifetime(key, draw)))(keys).mean()
 
-    return jax.value_and_grad(mean_loss)
+    def value_and_grad(theta: Theta, keys: Key[Array, " p"], draw: Draw) -> tuple[Float[Array, ""], Theta]:
+        group = jax.value_and_grad(mean_loss)
+        return _mean_over_groups(lambda keys: group(theta, keys, draw), theta, keys, at_once or len(keys))
+
+    return value_and_grad
 
 
-def truncated_bptt(learner: Learner, score: Score, chunk: int) -> ValueAndGrad:
+def truncated_bptt(learner: Learner, score: Score, chunk: int, at_once: int | None = None) -> ValueAndGrad:
     """Backprop that does not cross the borders between chunks of `chunk` examples; the state is carried over them."""
-    return backprop(lifetime_loss(learner, score, segment=chunk, truncate=True))
+    return backprop(lifetime_loss(learner, score, segment=chunk, truncate=True), at_once)
 
 
 def antithetic_es(loss: MetaLoss, std: float, at_once: int) -> ValueAndGrad:
@@ -57,17 +68,10 @@ def antithetic_es(loss: MetaLoss, std: float, at_once: int) -> ValueAndGrad:
         return (above + below) / 2, jax.tree.map(lambda n: slope * n, noise)
 
     def value_and_grad(theta: Theta, keys: Key[Array, " p"], draw: Draw) -> tuple[Float[Array, ""], Theta]:
-        population = len(keys)
-        if population % at_once:
-            raise ValueError(f"at_once (={at_once}) must divide the population (={population}) of each device.")
+        def group(keys: Key[Array, " group"]) -> tuple[Float[Array, ""], Theta]:
+            return jax.tree.map(lambda z: z.mean(0), jax.vmap(lambda key: pair(theta, key, draw))(keys))
 
-        def add(total, group):
-            values = jax.vmap(lambda key: pair(theta, key, draw))(group)
-            return jax.tree.map(lambda t, v: t + v.sum(0), total, values), None
-
-        nothing = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, theta))
-        total, _ = jax.lax.scan(add, nothing, keys.reshape(-1, at_once))
-        return jax.tree.map(lambda t: t / population, total)
+        return _mean_over_groups(group, theta, keys, at_once)
 
     return value_and_grad
 
@@ -100,6 +104,26 @@ def across_devices(value_and_grad: ValueAndGrad, devices: list) -> ValueAndGrad:
         return spread(theta, keys, draw if isinstance(draw, Partial) else Partial(draw))
 
     return checked
+
+
+def _mean_over_groups(
+    group: Callable[[Key[Array, " group"]], tuple[Float[Array, ""], Theta]],
+    theta: Theta,
+    keys: Key[Array, " p"],
+    at_once: int,
+) -> tuple[Float[Array, ""], Theta]:
+    """The mean of what `group` finds of `at_once` lifetimes after another."""
+    if len(keys) % at_once:
+        raise ValueError(f"at_once (={at_once}) must divide the population (={len(keys)}) of each device.")
+    if len(keys) == at_once:
+        return group(keys)
+
+    def add(total, keys):
+        return jax.tree.map(jnp.add, total, group(keys)), None
+
+    nothing = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, theta))
+    total, _ = jax.lax.scan(add, nothing, keys.reshape(-1, at_once))
+    return jax.tree.map(lambda t: t * (at_once / len(keys)), total)
 
 
 def _lifetime(key: RandomKey, draw: Draw) -> tuple[RandomKey, Episode]:
