@@ -1,0 +1,188 @@
+"""Cloning: what is cloned is backpropagation, what is measured is right, and the clone takes no derivative."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.extend.core import jaxprs_in_params
+
+from vsml.cloning import drills, trial
+from vsml.cloning.clone import Form, clone, newborn
+from vsml.cloning.exact import Layer, climb, descend
+from vsml.core.rollout import rollout
+from vsml.core.types import Episode
+from vsml.meta.estimators import backprop
+from vsml.meta.losses import lifetime_loss
+from vsml.meta.train import Group, guarded, meta_train, start
+
+FORM = Form(hidden=5, message=3, ticks=2)
+SIZES, RATE = (6, 4, 3), 0.01
+
+
+@pytest.fixture
+def theta(key):
+    return jax.tree.map(lambda z: z + 0.3 * jax.random.normal(key, z.shape), FORM.init_theta(key))
+
+
+@pytest.fixture
+def episode(key):
+    return Episode(jax.random.normal(key, (8, 6)), jax.nn.one_hot(jnp.arange(8) % 3, 3))
+
+
+def close(a, b):
+    jax.tree.map(lambda z, w: np.testing.assert_allclose(z, w, rtol=1e-4, atol=1e-6), a, b)
+
+
+def test_what_is_cloned_is_the_gradient(key, episode):
+    network, x, y = newborn(SIZES, key), episode.x[0], episode.y[0]
+    heard, said = climb(network, x)
+    hops = descend(network, heard, jax.nn.softmax(said) - y, RATE)
+
+    def loss(network, x):
+        return optax.losses.softmax_cross_entropy(climb(network, x)[1], y)
+
+    of_network, of_input = jax.grad(loss, argnums=(0, 1))(network, x)
+    close([hop.change for hop in hops], jax.tree.map(lambda g: -RATE * g, of_network))
+    close(hops[0].below, of_input)
+
+
+def test_cells_hold_weights_and_biases(key):
+    (layer, _) = newborn(SIZES, key)
+    layer = layer._replace(b=jnp.arange(4.0))
+    cells = FORM.hold(layer)
+    close(FORM.held(cells), layer)
+    scratch = cells._replace(memory=cells.memory.at[..., 2:].set(7.0), hidden=cells.hidden + 1)
+    replaced = FORM.hold(Layer(layer.w + 1, layer.b - 1), scratch)
+    close(FORM.held(replaced), Layer(layer.w + 1, layer.b - 1))
+    np.testing.assert_array_equal(replaced.memory[..., 2:], 7.0)
+    np.testing.assert_array_equal(replaced.hidden, scratch.hidden)
+
+
+def test_a_layer_says_the_sums_of_what_its_connections_say(key, theta):
+    layer = Layer(jax.random.normal(key, (4, 3)), jnp.array([0.1, -0.2, 0.3]))
+    x, error = jnp.array([0.5, -1.0, 2.0, 0.0]), jnp.array([0.2, -0.1, 0.4])
+    cells = FORM.hold(layer)
+    for heard in (None, error):
+        whole = FORM.tick(theta, cells, x, heard)
+        said = [
+            [
+                FORM.tick(
+                    theta,
+                    FORM.hold(Layer(layer.w[a, b][None, None], layer.b[b][None])),
+                    x[a][None],
+                    None if heard is None else heard[b][None],
+                )
+                for b in range(3)
+            ]
+            for a in range(4)
+        ]
+        for b in range(3):
+            close(whole.products[b], sum(said[a][b].products[0] for a in range(4)))
+            close(whole.bias[b], sum(said[a][b].bias[0] for a in range(4)) / 4)
+        for a in range(4):
+            close(whole.below[a], sum(said[a][b].below[0] for b in range(3)))
+            close(whole.cells.memory[a, 1], said[a][1].cells.memory[0, 0])
+
+
+def test_a_connection_and_a_layer_of_one_are_measured_alike(key, theta):
+    """The drill of random connections and the comparison of layers are two ways to the same misses."""
+    drill = drills.random_connections(FORM, RATE, 1)
+    cells = drill.init_state(theta, key)
+    _, missed = drill.step(theta, cells, jnp.array([0.7]), jnp.array([0.4]))
+    one = jax.tree.map(lambda z: z[0], cells)
+    held = FORM.held(one)
+    # The comparison makes the error from a label; of one class it is always 0, so it is given directly.
+    error = jnp.array([0.4])
+    (hop,) = descend([held], [jnp.array([0.7])], error, RATE)
+    up = FORM.tick(theta, one, jnp.array([0.7]), None)
+    down = FORM.tick(theta, up.cells, jnp.array([0.7]), error)
+    learned = FORM.held(down.cells).w - FORM.held(up.cells).w
+    expected = {
+        "products": (up.products - jnp.tanh(0.7) * held.w[0]) / jnp.hypot(held.w[0], 0.05),
+        "learned weight": (learned - hop.change.w)[0] / (RATE * jnp.hypot(0.4, 0.02)),
+        "kept weight": (FORM.held(up.cells).w - held.w)[0] / (RATE * 0.02),
+    }
+    for term, value in expected.items():
+        close(missed[0, drills.TERMS.index(term)], value[0])
+
+
+def test_the_comparison_of_layers_is_that_of_norms(key, theta, episode):
+    network, x, y = newborn(SIZES, key), episode.x[0], episode.y[0]
+    state = [FORM.hold(layer) for layer in network]
+    after, missed = drills.compare(FORM, theta, RATE, state, network, x, y)
+    heard, said = climb(network, x)
+    hops = descend(network, heard, jax.nn.softmax(said) - y, RATE)
+    for k, hop in enumerate(hops):
+        up = FORM.tick(theta, state[k], hop.x, None)
+        change = FORM.held(after[k]).w - FORM.held(up.cells).w
+        miss = np.square(np.asarray(change - hop.change.w)).sum(), np.square(np.asarray(hop.change.w)).sum()
+        np.testing.assert_allclose(missed[k, drills.TERMS.index("learned weight")], miss, rtol=2e-3)
+
+
+def derivatives(step, *inputs):
+    """The operations of `step` that JAX made by differentiation; it says so in the names that it gives them."""
+
+    def of(jaxpr):
+        for equation in jaxpr.eqns:
+            yield str(equation.source_info.name_stack)
+            for inner in jaxprs_in_params(equation.params):
+                yield from of(inner)
+
+    return [name for name in of(jax.make_jaxpr(step)(*inputs).jaxpr) if "transpose(" in name or "jvp(" in name]
+
+
+def test_the_clone_takes_no_derivative(key, theta, episode):
+    learner, descent = clone(SIZES, FORM), trial.sgd(SIZES, RATE)
+    live = partial(rollout, key=key, episode=episode)
+    assert derivatives(lambda theta: live(learner, theta), theta) == []
+    assert derivatives(lambda: live(descent, ()))
+
+
+@pytest.mark.parametrize("score", [drills.coarse, drills.fine])
+def test_meta_training_on_random_data_lowers_the_loss(key, score):
+    loss = lifetime_loss(drills.random_connections(FORM, RATE, 32), score)
+    optimizer = guarded(optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2)), 3)
+    group = Group(backprop(loss), drills.random_data(32, 2), 2)
+    reports = [r for _, _, r in meta_train([group], optimizer, start(FORM.init_theta(key), optimizer), key, 60, 3)]
+    assert np.mean([r.loss for r in reports[-5:]]) < float(reports[0].loss) - 1
+
+
+def test_meta_training_beside_a_shadow_network_lowers_the_loss(key, episode):
+    drill = drills.shadow_network(FORM, RATE, SIZES, 0.1)
+    run = jax.jit(jax.value_and_grad(lambda theta: lifetime_loss(drill, drills.of_layers)(theta, key, episode)))
+    theta = FORM.init_theta(key)
+    first, _ = run(theta)
+    optimizer = optax.adam(1e-2)
+    memory = optimizer.init(theta)
+    for _ in range(40):
+        value, gradient = run(theta)
+        updates, memory = optimizer.update(gradient, memory)
+        theta = optax.apply_updates(theta, updates)
+    assert value < first - 1
+
+
+def test_the_shadow_network_learns(key, theta, episode):
+    drill = drills.shadow_network(FORM, RATE, SIZES, 0.5)
+    _, network = drill.init_state(theta, key)
+    state = drill.init_state(theta, key)
+    for x, y in zip(*episode, strict=True):
+        state, _ = drill.step(theta, state, x, y)
+    answers = [jax.nn.log_softmax(climb(net, episode.x[-1])[1]) @ episode.y[-1] for net in (network, state[1])]
+    assert answers[1] > answers[0]
+
+
+def test_a_trial_tells_of_both_learners(key, theta, episode):
+    stretches = jax.tree.map(lambda z: z.reshape(2, 4, *z.shape[1:]), episode)
+    held_out = episode.x, episode.y.argmax(-1)
+    probes = jax.tree.map(lambda z: z[:3], episode)
+    found = jax.jit(partial(trial.live, FORM, sizes=SIZES, rate=RATE))(
+        theta, key, stretches=stretches, held_out=held_out, probes=probes
+    )
+    assert found.correct.shape == (2, 2, 4)
+    assert found.missed.shape == (2, 2, len(drills.TERMS), 2)
+    online = rollout(trial.sgd(SIZES, RATE), (), key, episode).argmax(-1) == episode.y.argmax(-1)
+    np.testing.assert_array_equal(found.correct[:, 1].ravel(), online)
+    assert ((found.held_out >= 0) & (found.held_out <= 1)).all()

@@ -1,0 +1,1 @@
+"""Learning-algorithm cloning: theta for which VSML, running forward only, is backpropagation."""

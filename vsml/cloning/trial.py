@@ -1,0 +1,85 @@
+"""The clone learns a data set by unrolling alone, beside true gradient descent on the same stream (figure 5)."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int
+
+from vsml.cloning.clone import Form, clone
+from vsml.cloning.drills import compare
+from vsml.core.rollout import unroll
+from vsml.core.scores import correct
+from vsml.core.types import Episode, Learner, RandomKey, Theta
+from vsml.learners.gradient import gradient
+
+
+class Stretch(NamedTuple):
+    """What happened in one part of a life."""
+
+    correct: Bool[Array, "learner time"]  # online, before the label; learners are the clone and SGD
+    held_out: Float[Array, " learner"]  # accuracy after it, on examples of another split
+    agree: Float[Array, ""]  # share of these for which both predict the same
+    missed: Float[Array, "layer term 2"]  # by the clone's next updates, as `compare` gives it; sums over the probes
+
+
+def live(
+    form: Form,
+    theta: Theta,
+    key: RandomKey,
+    sizes: tuple[int, ...],
+    rate: float,
+    stretches: Episode,
+    held_out: tuple[Float[Array, "example features"], Int[Array, " example"]],
+    probes: Episode,
+) -> Stretch:
+    """Learn `stretches` [stretch time …], one after the other; what is returned has the leading axis [stretch].
+
+    Both learners are born with the same weights. After each stretch both are examined on `held_out`, and the clone's
+    updates for `probes` [probe …], from where it stands, are compared with backpropagation in a network that has the
+    weights which the clone then holds.
+    """
+    learner, descent = clone(sizes, form), sgd(sizes, rate)
+
+    def one(states, examples: Episode):
+        cells, weights = states
+        cells, said = unroll(learner, theta, cells, examples)
+        weights, true = unroll(descent, (), weights, examples)
+        x, label = held_out
+        answers = jnp.stack(
+            [
+                jax.lax.map(lambda image: form.up(theta, cells, image)[2].argmax(), x, batch_size=16),
+                _ask(descent, weights, x),
+            ]
+        )
+        network = [form.held(layer) for layer in cells]
+        _, missed = jax.lax.map(lambda probe: compare(form, theta, rate, cells, network, *probe), tuple(probes))
+        stretch = Stretch(
+            jnp.stack([correct(logits, examples.y) for logits in (said, true)]),
+            (answers == label[None, :]).mean(1),
+            (answers[0] == answers[1]).mean(),
+            missed.sum(0),
+        )
+        return (cells, weights), stretch
+
+    newborn = learner.init_state(theta, key), descent.init_state((), key)
+    return jax.lax.scan(one, newborn, stretches)[1]
+
+
+def sgd(sizes: tuple[int, ...], rate: float) -> Learner:
+    """True online SGD on what is cloned: the gradient is taken by differentiation, and inputs pass a tanh."""
+    learner = gradient(sizes, optax.sgd(rate))
+    return learner._replace(step=lambda theta, state, x, y: learner.step(theta, state, jnp.tanh(x), y))
+
+
+def _ask(learner: Learner, state, x: Float[Array, "example features"]) -> Int[Array, " example"]:
+    """Its predictions, from a copy of its state each, so that it learns nothing."""
+    silence = jnp.zeros(state[0][-1][1].shape)
+    return _each(lambda image: learner.step((), state, image, silence)[1], x)
+
+
+def _each(logits: Callable[[Array], Array], x: Float[Array, "example features"]) -> Int[Array, " example"]:
+    """The most probable class of every example, a few examples at a time."""
+    return jax.lax.map(lambda image: logits(image).argmax(), x, batch_size=16)
