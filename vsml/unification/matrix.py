@@ -1,0 +1,97 @@
+"""The theory: VSML is one big RNN whose weight matrix is sparse and shared (arXiv 2012.14905, section 2).
+
+As a grid of A x A sub-RNNs of N channels that exchange messages, with the input x_a arriving in channel 0:
+
+    s_abj <- tanh(sum_i s_abi W_ij + sum_{a', i} s_{a'ai} C_ij + x_a [j = 0])
+
+As one vector s of A A N neurons, which forgets that there is a grid, s <- tanh(s W~ + the same input), with
+
+    W~[(c, d, i), (a, b, j)] =  C_ij + W_ij   if d = a and (c, d) = (a, b)     the connection (a, a) hears itself
+                                C_ij          if d = a and (c, d) != (a, b)    (a, b) hears all that goes to unit a
+                                W_ij          if d != a and (c, d) = (a, b)    its own memory
+                                0             otherwise
+
+    W   within a sub-RNN;    C   between them
+
+A network that learns is thus a meta RNN whose matrix has zeros and repetitions. The input is ours: the equation of the
+theory is that of x = 0.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from vsml.core.types import RandomKey, Theta
+from vsml.unification.general import Instance, Messages, Outside, Seen, silent
+
+
+class Sharing(NamedTuple):
+    """How sparse a matrix is, and how much of it is repetition."""
+
+    entries: int
+    nonzero: int
+    distinct: int  # values that are not zero
+    parameters: int  # from which it is made
+
+
+def minimal(units: int, channels: int) -> Instance:
+    """The grid of A = B = `units` that passes messages; its prediction is channel 0 of the messages upwards."""
+
+    def init_theta(key: RandomKey) -> Theta:
+        within, between = jax.random.split(key)
+        return {
+            "within": jax.random.normal(within, (channels, channels)) / (2 * channels) ** 0.5,
+            "between": jax.random.normal(between, (channels, channels)) / (2 * units * channels) ** 0.5,
+        }
+
+    def birth(theta: Theta, key: RandomKey) -> tuple[Float[Array, "a b n"], Outside]:
+        return 0.5 * jax.random.normal(key, (units, units, channels)), ()
+
+    def say(theta: Theta, outside: Outside, seen: Seen, heard: Messages):
+        return outside, heard.up.at[:, 0].add(seen.x), jnp.zeros((units, 0))  # the units above are the units below
+
+    def f_rnn(theta: Theta, s: Float[Array, " n"], fwd: Float[Array, " n"], bwd: Array) -> Float[Array, " n"]:
+        return jnp.tanh(s @ theta["within"] + fwd)
+
+    def f_fwd(theta: Theta, s: Float[Array, " n"]) -> Float[Array, " n"]:
+        return s @ theta["between"]
+
+    def predict(theta: Theta, outside: Outside, heard: Messages) -> Float[Array, " units"]:
+        return heard.up[:, 0]
+
+    return Instance((units, units), units, init_theta, birth, f_rnn, f_fwd, silent, (say,), predict)
+
+
+def big_matrix(
+    within: Float[Array | np.ndarray, "n n"], between: Float[Array | np.ndarray, "n n"], units: int
+) -> Float[Array, "neuron neuron"]:
+    """W~, case by case.
+
+    Raises:
+      ValueError: W and C are not square and of one size.
+    """
+    if within.shape != between.shape or within.shape[0] != within.shape[1]:
+        raise ValueError(
+            f"W {within.shape} and C {between.shape} must be square and of one size: channels by channels."
+        )
+    c, d, a, b = np.ogrid[:units, :units, :units, :units]
+    own = (c == a) & (d == b)
+    cases = ((d == a) & own, (d == a) & ~own, (d != a) & own)
+    blocks = (between + within, between, within)
+    whole = sum(
+        jnp.asarray(case, within.dtype)[:, :, None, :, :, None] * jnp.asarray(block)[None, None, :, None, None, :]
+        for case, block in zip(cases, blocks, strict=True)
+    )
+    neurons = units * units * len(within)
+    return jnp.asarray(whole).reshape(neurons, neurons)
+
+
+def sharing(units: int, channels: int, key: RandomKey) -> Sharing:
+    """What is counted in W~ itself, at random W and C."""
+    theta = minimal(units, channels).init_theta(key)
+    whole = np.asarray(big_matrix(theta["within"], theta["between"], units))
+    distinct = np.unique(whole[whole != 0])
+    return Sharing(whole.size, int(np.count_nonzero(whole)), len(distinct), sum(z.size for z in theta.values()))
