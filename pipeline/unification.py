@@ -14,8 +14,9 @@ WORST = {  # over the lifetimes: of a deviation the largest, of what it is held 
     "learning": min,
     "control_deviation": min,
 }
+COUNTS = ("entries", "nonzero", "distinct", "parameters")  # of W~
 METHODS = {
-    "network": "VSML network, layer of LSTMs",
+    "network": "VSML network of LSTMs",
     "meta_rnn": "Meta RNN",
     "fast_weights": "Fast weight programmer",
     "hebb": "Hebb",
@@ -43,9 +44,7 @@ def unification(tables: Tables) -> Results:
     for pair, *each in zip(arrays["pair"].tolist(), *(arrays[metric] for metric in WORST), strict=True):
         for (metric, worst), values in zip(WORST.items(), each, strict=True):
             found[f"unification/{pair}/{metric}"] = _entry(float(worst(values)), len(values))
-    for name, count in arrays.items():
-        if name.startswith("matrix/"):
-            found[f"unification/{name}"] = _entry(int(count), 1)
+    found |= {f"unification/matrix/{what}": _entry(int(arrays[f"matrix/{what}"]), 1) for what in COUNTS}
     return found
 
 
@@ -57,11 +56,13 @@ def rows(found: Results) -> Iterator[dict[str, Any]]:
         yield {"method": method, "control": CONTROLS[pair], "n": n} | values
 
 
-def counted(found: Results) -> dict[str, Any]:
-    """W~: entries, nonzero, distinct, parameters."""
-    prefix = "unification/matrix/"
-    whole = {what: found[prefix + what]["value"] for what in ("entries", "nonzero", "distinct", "parameters")}
-    return whole | {"share": whole["nonzero"] / whole["entries"]}
+def words_of_matrix(found: Results) -> str:
+    """W~ in numbers."""
+    entries, nonzero, distinct, parameters = (found[f"unification/matrix/{what}"]["value"] for what in COUNTS)
+    return (
+        f"{nonzero:,} of {entries:,} entries are not zero; they have {distinct} distinct values, "
+        f"made from {parameters} parameters"
+    )
 
 
 def _entry(value: float, n: int) -> dict[str, Any]:

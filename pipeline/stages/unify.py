@@ -8,7 +8,7 @@ import numpy as np
 from pipeline import artifacts, paths
 from pipeline.provenance import Job
 from pipeline.tracking import Run
-from vsml.unification.matrix import sharing
+from vsml.unification.matrix import cases, sharing
 from vsml.unification.pairs import CHANNELS, UNITS, Comparison, compare, pairs
 
 
@@ -22,4 +22,6 @@ def main(job: Job, run: Run) -> None:
     counts = sharing(UNITS, CHANNELS, jax.random.key(section.seeds[0]))._asdict()
     arrays |= {f"matrix/{what}": np.array(count, np.int32) for what, count in counts.items()}
     axes |= {f"matrix/{what}": () for what in counts}
-    artifacts.write_table(paths.unify(), arrays | {"pair": np.array(list(every))}, axes | {"pair": ("pair",)})
+    arrays |= {"pair": np.array(list(every)), "cases": cases(UNITS).astype(np.int32)}
+    axes |= {"pair": ("pair",), "cases": ("source", "target")}
+    artifacts.write_table(paths.unify(), arrays, axes)

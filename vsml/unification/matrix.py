@@ -22,7 +22,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from vsml.core.types import RandomKey, Theta
 from vsml.unification.general import Instance, Messages, Outside, Seen, silent
@@ -77,16 +77,16 @@ def big_matrix(
         raise ValueError(
             f"W {within.shape} and C {between.shape} must be square and of one size: channels by channels."
         )
-    c, d, a, b = np.ogrid[:units, :units, :units, :units]
-    own = (c == a) & (d == b)
-    cases = ((d == a) & own, (d == a) & ~own, (d != a) & own)
-    blocks = (between + within, between, within)
-    whole = sum(
-        jnp.asarray(case, within.dtype)[:, :, None, :, :, None] * jnp.asarray(block)[None, None, :, None, None, :]
-        for case, block in zip(cases, blocks, strict=True)
-    )
+    blocks = jnp.stack([jnp.zeros_like(within), jnp.asarray(within), jnp.asarray(between), within + between])
+    whole = blocks[cases(units)]  # [source target i j]
     neurons = units * units * len(within)
-    return jnp.asarray(whole).reshape(neurons, neurons)
+    return whole.transpose(0, 2, 1, 3).reshape(neurons, neurons)
+
+
+def cases(units: int) -> Int[np.ndarray, "source target"]:
+    """Which block of W~ is what, from connection (c, d) to (a, b): 0 for zeros, 1 for W, 2 for C, 3 for both."""
+    c, d, a, b = np.ogrid[:units, :units, :units, :units]
+    return (1 * ((c == a) & (d == b)) + 2 * (d == a)).reshape(units**2, units**2)
 
 
 def sharing(units: int, channels: int, key: RandomKey) -> Sharing:

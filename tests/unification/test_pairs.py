@@ -1,0 +1,94 @@
+"""Every method and its instance of VSML, through whole lives; and instances that are not the method are found out."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vsml.unification.general import learner
+from vsml.unification.pairs import CLASSES, FEATURES, clusters, compare, pairs
+from vsml.unification.references import local_rule
+
+PAIRS = pairs()
+LENGTH = 200
+EXACT = ("hebb", "oja", "local_rule", "sgd", "matrix")  # the cell's tanh is of float32 whatever the precision
+
+each_pair = pytest.mark.parametrize("name", PAIRS)
+
+
+@functools.cache
+def compared(name):
+    found = jax.jit(functools.partial(compare, PAIRS[name], length=LENGTH))(jax.random.key(3))
+    return {what: float(value) for what, value in found._asdict().items()}
+
+
+@each_pair
+def test_the_instance_is_the_method_in_every_prediction_and_state(name):
+    found = compared(name)
+    assert found["prediction_deviation"] < 1e-5 * max(found["prediction_size"], 1)
+    assert found["state_deviation"] < 1e-5 * max(found["state_size"], 1)
+
+
+@each_pair
+def test_there_is_something_to_agree_on(name):
+    found = compared(name)
+    assert found["learning"] > 0.1
+    assert found["state_size"] > 0.1
+    assert found["learning"] > 1e4 * found["prediction_deviation"]
+
+
+@each_pair
+def test_a_near_relative_is_told_from_the_method(name):
+    found = compared(name)
+    assert found["control_deviation"] > 0.01 * found["prediction_size"]
+    assert found["control_deviation"] > 1e3 * found["prediction_deviation"]
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_what_deviates_is_rounding_and_goes_with_it(name):
+    with jax.enable_x64(True):
+        found = jax.jit(functools.partial(compare, PAIRS[name], length=40))(jax.random.key(3))
+        assert found.prediction_deviation.dtype == jnp.float64
+        assert found.prediction_deviation < 1e-12 * max(float(found.prediction_size), 1)
+        assert found.state_deviation < 1e-12 * max(float(found.state_size), 1)
+        assert found.learning > 0.01
+
+
+@each_pair
+def test_an_instance_predicts_before_its_label_matters_and_learns_from_it(name):
+    pair, key = PAIRS[name], jax.random.key(1)
+    ours, theta = learner(pair.instance), pair.across(pair.method.init_theta(key))
+    newborn = ours.init_state(theta, key)
+    x, y = (z[0] for z in clusters(key, 1, pair.features, pair.instance.classes))
+    (told, prediction), (otherwise, same) = (ours.step(theta, newborn, x, label) for label in (y, jnp.roll(y, 1)))
+    np.testing.assert_array_equal(prediction, same)
+    assert not np.array_equal(told.label, otherwise.label)
+    shapes = [jax.tree.map(lambda z: (z.shape, z.dtype), state) for state in (newborn, told)]
+    assert shapes[0] == shapes[1]
+
+
+@each_pair
+def test_the_theta_of_an_instance_is_that_of_the_method_brought_across(name):
+    pair, key = PAIRS[name], jax.random.key(2)
+    found, expected = learner(pair.instance).init_theta(key), pair.across(pair.method.init_theta(key))
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+def test_the_local_rule_is_the_plain_loop():
+    key = jax.random.key(4)
+    method = local_rule(FEATURES, CLASSES)
+    theta, episode = method.init_theta(key), clusters(key, 12, FEATURES, CLASSES)
+    state, rule = method.init_state(theta, key), jax.tree.map(np.float64, theta)
+    plain = np.float64(state)
+    for x, y in zip(*episode, strict=True):
+        state, prediction = method.step(theta, state, x, y)
+        logits = 100 * np.tanh(np.float64(x) @ plain / 100)
+        np.testing.assert_allclose(prediction, logits, atol=1e-5)
+        post = np.exp(logits) / np.exp(logits).sum()
+        before = plain.copy()
+        for a, b in np.ndindex(plain.shape):
+            z = np.array([x[a], post[b], before[a, b], post[b] - y[b]])
+            plain[a, b] += np.tanh(z @ rule["w_in"] + rule["b_in"]) @ rule["w_out"] + rule["b_out"]
+    np.testing.assert_allclose(state, plain, atol=1e-5)
