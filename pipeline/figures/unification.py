@@ -136,4 +136,5 @@ def _dots(axes: Axes, arrays: dict[str, np.ndarray]) -> None:
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0, labelleft=False)
     axes.spines["left"].set_visible(False)
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.05, 0.9), ncols=2, frameon=False, fontsize=6, columnspacing=0.8)
+    plain = {"facecolor": "white", "edgecolor": "none", "framealpha": 1}  # over the grid lines
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.05, 0.9), ncols=2, fontsize=6, columnspacing=0.8, **plain)

@@ -66,7 +66,7 @@ def minimal(units: int, channels: int) -> Instance:
 
 
 def big_matrix(
-    within: Float[Array | np.ndarray, "n n"], between: Float[Array | np.ndarray, "n n"], units: int
+    within: Float[Array | np.ndarray, "_ _"], between: Float[Array | np.ndarray, "_ _"], units: int
 ) -> Float[Array, "neuron neuron"]:
     """W~, case by case.
 

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Shaped
 
-from vsml.core.rollout import unroll
 from vsml.core.types import Episode, Learner, RandomKey, State, Theta
 from vsml.learners.fast_memory import fast_memory
 from vsml.learners.gradient import gradient
@@ -144,12 +143,11 @@ def clusters(key: RandomKey, length: int, features: int, classes: int) -> Episod
 def _life(learner: Learner, theta: Theta, key: RandomKey, episode: Episode, learned: Read):
     """All predictions, and what had been learned before each and at the end."""
 
-    def step(theta: Theta, state: State, x: Array, y: Array):
-        after, prediction = learner.step(theta, state, x, y)
+    def step(state: State, example: tuple[Array, Array]):
+        after, prediction = learner.step(theta, state, *example)
         return after, (prediction, learned(state))
 
-    newborn = learner.init_state(theta, key)
-    last, (predictions, states) = unroll(learner._replace(step=step), theta, newborn, episode)
+    last, (predictions, states) = jax.lax.scan(step, learner.init_state(theta, key), tuple(episode))
     return predictions, jnp.concatenate([states, learned(last)[None]])
 
 
