@@ -14,7 +14,7 @@ from vsml.unification.references import local_rule
 
 PAIRS = pairs()
 LENGTH = 200
-EXACT = ("hebb", "oja", "local_rule", "sgd", "matrix")  # the cell's tanh is of float32 whatever the precision
+EXACT = ("oja", "local_rule", "matrix")  # not with the cell, whose tanh is of float32 whatever the precision
 
 each_pair = pytest.mark.parametrize("name", PAIRS)
 
@@ -60,28 +60,26 @@ def test_what_deviates_is_rounding_and_goes_with_it(name):
 @each_pair
 def test_an_instance_predicts_before_its_label_matters_and_keeps_its_shapes(name):
     pair, key = PAIRS[name], jax.random.key(1)
-    ours = learner(pair.instance)
+    ours, classes = learner(pair.instance), pair.instance.classes
 
-    @jax.jit
-    def live(key):
+    def live():
         theta = pair.across(pair.method.init_theta(key))
-        newborn = ours.init_state(theta, key)
-        x, y = (z[0] for z in clusters(key, 1, pair.features, pair.instance.classes))
-        told, prediction = jax.vmap(lambda label: ours.step(theta, newborn, x, label))(jnp.stack([y, jnp.roll(y, 1)]))
-        return newborn, jax.tree.map(lambda z: z[0], told), prediction
+        newborn, x = ours.init_state(theta, key), jnp.ones(pair.features)
+        of_each_label = jax.vmap(lambda y: ours.step(theta, newborn, x, y), out_axes=(0, None))  # else vmap refuses
+        return newborn, of_each_label(jnp.eye(classes))
 
-    newborn, told, (prediction, otherwise) = live(key)
-    np.testing.assert_array_equal(prediction, otherwise)
-    shapes = [jax.tree.map(lambda z: (z.shape, z.dtype), state) for state in (newborn, told)]
-    assert shapes[0] == shapes[1]
+    newborn, (told, prediction) = jax.eval_shape(live)
+    assert prediction.shape == (classes,)
+    assert jax.tree.map(lambda z: ((classes, *z.shape), z.dtype), newborn) == jax.tree.map(
+        lambda z: (z.shape, z.dtype), told
+    )
 
 
-@each_pair
+@pytest.mark.parametrize("name", ["meta_rnn", "fast_weights", "sgd"])
 def test_the_theta_of_an_instance_is_that_of_the_method_brought_across(name):
     pair, key = PAIRS[name], jax.random.key(2)
-    found, expected = jax.jit(
-        lambda: (learner(pair.instance).init_theta(key), pair.across(pair.method.init_theta(key)))
-    )()
+    found = jax.jit(learner(pair.instance).init_theta)(key)
+    expected = jax.jit(lambda key: pair.across(pair.method.init_theta(key)))(key)
     jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
