@@ -1,5 +1,7 @@
 """Unification: what each learning algorithm is as an instance of VSML, and by how little the two differ."""
 
+from typing import Any
+
 import numpy as np
 
 from pipeline.figures.style import FAINT, GREY, LOOKS, PAGE, RULED, Axes, Figure, to_rgb
@@ -36,7 +38,7 @@ ROWS = {
     "sgd": ("$w$", "$x_a$, 1", "$e_b$", "$-\\eta\\, e_b x_a$"),
     "matrix": ("$s$", "$x_a + \\mathrm{fwd}_a$", "\u2013", "$\\tanh(sW + \\ldots)$"),
 }
-SERIES = {  # in the table: name, offset within the row, and look
+SERIES: dict[str, tuple[str, float, dict[str, Any]]] = {  # in the table: name, offset within the row, and look
     "prediction_deviation": ("deviation, predictions", -0.12, {"color": LOOKS["vsml"].colour, "marker": "o"}),
     "state_deviation": ("deviation, states", 0.12, {"color": LOOKS["vsml"].colour, "marker": "o", "mfc": "white"}),
     "control_deviation": ("deviation of the control", -0.12, {"color": LOOKS["sgd"].colour, "marker": "x"}),
@@ -49,7 +51,8 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     arrays = tables[TABLE].arrays
     names = arrays["pair"].tolist()
     figure = Figure((PAGE, 2.3 + 0.3 * len(names)))
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1.5, 0.8 + 0.3 * len(names)))
+    heights = 1.5, 0.8 + 0.3 * len(names)
+    top, bottom = figure.subfigures(2, 1, height_ratios=heights, squeeze=False).ravel()
     grid, words, matrix = top.subplots(1, 3, width_ratios=(1, 1.45, 0.8))
     _grid(grid)
     _equations(words)

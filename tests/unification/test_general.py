@@ -124,4 +124,4 @@ def test_sharing_is_counted(units, channels):
 @pytest.mark.parametrize("shapes", [((2, 2), (3, 3)), ((2, 3), (2, 3))])
 def test_matrices_of_other_sizes_are_refused(shapes):
     with pytest.raises(ValueError, match="must be square and of one size"):
-        big_matrix(*map(np.ones, shapes), 2)
+        big_matrix(np.ones(shapes[0], np.float32), np.ones(shapes[1], np.float32), 2)

@@ -89,9 +89,9 @@ def test_the_local_rule_is_the_plain_loop():
     theta, episode = jax.jit(lambda: (method.init_theta(key), clusters(key, 12, FEATURES, CLASSES)))()
     newborn = method.init_state(theta, key)
     state, predictions = jax.jit(lambda: unroll(method, theta, newborn, episode))()
-    plain, rule = np.float64(newborn), jax.tree.map(np.float64, theta)
+    plain, rule = np.array(newborn, np.float64), jax.tree.map(np.float64, theta)
     for x, y, prediction in zip(*episode, predictions, strict=True):
-        logits = 100 * np.tanh(np.float64(x) @ plain / 100)
+        logits = 100 * np.tanh(np.array(x, np.float64) @ plain / 100)
         np.testing.assert_allclose(prediction, logits, atol=1e-5)
         post = np.exp(logits) / np.exp(logits).sum()
         before = plain.copy()

@@ -1,7 +1,7 @@
 """The proof by construction: each method beside the instance of VSML that is to be it, through whole lifetimes."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +55,7 @@ class Comparison(NamedTuple):
 def pairs() -> dict[str, Pair]:
     """All of them, small."""
     sizes = (FEATURES, CLASSES)
-    small = {"hidden": HIDDEN, "rows": ROWS, "columns": COLUMNS}
+    small: dict[str, Any] = {"hidden": HIDDEN, "rows": ROWS, "columns": COLUMNS}
     theory = minimal(UNITS, CHANNELS)
     hebb, oja = (instances.plastic(*sizes, oja=oja) for oja in (False, True))
     sgd, rule = instances.sgd(*sizes, rate=RATE), instances.local_rule(*sizes)
@@ -143,8 +143,9 @@ def clusters(key: RandomKey, length: int, features: int, classes: int) -> Episod
 def _life(learner: Learner, theta: Theta, key: RandomKey, episode: Episode, learned: Read):
     """All predictions, and what had been learned before each and at the end."""
 
-    def step(state: State, example: tuple[Array, Array]):
-        after, prediction = learner.step(theta, state, *example)
+    def step(state: State, example: tuple[Array, ...]):
+        x, y = example
+        after, prediction = learner.step(theta, state, x, y)
         return after, (prediction, learned(state))
 
     last, (predictions, states) = jax.lax.scan(step, learner.init_state(theta, key), tuple(episode))
