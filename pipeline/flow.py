@@ -12,7 +12,8 @@ from pipeline import paths
 from pipeline.params import Params, known_or_raise, plain
 
 TRAIN_DATA, TEST_DATA = paths.ARTIFACTS / "train_data", paths.ARTIFACTS / "test_data"
-TABLES = (TEST_DATA, *(paths.ARTIFACTS / stage for stage in ("meta_train", "meta_test", "baseline", "introspect")))
+MADE = ("meta_train", "meta_test", "baseline", "introspect", "unify")
+TABLES = (TEST_DATA, *(paths.ARTIFACTS / stage for stage in MADE))
 SOURCES = ("datasets.lock", "pipeline/sources")
 LEARNERS = ("vsml/core", "vsml/learners", "vsml/tasks", "pipeline/build.py")
 
@@ -65,8 +66,20 @@ def introspect(params: Params, experiment: str, seed: str) -> Flow:
     return Flow(_seeded(experiment, seed), section, code, reads, (paths.introspect(experiment, seed),))
 
 
+def unify(params: Params) -> Flow:
+    code = ("vsml/core", "vsml/learners", "vsml/unification")
+    return Flow({}, {"unify": plain(params.unify)}, code, (), (paths.unify(),))
+
+
 def figure(params: Params, name: str) -> Flow:
-    shared = ("figures/__init__.py", "figures/style.py", "comparison.py", "generality.py", "results.py")
+    shared = (
+        "figures/__init__.py",
+        "figures/style.py",
+        "comparison.py",
+        "generality.py",
+        "results.py",
+        "unification.py",
+    )
     code = (f"pipeline/figures/{name}.py", *(f"pipeline/{page}" for page in shared))
     outs = (paths.figure(name, "png"), paths.figure(name, "pdf"))
     return Flow({"figure": name}, _drawn(params), code, TABLES, outs)
@@ -74,7 +87,7 @@ def figure(params: Params, name: str) -> Flow:
 
 def report(params: Params) -> Flow:
     reads = (*TABLES, paths.ARTIFACTS / "figure")
-    shared = ("figures", "comparison.py", "generality.py", "results.py", "page.html")
+    shared = ("figures", "comparison.py", "generality.py", "results.py", "unification.py", "page.html")
     code = tuple(f"pipeline/{page}" for page in shared)
     outs = (paths.report("index.html"), paths.report("results.json"))
     return Flow({}, _drawn(params), code, reads, outs)
@@ -82,7 +95,7 @@ def report(params: Params) -> Flow:
 
 STAGES: dict[str, Callable[..., Flow]] = {
     stage.__name__: stage
-    for stage in (train_data, test_data, meta_train, meta_test, baseline, introspect, figure, report)
+    for stage in (train_data, test_data, meta_train, meta_test, baseline, introspect, unify, figure, report)
 }
 
 

@@ -193,6 +193,13 @@ class ResultsSection(Section):
     horizons: tuple[PositiveInt, ...]
 
 
+class Unify(Section):
+    """Methods and their instances of VSML are compared over lives of this `length`, one for each seed."""
+
+    seeds: Annotated[tuple[Count, ...], Field(min_length=1)]
+    length: PositiveInt
+
+
 class Experiment(Section):
     """All that decides what an experiment learns, and the suites of tests that it lives."""
 
@@ -235,6 +242,7 @@ class Params(Section):
     tests: Tests
     introspect: Introspect
     results: ResultsSection
+    unify: Unify
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Params":

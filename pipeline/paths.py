@@ -50,6 +50,10 @@ def introspect(experiment: str, seed: int | str) -> Path:
     return ARTIFACTS / "introspect" / f"{experiment}-{seed}.npz"
 
 
+def unify() -> Path:
+    return ARTIFACTS / "unify" / "unification.npz"
+
+
 def figure(name: str, ending: str = "png") -> Path:
     return ARTIFACTS / "figure" / f"{name}.{ending}"
 

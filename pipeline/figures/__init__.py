@@ -26,6 +26,7 @@ def read(needs: tuple[str, ...], items: Items) -> dict[str, Table]:
     every = [paths.test_data(name) for name in items.test_sets] + [paths.baseline(name) for name in items.baselines]
     every += [path(*item) for path in (paths.curve, paths.meta_test) for item in trained]
     every += [paths.introspect(experiment, seed) for experiment in items.introspect for seed in items.seeds]
+    every.append(paths.unify())
     names = [path.relative_to(paths.ARTIFACTS).as_posix() for path in every]
     wanted = [name for name in names if any(fnmatchcase(name, pattern) for pattern in needs)]
     return {name: _read(name) for name in wanted}

@@ -6,7 +6,7 @@ from typing import Any
 
 import jinja2
 
-from pipeline import comparison, figures, generality, params, paths
+from pipeline import comparison, figures, generality, params, paths, unification
 from pipeline.artifacts import read_rule, write_json, write_text
 from pipeline.params import Items, Params
 from pipeline.results import (
@@ -24,7 +24,14 @@ from pipeline.results import (
     tasks,
 )
 
-TABLES = ("test_data/*.npz", "meta_train/*/curve.npz", "meta_test/*.npz", "baseline/*.npz", "introspect/*.npz")
+TABLES = (
+    "test_data/*.npz",
+    "meta_train/*/curve.npz",
+    "meta_test/*.npz",
+    "baseline/*.npz",
+    "introspect/*.npz",
+    "unify/*.npz",
+)
 SIGHTINGS = {
     "first_sighting": "First image of a class",
     "second_image": "Second image of a class",
@@ -36,7 +43,7 @@ def main(item: list[str]) -> None:
     own = params.read()
     items, profile = own.items, Profile.of(own)
     tables = figures.read(TABLES, items)
-    found = results(tables, profile) | generality.generality(tables, profile)
+    found = results(tables, profile) | generality.generality(tables, profile) | unification.unification(tables)
     write_json(paths.report("results.json"), found)
     loader = jinja2.FileSystemLoader(paths.ROOT / "pipeline")
     environment = jinja2.Environment(
@@ -55,6 +62,7 @@ def main(item: list[str]) -> None:
         varying_data=_varying_data(found, profile),
         associations=list(_associations(found, profile, items)),
         learned=list(_learned(items, tables)),
+        unification={"rows": list(unification.rows(found)), "matrix": unification.words_of_matrix(found)},
     )
     write_text(paths.report("index.html"), page)
 

@@ -16,6 +16,7 @@ from pipeline import params, paths
 from pipeline.artifacts import write_rule, write_table
 from pipeline.generality import METHODS
 from pipeline.params import Params, Task
+from pipeline.unification import METHODS as METHODS_UNIFIED
 
 CLASSES = {"digits": 10, "wine": 3, "breast_cancer": 2, "iris": 3, "random": 10, "sum_sign": 2, "emnist": 62}
 ENDS = {  # accuracy of VSML late in a life
@@ -44,7 +45,7 @@ RATES = (0.001, 0.003, 0.01, 0.03)
 FIGURES = ("meta_training", "online_learning", "generalisation", "association")
 BASELINES = ("sgd", "adam", "sgd_hidden", "adam_hidden")
 DRAWN = {  # what the items.figures of each profile are
-    "default": FIGURES,
+    "default": (*FIGURES, "unification"),
     "mnist": (*FIGURES, "robustness", "varying_data"),
     "paper": (*FIGURES, "robustness", "varying_data"),
 }
@@ -182,6 +183,7 @@ def _fill(found: Params) -> None:
     for experiment in found.items.introspect:
         for seed in found.items.seeds:
             write_table(paths.introspect(experiment, seed), *_introspection(np.random.default_rng(seed), lives=8))
+    write_table(paths.unify(), *_unification(np.random.default_rng(0), found.unify.seeds))
     for name in found.items.baselines:
         lived = _tasks(found, found.baselines[name].suites)
         skills = (0.3, 0.7, 0.9, 1.0)
@@ -219,6 +221,20 @@ def _introspection(random: np.random.Generator, lives: int) -> tuple[dict, dict]
     }
     axes = {"probability": ("learner", "life", "time", "class"), "label": ("life", "time"), "image": ("life", "time")}
     return arrays, axes | {"learner": ("learner",), "rate": ("learner",)}
+
+
+def _unification(random: np.random.Generator, seeds: tuple[int, ...]) -> tuple[dict, dict]:
+    sizes = {"prediction_deviation": 1e-6, "state_deviation": 1e-6, "control_deviation": 0.5}
+    sizes |= {"prediction_size": 5.0, "state_size": 1.0, "learning": 3.0}
+    shape = (len(METHODS_UNIFIED), len(seeds))
+    arrays: dict = {
+        name: (size * 3 ** random.standard_normal(shape)).astype(np.float32) for name, size in sizes.items()
+    }
+    axes: dict = dict.fromkeys(arrays, ("pair", "seed")) | {"pair": ("pair",), "cases": ("source", "target")}
+    counts = {"entries": 144, "nonzero": 90, "distinct": 27, "parameters": 18}
+    arrays |= {f"matrix/{what}": np.array(count, np.int32) for what, count in counts.items()}
+    arrays |= {"pair": np.array(list(METHODS_UNIFIED)), "cases": random.integers(4, size=(4, 4)).astype(np.int32)}
+    return arrays, axes | {f"matrix/{what}": () for what in counts}
 
 
 @pytest.fixture(scope="session")

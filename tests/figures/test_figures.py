@@ -22,10 +22,11 @@ CASES = [
     *(("default", name) for name in ("meta_training", "online_learning", "generalisation", "association")),
     *(("mnist", name) for name in ("meta_training", "online_learning", "generalisation", "robustness", "varying_data")),
     *(("paper", name) for name in ("meta_training", "online_learning", "robustness", "varying_data")),
+    ("default", "unification"),
 ]
 DRAW = "import sys; from importlib import import_module as get; get('pipeline.stages.figure').main([sys.argv[1]])"
 every_figure = pytest.mark.parametrize(("where", "name"), CASES)
-each_kind = pytest.mark.parametrize(("where", "name"), [*CASES[:4], *CASES[7:9]])
+each_kind = pytest.mark.parametrize(("where", "name"), [*CASES[:4], *CASES[7:9], CASES[-1]])
 
 
 def _draw(name):

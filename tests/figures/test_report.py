@@ -77,10 +77,12 @@ def test_the_page_is_whole_and_needs_nothing_else(page):
 
 
 def test_tables_have_captions_and_headers_with_a_scope(page):
-    assert len(page.all("caption")) == len(page.all("table")) == 5
+    assert len(page.all("caption")) == len(page.all("table")) == 6
     scopes = [header.get("scope") for header in page.all("th")]
     assert set(scopes) == {"col", "row"}
-    assert scopes.count("row") == 3 * 6 + 15 + 3  # sets at three moments, learners at sightings, seeds
+    assert (
+        scopes.count("row") == 3 * 6 + 15 + 3 + 8
+    )  # sets at three moments, learners at sightings, seeds, unified methods
 
 
 def test_results_are_flat_and_finite_json(reported, profile):
@@ -110,7 +112,7 @@ def test_the_report_of_a_profile_has_the_sections_of_what_it_made(reported, ente
     page = Page(paths.report("index.html").read_text())
     text = "".join(page.text)
     assert len(page.all("img")) == len(items.figures) == 6
-    assert len(page.all("caption")) == 9  # four moments, robustness, mixes, their means, association, meta-training
+    assert len(page.all("caption")) == 10  # 4 moments, robustness, mixes, their means, association, unity, training
     assert "1 of 5 sets" in text or "none of 5 sets" in text
     assert "MNIST: within 0.05 of the reference" in text
     assert "Meta RNN" in text and "All but MNIST" in text

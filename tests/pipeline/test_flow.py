@@ -26,6 +26,7 @@ def _items(found):
         "test_data": [(name,) for name in found.items.test_sets],
         "baseline": [(name,) for name in found.items.baselines],
         "figure": [(name,) for name in found.items.figures],
+        "unify": [()],
         "report": [()],
     }
     seeds = [str(seed) for seed in found.items.seeds]

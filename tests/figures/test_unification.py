@@ -1,0 +1,44 @@
+"""The table of the unification: the worst life of each pair, and one row for each method."""
+
+import numpy as np
+import pytest
+
+from pipeline import unification
+from pipeline.artifacts import Table
+from pipeline.unification import CONTROLS, METHODS, WORST
+from vsml.unification.pairs import Comparison, pairs
+
+
+@pytest.fixture
+def tables():
+    lives = np.array([[2.0, 3.0, 1.0]] * len(METHODS)) * np.arange(1, 9)[:, None]
+    arrays = {metric: lives for metric in WORST} | {"pair": np.array(list(METHODS))}
+    counts = {"entries": 10000, "nonzero": 2320, "distinct": 48, "parameters": 32}
+    arrays |= {f"matrix/{what}": np.array(count) for what, count in counts.items()}
+    return {"unify/unification.npz": Table(arrays, {})}
+
+
+def test_the_worst_life_counts(tables):
+    found = unification.unification(tables)
+    assert found["unification/network/prediction_deviation"] == {"value": 3.0, "sd": None, "n": 3}
+    assert found["unification/hebb/state_deviation"]["value"] == 12.0
+    assert found["unification/hebb/learning"]["value"] == 4.0
+    assert found["unification/meta_rnn/control_deviation"]["value"] == 2.0
+    assert found["unification/matrix/nonzero"] == {"value": 2320, "sd": None, "n": 1}
+
+
+def test_every_method_has_a_row(tables):
+    rows = list(unification.rows(unification.unification(tables)))
+    assert [row["method"] for row in rows] == list(METHODS.values())
+    assert rows[1]["prediction_deviation"] == "6.0e+00"
+    assert rows[1]["n"] == 3
+
+
+def test_the_matrix_is_counted_in_words(tables):
+    words = unification.words_of_matrix(unification.unification(tables))
+    assert words.startswith("2,320 of 10,000 entries are not zero; they have 48 distinct values")
+
+
+def test_words_and_science_name_the_same_pairs_and_metrics():
+    assert list(METHODS) == list(CONTROLS) == list(pairs())
+    assert set(WORST) == set(Comparison._fields)
