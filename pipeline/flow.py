@@ -12,7 +12,8 @@ from pipeline import paths
 from pipeline.params import Params, known_or_raise, plain
 
 TRAIN_DATA, TEST_DATA = paths.ARTIFACTS / "train_data", paths.ARTIFACTS / "test_data"
-MADE = ("meta_train", "meta_test", "baseline", "introspect", "unify")
+MADE = ("meta_train", "meta_test", "baseline", "introspect", "unify", "clone_test")
+CLONING = ("vsml/core", "vsml/learners", "vsml/tasks", "vsml/cloning")
 TABLES = (TEST_DATA, *(paths.ARTIFACTS / stage for stage in MADE))
 SOURCES = ("datasets.lock", "pipeline/sources")
 LEARNERS = ("vsml/core", "vsml/learners", "vsml/tasks", "pipeline/build.py")
@@ -71,6 +72,18 @@ def unify(params: Params) -> Flow:
     return Flow({}, {"unify": plain(params.unify)}, code, (), (paths.unify(),))
 
 
+def clone(params: Params, seed: str) -> Flow:
+    own = params.clone
+    reads = (paths.train_data(own.shadow.set),)
+    return Flow({"seed": _number(seed)}, {"clone": plain(own)}, (*CLONING, "vsml/meta"), reads, (paths.clone(seed),))
+
+
+def clone_test(params: Params, seed: str) -> Flow:
+    reads = (paths.clone(seed), TRAIN_DATA, TEST_DATA)
+    section = {"clone_test": plain(params.clone_test), "rate": params.clone.rate, "form": plain(params.clone.form)}
+    return Flow({"seed": _number(seed)}, section, CLONING, reads, (paths.clone_test(seed),))
+
+
 def figure(params: Params, name: str) -> Flow:
     shared = (
         "figures/__init__.py",
@@ -79,6 +92,7 @@ def figure(params: Params, name: str) -> Flow:
         "generality.py",
         "results.py",
         "unification.py",
+        "cloning.py",
     )
     code = (f"pipeline/figures/{name}.py", *(f"pipeline/{page}" for page in shared))
     outs = (paths.figure(name, "png"), paths.figure(name, "pdf"))
@@ -87,7 +101,7 @@ def figure(params: Params, name: str) -> Flow:
 
 def report(params: Params) -> Flow:
     reads = (*TABLES, paths.ARTIFACTS / "figure")
-    shared = ("figures", "comparison.py", "generality.py", "results.py", "unification.py", "page.html")
+    shared = ("figures", "comparison.py", "generality.py", "results.py", "unification.py", "cloning.py", "page.html")
     code = tuple(f"pipeline/{page}" for page in shared)
     outs = (paths.report("index.html"), paths.report("results.json"))
     return Flow({}, _drawn(params), code, reads, outs)
@@ -95,7 +109,19 @@ def report(params: Params) -> Flow:
 
 STAGES: dict[str, Callable[..., Flow]] = {
     stage.__name__: stage
-    for stage in (train_data, test_data, meta_train, meta_test, baseline, introspect, unify, figure, report)
+    for stage in (
+        train_data,
+        test_data,
+        meta_train,
+        meta_test,
+        baseline,
+        introspect,
+        unify,
+        clone,
+        clone_test,
+        figure,
+        report,
+    )
 }
 
 
@@ -112,6 +138,10 @@ def _tests(params: Params, suites: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _seeded(experiment: str, seed: str) -> dict[str, str]:
+    return {"experiment": experiment, "seed": _number(seed)}
+
+
+def _number(seed: str) -> str:
     if not seed.isdecimal():
         raise ValueError(f"seed (={seed!r}) must be a whole number, 0 or more.")
-    return {"experiment": experiment, "seed": seed}
+    return seed

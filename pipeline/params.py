@@ -200,6 +200,62 @@ class Unify(Section):
     length: PositiveInt
 
 
+class CloneForm(Section):
+    """Sizes of the clone's cells, ticks of a layer each time that messages arrive, and memory for a weight of 1."""
+
+    hidden: PositiveInt
+    message: PositiveInt
+    ticks: PositiveInt
+    scale: PositiveFloat
+
+
+class RandomDrills(Section):
+    """Meta-steps by the coarse score and then by the fine one, on so many connections for `length` examples."""
+
+    coarse: PositiveInt
+    fine: PositiveInt
+    connections: PositiveInt
+    length: PositiveInt
+    population: PositiveInt
+
+
+class ShadowDrills(Section):
+    """Meta-steps beside networks that learn a set by exact gradient descent of rate `pace`."""
+
+    steps: PositiveInt
+    set: str
+    hidden_layers: Sizes
+    pace: PositiveFloat
+    length: PositiveInt
+    population: PositiveInt
+
+
+class Clone(Section):
+    """How theta is meta-trained to run backpropagation with learning rate `rate`."""
+
+    form: CloneForm
+    rate: PositiveFloat
+    optimizer: Optimizer
+    random: RandomDrills
+    shadow: ShadowDrills
+
+
+class CloneTest(Section):
+    """The clone learns each set with each choice of hidden layers, beside SGD, for `stretches` of `length` examples.
+
+    After each stretch both are examined on `held_out` test images, and `probes` of the clone's updates are compared.
+    """
+
+    sets: Annotated[tuple[str, ...], Field(min_length=1)]
+    networks: Annotated[tuple[Sizes, ...], Field(min_length=1)]
+    lives: PositiveInt
+    stretches: PositiveInt
+    length: PositiveInt
+    held_out: PositiveInt
+    probes: PositiveInt
+    seed: Count
+
+
 class Experiment(Section):
     """All that decides what an experiment learns, and the suites of tests that it lives."""
 
@@ -229,6 +285,7 @@ class Items(Section):
     experiments: tuple[str, ...]
     introspect: tuple[str, ...]
     seeds: tuple[Count, ...]
+    clones: Annotated[tuple[Count, ...], Field(min_length=1)]
     baselines: tuple[str, ...]
     figures: tuple[str, ...]
 
@@ -243,6 +300,8 @@ class Params(Section):
     introspect: Introspect
     results: ResultsSection
     unify: Unify
+    clone: Clone
+    clone_test: CloneTest
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Params":
@@ -257,6 +316,10 @@ class Params(Section):
         for name in self.items.experiments:
             for trained_on in self.experiments[name].data.sets:
                 known_or_raise((*self.items.train_sets, *GENERATED), trained_on, "items.train_sets")
+        for name in (self.clone.shadow.set, *self.clone_test.sets):
+            known_or_raise(self.items.train_sets, name, "items.train_sets")
+        for name in self.clone_test.sets:
+            known_or_raise(self.items.test_sets, name, "items.test_sets")
         for suite in self.tests.suites.values():
             for task in suite.values():
                 known_or_raise((*self.items.test_sets, *GENERATED), task.set, "items.test_sets")

@@ -54,6 +54,14 @@ def unify() -> Path:
     return ARTIFACTS / "unify" / "unification.npz"
 
 
+def clone(seed: int | str) -> Path:
+    return ARTIFACTS / "clone" / f"{seed}.npz"
+
+
+def clone_test(seed: int | str) -> Path:
+    return ARTIFACTS / "clone_test" / f"{seed}.npz"
+
+
 def figure(name: str, ending: str = "png") -> Path:
     return ARTIFACTS / "figure" / f"{name}.{ending}"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import jinja2
 
-from pipeline import comparison, figures, generality, params, paths, unification
+from pipeline import cloning, comparison, figures, generality, params, paths, unification
 from pipeline.artifacts import read_rule, write_json, write_text
 from pipeline.params import Items, Params
 from pipeline.results import (
@@ -31,6 +31,7 @@ TABLES = (
     "baseline/*.npz",
     "introspect/*.npz",
     "unify/*.npz",
+    "clone_test/*.npz",
 )
 SIGHTINGS = {
     "first_sighting": "First image of a class",
@@ -44,6 +45,7 @@ def main(item: list[str]) -> None:
     items, profile = own.items, Profile.of(own)
     tables = figures.read(TABLES, items)
     found = results(tables, profile) | generality.generality(tables, profile) | unification.unification(tables)
+    found |= cloning.cloning(tables)
     write_json(paths.report("results.json"), found)
     loader = jinja2.FileSystemLoader(paths.ROOT / "pipeline")
     environment = jinja2.Environment(
@@ -63,6 +65,11 @@ def main(item: list[str]) -> None:
         associations=list(_associations(found, profile, items)),
         learned=list(_learned(items, tables)),
         unification={"rows": list(unification.rows(found)), "matrix": unification.words_of_matrix(found)},
+        cloning={
+            "rows": list(cloning.rows(found, tables)),
+            "terms": list(cloning.TERMS.values()),
+            "rate": own.clone.rate,
+        },
     )
     write_text(paths.report("index.html"), page)
 
@@ -86,7 +93,7 @@ def _figures(own: Params, found: Results) -> Iterator[dict[str, Any]]:
     profile = Profile.of(own)
     seeds = len(own.items.seeds)
     words = {
-        "seeds": "1 meta-seed" if seeds == 1 else f"{seeds} meta-seeds",
+        "seeds": _counted(seeds, "meta-seed"),
         "lives": own.tests.lives,
         "length": f"{own.tests.length:,}",
         "looks": own.introspect.lives,
@@ -94,6 +101,9 @@ def _figures(own: Params, found: Results) -> Iterator[dict[str, Any]]:
         "early": comparison.when(comparison.early(found)),
         "trained_on": _trained_on(profile),
         "introspected": comparison.title(profile.introspected),
+        "clones": _counted(len(own.items.clones), "clone"),
+        "clone_lives": own.clone_test.lives,
+        "clone_probes": own.clone_test.probes,
     }
     for name in own.items.figures:
         module = figures.module(name, own.items)
@@ -105,6 +115,10 @@ def _figures(own: Params, found: Results) -> Iterator[dict[str, Any]]:
             "png": base64.b64encode(png).decode(),
             "width": int.from_bytes(png[16:20]) * 2 // 3,  # so that all have letters of one size, sharp on fine screens
         }
+
+
+def _counted(number: int, what: str) -> str:
+    return f"1 {what}" if number == 1 else f"{number} {what}s"
 
 
 def _accuracies(found: Results, tables: Tables, profile: Profile, items: Items) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,88 @@
+"""How well the clone runs backpropagation, in numbers and words. Reads tables only."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from pipeline.artifacts import Table
+from pipeline.comparison import NAMES
+from pipeline.results import Results, Tables, summary
+
+LEARNERS = ("clone", "sgd")
+TERMS = {  # what the report shows of the ways in which an update can miss
+    "products": "Output",
+    "learned weight": "Weight update",
+    "learned bias": "Bias update",
+    "below": "Error passed down",
+}
+
+
+def tests(tables: Tables) -> list[Table]:
+    """Those of all clones, in the order of their seeds."""
+    return [table for path, table in tables.items() if path.startswith("clone_test/")]
+
+
+def tasks(tables: Tables) -> list[str]:
+    return sorted(name.removesuffix("/held_out") for name in tests(tables)[0].arrays if name.endswith("/held_out"))
+
+
+def of_clones(tables: Tables, name: str) -> np.ndarray:
+    """An array of the tests of all clones: its first axes are the clone and the life."""
+    return np.stack([table.arrays[name] for table in tests(tables)])
+
+
+def misses(tables: Tables, task: str) -> Float[np.ndarray, "stretch layer term"]:
+    """Norm of what updates missed over the norm of what backpropagation wanted, over all clones, lives and probes."""
+    squares = of_clones(tables, f"{task}/missed").sum((0, 1), dtype=np.float64)
+    return np.sqrt(squares[..., 0] / np.maximum(squares[..., 1], np.finfo(np.float64).tiny))
+
+
+def cloning(tables: Tables) -> Results:
+    """`cloning/task/metric` -> {"value", "sd", "n"}; a miss is a ratio of norms over all lives and has no sd."""
+    found: Results = {}
+    terms = tests(tables)[0].arrays["term"].tolist()
+    for task in tasks(tables):
+        held_out = of_clones(tables, f"{task}/held_out")
+        for index, learner in enumerate(LEARNERS):
+            found[f"cloning/{task}/{learner}"] = summary(held_out[:, :, -1, index])
+        found[f"cloning/{task}/agreement"] = summary(of_clones(tables, f"{task}/agree")[:, :, -1])
+        for layer, of_layer in enumerate(misses(tables, task)[-1], start=1):
+            for term, value in zip(terms, of_layer.tolist(), strict=True):
+                name = f"cloning/{task}/layer_{layer}_{term.replace(' ', '_')}"
+                found[name] = {"value": value, "sd": None, "n": held_out[..., 0, 0].size}
+    return found
+
+
+def words(task: str) -> str:
+    """`digits-64-32-10` as `Digits, 64-32-10`."""
+    name, _, sizes = task.partition("-")
+    return f"{NAMES[name]}, {sizes}"
+
+
+def rows(found: Results, tables: Tables) -> Iterator[dict[str, Any]]:
+    """The table of the report: a row for each task and layer."""
+    for task in tasks(tables):
+        layers = misses(tables, task).shape[1]
+        for layer in range(1, layers + 1):
+            missed = {
+                words: found[f"cloning/{task}/layer_{layer}_{term.replace(' ', '_')}"]["value"]
+                for term, words in TERMS.items()
+            }
+            yield {
+                "task": words(task),
+                "first": layer == 1,
+                "layers": layers,
+                "layer": layer,
+                "clone": found[f"cloning/{task}/clone"],
+                "sgd": found[f"cloning/{task}/sgd"],
+                "agreement": found[f"cloning/{task}/agreement"],
+                "missed": missed,
+            }
+
+
+def examples(tables: Tables, task: str) -> np.ndarray:
+    """How many each life had learned from after each stretch."""
+    *_, stretches, _, length = tests(tables)[0].arrays[f"{task}/correct"].shape
+    return length * np.arange(1, stretches + 1)

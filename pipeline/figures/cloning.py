@@ -1,0 +1,65 @@
+"""Cloning: VSML, running forward only, learns as backpropagation does (the paper's figure 5)."""
+
+from pipeline.cloning import examples, misses, of_clones, tasks, tests, words
+from pipeline.figures.style import GREY, LOOKS, PAGE, Axes, Figure, Look
+from pipeline.results import Profile, Tables, sd
+
+NEEDS = ("clone_test/*.npz",)
+ALT = (
+    "A column of two panels for each data set and network. Top: test accuracy against examples learned from, of the "
+    "clone and of SGD. Bottom, on a logarithmic axis: by how much the clone's updates miss those of backpropagation."
+)
+CAPTION = (
+    "Learning-algorithm cloning. Top: accuracy on held-out test images while the clone, a VSML network that is only "
+    "run forward, and true online SGD with the same learning rate, newborn weights and examples learn; mean \u00b1 1 "
+    "standard deviation over {clones} with {clone_lives} lives each. Bottom: norm of what the clone\u2019s updates "
+    "miss over the norm of what backpropagation wants there, from the weights that the clone holds, over all lives "
+    "and {clone_probes} examples each."
+)
+CLONE = Look("VSML clone", LOOKS["vsml"].colour, "-", "o", 1.6)
+SHOWN = {"learned weight": "weights", "below": "error passed down"}
+LAYERS = ("#0b3954", "#3f88c5", "#a2c3e6")
+
+
+def draw(tables: Tables, profile: Profile) -> Figure:
+    every = tasks(tables)
+    figure = Figure((PAGE, 3.6))
+    grid = figure.subplots(2, len(every), sharey="row", squeeze=False)
+    for column, task in enumerate(every):
+        top, bottom = grid[:, column]
+        _accuracy(top, tables, task)
+        _missed(bottom, tables, task)
+        top.set_title(words(task))
+        bottom.set_xlabel("examples learned from")
+    grid[0, 0].set_ylabel("test accuracy")
+    grid[1, 0].set_ylabel("miss, relative to backpropagation")
+    grid[0, 0].legend(frameon=False, loc="lower right")
+    for bottom in grid[1]:
+        bottom.legend(frameon=False, fontsize=6.5, loc="best")
+    return figure
+
+
+def _accuracy(axes: Axes, tables: Tables, task: str) -> None:
+    x, held_out = examples(tables, task), of_clones(tables, f"{task}/held_out")
+    for index, look in enumerate((CLONE, LOOKS["sgd"])):
+        values = held_out[..., index].reshape(-1, len(x))
+        style = {"color": look.colour, "linestyle": look.line, "linewidth": look.width, "label": look.name}
+        axes.errorbar(x, values.mean(0), yerr=sd(values, axis=0), elinewidth=0.8, zorder=3 - index, **style)
+    axes.set_xlim(0, None)
+    axes.grid(axis="y")
+
+
+def _missed(axes: Axes, tables: Tables, task: str) -> None:
+    terms = tests(tables)[0].arrays["term"].tolist()
+    found = misses(tables, task)
+    layers = found.shape[1]
+    for layer in range(layers):
+        for term, line in zip(SHOWN, ("-", ":"), strict=True):
+            if term == "below" and layer == 0:
+                continue  # nothing is below the first layer
+            name = SHOWN[term] if layers == 1 else f"layer {layer + 1}, {SHOWN[term]}"
+            x, y = examples(tables, task), found[:, layer, terms.index(term)]
+            axes.plot(x, y, linestyle=line, color=LAYERS[layer % len(LAYERS)], marker=".", label=name)
+    axes.axhline(1, color=GREY, linewidth=0.6)
+    axes.set(xlim=(0, None), yscale="log")
+    axes.grid(axis="y")
