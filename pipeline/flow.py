@@ -66,7 +66,7 @@ def introspect(params: Params, experiment: str, seed: str) -> Flow:
 
 
 def figure(params: Params, name: str) -> Flow:
-    shared = ("figures/__init__.py", "figures/style.py", "comparison.py", "generality.py", "results.py")
+    shared = ("figures/__init__.py", "figures/style.py", "comparison.py", "generality.py", "results.py", "introspection.py")
     code = (f"pipeline/figures/{name}.py", *(f"pipeline/{page}" for page in shared))
     outs = (paths.figure(name, "png"), paths.figure(name, "pdf"))
     return Flow({"figure": name}, _drawn(params), code, TABLES, outs)
@@ -74,7 +74,7 @@ def figure(params: Params, name: str) -> Flow:
 
 def report(params: Params) -> Flow:
     reads = (*TABLES, paths.ARTIFACTS / "figure")
-    shared = ("figures", "comparison.py", "generality.py", "results.py", "page.html")
+    shared = ("figures", "comparison.py", "generality.py", "results.py", "page.html", "introspection.py", "lives.py")
     code = tuple(f"pipeline/{page}" for page in shared)
     outs = (paths.report("index.html"), paths.report("results.json"))
     return Flow({}, _drawn(params), code, reads, outs)
