@@ -66,7 +66,8 @@ def introspect(params: Params, experiment: str, seed: str) -> Flow:
 
 
 def figure(params: Params, name: str) -> Flow:
-    shared = ("figures/__init__.py", "figures/style.py", "comparison.py", "generality.py", "results.py", "introspection.py")
+    words = ("comparison.py", "generality.py", "results.py", "introspection.py")
+    shared = ("figures/__init__.py", "figures/style.py", *words)
     code = (f"pipeline/figures/{name}.py", *(f"pipeline/{page}" for page in shared))
     outs = (paths.figure(name, "png"), paths.figure(name, "pdf"))
     return Flow({"figure": name}, _drawn(params), code, TABLES, outs)

@@ -24,16 +24,19 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.comparison import NAMES, plus_minus
-from pipeline.results import PAPER, RULE, Profile, Results, Tables, by_seed, experiments, sd, summary
+from pipeline.results import RULE, Profile, Results, Tables, by_seed, experiments, summary
 
 BASELINES = ("sgd", "sgd_paper", "adam", "adam_paper")
-PROBES = ("same", "other", "stranger")  # axis of beliefs; another is told: nothing, right, wrong; and class: right, wrong
+# Axes of beliefs.
+PROBES = ("same", "other", "stranger")
 NOTHING, TOLD_RIGHT, TOLD_WRONG = range(3)
 RIGHT, WRONG = range(2)
 KINDS = ("hidden", "memory")
 SINGLE = re.compile(r"(hidden|memory)_\d+")  # a reset of one channel; others are of groups
 LATER = (1, 5)  # examples after which a gain is reported; the last that was measured is one more
 COSINES = ("cosine", "cosine_first", "cosine_last")
+RIVALS = {"sgd": "SGD at its best rate", "sgd_paper": "SGD at the paper\u2019s rate"}
+SIGNS = {1: "larger", -1: "smaller", 0: "not clearly different"}
 CLEAR = 2.0  # standard errors
 
 
@@ -88,48 +91,67 @@ def has_channels(tables: Tables, experiment: str = RULE) -> bool:
     return "follows" in next(iter(by_seed(tables, "introspect", experiment).values())).arrays
 
 
-def verdict(found: Results, profile: Profile) -> list[str]:
-    """Sentences on the paper's claim of fast association, both ways; empty if nothing was introspected."""
-    name = f"{profile.introspected}/{RULE}/gain_own@"
-    return [_at_age(found, profile.introspected, int(key.removeprefix(name))) for key in found if key.startswith(name)]
-
-
-def _at_age(found: Results, task: str, age: int) -> str:
-    rival = {"sgd": "SGD\u2019s at its best rate", "sgd_paper": "SGD\u2019s at the paper\u2019s rate"}
-    clauses, signs = [], []
-    for what in ("same", "own"):
-        by = ", ".join(
-            f"{plus_minus(found[f'{task}/{name}/gain_{what}@{age}'])} ({NAMES[name]})" for name in (RULE, *rival)
-        )
-        compared = [_against(found[f"{task}/{RULE}/gain_{what}_less_{name}@{age}"], rival[name]) for name in rival]
-        signs = [sign for sign, _ in compared]
-        clauses.append(f"{by}; VSML\u2019s is {' and '.join(words for _, words in compared)}")
-    when = "At birth" if age == 0 else f"After {age:,} examples"
+def verdict(found: Results, profile: Profile) -> str:
+    """One sentence on the paper's claim of fast association, both ways: by what is tied to the image itself."""
+    task = profile.introspected
+    clauses = []
+    for baseline, rival in RIVALS.items():
+        leads = {age: found[f"{task}/{RULE}/gain_own_less_{baseline}@{age}"] for age in ages(found, profile)}
+        by_sign = {sign: [when(age) for age in leads if _sign(leads[age]) == sign] for sign in SIGNS}
+        parts = [f"{SIGNS[sign]} {_listed(whens)}" for sign, whens in by_sign.items() if whens]
+        clauses.append(f"that of {rival} it is {', '.join(parts)}")
     return (
-        f"{when}, one sighting adds to the probability of the right class of that image {clauses[0]}. Less what is added "
-        f"to images of other classes, which is no association: {clauses[1]}. {_conclusion(signs)}"
+        "What one sighting adds to the right class of that image, less what it adds there to images of other "
+        f"classes, is VSML\u2019s fast association. Against {'; against '.join(clauses)}."
     )
 
 
-def _against(lead: dict[str, Any], rival: str) -> tuple[int, str]:
-    """The sign of a lead of VSML, 0 if it is not clear, and words for it; sd is that over lives of the difference."""
-    value, spread = lead["value"], lead["sd"] or 0.0
-    clear = abs(value) > CLEAR * spread / lead["n"] ** 0.5 and lead["n"] > 1
-    sign = int(np.sign(value)) if clear else 0
-    words = {1: "larger than", -1: "smaller than", 0: "not clearly different from"}[sign]
-    far = f", {abs(value) / spread:.1f} sd" if spread else ""
-    return sign, f"{words} {rival} (by {abs(value):.2f}{far})"
+def details(found: Results, profile: Profile) -> list[str]:
+    """The numbers behind the verdict, a sentence or two for each age."""
+    return [_at_age(found, profile.introspected, age) for age in ages(found, profile)]
 
 
-def _conclusion(signs: list[int]) -> str:
-    best, paper = (sign > 0 for sign in signs)
-    if best and paper:
-        return "By this measure VSML associates faster than SGD at either rate."
-    if paper:
-        return "By this measure VSML associates faster than SGD at the paper\u2019s rate, not than SGD at its best rate."
-    if best:
-        return "By this measure VSML associates faster than SGD at its best rate, not than SGD at the paper\u2019s."
-    return "By this measure VSML does not associate faster than SGD at either rate."
+def ages(found: Results, profile: Profile) -> list[int]:
+    name = f"{profile.introspected}/{RULE}/gain_own@"
+    return [int(key.removeprefix(name)) for key in found if key.startswith(name)]
+
+
+def when(age: int) -> str:
+    return "at birth" if age == 0 else f"after {age:,} example{'s' * (age > 1)}"
+
+
+def _at_age(found: Results, task: str, age: int) -> str:
+    clauses = []
+    for what in ("same", "own"):
+        gain = {name: plus_minus(found[f"{task}/{name}/gain_{what}@{age}"]) for name in (RULE, *RIVALS)}
+        by = ", ".join(f"{value} ({NAMES[name]})" for name, value in gain.items())
+        leads = {rival: found[f"{task}/{RULE}/gain_{what}_less_{name}@{age}"] for name, rival in RIVALS.items()}
+        words = " and ".join(f"{_than(lead)} that of {rival} ({_far(lead)})" for rival, lead in leads.items())
+        clauses.append(f"{by}; VSML\u2019s is {words}")
+    first, own = clauses
+    return (
+        f"{when(age).capitalize()}, one sighting adds to the probability of the right class of that image {first}. "
+        f"Less what it adds to images of other classes: {own}."
+    )
+
+
+def _sign(lead: dict[str, Any]) -> int:
+    """Of a lead of VSML; 0 if it is within so many standard errors, or of one life."""
+    clear = lead["n"] > 1 and abs(lead["value"]) > CLEAR * lead["sd"] / lead["n"] ** 0.5
+    return int(np.sign(lead["value"])) if clear else 0
+
+
+def _than(lead: dict[str, Any]) -> str:
+    return {1: "larger than", -1: "smaller than", 0: "not clearly different from"}[_sign(lead)]
+
+
+def _far(lead: dict[str, Any]) -> str:
+    """How far, in standard deviations over lives of the difference in the very same life."""
+    return f"by {abs(lead['value']):.2f}" + (f", {abs(lead['value']) / lead['sd']:.1f} sd" if lead["sd"] else "")
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _of_learner(seeds: list[dict[str, Any]]) -> dict[str, Float[np.ndarray, "seed life"]]:
@@ -174,7 +196,7 @@ def _leads(tables: Tables, experiment: str) -> Iterator[tuple[str, Float[np.ndar
 
 
 def _channels(tables: Tables, experiment: str) -> Results:
-    """Of groups of channels over all seeds; of single ones seed by seed, since each seed numbers them in its own way."""
+    """Of groups over all seeds; of single channels seed by seed, since each seed numbers them in its own way."""
     if not has_channels(tables, experiment):
         return {}
     found = {}

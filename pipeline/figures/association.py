@@ -81,7 +81,7 @@ def _spread(panels: Iterable[Axes], tables: Tables) -> None:
             mean = values.mean()
             axes.errorbar(mean, row, xerr=sd(values), color=look.colour, marker=look.marker, markersize=4, elinewidth=1)
             axes.text(1.05, row, f"{mean:.2f}", va="center", fontsize=6.5, color=ink(look.colour))
-        axes.set(xlim=(0, 1.02), ylim=(len(learners) - 0.5, -0.5), xlabel="probability of the right class")
+        axes.set(xlim=(0, 1.02), ylim=(len(learners) - 0.5, -0.5), xlabel="probability")
         axes.set_title(words, fontweight="normal")
         axes.set_yticks(range(len(learners)), [LOOKS[name].name for name in learners])
         axes.tick_params(axis="y", length=0)

@@ -1,26 +1,29 @@
 """What in the states stores the association: accuracy lost by resetting channels, and what each channel follows."""
 
+from typing import Any
+
 import numpy as np
 
-from pipeline.figures.style import GREY, PAGE, Axes, Figure
+from pipeline.figures.style import GREY, PAGE, Axes, Figure, accuracy_axis
 from pipeline.introspection import KINDS, SINGLE, accuracy_lost
 from pipeline.results import RULE, Profile, Tables, by_seed, sd
 
 NEEDS = ("introspect/vsml-*.npz",)
 ALT = (
-    "Heat maps with a column for each channel of the hidden and of the memory of VSML's cells, and rows for meta-seeds: "
-    "above, the accuracy lost when a channel is reset after a life; below, how closely its change in a step "
-    "follows the input, the error, and their product. Beside them, the accuracy lost by resetting groups of channels."
+    "Heat maps with a column for each channel of the hidden and of the memory of VSML's cells, and rows for "
+    "meta-seeds: above, the accuracy lost when a channel is reset after a life; below, how closely its change in a "
+    "step follows the input, the error, and their product. Beside them, the accuracy lost by resetting groups of "
+    "channels."
 )
 CAPTION = (
-    "What in the states stores the association. Left, top: accuracy on unseen images of {introspected} lost "
-    "when one channel of all cells is reset after a life, to what it was at birth or to its mean over the cells; mean "
-    "over {looks} lives, a row for each seed of meta-training, since each seed numbers its channels in its own way. What "
-    "costs accuracy stores what was learned, in that channel alone; what costs none may be rewritten at each input "
-    "or be held elsewhere too. Left, bottom: mean absolute correlation, over the cells, of a channel\u2019s change in a "
-    "step with the input below its cell, the error above it, and the product of both, the gradient of a linear weight. "
-    "Brackets: the half of the memory that is random at birth; all else is born zero. Right: the same "
-    "resets for groups, mean and \u00b1 1 standard deviation over lives of all seeds."
+    "What in the states stores the association. Left, top: accuracy on unseen images of {introspected} lost when "
+    "one channel of all cells is reset after a life, to what it was at birth or to its mean over the cells; mean "
+    "over {looks} lives, a row for each seed of meta-training, since each seed numbers its channels in its own "
+    "way. What costs accuracy stores what was learned, in that channel alone; what costs none may be rewritten at "
+    "each input or be held elsewhere too. Left, bottom: mean absolute correlation, over the cells, of a "
+    "channel\u2019s change in a step with the input below its cell, the error above it, and the product of both, "
+    "the gradient of a linear weight. Brackets: the half of the memory that is random at birth; all else is born "
+    "zero. Right: the same resets for groups, mean and \u00b1 1 standard deviation over lives of all seeds."
 )
 WAYS = {"newborn": "as at birth", "mean": "mean of cells"}
 GROUPS = {
@@ -42,7 +45,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     follows = np.stack([arrays["follows"].mean(0) for arrays in seeds.values()])  # seed what kind channel
     rows = len(seeds) * (len(WAYS) + len(first["followed"]))
     figure = Figure((PAGE, 1.5 + 0.15 * rows))
-    left, right = figure.subfigures(1, 2, width_ratios=(5, 2.2))
+    left, right = figure.subfigures(1, 2, width_ratios=(5, 2.2), squeeze=False).ravel()
     heights = (len(WAYS), len(first["followed"]))
     grid = left.subplots(2, 2, height_ratios=heights)
     _maps(left, grid[0], alone, list(WAYS.values()), list(seeds), "accuracy lost", float(alone.max()))
@@ -56,7 +59,9 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     return figure
 
 
-def _maps(figure: Figure, panels: np.ndarray, values: np.ndarray, what: list, seeds: list, label: str, top: float) -> None:
+def _maps(
+    figure: Figure, panels: np.ndarray, values: np.ndarray, what: list, seeds: list, label: str, top: float
+) -> None:
     """values [seed what kind channel]: a block of rows for each of what, in it a row for each seed."""
     for k, axes in enumerate(panels):
         block = np.swapaxes(values[:, :, k], 0, 1).reshape(-1, values.shape[-1])
@@ -88,10 +93,11 @@ def _groups(axes: Axes, seeds: list[dict]) -> None:
         for row, group in enumerate(GROUPS):
             values = lost[:, :, w, names.index(group)]
             words = WAYS[way] if row == 0 else None
-            line = {"color": colour, "marker": marker, "markersize": 4, "elinewidth": 1, "linestyle": "none"}
-            axes.errorbar(values.mean(), row + shift, xerr=sd(values), label=words, **line)
+            line: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "none", "label": words}
+            axes.errorbar(values.mean(), row + shift, xerr=sd(values), markersize=4, elinewidth=1, **line)
     axes.axvline(0, color=GREY, linewidth=0.5)
-    axes.set(ylim=(len(GROUPS) - 0.4, -0.6), xlabel="accuracy lost")
+    axes.set(ylim=(len(GROUPS) - 0.4, -0.6), xlabel="accuracy lost", xlim=(-0.15, 1.02))
+    accuracy_axis(axes.xaxis)
     axes.set_yticks(range(len(GROUPS)), [words.replace(" ", "\n", 1) for words in GROUPS.values()])
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")

@@ -1,5 +1,7 @@
 """One sighting in numbers: what it adds and for how long, what a wrong label does, and what kind of step it is."""
 
+from typing import Any
+
 import numpy as np
 
 from pipeline.figures.style import FAINT, GREY, LOOKS, PAGE, Axes, Figure
@@ -8,22 +10,22 @@ from pipeline.results import RULE, Profile, Tables, sd
 
 NEEDS = ("introspect/vsml-*.npz",)
 ALT = (
-    "Three rows of curves over the examples since a sighting, one row each for the same image, for another image of its "
-    "class and for images of other classes, one column for each age of the learner: what one sighting added to the "
-    "probability of the right class, for VSML, SGD and Adam. Below them the effect of one wrong label, and over a life "
-    "the cosine between the steps of each learner and gradient steps."
+    "Three rows of curves over the examples since a sighting, one row each for the same image, for another image "
+    "of its class and for images of other classes, one column for each age of the learner: what one sighting added "
+    "to the probability of the right class, for VSML, SGD and Adam. Below them the effect of one wrong label, and "
+    "over a life the cosine between the steps of each learner and gradient steps."
 )
 CAPTION = (
     "One sighting. Top: an image of {introspected} is shown once, with its label, to learners that have lived some "
-    "examples; lines are what that added to the probability of its class against the same life without it, as "
-    "more examples follow; shading \u00b1 1 standard deviation over lives ({looks} for each of {seeds} of VSML; "
-    "the very same {looks} for SGD and Adam, linear, at the rate that was best over whole lives, in hindsight, and at the "
-    "paper\u2019s). What images of other classes gain is no association: a large rate makes SGD repeat the last "
-    "label for everything. A learner that knows much has less to gain. Bottom left and middle: the same image told with "
-    "one wrong label, at the oldest age: rise of the probability of the wrong class, and the right class against the "
-    "right label told. Bottom right: cosine between what a step changes in the centred logits of images not "
-    "shown, and what SGD on a linear softmax model with the same predictions would change there; for linear SGD it is 1 "
-    "by construction. Steps too small to have a direction in float32 are left out."
+    "examples; lines are what that added to the probability of its class against the same life without it, as more "
+    "examples follow; shading \u00b1 1 standard deviation over lives ({looks} for each of {seeds} of VSML; the "
+    "very same {looks} for SGD and Adam, linear, at the rate that was best over whole lives, in hindsight, and at "
+    "the paper\u2019s). What images of other classes gain is no association: a large rate makes SGD repeat the "
+    "last label for everything. A learner that knows much has less to gain. Bottom left and middle: the same image "
+    "told with one wrong label, at the oldest age: rise of the probability of the wrong class, and the right class "
+    "against the right label told. Bottom right: cosine between what a step changes in the centred logits of "
+    "images not shown, and what SGD on a linear softmax model with the same predictions would change there; for "
+    "linear SGD it is 1 by construction. Steps too small to have a direction in float32 are left out."
 )
 ROWS = {"same": "the same image", "other": "another image\nof the class", "stranger": "images of\nother classes"}
 
@@ -32,7 +34,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     learners = dict(of_learners(tables, RULE))
     ages = learners[RULE][0]["age"].tolist()
     figure = Figure((PAGE, 6.4))
-    top, bottom = figure.subfigures(2, 1, height_ratios=(4.5, 1.9))
+    top, bottom = figure.subfigures(2, 1, height_ratios=(4.5, 1.9), squeeze=False).ravel()
     grid = top.subplots(len(PROBES), len(ages), sharex=True, sharey=True, squeeze=False)
     for name, seeds in learners.items():
         _gain(grid, name, gains(seeds))
@@ -67,17 +69,19 @@ def _gain(grid: np.ndarray, name: str, gain: np.ndarray) -> None:
 
 def _wrong(believed: Axes, lost: Axes, learners: dict) -> None:
     """At the oldest age, right after the label: a row for each learner, filled for the image, open for others."""
-    panels = ((believed, wrong_believed, "wrong class believed"), (lost, wrong_lost, "right class lost"))
-    for axes, measure, title in panels:
+    panels = ((believed, wrong_believed, "wrong class believed", 1), (lost, wrong_lost, "right class lost", -1))
+    for axes, measure, title, end in panels:
         for row, (name, seeds) in enumerate(learners.items()):
             for p, shift in ((0, -0.17), (1, 0.17)):
                 values = measure(seeds)[:, -1, :, 0, p]
-                fill = {"color": LOOKS[name].colour, "mfc": LOOKS[name].colour if p == 0 else "white"}
-                axes.errorbar(values.mean(), row + shift, xerr=sd(values), fmt="o", markersize=3.5, elinewidth=1, **fill)
+                colour = LOOKS[name].colour
+                fill: dict[str, Any] = {"fmt": "o", "markersize": 3.5, "color": colour, "mfc": "white" if p else colour}
+                axes.errorbar(values.mean(), row + shift, xerr=sd(values), elinewidth=1, **fill)
         axes.axvline(0, color=FAINT, linewidth=0.5, zorder=0)
         axes.set(xlabel="change of probability", ylim=(len(learners) - 0.4, -0.6))
         axes.set_yticks(range(len(learners)), [LOOKS[name].name for name in learners])
         axes.tick_params(axis="y", length=0)
+        axes.set(xlim=sorted((-0.15 * end, 1.15 * end)), xticks=(0, 0.5 * end, end))
         axes.grid(axis="x")
         axes.set_title(title)
     lost.set_yticklabels([])
@@ -98,9 +102,8 @@ def _cosine(axes: Axes, learners: dict) -> None:
         band = {"color": look.colour, "alpha": 0.1, "linewidth": 0}
         axes.fill_between(moment[drawn], mean - spread, mean + spread, **band)
     axes.axhline(0, color=FAINT, linewidth=0.5, zorder=0)
-    axes.set(xlabel="examples lived", ylim=(-0.5, 1.08))
+    moment = learners[RULE][0]["moment"]
+    ticks = moment[:: max(1, len(moment) // 4)].tolist()
+    axes.set(xlabel="examples lived", xlim=(0, max(moment[-1], 1)), xticks=ticks, ylim=(-0.5, 1.08))
     axes.set_title("cosine with a gradient step")
-    axes.margins(x=0)
     axes.grid(axis="y")
-
-

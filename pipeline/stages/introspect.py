@@ -104,7 +104,8 @@ def _sightings(made: dict, images: Images, section: Introspect, keys: jax.Array)
     @functools.partial(jax.jit, static_argnums=0)
     def read(make: Make, setting: Any, births: jax.Array, forks: Fork, age: jax.Array) -> jax.Array:
         def one(key, fork):
-            return follow(*make(setting), key, fork, age, section.gaps)
+            one_learner, own = make(setting)
+            return follow(one_learner, own, key, fork, age, section.gaps)
 
         return jax.vmap(one)(births, forks)
 
@@ -126,7 +127,8 @@ def _alignments(made: dict, images: Images, section: Introspect, keys: jax.Array
     @functools.partial(jax.jit, static_argnums=0)
     def read(make: Make, setting: Any, births: jax.Array, episodes: Episode, probes: jax.Array) -> Any:
         def one(key, episode, probes):
-            return alignment(*make(setting), key, episode, probes, section.every)
+            one_learner, own = make(setting)
+            return alignment(one_learner, own, key, episode, probes, section.every)
 
         return jax.vmap(one)(births, episodes, probes)
 
@@ -136,13 +138,11 @@ def _alignments(made: dict, images: Images, section: Introspect, keys: jax.Array
         "cosine": np.stack([each.cosine for each in found]),
         "change": np.stack([each.change for each in found]),
     }
-    axes = {"moment": ("moment",)} | dict.fromkeys(("cosine", "change"), ("learner", "life", "moment"))
-    return arrays, axes
+    axes: Axes = {"moment": ("moment",)}
+    return arrays, axes | dict.fromkeys(("cosine", "change"), ("learner", "life", "moment"))
 
 
-def _channels(
-    rule: Rule, made: dict, images: Images, section: Introspect, keys: jax.Array
-) -> tuple[Arrays, Axes]:
+def _channels(rule: Rule, made: dict, images: Images, section: Introspect, keys: jax.Array) -> tuple[Arrays, Axes]:
     """What the states of the introspected rule, the first of `made`, store where; at the end of the same lives."""
     make, theta = next(iter(made.values()))
     hidden = rule.learner["hidden"]
@@ -150,11 +150,13 @@ def _channels(
     @jax.jit
     def read(theta: Theta, births: jax.Array, episodes: Episode, probes: Episode) -> Any:
         def one(key, episode, probes):
-            return channels(*make(theta), key, episode, probes, hidden)
+            one_learner, own = make(theta)
+            return channels(one_learner, own, key, episode, probes, hidden)
 
         return jax.vmap(one)(births, episodes, probes)
 
-    found = read(theta, *_lives_and_probes(images, section, keys))
+    births, episodes, probes = _lives_and_probes(images, section, keys)
+    found = read(theta, births, episodes, probes)
     arrays = {
         "reset": np.array(list(resets(hidden))),
         "way": np.array(WAYS),

@@ -234,7 +234,8 @@ def _introspection(found: Results, profile: Profile, own: Params) -> dict[str, A
         for group, words in GROUPS.items()
     ]
     return {
-        "verdict": introspection.verdict(found, profile) if RULE in own.items.introspect else [],
+        "verdict": introspection.verdict(found, profile) if RULE in own.items.introspect else None,
+        "details": introspection.details(found, profile),
         "gains": list(GAINS.values()),
         "gaps": section.gaps,
         "length": section.length,

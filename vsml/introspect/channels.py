@@ -87,9 +87,7 @@ def _replaced(mask: Bool[Array, "kind h"], layers: tuple[Cells, ...], by: tuple[
     return tuple(one(own, other) for own, other in zip(layers, by, strict=True))
 
 
-def _follows(
-    learner: Learner, theta: Theta, state: NetworkState, probes: Episode
-) -> Float[Array, "what kind h"]:
+def _follows(learner: Learner, theta: Theta, state: NetworkState, probes: Episode) -> Float[Array, "what kind h"]:
     def moments(example: tuple[Array, Array]):
         x, y = example
         after, logits = learner.step(theta, state, x, y)
@@ -111,4 +109,4 @@ def _follows(
     both_vary = varies[:, None, :, :, None] & (spread_c > 1e-5 * cc)[None]
     spread = spread_w[:, None, :, :, None] * spread_c[None]
     r = jnp.where(both_vary, jnp.abs(covariance) / jnp.sqrt(jnp.where(both_vary, spread, 1.0)), 0.0)
-    return r.sum((2, 3)) / jnp.maximum(varies.sum((1, 2)), 1)[:, None, None]
+    return r.sum((2, 3)) / jnp.maximum(varies.sum((1, 2), dtype=r.dtype), 1.0)[:, None, None]
