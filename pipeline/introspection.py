@@ -6,7 +6,7 @@ over lives (AGE: examples lived before; PROBE: same, other image of the class, s
   gain_PROBE@AGE              rise of the probability of the right class by one sighting, against the same life without
   gain_own@AGE                gain_same less gain_stranger: what is tied to the image, and not said of everything
   gain_PROBE_after_GAP@AGE    what of the gain is left when so many further examples have been lived
-  gain_…_less_BASELINE@AGE    gain of VSML less that of the baseline in the very same life
+  gain_…_less_BASELINE@AGE    gain of VSML less that of the baseline in the very same life; lives: how many differ
   wrong_believed_PROBE@AGE    rise of the probability of a wrong label that was told once
   wrong_lost_PROBE@AGE        the right class after the wrong label, less that after the right one (negative: lost)
   cosine, cosine_first, _last between a step's change of the function and a gradient step's; whole life and its quarters
@@ -49,7 +49,8 @@ def introspection(tables: Tables, profile: Profile) -> Results:
             for metric, entry in _cosines(seeds):
                 found[f"{profile.introspected}/{learner}/{metric}"] = entry
         for metric, values in _leads(tables, experiment):
-            found[f"{profile.introspected}/{experiment}/{metric}"] = summary(values)
+            entry = summary(values) | {"lives": values.shape[1]}
+            found[f"{profile.introspected}/{experiment}/{metric}"] = entry
         found |= {f"{profile.introspected}/{name}": entry for name, entry in _channels(tables, experiment).items()}
     return found
 
@@ -136,8 +137,11 @@ def _at_age(found: Results, task: str, age: int) -> str:
 
 
 def _sign(lead: dict[str, Any]) -> int:
-    """Of a lead of VSML; 0 if it is within so many standard errors, or of one life."""
-    clear = lead["n"] > 1 and abs(lead["value"]) > CLEAR * lead["sd"] / lead["n"] ** 0.5
+    """Of a lead of VSML; 0 if it is within so many standard errors, or of one life.
+
+    Seeds share the lives of the baselines, so a life counts once, whatever the number of seeds.
+    """
+    clear = lead["lives"] > 1 and abs(lead["value"]) > CLEAR * lead["sd"] / lead["lives"] ** 0.5
     return int(np.sign(lead["value"])) if clear else 0
 
 
