@@ -25,7 +25,7 @@ CAPTION = (
     "told with one wrong label, at the oldest age: rise of the probability of the wrong class, and the right class "
     "against the right label told. Bottom right: cosine between what a step changes in the centred logits of "
     "images not shown, and what SGD on a linear softmax model with the same predictions would change there; for "
-    "linear SGD it is 1 by construction. Steps too small to have a direction in float32 are left out."
+    "linear SGD it is 1 but for rounding. Steps too small to have a direction in float32 are left out."
 )
 ROWS = {"same": "the same image", "other": "another image\nof the class", "stranger": "images of\nother classes"}
 
