@@ -85,15 +85,8 @@ def clone_test(params: Params, seed: str) -> Flow:
 
 
 def figure(params: Params, name: str) -> Flow:
-    shared = (
-        "figures/__init__.py",
-        "figures/style.py",
-        "comparison.py",
-        "generality.py",
-        "results.py",
-        "unification.py",
-        "cloning.py",
-    )
+    words = ("comparison.py", "generality.py", "results.py", "introspection.py", "unification.py", "cloning.py")
+    shared = ("figures/__init__.py", "figures/style.py", *words)
     code = (f"pipeline/figures/{name}.py", *(f"pipeline/{page}" for page in shared))
     outs = (paths.figure(name, "png"), paths.figure(name, "pdf"))
     return Flow({"figure": name}, _drawn(params), code, TABLES, outs)
@@ -101,7 +94,8 @@ def figure(params: Params, name: str) -> Flow:
 
 def report(params: Params) -> Flow:
     reads = (*TABLES, paths.ARTIFACTS / "figure")
-    shared = ("figures", "comparison.py", "generality.py", "results.py", "unification.py", "cloning.py", "page.html")
+    words = ("comparison.py", "generality.py", "results.py", "introspection.py", "unification.py", "cloning.py")
+    shared = ("figures", *words, "lives.py", "page.html")
     code = tuple(f"pipeline/{page}" for page in shared)
     outs = (paths.report("index.html"), paths.report("results.json"))
     return Flow({}, _drawn(params), code, reads, outs)

@@ -182,9 +182,18 @@ class Tests(Section):
 
 
 class Introspect(Section):
-    set: str
+    """How often, how long and with how many probes an introspected learner is looked at."""
+
+    set: str  # of images
     lives: PositiveInt
     seed: Count
+    ages: Annotated[tuple[Count, ...], Field(min_length=1)]  # examples lived before a sighting
+    gaps: PositiveInt  # examples lived after it
+    others: PositiveInt  # probes of the class of a sighting, and as many of other classes
+    length: PositiveInt  # of a life whose steps are compared with gradient steps; channels are reset at its end
+    every: PositiveInt  # so many examples, one step is compared
+    probes: PositiveInt  # images on which those functions are compared
+    shown: PositiveInt  # lives that the report's page holds, of each kind
 
 
 class ResultsSection(Section):
@@ -311,6 +320,16 @@ class Params(Section):
                 for suite in known[name].suites:
                     known_or_raise(self.tests.suites, suite, "suites of tests")
         known_or_raise(self.items.test_sets, self.introspect.set, "items.test_sets")
+        if self.introspect.length % self.introspect.every:
+            raise ValueError(
+                f"introspect.every (={self.introspect.every}) must divide introspect.length "
+                f"(={self.introspect.length}): choose such a number."
+            )
+        if self.introspect.shown > self.introspect.lives:
+            raise ValueError(
+                f"introspect.shown (={self.introspect.shown}) must be at most introspect.lives "
+                f"(={self.introspect.lives}): show fewer, or live more."
+            )
         for name in self.items.introspect:
             known_or_raise(self.items.experiments, name, "items.experiments")
         for name in self.items.experiments:

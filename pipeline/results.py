@@ -217,6 +217,12 @@ def associations(tables: Tables, experiment: str) -> Iterator[tuple[str, str, Fl
         for kind, mask in sightings(label, image).items():
             for what, value in (("probability", right), ("accuracy", hit)):
                 yield name, f"{kind}_{what}", np.asarray(value.mean(axis=-1, where=mask, dtype=np.float64))
+        # The other reading of the protocol: every second image is another one of the class that was just told.
+        label = np.stack([arrays["next_label"] for arrays in own])[..., 1::2]
+        probability = np.stack([arrays["next_probability"][index] for arrays in own])[..., 1::2, :]
+        right = np.take_along_axis(probability, label[..., None], axis=-1)[..., 0]
+        yield name, "next_image_probability", right.mean(-1, dtype=np.float64)
+        yield name, "next_image_accuracy", (probability.argmax(-1) == label).mean(-1, dtype=np.float64)
 
 
 def results(tables: Tables, profile: Profile) -> Results:

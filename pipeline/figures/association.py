@@ -11,23 +11,25 @@ NEEDS = ("introspect/vsml-*.npz",)
 ALT = (
     "Heat maps, one each for VSML, SGD and Adam, of the probability of ten classes over forty examples, with the "
     "right class and the predicted one marked; below them, the mean probability of the right class at first and at "
-    "second sightings."
+    "second sightings, and of another image of a class right after the first."
 )
 CAPTION = (
     "Fast association. A life of 40 examples: two images of each class in random order, each shown twice in a row. "
     "Heat maps: the probability given to each class before the label is seen, in the first life of the first seed; "
     "square: the right class, circle: the predicted one, triangle above: the second sighting of the image just seen. "
     "Below: mean probability of the right class and ± 1 standard deviation over lives, at the first image of a "
-    "class, at the first sighting of its second image, and at the second sighting of an image; VSML over {seeds} "
+    "class, at the first sighting of its second image, at the second sighting of an image, and, in lives where two "
+    "different images of a class follow each other instead, at the second of them; VSML over {seeds} "
     "with {looks} lives each, SGD and Adam over {looks} lives, linear, at the learning rate that was best "
     "over whole lives on {introspected}, in hindsight, and where it says so at the paper\u2019s. A large rate makes "
     "SGD repeat the last label that it was told, with certainty, so a second sighting alone does not show "
     "association; how often each is right is in the tables."
 )
 KINDS = {
-    "first_sighting": "First image of a class",
-    "second_image": "Second image of a class",
+    "first_sighting": "First of a class",
+    "second_image": "Second image, later",
     "second_sighting": "Same image again",
+    "next_image": "Other image, next",
 }
 TRUTH = {"marker": "s", "ms": 8.5, "mfc": "none", "mec": "#E69F00", "mew": 1.2, "label": "right class"}
 PREDICTION = {"marker": "o", "ms": 4, "mfc": "white", "mec": "black", "mew": 0.7, "label": "predicted class"}
@@ -79,7 +81,7 @@ def _spread(panels: Iterable[Axes], tables: Tables) -> None:
             mean = values.mean()
             axes.errorbar(mean, row, xerr=sd(values), color=look.colour, marker=look.marker, markersize=4, elinewidth=1)
             axes.text(1.05, row, f"{mean:.2f}", va="center", fontsize=6.5, color=ink(look.colour))
-        axes.set(xlim=(0, 1.02), ylim=(len(learners) - 0.5, -0.5), xlabel="probability of the right class")
+        axes.set(xlim=(0, 1.02), ylim=(len(learners) - 0.5, -0.5), xlabel="probability")
         axes.set_title(words, fontweight="normal")
         axes.set_yticks(range(len(learners)), [LOOKS[name].name for name in learners])
         axes.tick_params(axis="y", length=0)

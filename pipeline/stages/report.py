@@ -6,7 +6,7 @@ from typing import Any
 
 import jinja2
 
-from pipeline import cloning, comparison, figures, generality, params, paths, unification
+from pipeline import cloning, comparison, figures, generality, introspection, lives, params, paths, unification
 from pipeline.artifacts import read_rule, write_json, write_text
 from pipeline.params import Items, Params
 from pipeline.results import (
@@ -37,6 +37,19 @@ SIGHTINGS = {
     "first_sighting": "First image of a class",
     "second_image": "Second image of a class",
     "second_sighting": "Same image again",
+    "next_image": "Another image of the class, right after the first",
+}
+GAINS = {
+    "gain_same": "Same image",
+    "gain_other": "Another image of the class",
+    "gain_stranger": "Images of other classes",
+    "gain_own": "Same less other classes",
+}
+GROUPS = {
+    "hidden": "All hidden",
+    "memory": "All memory",
+    "memory_born_random": "Memory that is born random",
+    "memory_born_zero": "Memory that is born zero",
 }
 
 
@@ -44,8 +57,8 @@ def main(item: list[str]) -> None:
     own = params.read()
     items, profile = own.items, Profile.of(own)
     tables = figures.read(TABLES, items)
-    found = results(tables, profile) | generality.generality(tables, profile) | unification.unification(tables)
-    found |= cloning.cloning(tables)
+    found = results(tables, profile) | generality.generality(tables, profile)
+    found |= introspection.introspection(tables, profile) | unification.unification(tables) | cloning.cloning(tables)
     write_json(paths.report("results.json"), found)
     loader = jinja2.FileSystemLoader(paths.ROOT / "pipeline")
     environment = jinja2.Environment(
@@ -63,6 +76,8 @@ def main(item: list[str]) -> None:
         robustness=list(_robustness(found, tables)),
         varying_data=_varying_data(found, profile),
         associations=list(_associations(found, profile, items)),
+        introspection=_introspection(found, profile, own),
+        lives=lives.lives(tables) if RULE in items.introspect else None,
         learned=list(_learned(items, tables)),
         unification={"rows": list(unification.rows(found)), "matrix": unification.words_of_matrix(found)},
         cloning={
@@ -208,6 +223,47 @@ def _associations(found: Results, profile: Profile, items: Items) -> Iterator[di
             if f"{name}_probability" in found:
                 probability, accuracy = (found[f"{name}_{what}"] for what in ("probability", "accuracy"))
                 yield {"learner": _name(learner), "kind": words, "probability": probability, "accuracy": accuracy}
+
+
+def _introspection(found: Results, profile: Profile, own: Params) -> dict[str, Any]:
+    """The verdict on fast association, and the rows of its tables."""
+    task, section = profile.introspected, own.introspect
+    learners = (*own.items.introspect, *introspection.BASELINES)
+    sighting = [
+        {
+            "learner": _name(learner),
+            "age": age,
+            "gains": [found[f"{task}/{learner}/{what}@{age}"] for what in GAINS],
+            "later": found[f"{task}/{learner}/gain_same_after_{section.gaps}@{age}"],
+            "believed": found[f"{task}/{learner}/wrong_believed_same@{age}"],
+            "lost": found[f"{task}/{learner}/wrong_lost_same@{age}"],
+        }
+        for age in section.ages
+        for learner in learners
+        if f"{task}/{learner}/gain_own@{age}" in found
+    ]
+    cosines = [
+        {"learner": _name(learner)} | {part: found.get(f"{task}/{learner}/{part}") for part in introspection.COSINES}
+        for learner in learners
+        if f"{task}/{learner}/cosine" in found
+    ]
+    channels = [
+        {"group": words, "intact": found[f"{task}/{name}/intact_accuracy"]}
+        | {way: found[f"{task}/{name}/lost_{group}_{way}"] for way in ("newborn", "mean")}
+        for name in own.items.introspect
+        if f"{task}/{name}/intact_accuracy" in found
+        for group, words in GROUPS.items()
+    ]
+    return {
+        "verdict": introspection.verdict(found, profile) if RULE in own.items.introspect else None,
+        "details": introspection.details(found, profile),
+        "gains": list(GAINS.values()),
+        "gaps": section.gaps,
+        "length": section.length,
+        "sighting": sighting,
+        "cosines": cosines,
+        "channels": channels,
+    }
 
 
 def _learned(items: Items, tables: Tables) -> Iterator[dict[str, Any]]:

@@ -42,12 +42,12 @@ SKILL = {  # share of that which others reach, on sets that meta-training has se
 }
 PACE = {"sgd": 60.0, "adam": 70.0}  # examples; everybody else's is 25
 RATES = (0.001, 0.003, 0.01, 0.03)
-FIGURES = ("meta_training", "online_learning", "generalisation", "association")
+FIGURES = ("meta_training", "online_learning", "generalisation", "association", "introspection", "channels")
 BASELINES = ("sgd", "adam", "sgd_hidden", "adam_hidden")
 DRAWN = {  # what the items.figures of each profile are
-    "default": (*FIGURES, "unification"),
-    "mnist": (*FIGURES, "robustness", "varying_data"),
-    "paper": (*FIGURES, "robustness", "varying_data"),
+    "default": (*FIGURES, "unification", "cloning"),
+    "mnist": (*FIGURES, "robustness", "varying_data", "cloning"),
+    "paper": (*FIGURES, "robustness", "varying_data", "cloning"),
 }
 
 
@@ -182,8 +182,12 @@ def _fill(found: Params) -> None:
             write_table(paths.meta_test(experiment, seed), table, dict.fromkeys(table, ("life", "time")))
     for experiment in found.items.introspect:
         for seed in found.items.seeds:
-            write_table(paths.introspect(experiment, seed), *_introspection(np.random.default_rng(seed), lives=8))
+            random = np.random.default_rng(seed)
+            (arrays, axes), (more, their_axes) = _introspection(random, lives=8), _interventions(random, found, lives=8)
+            write_table(paths.introspect(experiment, seed), arrays | more, axes | their_axes)
     write_table(paths.unify(), *_unification(np.random.default_rng(0), found.unify.seeds))
+    for seed in found.items.clones:
+        write_table(paths.clone_test(seed), *_cloning(np.random.default_rng(seed), found))
     for name in found.items.baselines:
         lived = _tasks(found, found.baselines[name].suites)
         skills = (0.3, 0.7, 0.9, 1.0)
@@ -220,6 +224,15 @@ def _introspection(random: np.random.Generator, lives: int) -> tuple[dict, dict]
         "rate": np.array([np.nan, 0.1, 0.01, 0.01, 0.001], np.float32),
     }
     axes = {"probability": ("learner", "life", "time", "class"), "label": ("life", "time"), "image": ("life", "time")}
+    arrays |= {
+        "next_probability": arrays["probability"],
+        "next_label": label,
+        "next_image": np.tile(time, (lives, 1)).astype(np.int32),
+        "pixels": (8 * image[:2, :, None, None, None] + np.arange(64).reshape(8, 8, 1)).astype(np.uint8),
+        "next_pixels": random.integers(0, 256, (2, 40, 8, 8, 1), np.uint8),
+    }
+    axes |= {f"next_{name}": axes[name] for name in ("probability", "label", "image")}
+    axes |= dict.fromkeys(("pixels", "next_pixels"), ("shown", "time", "height", "width", "colour"))
     return arrays, axes | {"learner": ("learner",), "rate": ("learner",)}
 
 
@@ -235,6 +248,80 @@ def _unification(random: np.random.Generator, seeds: tuple[int, ...]) -> tuple[d
     arrays |= {f"matrix/{what}": np.array(count, np.int32) for what, count in counts.items()}
     arrays |= {"pair": np.array(list(METHODS_UNIFIED)), "cases": random.integers(4, size=(4, 4)).astype(np.int32)}
     return arrays, axes | {f"matrix/{what}": () for what in counts}
+
+
+def _cloning(random: np.random.Generator, found: Params) -> tuple[dict, dict]:
+    """A clone that is as good as SGD, and whose updates miss more in the layer above."""
+    section = found.clone_test
+    arrays: dict = {"learner": np.array(["clone", "sgd"]), "term": np.array(TERMS)}
+    axes: dict = {"learner": ("learner",), "term": ("term",)}
+    for name in section.sets:
+        for hidden_layers in section.networks:
+            task = f"{name}-784-" + "".join(f"{units}-" for units in hidden_layers) + "10"
+            shape, layers = (section.lives, section.stretches), len(hidden_layers) + 1
+            rise = 0.9 - 0.4 / np.arange(1, section.stretches + 1)
+            wanted = np.ones((*shape, layers, len(TERMS)))
+            missed = wanted * 0.01 * np.arange(1, layers + 1)[:, None]
+            arrays |= {
+                f"{task}/correct": random.random((*shape, 2, section.length)) < 0.8,
+                f"{task}/held_out": (rise[:, None] + 0.01 * random.random((*shape, 2))).astype(np.float32),
+                f"{task}/agree": np.full(shape, 0.97, np.float32),
+                f"{task}/missed": np.stack([missed, wanted], -1).astype(np.float32),
+            }
+            axes |= {
+                f"{task}/correct": ("life", "stretch", "learner", "time"),
+                f"{task}/held_out": ("life", "stretch", "learner"),
+                f"{task}/agree": ("life", "stretch"),
+                f"{task}/missed": ("life", "stretch", "layer", "term", "square"),
+            }
+    return arrays, axes
+
+
+TERMS = ("products", "bias", "kept weight", "kept bias", "learned weight", "learned bias", "below")
+GAIN = {  # of VSML, SGD, Adam, and those two at the paper's rates
+    "same": (0.4, 0.9, 0.1, 0.06, 0.01),
+    "other": (0.15, 0.8, 0.08, 0.03, 0.01),
+    "stranger": (0, 0.7, 0.05, 0.02, 0),
+}
+
+
+def _interventions(random: np.random.Generator, found: Params, lives: int) -> tuple[dict, dict]:
+    """SGD gains most on the image, and nearly as much on strangers."""
+    section = found.introspect
+    moments, moved = section.length // section.every, np.zeros((5, len(section.ages), lives, 3, section.gaps + 1, 3, 2))
+    fading = np.exp(-np.arange(section.gaps + 1) / 10)
+    for p, gains in enumerate(GAIN.values()):
+        for told in (1, 2):  # the right label, or the wrong one
+            moved[:, :, :, told, :, p, told - 1] = np.array(gains)[:, None, None, None] * fading
+    resets = [f"{kind}_{channel}" for kind in ("hidden", "memory") for channel in range(16)]
+    resets += ["hidden", "memory", "memory_born_random", "memory_born_zero"]
+    cosine = np.array([0.3, 1.0, 0.4, 1.0, 0.4])[:, None, None] + 0.02 * random.standard_normal((5, lives, moments))
+    cosine[1, :, 0] = np.nan
+    arrays = {
+        "age": np.array(section.ages, np.int32),
+        "told": np.array(["nothing", "right", "wrong"]),
+        "probe": np.array(list(GAIN)),
+        "belief": (0.1 + moved + 0.01 * random.random(moved.shape)).astype(np.float32),
+        "moment": section.every * np.arange(moments, dtype=np.int32),
+        "cosine": cosine.astype(np.float32),
+        "change": np.ones(cosine.shape, np.float32),
+        "reset": np.array(resets),
+        "way": np.array(["newborn", "mean"]),
+        "followed": np.array(["input", "error", "product"]),
+        "intact_accuracy": np.full(lives, 0.85, np.float32),
+        "reset_accuracy": (0.85 - 0.5 * random.random((lives, 2, len(resets)))).astype(np.float32),
+        "follows": random.random((lives, 3, 2, 16)).astype(np.float32),
+    }
+    names = {name: (name,) for name in ("age", "told", "probe", "moment", "reset", "way", "followed")}
+    axes = names | {
+        "belief": ("learner", "age", "life", "told", "gap", "probe", "class"),
+        "cosine": ("learner", "life", "moment"),
+        "change": ("learner", "life", "moment"),
+        "intact_accuracy": ("life",),
+        "reset_accuracy": ("life", "way", "reset"),
+        "follows": ("life", "followed", "kind", "channel"),
+    }
+    return arrays, axes
 
 
 @pytest.fixture(scope="session")

@@ -20,13 +20,15 @@ from pipeline.results import Profile, settings
 
 CASES = [
     *(("default", name) for name in ("meta_training", "online_learning", "generalisation", "association")),
+    *(("default", name) for name in ("introspection", "channels")),
     *(("mnist", name) for name in ("meta_training", "online_learning", "generalisation", "robustness", "varying_data")),
     *(("paper", name) for name in ("meta_training", "online_learning", "robustness", "varying_data")),
     ("default", "unification"),
+    ("default", "cloning"),
 ]
 DRAW = "import sys; from importlib import import_module as get; get('pipeline.stages.figure').main([sys.argv[1]])"
 every_figure = pytest.mark.parametrize(("where", "name"), CASES)
-each_kind = pytest.mark.parametrize(("where", "name"), [*CASES[:4], *CASES[7:9], CASES[-1]])
+each_kind = pytest.mark.parametrize(("where", "name"), [*CASES[:6], *CASES[9:11], *CASES[-2:]])
 
 
 def _draw(name):
@@ -84,7 +86,7 @@ def test_no_words_overlap_and_none_are_cut_off(enter, where, name):
 
 
 def test_it_prints_on_a_page(enter):
-    for name in ("varying_data", "association"):
+    for name in ("varying_data", "association", "introspection", "channels"):
         assert _figure(enter("paper"), name).get_figheight() < 9.5  # inches
 
 
@@ -125,7 +127,7 @@ def test_every_profile_has_what_its_figures_draw(folder):
     found = params.read(folder / "params.yaml")
     profile, names = Profile.of(found), found.items.figures
     assert "vsml" in found.items.experiments
-    assert "association" not in names or "vsml" in found.items.introspect
+    assert not {"association", "introspection", "channels"}.intersection(names) or "vsml" in found.items.introspect
     assert "varying_data" not in names or by_method(profile.trained_on)
     assert "robustness" not in names or settings(profile.tasks)
 

@@ -1,17 +1,19 @@
 """The report as its readers meet it, and the README's block that comes from the same numbers."""
 
+import base64
 import importlib
 import json
 import re
 import shutil
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from pipeline import figures, params, paths, readme
-from pipeline.artifacts import sha256_file
+from pipeline.artifacts import read_table, sha256_file
 
-VOID = {"meta", "img", "br", "link"}
+VOID = {"meta", "img", "br", "link", "input"}
 
 
 class Page(HTMLParser):
@@ -65,30 +67,53 @@ def test_every_figure_is_inside_with_words_for_those_who_cannot_see_it(page, ite
     assert all(len(image["alt"]) > 60 for image in images)
     assert all(image["src"].startswith("data:image/png;base64,iVBOR") for image in images)
     assert "3 meta-seeds with 16 lives each" in "".join(page.text)
-    assert not re.search(r"[{}]", "".join(page.text[page.text.index("Figures") :]))
+    figures_to_scripts = page.text[page.text.index("Figures") : page.text.index("One life, example by example")]
+    assert not re.search(r"[{}]", "".join(figures_to_scripts))
 
 
 def test_the_page_is_whole_and_needs_nothing_else(page):
     assert page.open == []
-    assert not page.all("script") + page.all("link")
+    assert not page.all("link")
+    assert [script.keys() & {"src", "href"} for script in page.all("script")] == [set(), set()]
     assert [link["href"] for link in page.all("a")] == ["https://arxiv.org/abs/2012.14905"]
     assert page.all("html")[0]["lang"] == "en"
     assert [len(page.all(tag)) for tag in ("h1", "main", "title")] == [1, 1, 1]
 
 
 def test_tables_have_captions_and_headers_with_a_scope(page):
-    assert len(page.all("caption")) == len(page.all("table")) == 6
+    assert len(page.all("caption")) == len(page.all("table")) - 1 == 10  # one is a script's to fill
     scopes = [header.get("scope") for header in page.all("th")]
     assert set(scopes) == {"col", "row"}
     assert (
-        scopes.count("row") == 3 * 6 + 15 + 3 + 8
-    )  # sets at three moments, learners at sightings, seeds, unified methods
+        scopes.count("row") == 3 * 6 + 20 + 3 + 15 + 5 + 4 + 8 + 2
+    )  # sets at moments, sightings, seeds, ages, cosines, groups, unified methods, cloned networks
+
+
+def test_the_lives_in_the_page_are_those_of_the_tables(page, items):
+    text = "".join(page.text)
+    data = json.loads(text[text.index('{"learners"') :].splitlines()[0])
+    table = read_table(paths.introspect("vsml", items.seeds[0])).arrays
+    assert [learner["rate"] for learner in data["learners"]] == [None, "0.1", "0.01", "0.01", "0.001"]
+    for prefix, reading in zip(("", "next_"), data["readings"], strict=True):
+        assert len(reading["label"]) == 2
+        for life in range(2):
+            packed = np.frombuffer(base64.b64decode(reading["pixels"][life]), np.uint8).reshape(-1, *reading["shape"])
+            np.testing.assert_array_equal(packed[reading["image"][life]], table[f"{prefix}pixels"][life])
+            assert len(packed) == len(set(reading["image"][life])), "an image that comes twice is packed once"
+            assert reading["label"][life] == table[f"{prefix}label"][life].tolist()
+            for learner in range(5):
+                values = np.frombuffer(base64.b64decode(reading["probability"][learner][life]), np.uint8)
+                want = table[f"{prefix}probability"][learner, life]
+                np.testing.assert_allclose(values.reshape(want.shape) / 255, want, atol=0.51 / 255)
 
 
 def test_results_are_flat_and_finite_json(reported, profile):
     text = paths.report("results.json").read_text()
     found = json.loads(text, parse_constant=pytest.fail)
     assert {name.count("/") for name in found} == {2}
+    assert found["digits/vsml/gain_same@10"]["n"] == 24
+    assert found["digits/sgd/gain_same@10"]["n"] == 8
+    assert found["digits/vsml-2/lost_memory_3_newborn"]["n"] == 8
     assert found["digits/vsml/cumulative@100"]["n"] == 48
     assert found["wine/adam_hidden/cumulative@178"]["n"] == 16
     assert found["wine/adam_hidden/cumulative@178"]["rate"] == 0.03
@@ -111,8 +136,9 @@ def test_the_report_of_a_profile_has_the_sections_of_what_it_made(reported, ente
     items = enter("mnist").items
     page = Page(paths.report("index.html").read_text())
     text = "".join(page.text)
-    assert len(page.all("img")) == len(items.figures) == 6
-    assert len(page.all("caption")) == 10  # 4 moments, robustness, mixes, their means, association, unity, training
+    assert len(page.all("img")) == len(items.figures) == 9
+    assert len(page.all("caption")) == 14  # four moments, robustness, mixes, their means, association, sightings,
+    # cosines, channels, cloning, unity, meta-training
     assert "1 of 5 sets" in text or "none of 5 sets" in text
     assert "MNIST: within 0.05 of the reference" in text
     assert "Meta RNN" in text and "All but MNIST" in text

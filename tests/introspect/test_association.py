@@ -24,6 +24,19 @@ def test_two_images_of_each_digit_each_twice_in_a_row(key):
     assert list(label) != sorted(label)
 
 
+def test_two_different_images_of_a_class_in_a_row_are_the_other_reading(key):
+    episode, image = repeated_digits(key, X, Y, identical=False)
+    number, label = np.asarray(episode.x[:, 0]).astype(int), np.asarray(jnp.argmax(episode.y, axis=1))
+    np.testing.assert_array_equal(image, np.arange(40))
+    assert len(set(number)) == 40
+    np.testing.assert_array_equal(label[0::2], label[1::2])
+    np.testing.assert_array_equal(label, Y[number])
+    np.testing.assert_array_equal(np.bincount(label), np.full(10, 4))
+    assert len(set(label[0::4])) > 5, "pairs of all classes come in random order"
+    with pytest.raises(ValueError, match="at least 8 examples"):
+        repeated_digits(key, X, Y, per_class=4, identical=False)
+
+
 def test_lives_differ_in_images_and_order_and_use_every_example(key):
     made = jax.jit(jax.vmap(lambda k: repeated_digits(k, X, Y)[0].x[:, 0]))(jax.random.split(key, 40))
     assert len(np.unique(np.asarray(made), axis=0)) == 40
