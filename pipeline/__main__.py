@@ -22,6 +22,9 @@ def main(words: list[str]) -> None:
     # Compiled programs are kept for the next seed and the next repro. Who can write there can run code as this user,
     # so it is the repository's own folder, and never a shared one unless the user says so.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(paths.COMPILED))
+    # jaxlib 0.10.1 calls each kept program foreign, in a line of a thousand characters: it compares two tuning hints
+    # with the features of the machine (github.com/openxla/xla/issues/44565). Errors come as exceptions all the same.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from pipeline.flow import STAGES
 
     if not words or words[0] not in (*STAGES, *TOOLS):

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.artifacts import Table
-from pipeline.comparison import NAMES
+from pipeline.comparison import title
 from pipeline.results import Results, Tables, summary
 
 LEARNERS = ("clone", "sgd")
@@ -58,7 +58,7 @@ def cloning(tables: Tables) -> Results:
 def words(task: str) -> str:
     """`digits-64-32-10` as `Digits, 64-32-10`."""
     name, _, sizes = task.partition("-")
-    return f"{NAMES[name]}, {sizes}"
+    return f"{title(name)}, {sizes}"
 
 
 def rows(found: Results, tables: Tables) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,11 @@ from pipeline import paths
 from pipeline.params import Params, known_or_raise, plain
 
 TRAIN_DATA, TEST_DATA = paths.ARTIFACTS / "train_data", paths.ARTIFACTS / "test_data"
-MADE = ("meta_train", "meta_test", "baseline", "introspect", "unify", "clone_test")
+MADE = ("meta_train", "meta_test", "baseline", "introspect", "unify", "clone_test", "zoo_test")
+WORDS = tuple(
+    f"{name}.py"
+    for name in ("comparison", "generality", "results", "introspection", "unification", "cloning", "shipped")
+)
 CLONING = ("vsml/core", "vsml/learners", "vsml/tasks", "vsml/cloning")
 TABLES = (TEST_DATA, *(paths.ARTIFACTS / stage for stage in MADE))
 SOURCES = ("datasets.lock", "pipeline/sources")
@@ -84,8 +88,21 @@ def clone_test(params: Params, seed: str) -> Flow:
     return Flow({"seed": _number(seed)}, section, CLONING, reads, (paths.clone_test(seed),))
 
 
+def zoo_test(params: Params, rule: str) -> Flow:
+    code = (*LEARNERS, f"vsml/zoo/{rule}.npz")
+    return Flow({"rule": rule}, _tests(params, params.defaults.suites), code, (TEST_DATA,), (paths.zoo_test(rule),))
+
+
 def figure(params: Params, name: str) -> Flow:
-    words = ("comparison.py", "generality.py", "results.py", "introspection.py", "unification.py", "cloning.py")
+    words = (
+        "comparison.py",
+        "generality.py",
+        "results.py",
+        "introspection.py",
+        "unification.py",
+        "cloning.py",
+        "shipped.py",
+    )
     shared = ("figures/__init__.py", "figures/style.py", *words)
     code = (f"pipeline/figures/{name}.py", *(f"pipeline/{page}" for page in shared))
     outs = (paths.figure(name, "png"), paths.figure(name, "pdf"))
@@ -94,7 +111,15 @@ def figure(params: Params, name: str) -> Flow:
 
 def report(params: Params) -> Flow:
     reads = (*TABLES, paths.ARTIFACTS / "figure")
-    words = ("comparison.py", "generality.py", "results.py", "introspection.py", "unification.py", "cloning.py")
+    words = (
+        "comparison.py",
+        "generality.py",
+        "results.py",
+        "introspection.py",
+        "unification.py",
+        "cloning.py",
+        "shipped.py",
+    )
     shared = ("figures", *words, "lives.py", "page.html")
     code = tuple(f"pipeline/{page}" for page in shared)
     outs = (paths.report("index.html"), paths.report("results.json"))
@@ -113,6 +138,7 @@ STAGES: dict[str, Callable[..., Flow]] = {
         unify,
         clone,
         clone_test,
+        zoo_test,
         figure,
         report,
     )

@@ -295,6 +295,7 @@ class Items(Section):
     introspect: tuple[str, ...]
     seeds: tuple[Count, ...]
     clones: Annotated[tuple[Count, ...], Field(min_length=1)]
+    zoo: Annotated[tuple[str, ...], Field(min_length=1)]
     baselines: tuple[str, ...]
     figures: tuple[str, ...]
 

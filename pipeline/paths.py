@@ -62,6 +62,10 @@ def clone_test(seed: int | str) -> Path:
     return ARTIFACTS / "clone_test" / f"{seed}.npz"
 
 
+def zoo_test(name: str) -> Path:
+    return ARTIFACTS / "zoo_test" / f"{name}.npz"
+
+
 def figure(name: str, ending: str = "png") -> Path:
     return ARTIFACTS / "figure" / f"{name}.{ending}"
 

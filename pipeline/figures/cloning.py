@@ -45,7 +45,7 @@ def _accuracy(axes: Axes, tables: Tables, task: str) -> None:
         values = held_out[..., index].reshape(-1, len(x))
         style = {"color": look.colour, "linestyle": look.line, "linewidth": look.width, "label": look.name}
         axes.errorbar(x, values.mean(0), yerr=sd(values, axis=0), elinewidth=0.8, zorder=3 - index, **style)
-    axes.set_xlim(0, None)
+    _example_axis(axes, int(x[-1]))
     axes.grid(axis="y")
 
 
@@ -61,5 +61,12 @@ def _missed(axes: Axes, tables: Tables, task: str) -> None:
             x, y = examples(tables, task), found[:, layer, terms.index(term)]
             axes.plot(x, y, linestyle=line, color=LAYERS[layer % len(LAYERS)], marker=".", label=name)
     axes.axhline(1, color=GREY, linewidth=0.6)
-    axes.set(xlim=(0, None), yscale="log")
+    shown = found[..., [terms.index(term) for term in SHOWN]]
+    axes.set(yscale="log", ylim=(10.0 ** np.floor(np.log10(shown.min()) - 0.01), 3))
+    _example_axis(axes, int(examples(tables, task)[-1]))
     axes.grid(axis="y")
+
+
+def _example_axis(axes: Axes, last: int) -> None:
+    axes.set_xlim(0, 1.08 * last)
+    axes.set_xticks([0, last // 2, last])

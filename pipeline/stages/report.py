@@ -6,7 +6,7 @@ from typing import Any
 
 import jinja2
 
-from pipeline import cloning, comparison, figures, generality, introspection, lives, params, paths, unification
+from pipeline import cloning, comparison, figures, generality, introspection, lives, params, paths, shipped, unification
 from pipeline.artifacts import read_rule, write_json, write_text
 from pipeline.params import Items, Params
 from pipeline.results import (
@@ -32,6 +32,7 @@ TABLES = (
     "introspect/*.npz",
     "unify/*.npz",
     "clone_test/*.npz",
+    "zoo_test/*.npz",
 )
 SIGHTINGS = {
     "first_sighting": "First image of a class",
@@ -59,6 +60,7 @@ def main(item: list[str]) -> None:
     tables = figures.read(TABLES, items)
     found = results(tables, profile) | generality.generality(tables, profile)
     found |= introspection.introspection(tables, profile) | unification.unification(tables) | cloning.cloning(tables)
+    found |= shipped.shipped(tables, profile)
     write_json(paths.report("results.json"), found)
     loader = jinja2.FileSystemLoader(paths.ROOT / "pipeline")
     environment = jinja2.Environment(
@@ -80,6 +82,7 @@ def main(item: list[str]) -> None:
         lives=lives.lives(tables) if RULE in items.introspect else None,
         learned=list(_learned(items, tables)),
         unification={"rows": list(unification.rows(found)), "matrix": unification.words_of_matrix(found)},
+        shipped=list(shipped.rows(found, tables)),
         cloning={
             "rows": list(cloning.rows(found, tables)),
             "terms": list(cloning.TERMS.values()),

@@ -122,6 +122,7 @@ def _write_params(name: str) -> None:
     drawn_from = {sets for sets in sum(shape["trained_on"].values(), ()) if sets != "random"}
     tested_on = {task["set"] for suite in shape["suites"].values() for task in suite.values()}
     lives, length = shape["tests"]
+    home = shape["trained_on"]["vsml"][0]
     tree |= {
         "root": "." if name == "default" else "../..",
         "items": {
@@ -130,6 +131,8 @@ def _write_params(name: str) -> None:
             "experiments": list(shape["trained_on"]),
             "introspect": ["vsml"],
             "seeds": list(shape["seeds"]),
+            "clones": [0],
+            "zoo": ["mnist"],
             "baselines": list(BASELINES),
             "figures": list(DRAWN[name]),
         },
@@ -142,7 +145,9 @@ def _write_params(name: str) -> None:
             }
             for exp in data
         },
-        "introspect": tree["introspect"] | {"set": shape["trained_on"]["vsml"][0]},
+        "introspect": tree["introspect"] | {"set": home},
+        "clone": tree["clone"] | {"shadow": tree["clone"]["shadow"] | {"set": home}},
+        "clone_test": tree["clone_test"] | {"sets": [home]},
     }
     Path("params.yaml").write_text(json.dumps(tree))  # JSON is YAML
 
@@ -186,6 +191,10 @@ def _fill(found: Params) -> None:
             (arrays, axes), (more, their_axes) = _introspection(random, lives=8), _interventions(random, found, lives=8)
             write_table(paths.introspect(experiment, seed), arrays | more, axes | their_axes)
     write_table(paths.unify(), *_unification(np.random.default_rng(0), found.unify.seeds))
+    for name in found.items.zoo:
+        lived = _tasks(found, found.defaults.suites)
+        table = {f"{task}/correct": _correct("zoo", task, found) for task in lived}
+        write_table(paths.zoo_test(name), table, dict.fromkeys(table, ("life", "time")))
     for seed in found.items.clones:
         write_table(paths.clone_test(seed), *_cloning(np.random.default_rng(seed), found))
     for name in found.items.baselines:

@@ -27,8 +27,10 @@ def _items(found):
         "baseline": [(name,) for name in found.items.baselines],
         "figure": [(name,) for name in found.items.figures],
         "unify": [()],
+        "zoo_test": [(name,) for name in found.items.zoo],
         "report": [()],
     }
+    by_stage |= {stage: [(str(seed),) for seed in found.items.clones] for stage in ("clone", "clone_test")}
     seeds = [str(seed) for seed in found.items.seeds]
     by_stage["introspect"] = [(experiment, seed) for experiment in found.items.introspect for seed in seeds]
     seeded = [(experiment, seed) for experiment in found.items.experiments for seed in seeds]

@@ -1,0 +1,90 @@
+"""`python -m benchmarks` measures this machine in a few minutes; `--quick` in half of one. It asserts nothing."""
+
+import argparse
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from pipeline.__main__ import DEVICES
+
+FOLDER = Path("artifacts/bench")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one small case")
+    parser.add_argument("--population", type=int, help=argparse.SUPPRESS)  # see benchmarks.evolution
+    parser.add_argument("--rounds", type=int, default=7, help="measurements of each form, taken in turns")
+    options = parser.parse_args()
+    if DEVICES not in os.environ.get("XLA_FLAGS", ""):  # as the pipeline runs
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {DEVICES}=2".strip()
+    from benchmarks import evolution
+
+    if options.population:
+        evolution.main(options.population, options.rounds)
+    else:
+        _all(options.quick, 3 if options.quick else options.rounds)
+
+
+def _all(quick: bool, rounds: int) -> None:
+    from benchmarks import cases, evolution, figure
+    from benchmarks.ceilings import PER_TICK, ceilings, fractions
+    from benchmarks.measure import race
+    from pipeline import artifacts
+    from pipeline.figures import style
+
+    found = ceilings()
+    result: dict[str, Any] = {"machine": _machine(), "ceilings": found, "forward_tick": PER_TICK, "races": []}
+    for case in cases.QUICK if quick else cases.CASES:
+        row = race(case, 0.2 if quick else 0.4, rounds)
+        row["fraction_of_ceiling"] = fractions(row["ns_per_tick"]["ours forward"][1], found)
+        result["races"].append(row)
+        print(_line(row), flush=True)
+        artifacts.write_text(FOLDER / "bench.json", json.dumps(result, indent=1) + "\n")  # a later case may not fit
+    populations = evolution.POPULATIONS[:1] if quick else evolution.POPULATIONS
+    result["evolution"] = [evolution.in_a_process(population, 3) for population in populations]
+    for row in result["evolution"]:
+        print(
+            f"ES of {row['population']}: {row['meta_steps_per_s']:.2f} meta-steps/s, "
+            f"{(row['working_bytes'] or 0) / 2**20:.1f} MiB of working memory, "
+            f"peak {(row['peak_bytes'] - row['peak_bytes_before']) / 2**20:.0f} MiB above the start",
+            flush=True,
+        )
+    artifacts.write_text(FOLDER / "bench.json", json.dumps(result, indent=1) + "\n")
+    style.save(figure.draw(result), FOLDER / "bench.png")
+    print(f"Written: {FOLDER}/bench.json, {FOLDER}/bench.png")
+
+
+def _line(row: dict[str, Any]) -> str:
+    ns, faster = row["ns_per_tick"], row["speed_up"]
+    parts = [
+        f"{what} {ns[f'plain {what}'][1]:7.1f} -> {ns[f'ours {what}'][1]:6.1f} ns, "
+        f"{faster[what][1]:.2f}x [{faster[what][0]:.2f}, {faster[what][2]:.2f}]"
+        for what in ("forward", "gradient")
+    ]
+    ratio, off = row["gradient_to_forward"]["ours"][1], row["differs_by"]
+    return (
+        f"{row['case']:26s} {'; '.join(parts)}; ratio {ratio:.1f}; differs by {off['loss']:.0e}, {off['gradient']:.0e}"
+    )
+
+
+def _machine() -> dict[str, Any]:
+    import jax
+
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return {
+        "cpu": models[0] if models else platform.processor(),
+        "cores": os.cpu_count(),
+        "load_at_start": os.getloadavg(),
+        "jax": jax.__version__,
+        "devices": [device.device_kind for device in jax.devices()],
+        "xla_flags": os.environ["XLA_FLAGS"],
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""What is measured: networks, how many episodes, and how many of them live at once on a device."""
+
+import math
+from functools import partial
+from typing import NamedTuple
+
+import jax
+from jax.tree_util import Partial
+
+from benchmarks.plain import OPTIONS, plain_network
+from vsml.core.layers import Convolution
+from vsml.core.types import Episode, Learner, RandomKey
+from vsml.learners.network import network, stack
+
+HIDDEN, MESSAGE = 16, 8
+SEGMENT = 5  # examples between the states that the gradient keeps: the same for both forms
+
+
+class Case(NamedTuple):
+    name: str
+    sizes: tuple[int, ...]
+    episodes: int
+    at_once: int | None = None  # on each device; None: all. The same for both forms
+    layer_norm: bool = True
+    image: tuple[int, int, int] | None = None
+    convolutions: tuple[tuple[int, int, int], ...] = ()
+
+    @property
+    def label(self) -> str:
+        once = "" if self.at_once is None else f", {self.at_once} at once"
+        return f"{self.name}, {self.episodes} ep.{once}{'' if self.layer_norm else ', no norm'}"
+
+    def ours(self) -> Learner:
+        shape = {"image": self.image, "convolutions": self.convolutions}
+        return network(self.sizes, layer_norm=self.layer_norm, **shape, **OPTIONS)
+
+    def plain(self) -> Learner:
+        return plain_network(self.sizes, layer_norm=self.layer_norm, image=self.image, convolutions=self.convolutions)
+
+    def ticks_per_example(self) -> int:
+        """Sub-RNNs that tick for one example; twice each, once a sweep. Those of a convolution tick at every place."""
+        total = 0
+        for layer in stack(self.sizes, self.image, self.convolutions):
+            if isinstance(layer, Convolution):
+                height, width, channels = layer.result
+                total += height * width * channels * layer.kernel**2 * layer.image[2]
+            else:
+                total += layer.below * layer.above
+        return 2 * total
+
+    def length(self, device_ns: float, budget_s: float) -> int:
+        """Examples of an episode, in whole segments, that take the plain gradient about `budget_s`."""
+        examples = budget_s * 1e9 / (device_ns * self.ticks_per_example() * self.episodes)
+        return SEGMENT * min(max(2, math.ceil(examples / SEGMENT)), 100)
+
+    def draw(self, length: int) -> Partial:
+        return Partial(partial(_noise, length=length, inputs=self.sizes[0], classes=self.sizes[-1]))
+
+
+def _noise(key: RandomKey, *, length: int, inputs: int, classes: int) -> Episode:
+    x_key, y_key = jax.random.split(key)
+    y = jax.nn.one_hot(jax.random.randint(y_key, (length,), 0, classes), classes)
+    return Episode(jax.random.normal(x_key, (length, inputs)), y)
+
+
+CONV = {"image": (28, 28, 1), "convolutions": ((8, 5, 4),)}
+CASES = (
+    Case("64-10", (64, 10), 1),
+    Case("64-10", (64, 10), 32),
+    Case("64-10", (64, 10), 32, layer_norm=False),
+    Case("64-10", (64, 10), 32, at_once=2),
+    Case("784-10", (784, 10), 1),
+    Case("784-10", (784, 10), 32),
+    Case("784-10", (784, 10), 32, layer_norm=False),
+    Case("784-10", (784, 10), 32, at_once=1),
+    Case("784-32-10", (784, 32, 10), 1),
+    Case("784-32-10", (784, 32, 10), 32, at_once=1),
+    Case("1-conv", (784, 10), 1, **CONV),
+    Case("1-conv", (784, 10), 32, at_once=1, **CONV),
+)
+QUICK = (Case("64-10", (64, 10), 8),)
