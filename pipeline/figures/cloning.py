@@ -1,5 +1,7 @@
 """Cloning: VSML, running forward only, learns as backpropagation does (the paper's figure 5)."""
 
+import numpy as np
+
 from pipeline.cloning import examples, misses, of_clones, tasks, tests, words
 from pipeline.figures.style import GREY, LOOKS, PAGE, Axes, Figure, Look
 from pipeline.results import Profile, Tables, sd
