@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.cloning import examples, misses, of_clones, tasks, tests, words
-from pipeline.figures.style import GREY, LOOKS, PAGE, Axes, Figure, Look
+from pipeline.figures.style import GREY, LOOKS, PAGE, Axes, Figure, Look, NullLocator
 from pipeline.results import Profile, Tables, sd
 
 NEEDS = ("clone_test/*.npz",)
@@ -63,8 +63,11 @@ def _missed(axes: Axes, tables: Tables, task: str) -> None:
             x, y = examples(tables, task), found[:, layer, terms.index(term)]
             axes.plot(x, y, linestyle=line, color=LAYERS[layer % len(LAYERS)], marker=".", label=name)
     axes.axhline(1, color=GREY, linewidth=0.6)
-    shown = found[..., [terms.index(term) for term in SHOWN]]
-    axes.set(yscale="log", ylim=(10.0 ** np.floor(np.log10(shown.min()) - 0.01), 3))
+    lowest = int(np.floor(np.log10(found[..., [terms.index(term) for term in SHOWN]].min()) - 0.01))
+    decades = [10.0**power for power in range(lowest, 1)]
+    axes.set(yscale="log", ylim=(decades[0], 3))
+    axes.set_yticks(decades, [f"{decade:g}" for decade in decades])
+    axes.yaxis.set_minor_locator(NullLocator())
     _example_axis(axes, int(examples(tables, task)[-1]))
     axes.grid(axis="y")
 
