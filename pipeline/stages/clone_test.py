@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pipeline import artifacts, paths
 from pipeline.params import CloneTest, Sizes, plain
@@ -55,7 +56,6 @@ def _lives(section: CloneTest, form: Form, theta, rate: float, name: str, hidden
     data = [(jnp.asarray(standardise(facts, split["x"])), jnp.asarray(split["y"])) for split in (train, test)]
     held_out = min(section.held_out, len(test["y"]))
 
-    @jax.jit
     def one(key: jax.Array, data) -> Stretch:
         birth_key, stream_key, test_key, probe_key = jax.random.split(key, 4)
         (x, y), (test_x, test_y) = data
@@ -67,5 +67,7 @@ def _lives(section: CloneTest, form: Form, theta, rate: float, name: str, hidden
         return live(form, theta, birth_key, sizes, rate, stretches, (test_x[kept], test_y[kept]), probes)
 
     keys = jax.random.split(jax.random.key(section.seed), section.lives)
-    every = [jax.tree.map(np.asarray, one(key, data)) for key in keys]  # one at a time: a life is large and long
-    return jax.tree.map(lambda *lives: np.stack(lives), *every)
+    devices = jax.devices()
+    if section.lives % len(devices) == 0:
+        keys = jax.device_put(keys, NamedSharding(Mesh(devices, ("device",)), PartitionSpec("device")))
+    return jax.jit(jax.vmap(one, in_axes=(0, None)))(keys, data)
