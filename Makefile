@@ -7,13 +7,16 @@ STAMP = .venv/.stamp
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: repro test ui lint setup lock
+.PHONY: repro test bench ui lint setup lock
 
 repro: setup
 	dvc repro $(DVC_FILE)
 
 test: setup
 	pytest -n 2
+
+bench: setup
+	python -m benchmarks
 
 ui: setup
 	@echo "The runs: http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"

@@ -16,7 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one small case")
     parser.add_argument("--population", type=int, help=argparse.SUPPRESS)  # see benchmarks.evolution
-    parser.add_argument("--rounds", type=int, default=7, help="measurements of each form, taken in turns")
+    parser.add_argument("--rounds", type=int, default=5, help="measurements of each form, taken in turns")
     options = parser.parse_args()
     if DEVICES not in os.environ.get("XLA_FLAGS", ""):  # as the pipeline runs
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {DEVICES}=2".strip()
@@ -38,7 +38,7 @@ def _all(quick: bool, rounds: int) -> None:
     found = ceilings()
     result: dict[str, Any] = {"machine": _machine(), "ceilings": found, "forward_tick": PER_TICK, "races": []}
     for case in cases.QUICK if quick else cases.CASES:
-        row = race(case, 0.2 if quick else 0.4, rounds)
+        row = race(case, 0.1 if quick else 0.25, rounds)
         row["fraction_of_ceiling"] = fractions(row["ns_per_tick"]["ours forward"][1], found)
         result["races"].append(row)
         print(_line(row), flush=True)

@@ -28,7 +28,7 @@ def ceilings() -> dict[str, float]:
     cells = 65_536
     hidden = jax.random.normal(key, (cells, HIDDEN))
     weights = jax.random.normal(key, (HIDDEN, 4 * HIDDEN)) / HIDDEN
-    square = jax.random.normal(key, (2048, 2048)) / 45
+    square = jax.random.normal(key, (1024, 1024)) / 32
     large = jnp.ones((64_000_000,))  # 256 MB, more than any cache
 
     def repeat(function):
@@ -47,7 +47,7 @@ def ceilings() -> dict[str, float]:
         * PER_TICK["matmul_flops"]
         * cells
         / median_s(repeat(there_and_back), hidden, weights),
-        "square_matmul_flops": REPEATS * 2 * 2048**3 / median_s(repeat(lambda c, w: c @ w), square, square),
+        "square_matmul_flops": REPEATS * 2 * 1024**3 / median_s(repeat(lambda c, w: c @ w), square, square),
         "transcendentals": REPEATS * hidden.size / median_s(repeat(jnp.tanh), flat),
         "bytes": 2 * large.nbytes / median_s(lambda x: x * 1.5, large),
     }

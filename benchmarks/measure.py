@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.cases import SEGMENT, Case
+from benchmarks.cases import Case
 from vsml.core.scores import cross_entropy
 from vsml.core.types import Learner
 from vsml.meta.estimators import ValueAndGrad, across_devices, backprop
@@ -19,7 +19,7 @@ PLAIN_NS = 600.0  # a guess at the plain gradient of one tick, to choose the len
 
 def programs(learner: Learner, case: Case, devices: list) -> dict[str, ValueAndGrad]:
     """Forward and gradient as meta-training runs them."""
-    loss = lifetime_loss(learner, cross_entropy, SEGMENT)
+    loss = lifetime_loss(learner, cross_entropy)
     # Forward alone is an estimator that finds no gradient; its groups are those of the gradient.
     forward = _forward(loss, case.at_once)
     return {
