@@ -26,6 +26,7 @@ def _steps(lines):
 def test_killed_twice_with_a_torn_checkpoint_it_ends_as_if_nothing_had_happened(clone):
     clone.run("python", "-m", "pipeline", "train_data", "digits")
     compiled = {"JAX_COMPILATION_CACHE_DIR": str(clone.root / "tmp"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    compiled["TF_CPP_MIN_LOG_LEVEL"] = "3"  # as pipeline/__main__.py has it; the noise would fill the pipe, unread
     for kill_at in (5, 15):  # in the first phase of the curriculum, and in the second
         process = clone.start("python", "-c", RUN, **compiled)
         assert process.stdout is not None
