@@ -7,7 +7,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from pipeline.__main__ import DEVICES
+from pipeline.__main__ import xla_flags
 
 FOLDER = Path("artifacts/bench")
 
@@ -18,8 +18,7 @@ def main() -> None:
     parser.add_argument("--population", type=int, help=argparse.SUPPRESS)  # see benchmarks.evolution
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each form, taken in turns")
     options = parser.parse_args()
-    if DEVICES not in os.environ.get("XLA_FLAGS", ""):  # as the pipeline runs
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {DEVICES}=2".strip()
+    os.environ["XLA_FLAGS"] = xla_flags()  # as the pipeline runs
     from benchmarks import evolution
 
     if options.population:

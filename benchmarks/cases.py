@@ -13,7 +13,7 @@ from vsml.core.types import Episode, Learner, RandomKey
 from vsml.learners.network import network, stack
 
 HIDDEN, MESSAGE = 16, 8
-SHORTEST, LONGEST = 10, 100  # examples of an episode; the gradient keeps every state, in both forms
+SHORTEST, LONGEST = 20, 100  # examples of an episode; the gradient keeps every state, in both forms
 
 
 class Case(NamedTuple):

@@ -6,8 +6,9 @@ import sys
 
 from pipeline import params, paths, process
 
-# Two virtual devices on every machine, so that sums are split in the same way whatever the number of cores.
-DEVICES = "--xla_force_host_platform_device_count"
+# Two virtual devices on every machine, so that sums are split in the same way whatever the number of cores; and
+# vectors as wide as the machine has, where XLA would stop at half of AVX-512.
+XLA_FLAGS = {"--xla_force_host_platform_device_count": "2", "--xla_cpu_prefer_vector_width": "512"}
 TOOLS = {
     "evaluate": "run a learned rule on your own data",
     "readme": "write the results block of README.md",
@@ -16,9 +17,15 @@ TOOLS = {
 DRAWN = ("figure", "report")  # stages that compute nothing and need to know no more than their words
 
 
+def xla_flags() -> str:
+    """What XLA_FLAGS should be before jax is imported: the user's flags, and those of ours that the user has not set."""
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    known = {flag.partition("=")[0] for flag in flags}
+    return " ".join(flags + [f"{name}={value}" for name, value in XLA_FLAGS.items() if name not in known])
+
+
 def main(words: list[str]) -> None:
-    if DEVICES not in os.environ.get("XLA_FLAGS", ""):
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {DEVICES}=2".strip()
+    os.environ["XLA_FLAGS"] = xla_flags()
     # Compiled programs are kept for the next seed and the next repro. Who can write there can run code as this user,
     # so it is the repository's own folder, and never a shared one unless the user says so.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(paths.COMPILED))

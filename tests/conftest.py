@@ -3,7 +3,9 @@
 import functools
 import os
 
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2".strip()
+from pipeline.__main__ import xla_flags
+
+os.environ["XLA_FLAGS"] = xla_flags()
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax
