@@ -18,7 +18,7 @@ DRAWN = ("figure", "report")  # stages that compute nothing and need to know no 
 
 
 def xla_flags() -> str:
-    """What XLA_FLAGS should be before jax is imported: the user's flags, and those of ours that the user has not set."""
+    """XLA_FLAGS as they should be before jax is imported: the user's, and ours where the user has not set them."""
     flags = os.environ.get("XLA_FLAGS", "").split()
     known = {flag.partition("=")[0] for flag in flags}
     return " ".join(flags + [f"{name}={value}" for name, value in XLA_FLAGS.items() if name not in known])
