@@ -10,7 +10,9 @@ from pipeline.artifacts import Table
 from pipeline.comparison import title
 from pipeline.results import Results, Tables, summary
 
-LEARNERS = ("clone", "sgd")
+LEARNERS = ("clone", "improved", "sgd")
+LOOKED_AT = 100  # examples after which early learning is looked at, if a life is as long
+SUFFERS = 0.01  # so much less accuracy is called a loss
 TERMS = {  # what the report shows of the ways in which an update can miss
     "products": "Output",
     "learned weight": "Weight update",
@@ -39,6 +41,13 @@ def misses(tables: Tables, task: str) -> Float[np.ndarray, "stretch layer term"]
     return np.sqrt(squares[..., 0] / np.maximum(squares[..., 1], np.finfo(np.float64).tiny))
 
 
+def cumulative(tables: Tables, task: str, learner: str) -> Float[np.ndarray, "clone life time"]:
+    """Share of right predictions among the first ones of each life."""
+    right = of_clones(tables, f"{task}/correct")[..., LEARNERS.index(learner), :]
+    lives = right.reshape(*right.shape[:2], -1)
+    return lives.cumsum(-1) / np.arange(1, lives.shape[-1] + 1)
+
+
 def cloning(tables: Tables) -> Results:
     """`cloning/task/metric` -> {"value", "sd", "n"}; a miss is a ratio of norms over all lives and has no sd."""
     found: Results = {}
@@ -47,6 +56,9 @@ def cloning(tables: Tables) -> Results:
         held_out = of_clones(tables, f"{task}/held_out")
         for index, learner in enumerate(LEARNERS):
             found[f"cloning/{task}/{learner}"] = summary(held_out[:, :, -1, index])
+            online = cumulative(tables, task, learner)
+            found[f"cloning/{task}/{learner}_early"] = summary(online[:, :, min(LOOKED_AT, online.shape[-1]) - 1])
+            found[f"cloning/{task}/{learner}_online"] = summary(online[:, :, -1])
         found[f"cloning/{task}/agreement"] = summary(of_clones(tables, f"{task}/agree")[:, :, -1])
         for layer, of_layer in enumerate(misses(tables, task)[-1], start=1):
             for term, value in zip(terms, of_layer.tolist(), strict=True):
@@ -76,10 +88,32 @@ def rows(found: Results, tables: Tables) -> Iterator[dict[str, Any]]:
                 "layers": layers,
                 "layer": layer,
                 "clone": found[f"cloning/{task}/clone"],
+                "improved": found[f"cloning/{task}/improved"],
                 "sgd": found[f"cloning/{task}/sgd"],
                 "agreement": found[f"cloning/{task}/agreement"],
                 "missed": missed,
             }
+
+
+def improvement(found: Results, tables: Tables) -> Iterator[dict[str, Any]]:
+    """What meta-training after cloning was good for, a row for each task; and the verdict on it in words."""
+    for task in tasks(tables):
+        of = {name: found[f"cloning/{task}/{name}"]["value"] for name in ("clone_early", "improved_early")}
+        faster, at_end = of["improved_early"] > of["clone_early"], _value(found, task, "improved", "clone")
+        verdict = f"learns {'faster' if faster else 'no faster'}, and at the end " + (
+            "is worse" if at_end < -SUFFERS else "is no worse" if at_end <= SUFFERS else "is better"
+        )
+        yield {
+            "task": words(task),
+            "learners": [
+                {what: found[f"cloning/{task}/{name}{what}"] for what in ("_early", "_online", "")} for name in LEARNERS
+            ],
+            "verdict": verdict,
+        }
+
+
+def _value(found: Results, task: str, one: str, other: str) -> float:
+    return found[f"cloning/{task}/{one}"]["value"] - found[f"cloning/{task}/{other}"]["value"]
 
 
 def examples(tables: Tables, task: str) -> np.ndarray:

@@ -82,8 +82,16 @@ def clone(params: Params, seed: str) -> Flow:
     return Flow({"seed": _number(seed)}, {"clone": plain(own)}, (*CLONING, "vsml/meta"), reads, (paths.clone(seed),))
 
 
+def improve(params: Params, seed: str) -> Flow:
+    own = params.improve
+    reads = (paths.clone(seed), paths.train_data(own.set))
+    section = {"improve": plain(own), "form": plain(params.clone.form)}
+    code = (*CLONING, "vsml/meta", "pipeline/stages/clone.py")
+    return Flow({"seed": _number(seed)}, section, code, reads, (paths.improve(seed),))
+
+
 def clone_test(params: Params, seed: str) -> Flow:
-    reads = (paths.clone(seed), TRAIN_DATA, TEST_DATA)
+    reads = (paths.clone(seed), paths.improve(seed), TRAIN_DATA, TEST_DATA)
     section = {"clone_test": plain(params.clone_test), "rate": params.clone.rate, "form": plain(params.clone.form)}
     return Flow({"seed": _number(seed)}, section, CLONING, reads, (paths.clone_test(seed),))
 
@@ -137,6 +145,7 @@ STAGES: dict[str, Callable[..., Flow]] = {
         introspect,
         unify,
         clone,
+        improve,
         clone_test,
         zoo_test,
         figure,

@@ -249,6 +249,18 @@ class Clone(Section):
     shadow: ShadowDrills
 
 
+class Improve(Section):
+    """How a clone is meta-trained further, on whole lives of a network of these hidden layers."""
+
+    optimizer: Optimizer
+    steps: PositiveInt
+    set: str
+    hidden_layers: Sizes
+    length: PositiveInt
+    population: PositiveInt
+    segment: PositiveInt
+
+
 class CloneTest(Section):
     """The clone learns each set with each choice of hidden layers, beside SGD, for `stretches` of `length` examples.
 
@@ -311,6 +323,7 @@ class Params(Section):
     results: ResultsSection
     unify: Unify
     clone: Clone
+    improve: Improve
     clone_test: CloneTest
 
     @model_validator(mode="after")
@@ -336,7 +349,7 @@ class Params(Section):
         for name in self.items.experiments:
             for trained_on in self.experiments[name].data.sets:
                 known_or_raise((*self.items.train_sets, *GENERATED), trained_on, "items.train_sets")
-        for name in (self.clone.shadow.set, *self.clone_test.sets):
+        for name in (self.clone.shadow.set, self.improve.set, *self.clone_test.sets):
             known_or_raise(self.items.train_sets, name, "items.train_sets")
         for name in self.clone_test.sets:
             known_or_raise(self.items.test_sets, name, "items.test_sets")

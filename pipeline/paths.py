@@ -58,6 +58,10 @@ def clone(seed: int | str) -> Path:
     return ARTIFACTS / "clone" / f"{seed}.npz"
 
 
+def improve(seed: int | str) -> Path:
+    return ARTIFACTS / "improve" / f"{seed}.npz"
+
+
 def clone_test(seed: int | str) -> Path:
     return ARTIFACTS / "clone_test" / f"{seed}.npz"
 

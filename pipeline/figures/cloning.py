@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pipeline.cloning import examples, misses, of_clones, tasks, tests, words
-from pipeline.figures.style import GREY, LOOKS, PAGE, Axes, Figure, Look, NullLocator
+from pipeline.cloning import LEARNERS, examples, misses, of_clones, tasks, tests, words
+from pipeline.figures.style import GREY, LOOKS, PAGE, Axes, Figure, NullLocator
 from pipeline.results import Profile, Tables, sd
 
 NEEDS = ("clone_test/*.npz",)
@@ -18,7 +18,6 @@ CAPTION = (
     "miss over the norm of what backpropagation wants there, from the weights that the clone holds, over all lives "
     "and {clone_probes} examples each."
 )
-CLONE = Look("VSML clone", LOOKS["vsml"].colour, "-", "o", 1.6)
 SHOWN = {"learned weight": "weights", "below": "error passed down"}
 LAYERS = ("#0b3954", "#3f88c5", "#a2c3e6")
 
@@ -37,14 +36,14 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     grid[1, 0].set_ylabel("miss, relative to backpropagation")
     grid[0, 0].legend(frameon=False, loc="lower right")
     for bottom in grid[1]:
-        bottom.legend(frameon=False, fontsize=6.5, loc="best")
+        bottom.legend(frameon=False, fontsize=6.5, loc="upper left", ncols=2, columnspacing=1)
     return figure
 
 
 def _accuracy(axes: Axes, tables: Tables, task: str) -> None:
     x, held_out = examples(tables, task), of_clones(tables, f"{task}/held_out")
-    for index, look in enumerate((CLONE, LOOKS["sgd"])):
-        values = held_out[..., index].reshape(-1, len(x))
+    for index, (learner, look) in enumerate((name, LOOKS[name]) for name in ("clone", "sgd")):
+        values = held_out[..., LEARNERS.index(learner)].reshape(-1, len(x))
         style = {"color": look.colour, "linestyle": look.line, "linewidth": look.width, "label": look.name}
         axes.errorbar(x, values.mean(0), yerr=sd(values, axis=0), elinewidth=0.8, zorder=3 - index, **style)
     _example_axis(axes, int(x[-1]))
@@ -65,7 +64,7 @@ def _missed(axes: Axes, tables: Tables, task: str) -> None:
     axes.axhline(1, color=GREY, linewidth=0.6)
     lowest = int(np.floor(np.log10(found[..., [terms.index(term) for term in SHOWN]].min()) - 0.01))
     decades = [10.0**power for power in range(lowest, 1)]
-    axes.set(yscale="log", ylim=(decades[0], 3))
+    axes.set(yscale="log", ylim=(decades[0], 30))  # room for the legend above what is missed
     axes.set_yticks(decades, [f"{decade:g}" for decade in decades])
     axes.yaxis.set_minor_locator(NullLocator())
     _example_axis(axes, int(examples(tables, task)[-1]))

@@ -25,7 +25,7 @@ def main(job: Job, run: Run) -> None:
     (seed,) = job.item
     phases = _phases(section)
     steps = sum(count for count, _ in phases)
-    optimizer = _optimizer(section.optimizer, steps)
+    optimizer = optimizer_of(section.optimizer, steps)
     theta_key, train_key = jax.random.split(jax.random.key(int(seed)))
     newborn = Form(**plain(section.form)).init_theta(theta_key)
     state, key = on_all(jax.devices(), (start(newborn, optimizer), train_key))
@@ -42,7 +42,7 @@ def main(job: Job, run: Run) -> None:
     artifacts.write_rule(paths.clone(seed), state.theta, settings, origin)
 
 
-def _optimizer(settings: Optimizer, steps: int) -> optax.GradientTransformation:
+def optimizer_of(settings: Optimizer, steps: int) -> optax.GradientTransformation:
     rate = optax.warmup_cosine_decay_schedule(
         init_value=0.0,
         peak_value=settings.learning_rate,
@@ -69,14 +69,13 @@ def _phases(section: Clone) -> list[tuple[int, Group]]:
     return [
         (random.coarse, group(connections, coarse, data, random.population)),
         (random.fine, group(connections, fine, data, random.population)),
-        (shadow.steps, group(beside, of_layers, _examples(section), shadow.population)),
+        (shadow.steps, group(beside, of_layers, examples(shadow.set, shadow.length), shadow.population)),
     ]
 
 
-def _examples(section: Clone) -> Draw:
-    """Lives of the shadow network: images of its set as they are, with the labels that they have."""
-    shadow = section.shadow
-    facts, table = SETS[shadow.set], artifacts.read_table(paths.train_data(shadow.set)).arrays
+def examples(name: str, length: int) -> Draw:
+    """Lives on a set: its images as they are, with the labels that they have."""
+    facts, table = SETS[name], artifacts.read_table(paths.train_data(name)).arrays
     source = Source(facts, table["x"], table["y"])
     seen = view("raw", facts.shape, facts.features, facts.features)
-    return stream([Task(source, seen, tuple(range(facts.classes)))], shadow.length)
+    return stream([Task(source, seen, tuple(range(facts.classes)))], length)

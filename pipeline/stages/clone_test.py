@@ -1,11 +1,11 @@
-"""The clone learns data sets by unrolling alone, beside true SGD on the same examples (the paper's figure 5)."""
+"""Clones learn data sets by unrolling alone, beside true SGD on the same examples (the paper's figure 5)."""
 
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 
 from pipeline import artifacts, paths
 from pipeline.params import CloneTest, Sizes, plain
@@ -13,7 +13,7 @@ from pipeline.provenance import Job
 from pipeline.tracking import Run
 from vsml.cloning import drills
 from vsml.cloning.clone import Form
-from vsml.cloning.trial import Stretch, live
+from vsml.cloning.trial import LEARNERS, Stretch, live
 from vsml.core.types import Episode
 from vsml.tasks.datasets import SETS, standardise
 
@@ -27,18 +27,19 @@ AXES = {
 
 def main(job: Job, run: Run) -> None:
     (seed,) = job.item
-    theta, section = artifacts.read_rule(paths.clone(seed)).theta, job.params.clone_test
+    section = job.params.clone_test
+    thetas = artifacts.read_rule(paths.clone(seed)).theta, artifacts.read_rule(paths.improve(seed)).theta
     form, rate = Form(**plain(job.params.clone.form)), job.params.clone.rate
-    arrays: dict[str, np.ndarray] = {"learner": np.array(["clone", "sgd"]), "term": np.array(drills.TERMS)}
+    arrays: dict[str, np.ndarray] = {"learner": np.array(LEARNERS), "term": np.array(drills.TERMS)}
     axes: dict[str, tuple[str, ...]] = {"learner": ("learner",), "term": ("term",)}
     for name in section.sets:
         for hidden_layers in section.networks:
             task = title(name, hidden_layers)
-            found = _lives(section, form, theta, rate, name, hidden_layers)
+            found = _lives(section, form, thetas, rate, name, hidden_layers)
             arrays |= {f"{task}/{what}": np.asarray(values) for what, values in found._asdict().items()}
             axes |= {f"{task}/{what}": AXES[what] for what in Stretch._fields}
-            clone, sgd = np.asarray(found.held_out)[:, -1].mean(0)
-            print(f"{task}: test accuracy {clone:.3f} of the clone, {sgd:.3f} of SGD", flush=True)
+            accuracy = dict(zip(LEARNERS, np.asarray(found.held_out)[:, -1].mean(0), strict=True))
+            print(f"{task}: test accuracy " + ", ".join(f"{name} {x:.3f}" for name, x in accuracy.items()), flush=True)
     artifacts.write_table(paths.clone_test(seed), arrays, axes)
 
 
@@ -48,7 +49,7 @@ def title(name: str, hidden_layers: Sizes) -> str:
     return "-".join(map(str, (name, facts.features, *hidden_layers, facts.classes)))
 
 
-def _lives(section: CloneTest, form: Form, theta, rate: float, name: str, hidden_layers: Sizes) -> Stretch:
+def _lives(section: CloneTest, form: Form, thetas, rate: float, name: str, hidden_layers: Sizes) -> Stretch:
     """[life stretch …]; lives differ in newborn weights, in the examples and in what is held out."""
     facts = SETS[name]
     train, test = (artifacts.read_table(path(name)).arrays for path in (paths.train_data, paths.test_data))
@@ -64,10 +65,14 @@ def _lives(section: CloneTest, form: Form, theta, rate: float, name: str, hidden
         kept = jax.random.permutation(test_key, len(test_y))[:held_out]
         asked = jax.random.randint(probe_key, (section.probes,), 0, len(y))
         stretches, probes = (Episode(x[chosen], label(y[chosen])) for chosen in (rows, asked))
-        return live(form, theta, birth_key, sizes, rate, stretches, (test_x[kept], test_y[kept]), probes)
+        return live(form, thetas, birth_key, sizes, rate, stretches, (test_x[kept], test_y[kept]), probes)
+
+    def one_by_one(keys: jax.Array, data) -> Stretch:  # side by side they would not fit into the caches
+        return jax.lax.map(lambda key: one(key, data), keys)
 
     keys = jax.random.split(jax.random.key(section.seed), section.lives)
-    devices = jax.devices()
-    if section.lives % len(devices) == 0:
-        keys = jax.device_put(keys, NamedSharding(Mesh(devices, ("device",)), PartitionSpec("device")))
-    return jax.jit(jax.vmap(one, in_axes=(0, None)))(keys, data)
+    devices = jax.devices() if section.lives % len(jax.devices()) == 0 else jax.devices()[:1]
+    own, same = PartitionSpec("device"), PartitionSpec()
+    mesh = Mesh(devices, ("device",))
+    spread = jax.shard_map(one_by_one, mesh=mesh, in_specs=(own, same), out_specs=own, check_vma=False)
+    return jax.jit(spread)(keys, data)

@@ -87,6 +87,9 @@ def main(item: list[str]) -> None:
             "rows": list(cloning.rows(found, tables)),
             "terms": list(cloning.TERMS.values()),
             "rate": own.clone.rate,
+            "improvement": list(cloning.improvement(found, tables)),
+            "improved_on": comparison.title(own.improve.set),
+            "improved_by": own.improve.steps,
         },
     )
     write_text(paths.report("index.html"), page)
@@ -120,6 +123,7 @@ def _figures(own: Params, found: Results) -> Iterator[dict[str, Any]]:
         "trained_on": _trained_on(profile),
         "introspected": comparison.title(profile.introspected),
         "clones": _counted(len(own.items.clones), "clone"),
+        "improved_on": comparison.title(own.improve.set),
         "clone_lives": own.clone_test.lives,
         "clone_probes": own.clone_test.probes,
     }

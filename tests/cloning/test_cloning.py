@@ -174,15 +174,18 @@ def test_the_shadow_network_learns(key, theta, episode):
     assert answers[1] > answers[0]
 
 
-def test_a_trial_tells_of_both_learners(key, theta, episode):
+def test_a_trial_tells_of_every_learner(key, theta, episode):
     stretches = jax.tree.map(lambda z: z.reshape(2, 4, *z.shape[1:]), episode)
     held_out = episode.x, episode.y.argmax(-1)
     probes = jax.tree.map(lambda z: z[:3], episode)
     found = jax.jit(partial(trial.live, FORM, sizes=SIZES, rate=RATE))(
-        theta, key, stretches=stretches, held_out=held_out, probes=probes
+        (theta, jax.tree.map(jnp.zeros_like, theta)), key, stretches=stretches, held_out=held_out, probes=probes
     )
-    assert found.correct.shape == (2, 2, 4)
+    assert found.correct.shape == (2, len(trial.LEARNERS), 4)
     assert found.missed.shape == (2, 2, len(drills.TERMS), 2)
     online = rollout(trial.sgd(SIZES, RATE), (), key, episode).argmax(-1) == episode.y.argmax(-1)
-    np.testing.assert_array_equal(found.correct[:, 1].ravel(), online)
+    np.testing.assert_array_equal(found.correct[:, trial.LEARNERS.index("sgd")].ravel(), online)
+    by_hand = rollout(clone(SIZES, FORM), theta, key, episode).argmax(-1) == episode.y.argmax(-1)
+    np.testing.assert_array_equal(found.correct[:, trial.LEARNERS.index("clone")].ravel(), by_hand)
+    assert not np.array_equal(found.correct[:, 0], found.correct[:, 1])
     assert ((found.held_out >= 0) & (found.held_out <= 1)).all()

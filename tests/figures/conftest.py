@@ -45,7 +45,7 @@ RATES = (0.001, 0.003, 0.01, 0.03)
 FIGURES = ("meta_training", "online_learning", "generalisation", "association", "introspection", "channels")
 BASELINES = ("sgd", "adam", "sgd_hidden", "adam_hidden")
 DRAWN = {  # what the items.figures of each profile are
-    "default": (*FIGURES, "unification", "cloning"),
+    "default": (*FIGURES, "unification", "cloning", "improvement"),
     "mnist": (*FIGURES, "robustness", "varying_data", "cloning"),
     "paper": (*FIGURES, "robustness", "varying_data", "cloning"),
 }
@@ -147,6 +147,7 @@ def _write_params(name: str) -> None:
         },
         "introspect": tree["introspect"] | {"set": home},
         "clone": tree["clone"] | {"shadow": tree["clone"]["shadow"] | {"set": home}},
+        "improve": tree["improve"] | {"set": home},
         "clone_test": tree["clone_test"] | {"sets": [home]},
     }
     Path("params.yaml").write_text(json.dumps(tree))  # JSON is YAML
@@ -262,7 +263,7 @@ def _unification(random: np.random.Generator, seeds: tuple[int, ...]) -> tuple[d
 def _cloning(random: np.random.Generator, found: Params) -> tuple[dict, dict]:
     """A clone that is as good as SGD, and whose updates miss more in the layer above."""
     section = found.clone_test
-    arrays: dict = {"learner": np.array(["clone", "sgd"]), "term": np.array(TERMS)}
+    arrays: dict = {"learner": np.array(["clone", "improved", "sgd"]), "term": np.array(TERMS)}
     axes: dict = {"learner": ("learner",), "term": ("term",)}
     for name in section.sets:
         for hidden_layers in section.networks:
@@ -272,8 +273,8 @@ def _cloning(random: np.random.Generator, found: Params) -> tuple[dict, dict]:
             wanted = np.ones((*shape, layers, len(TERMS)))
             missed = wanted * 0.01 * np.arange(1, layers + 1)[:, None]
             arrays |= {
-                f"{task}/correct": random.random((*shape, 2, section.length)) < 0.8,
-                f"{task}/held_out": (rise[:, None] + 0.01 * random.random((*shape, 2))).astype(np.float32),
+                f"{task}/correct": random.random((*shape, 3, section.length)) < np.array([0.6, 0.8, 0.6])[:, None],
+                f"{task}/held_out": (rise[:, None] + 0.01 * random.random((*shape, 3))).astype(np.float32),
                 f"{task}/agree": np.full(shape, 0.97, np.float32),
                 f"{task}/missed": np.stack([missed, wanted], -1).astype(np.float32),
             }

@@ -25,10 +25,11 @@ CASES = [
     *(("paper", name) for name in ("meta_training", "online_learning", "robustness", "varying_data")),
     ("default", "unification"),
     ("default", "cloning"),
+    ("default", "improvement"),
 ]
 DRAW = "import sys; from importlib import import_module as get; get('pipeline.stages.figure').main([sys.argv[1]])"
 every_figure = pytest.mark.parametrize(("where", "name"), CASES)
-each_kind = pytest.mark.parametrize(("where", "name"), [*CASES[:6], *CASES[9:11], *CASES[-2:]])
+each_kind = pytest.mark.parametrize(("where", "name"), [*CASES[:6], *CASES[9:11], *CASES[-3:]])
 
 
 def _draw(name):

@@ -30,7 +30,7 @@ def _items(found):
         "zoo_test": [(name,) for name in found.items.zoo],
         "report": [()],
     }
-    by_stage |= {stage: [(str(seed),) for seed in found.items.clones] for stage in ("clone", "clone_test")}
+    by_stage |= {stage: [(str(seed),) for seed in found.items.clones] for stage in ("clone", "improve", "clone_test")}
     seeds = [str(seed) for seed in found.items.seeds]
     by_stage["introspect"] = [(experiment, seed) for experiment in found.items.introspect for seed in seeds]
     seeded = [(experiment, seed) for experiment in found.items.experiments for seed in seeds]

@@ -1,4 +1,4 @@
-"""The clone learns a data set by unrolling alone, beside true gradient descent on the same stream (figure 5)."""
+"""Clones learn a data set by unrolling alone, beside true gradient descent on the same stream (figure 5)."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,19 +15,21 @@ from vsml.core.scores import correct
 from vsml.core.types import Episode, Learner, RandomKey, Theta
 from vsml.learners.gradient import gradient
 
+LEARNERS = ("clone", "improved", "sgd")
+
 
 class Stretch(NamedTuple):
     """What happened in one part of a life."""
 
-    correct: Bool[Array, "learner time"]  # online, before the label; learners are the clone and SGD
+    correct: Bool[Array, "learner time"]  # online, before the label; the learners are LEARNERS
     held_out: Float[Array, " learner"]  # accuracy after it, on examples of another split
-    agree: Float[Array, ""]  # share of these for which both predict the same
+    agree: Float[Array, ""]  # share of these for which the clone and SGD predict the same
     missed: Float[Array, "layer term 2"]  # by the clone's next updates, as `compare` gives it; sums over the probes
 
 
 def live(
     form: Form,
-    theta: Theta,
+    thetas: tuple[Theta, Theta],
     key: RandomKey,
     sizes: tuple[int, ...],
     rate: float,
@@ -37,34 +39,31 @@ def live(
 ) -> Stretch:
     """Learn `stretches` [stretch time …], one after the other; what is returned has the leading axis [stretch].
 
-    Both learners are born with the same weights. After each stretch both are examined on `held_out`, and the clone's
-    updates for `probes` [probe …], from where it stands, are compared with backpropagation in a network that has the
-    weights which the clone then holds.
+    `thetas` are those of the clone and of what it was improved to. All learners are born with the same weights. After
+    each stretch they are examined on `held_out`, and the clone's updates for `probes` [probe …], from where it stands,
+    are compared with backpropagation in a network that has the weights which the clone then holds.
     """
     learner, descent = clone(sizes, form), sgd(sizes, rate)
+    rules = (*((learner, theta) for theta in thetas), (descent, ()))
 
     def one(states, examples: Episode):
-        cells, weights = states
-        cells, said = unroll(learner, theta, cells, examples)
-        weights, true = unroll(descent, (), weights, examples)
+        lived = [unroll(*rule, state, examples) for rule, state in zip(rules, states, strict=True)]
+        states, said = zip(*lived, strict=True)
+        cells, _, weights = states
         x, label = held_out
-        answers = jnp.stack(
-            [
-                jax.lax.map(lambda image: form.up(theta, cells, image)[2].argmax(), x, batch_size=16),
-                _ask(descent, weights, x),
-            ]
-        )
+        asked = [_each(lambda image, i=i: form.up(thetas[i], states[i], image)[2], x) for i in range(len(thetas))]
+        answers = jnp.stack([*asked, _ask(descent, weights, x)])
         network = [form.held(layer) for layer in cells]
-        _, missed = jax.lax.map(lambda probe: compare(form, theta, rate, cells, network, *probe), tuple(probes))
+        _, missed = jax.lax.map(lambda probe: compare(form, thetas[0], rate, cells, network, *probe), tuple(probes))
         stretch = Stretch(
-            jnp.stack([correct(logits, examples.y) for logits in (said, true)]),
+            jnp.stack([correct(logits, examples.y) for logits in said]),
             (answers == label[None, :]).mean(1),
-            (answers[0] == answers[1]).mean(),
+            (answers[0] == answers[-1]).mean(),
             missed.sum(0),
         )
-        return (cells, weights), stretch
+        return states, stretch
 
-    newborn = learner.init_state(theta, key), descent.init_state((), key)
+    newborn = tuple(rule.init_state(theta, key) for rule, theta in rules)
     return jax.lax.scan(one, newborn, stretches)[1]
 
 

@@ -1,0 +1,49 @@
+"""Goes on from a clone of backpropagation: meta-trains its theta for what a lifetime is worth, as if it were newborn.
+
+The workshop version of arXiv 2012.14905 claims that learning then is faster, and not only on the set of meta-training.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pipeline import artifacts, paths, provenance
+from pipeline.params import Improve, plain
+from pipeline.provenance import Job
+from pipeline.stages.clone import examples, optimizer_of
+from pipeline.tracking import Run
+from vsml.cloning.clone import Form, clone
+from vsml.core.scores import cross_entropy
+from vsml.meta.estimators import across_devices, backprop
+from vsml.meta.losses import lifetime_loss
+from vsml.meta.train import Group, meta_train, on_all, start
+from vsml.tasks.datasets import SETS
+
+SHOWN_EVERY = 10  # meta-steps
+
+
+def main(job: Job, run: Run) -> None:
+    section, cloned = job.params.improve, artifacts.read_rule(paths.clone(*job.item))
+    (seed,) = job.item
+    optimizer = optimizer_of(section.optimizer, section.steps)
+    newborn = start(jax.tree.map(jnp.asarray, cloned.theta), optimizer)
+    state, key = on_all(jax.devices(), (newborn, jax.random.key(int(seed))))
+    group = _group(section, Form(**plain(job.params.clone.form)))
+    losses = []
+    for report in meta_train([group], optimizer, state, key, section.steps, section.optimizer.patience):
+        step, state, seen = report
+        losses.append(seen.loss)
+        if step % SHOWN_EVERY == 0 or step == section.steps:
+            print(f"improve-{seed}: meta-step {step} of {section.steps}, loss {float(seen.loss):.3f}", flush=True)
+    run.follow({"loss": np.asarray(losses).tolist()})
+    origin = provenance.learned_from(job, [paths.train_data(section.set), paths.clone(seed)], section.steps)
+    artifacts.write_rule(paths.improve(seed), state.theta, cloned.learner, origin)
+
+
+def _group(section: Improve, form: Form) -> Group:
+    """Lives of the network that is improved, one at a time on each device."""
+    facts = SETS[section.set]
+    learner = clone((facts.features, *section.hidden_layers, facts.classes), form)
+    loss = lifetime_loss(learner, cross_entropy, section.segment)
+    draw = on_all(jax.devices(), examples(section.set, section.length))
+    return Group(across_devices(backprop(loss, at_once=1), jax.devices()), draw, section.population)
