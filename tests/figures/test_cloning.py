@@ -1,0 +1,37 @@
+"""What is said of clones and of what became of them, on made-up tables."""
+
+import numpy as np
+import pytest
+
+from pipeline import cloning, figures
+from vsml.cloning import trial
+
+
+@pytest.fixture
+def tables(enter):
+    return figures.read(("clone_test/*.npz",), enter("default").items)
+
+
+def test_cumulative_accuracy_is_that_of_the_first_predictions_across_stretches(tables):
+    task = cloning.tasks(tables)[0]
+    (table,) = cloning.tests(tables)
+    right = np.concatenate(table.arrays[f"{task}/correct"][0, :, 1]).astype(float)
+    found = cloning.cumulative(tables, task, "improved")
+    assert found.shape[-1] == len(right)
+    assert found[0, 0, [0, 20, -1]].tolist() == pytest.approx([right[0], right[:21].mean(), right.mean()])
+
+
+def test_the_verdict_on_what_was_improved_follows_the_numbers(tables):
+    found = cloning.cloning(tables)
+    assert {row["verdict"] for row in cloning.improvement(found, tables)} == {
+        "learns faster, and at the end is no worse"
+    }
+    task = cloning.tasks(tables)[0]
+    found[f"cloning/{task}/improved_early"] = found[f"cloning/{task}/clone_early"]
+    found[f"cloning/{task}/improved"] = {"value": found[f"cloning/{task}/clone"]["value"] - 0.02, "sd": 0.0, "n": 6}
+    first = next(cloning.improvement(found, tables))
+    assert first["verdict"] == "learns no faster, and at the end is worse"
+
+
+def test_learners_are_those_of_a_trial():
+    assert trial.LEARNERS == cloning.LEARNERS
