@@ -102,16 +102,7 @@ def zoo_test(params: Params, rule: str) -> Flow:
 
 
 def figure(params: Params, name: str) -> Flow:
-    words = (
-        "comparison.py",
-        "generality.py",
-        "results.py",
-        "introspection.py",
-        "unification.py",
-        "cloning.py",
-        "shipped.py",
-    )
-    shared = ("figures/__init__.py", "figures/style.py", *words)
+    shared = ("figures/__init__.py", "figures/style.py", *WORDS)
     code = (f"pipeline/figures/{name}.py", *(f"pipeline/{page}" for page in shared))
     outs = (paths.figure(name, "png"), paths.figure(name, "pdf"))
     return Flow({"figure": name}, _drawn(params), code, TABLES, outs)
@@ -119,16 +110,7 @@ def figure(params: Params, name: str) -> Flow:
 
 def report(params: Params) -> Flow:
     reads = (*TABLES, paths.ARTIFACTS / "figure")
-    words = (
-        "comparison.py",
-        "generality.py",
-        "results.py",
-        "introspection.py",
-        "unification.py",
-        "cloning.py",
-        "shipped.py",
-    )
-    shared = ("figures", *words, "lives.py", "page.html")
+    shared = ("figures", *WORDS, "lives.py", "page.html")
     code = tuple(f"pipeline/{page}" for page in shared)
     outs = (paths.report("index.html"), paths.report("results.json"))
     return Flow({}, _drawn(params), code, reads, outs)
