@@ -100,7 +100,7 @@ def improvement(found: Results, tables: Tables) -> Iterator[dict[str, Any]]:
     for task in tasks(tables):
         of = {name: found[f"cloning/{task}/{name}"]["value"] for name in ("clone_early", "improved_early")}
         faster, at_end = of["improved_early"] > of["clone_early"], _value(found, task, "improved", "clone")
-        verdict = f"learns {'faster' if faster else 'no faster'}, and at the end " + (
+        verdict = f"learns {'faster' if faster else 'no faster'} at first, and at the end " + (
             "is worse" if at_end < -SUFFERS else "is no worse" if at_end <= SUFFERS else "is better"
         )
         yield {

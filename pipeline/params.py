@@ -249,15 +249,19 @@ class Clone(Section):
     shadow: ShadowDrills
 
 
+class SomeLives(Section):
+    length: PositiveInt
+    population: PositiveInt
+
+
 class Improve(Section):
-    """How a clone is meta-trained further, on whole lives of a network of these hidden layers."""
+    """How a clone is meta-trained further: each meta-step on lives of several lengths, by networks of hidden layers."""
 
     optimizer: Optimizer
     steps: PositiveInt
     set: str
     hidden_layers: Sizes
-    length: PositiveInt
-    population: PositiveInt
+    lives: Annotated[tuple[SomeLives, ...], Field(min_length=1)]
     segment: PositiveInt
 
 

@@ -28,9 +28,9 @@ def main(job: Job, run: Run) -> None:
     optimizer = optimizer_of(section.optimizer, section.steps)
     newborn = start(jax.tree.map(jnp.asarray, cloned.theta), optimizer)
     state, key = on_all(jax.devices(), (newborn, jax.random.key(int(seed))))
-    group = _group(section, Form(**plain(job.params.clone.form)))
+    groups = _groups(section, Form(**plain(job.params.clone.form)))
     losses = []
-    for report in meta_train([group], optimizer, state, key, section.steps, section.optimizer.patience):
+    for report in meta_train(groups, optimizer, state, key, section.steps, section.optimizer.patience):
         step, state, seen = report
         losses.append(seen.loss)
         if step % SHOWN_EVERY == 0 or step == section.steps:
@@ -40,10 +40,13 @@ def main(job: Job, run: Run) -> None:
     artifacts.write_rule(paths.improve(seed), state.theta, cloned.learner, origin)
 
 
-def _group(section: Improve, form: Form) -> Group:
-    """Lives of the network that is improved, one at a time on each device."""
+def _groups(section: Improve, form: Form) -> list[Group]:
+    """Short lives, to learn fast, and long ones: beyond the longest that it has seen, a rule soon comes undone."""
     facts = SETS[section.set]
     learner = clone((facts.features, *section.hidden_layers, facts.classes), form)
     loss = lifetime_loss(learner, cross_entropy, section.segment)
-    draw = on_all(jax.devices(), examples(section.set, section.length))
-    return Group(across_devices(backprop(loss, at_once=1), jax.devices()), draw, section.population)
+    one_by_one = across_devices(backprop(loss, at_once=1), jax.devices())
+    return [
+        Group(one_by_one, on_all(jax.devices(), examples(section.set, lives.length)), lives.population)
+        for lives in section.lives
+    ]

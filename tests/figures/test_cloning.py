@@ -24,13 +24,13 @@ def test_cumulative_accuracy_is_that_of_the_first_predictions_across_stretches(t
 def test_the_verdict_on_what_was_improved_follows_the_numbers(tables):
     found = cloning.cloning(tables)
     assert {row["verdict"] for row in cloning.improvement(found, tables)} == {
-        "learns faster, and at the end is no worse"
+        "learns faster at first, and at the end is no worse"
     }
     task = cloning.tasks(tables)[0]
     found[f"cloning/{task}/improved_early"] = found[f"cloning/{task}/clone_early"]
     found[f"cloning/{task}/improved"] = {"value": found[f"cloning/{task}/clone"]["value"] - 0.02, "sd": 0.0, "n": 6}
     first = next(cloning.improvement(found, tables))
-    assert first["verdict"] == "learns no faster, and at the end is worse"
+    assert first["verdict"] == "learns no faster at first, and at the end is worse"
 
 
 def test_learners_are_those_of_a_trial():
