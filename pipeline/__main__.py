@@ -9,6 +9,8 @@ from pipeline import params, paths, process
 # Two virtual devices on every machine, so that sums are split in the same way whatever the number of cores.
 DEVICES = "--xla_force_host_platform_device_count"
 TOOLS = {
+    "deploy": "apply the manifests of k8s/ to a cluster",
+    "doctor": "find out whether the cluster and MLflow can run stages, and how to mend what cannot",
     "evaluate": "run a learned rule on your own data",
     "readme": "write the results block of README.md",
     "ship": "put a learned rule into vsml/zoo",
