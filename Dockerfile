@@ -7,10 +7,10 @@ ARG VARIANT=cpu
 WORKDIR /opt/vsml
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 COPY requirements.lock requirements.cuda13.lock ./
-RUN case "$VARIANT" in cpu) lock=requirements.lock ;; cuda13) lock=requirements.cuda13.lock ;; \
+RUN case "$VARIANT" in cpu) more= ;; cuda13) more="-r requirements.cuda13.lock" ;; \
     *) echo "VARIANT is '$VARIANT', which is neither cpu nor cuda13." >&2; exit 1 ;; esac \
     && python -m venv .venv \
-    && .venv/bin/python -m pip install --require-hashes --only-binary=:all: -r "$lock"
+    && .venv/bin/python -m pip install --require-hashes -r requirements.lock $more
 COPY . .
 RUN .venv/bin/python -m pip install --no-deps --no-build-isolation --editable . \
     && .venv/bin/python -m compileall -q vsml pipeline
