@@ -16,7 +16,7 @@ import requests
 
 from pipeline import provenance
 from pipeline.executors import cluster
-from pipeline.executors.cluster import NAMESPACE, Cluster, ClusterError, RefusedError
+from pipeline.executors.cluster import NAMESPACE, Cluster, ClusterError
 
 ROUND_TRIP_BYTES = 2**20
 TIMEOUT_S = 20
@@ -100,7 +100,7 @@ def _template(reached: Cluster, name: str, templates: dict[str, dict[str, Any]])
     try:
         template = cluster.template(reached, name)
     except ClusterError as error:
-        if isinstance(error, RefusedError) and error.status == 404:
+        if error.status == 404:
             return Finding(name, "missing", f"The namespace {NAMESPACE} has no PodTemplate {name}.", DEPLOY)
         return Finding(name, "unknown", str(error), f"kubectl -n {NAMESPACE} get podtemplate {name}")
     templates[name] = template

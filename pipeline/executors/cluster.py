@@ -1,16 +1,14 @@
-"""The way to a cluster: clients of its API, and what a driver may ask of it.
+"""The way to a cluster, and what a driver may ask of it, in the plain dictionaries that the API server sends.
 
-Raises ClusterError for everything that a kubeconfig, a network or an account can lack, each with its remedy.
+Not in the client's models: they refuse an answer that lacks a field, and drop fields that are newer than themselves.
 """
 
-import contextlib
+import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kubernetes import client, config
-from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
 
@@ -19,7 +17,7 @@ TEMPLATES = ("vsml-small", "vsml-large")
 OLDEST = (1, 31)  # the first Kubernetes in which podFailurePolicy is stable
 GPU = "nvidia.com/gpu"
 COMMIT = "vsml/commit"  # annotation of a PodTemplate: from which commit its image is
-TIMEOUT_S = 20
+CONNECT_S, READ_S = 10, 20
 RIGHTS = {  # of a driver, by API group and resource; k8s/base/driver.yaml grants the same
     ("batch", "jobs"): ("create", "delete", "get", "list", "watch"),
     ("", "pods"): ("get", "list", "watch"),
@@ -30,94 +28,85 @@ RIGHTS = {  # of a driver, by API group and resource; k8s/base/driver.yaml grant
 
 
 class ClusterError(Exception):
-    """Why the cluster cannot be used, and what to do about it."""
+    """Why the cluster cannot be used, and what to do about it; with the HTTP status if it answered."""
 
-
-class RefusedError(ClusterError):
-    """The API server answers with an HTTP status that is an error."""
-
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
 
 
 class Cluster(NamedTuple):
-    """Clients that share one connection pool. They raise ApiException, and urllib3's HTTPError for the network."""
-
     name: str  # of the context, for people
     api: client.ApiClient
-    batch: client.BatchV1Api
-    core: client.CoreV1Api
 
 
 def connect() -> Cluster:
-    """The cluster of KUBECONFIG (or ~/.kube/config), or the one that this process runs in a pod of.
+    """The cluster of KUBECONFIG (or ~/.kube/config), or the one that this process runs in a pod of. Sends nothing.
 
-    Nothing is sent: `version` is the first question to ask.
+    Raises:
+      ClusterError: no usable kubeconfig.
     """
     settings = client.Configuration()
-    settings.retries = False  # type: ignore[assignment]  # who asks knows what may be asked again
-    in_pod = "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ
+    settings.retries = False  # type: ignore[assignment]  # who asks is told at once
+    files = os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())  # the client asked at import only
     try:
-        if in_pod:
-            name = "of this pod"
+        if "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ:
+            name = "the cluster of this pod"
             config.load_incluster_config(client_configuration=settings)
         else:
-            name = config.list_kube_config_contexts()[1]["name"]
-            config.load_kube_config(client_configuration=settings)
+            name = config.list_kube_config_contexts(files)[1]["name"]
+            config.load_kube_config(files, client_configuration=settings)
     except ConfigException as error:
-        where = os.environ.get("KUBECONFIG") or Path("~/.kube/config").expanduser()
         raise ClusterError(
-            f"No cluster is known: {error} Name the file that its administrator gave you: export KUBECONFIG=FILE "
-            f"(now {where}), and choose a context: kubectl config use-context NAME."
+            f"{files} names no cluster to use ({error}). Ask its administrator for a kubeconfig, name it with "
+            "`export KUBECONFIG=FILE`, and choose a context with `kubectl config use-context NAME`."
         ) from error
-    api = client.ApiClient(settings)
-    return Cluster(name, api, client.BatchV1Api(api), client.CoreV1Api(api))
+    return Cluster(name, client.ApiClient(settings))
 
 
 def version(cluster: Cluster) -> tuple[int, int]:
     """Of Kubernetes: (1, 34)."""
-    with answers("its version"):
-        info = client.VersionApi(cluster.api).get_code(_request_timeout=TIMEOUT_S)
-        return int(info.major), int(info.minor.rstrip("+"))
+    answer = _ask(cluster, "GET", "/version")
+    return int(answer["major"]), int(answer["minor"].rstrip("+"))
 
 
 def allowed(cluster: Cluster, group: str, resource: str, verb: str) -> bool:
     """Whether the account of this connection may do so in the namespace."""
     kind, _, sub = resource.partition("/")
-    attributes = client.V1ResourceAttributes(
-        namespace=NAMESPACE, group=group, resource=kind, subresource=sub or None, verb=verb
-    )
-    review = client.V1SelfSubjectAccessReview(spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=attributes))
-    with answers("what this account may do"):
-        asked = client.AuthorizationV1Api(cluster.api)
-        return asked.create_self_subject_access_review(review, _request_timeout=TIMEOUT_S).status.allowed
+    attributes = {"namespace": NAMESPACE, "group": group, "resource": kind, "subresource": sub, "verb": verb}
+    group_version = "authorization.k8s.io/v1"
+    review = {
+        "apiVersion": group_version,
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes},
+    }
+    return _ask(cluster, "POST", f"/apis/{group_version}/selfsubjectaccessreviews", review)["status"]["allowed"]
 
 
 def template(cluster: Cluster, name: str) -> dict[str, Any]:
-    """A PodTemplate as the plain dictionary that the API server sends."""
-    with answers(f"the PodTemplate {name}"):
-        found = cluster.core.read_namespaced_pod_template(name, NAMESPACE, _request_timeout=TIMEOUT_S)
-        return cluster.api.sanitize_for_serialization(found)
+    """A PodTemplate."""
+    return _ask(cluster, "GET", f"/api/v1/namespaces/{NAMESPACE}/podtemplates/{name}")
 
 
 def gpus(cluster: Cluster) -> dict[str, int]:
     """How many GPUs each node has for pods."""
-    with answers("its nodes"):
-        nodes = cluster.core.list_node(_request_timeout=TIMEOUT_S).items
-        return {node.metadata.name: int(node.status.allocatable.get(GPU, 0)) for node in nodes}
+    nodes = _ask(cluster, "GET", "/api/v1/nodes")["items"]
+    return {node["metadata"]["name"]: int(node["status"]["allocatable"].get(GPU, 0)) for node in nodes}
 
 
-@contextlib.contextmanager
-def answers(what: str) -> Iterator[None]:
-    """Turn what the API server or the network says into a ClusterError, with `status` when there is one."""
+def _ask(cluster: Cluster, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    json_only = {"Accept": "application/json", "Content-Type": "application/json"}
+    request = cluster.api.param_serialize(
+        method, path, header_params=json_only, body=body, auth_settings=["BearerToken"]
+    )
     try:
-        yield
-    except ApiException as error:
-        raise RefusedError(
-            f"The API server does not tell {what}: {error.status} {error.reason}.", error.status
-        ) from error
+        answer = cluster.api.call_api(*request, _request_timeout=(CONNECT_S, READ_S))
+        content = answer.read()
     except HTTPError as error:
-        raise ClusterError(
-            f"The API server cannot be reached ({error}). Is the network up, or a VPN needed?"
-        ) from error
+        raise ClusterError(f"{cluster.name} cannot be reached: {error}. Is the network up, is a VPN needed?") from error
+    if not 200 <= answer.status <= 299:
+        raise ClusterError(f"{cluster.name} answers {answer.status} {answer.reason} to {method} {path}.", answer.status)
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise ClusterError(f"{cluster.name} answers {content[:100]!r} to {method} {path}, and no JSON.") from error
