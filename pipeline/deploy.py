@@ -44,7 +44,8 @@ def main(words: list[str]) -> None:
     images = dict(word.split("=", 1) for word in rest if "=" in word)
     commit = provenance.git()["commit"]
     if overlay in BY_TAG:
-        images = {"vsml": f"vsml:{commit[:12]}", "vsml-cuda13": f"vsml-cuda13:{commit[:12]}"} | images
+        built = {name: f"{name}:{commit[:12]}" for name in ("vsml", "vsml-cuda13")}  # by `make image`
+        images = {"postgres": "docker.io/library/postgres:17", **built} | images
     try:
         manifests = render(K8S / ".deployed", overlay, [word for word in rest if "=" not in word], images, commit)
         if overlay not in BY_TAG:

@@ -46,6 +46,5 @@ def rendered(request, tmp_path_factory) -> Rendered:
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not there, which renders the manifests")
     overlay, components = CASES[request.param]
-    images = {name: image for name, image in IMAGES.items() if overlay != "kind" or name != "postgres"}
-    manifests = deploy.render(tmp_path_factory.mktemp("deployed"), overlay, components, images, COMMIT)
+    manifests = deploy.render(tmp_path_factory.mktemp("deployed"), overlay, components, IMAGES, COMMIT)
     return Rendered(overlay, components, COMMIT, manifests)
