@@ -27,12 +27,13 @@ ui: setup
 lint: setup
 	ruff check . && ruff format --check . && pyright && lint-imports
 
-# The image of the last commit, whatever lies around it in the tree; VARIANT=cuda13 for GPUs, ENGINE=podman.
+# The image of the last commit, whatever lies around it in the tree; VARIANT=cuda13 for GPUs, ENGINE=podman,
+# BASE=docker.io/library/python@sha256:… for a base of one digest.
 image:
 	@git diff --quiet HEAD || echo "There are uncommitted changes. They do not get into the image."
 	set -e; commit=$$(git rev-parse HEAD); context=$$(mktemp -d); trap 'rm -rf "$$context"' EXIT; \
 	git archive HEAD | tar -x -C "$$context"; \
-	$(ENGINE) build --build-arg VARIANT=$(VARIANT) --build-arg COMMIT=$$commit \
+	$(ENGINE) build --build-arg VARIANT=$(VARIANT) --build-arg COMMIT=$$commit $(if $(BASE),--build-arg BASE=$(BASE)) \
 		--tag $(if $(filter cpu,$(VARIANT)),vsml,vsml-$(VARIANT)):$$(printf %.12s $$commit) "$$context"
 
 # OVERLAY=kind or cluster, COMPONENTS="s3 queue", IMAGE=, GPU_IMAGE= and POSTGRES=NAME@sha256:…: see docs/cluster.md.
