@@ -105,11 +105,28 @@ def refuse_tags(overlay: str, manifests: list[dict[str, Any]], images: Mapping[s
 
 
 def apply(manifests: list[dict[str, Any]]) -> None:
-    """Namespace, Secrets, then everything, and wait for the migration and the server."""
+    """Namespace, Secrets, then everything, and wait for the servers."""
     print(f"Cluster: {_kubectl('config', 'current-context').strip()}, namespace {NAMESPACE}.")
-    first = [manifest for manifest in manifests if manifest["kind"] == "Namespace"]
-    _kubectl("apply", "-f", "-", given=_list(first))
-    for name, keys in sorted(_secrets_wanted(manifests).items()):
+    _kubectl("apply", "-f", "-", given=_list([one for one in manifests if one["kind"] == "Namespace"]))
+    make_secrets(manifests)
+    _kubectl("delete", "job", "mlflow-migrate", "--ignore-not-found")  # a Job cannot be changed
+    print(_kubectl("apply", "-f", "-", given=_list(manifests)), end="")
+    look = f"Look with: kubectl -n {NAMESPACE} get pods,events; kubectl -n {NAMESPACE} logs job/mlflow-migrate"
+    for what in ("statefulset/postgres", "deployment/mlflow"):  # which itself waits for the migration
+        print(f"Waiting for {what}.", flush=True)
+        _kubectl("rollout", "status", what, "--timeout=15m", remedy=look)
+
+
+def make_secrets(manifests: list[dict[str, Any]]) -> None:
+    """Make those that are missing of random bytes; neither change nor print any.
+
+    Raises:
+      DeployError: one is missing whose content only its owner knows.
+    """
+    wanted: dict[str, set[str]] = {}
+    for reference in found(manifests, "secretKeyRef"):
+        wanted.setdefault(reference["name"], set()).add(reference["key"])
+    for name, keys in sorted(wanted.items()):
         if _kubectl("get", "secret", name, "--ignore-not-found", "--output=name"):
             continue
         if name not in SECRETS:
@@ -122,12 +139,6 @@ def apply(manifests: list[dict[str, Any]]) -> None:
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values}
         _kubectl("create", "-f", "-", given=json.dumps(secret))
         print(f"Secret {name}: made from random bytes.")
-    _kubectl("delete", "job", "mlflow-migrate", "--ignore-not-found")  # a Job cannot be changed
-    print(_kubectl("apply", "-f", "-", given=_list(manifests)), end="")
-    look = f"Look with: kubectl -n {NAMESPACE} get pods,events; kubectl -n {NAMESPACE} logs job/mlflow-migrate"
-    for what in ("statefulset/postgres", "deployment/mlflow"):  # which itself waits for the migration
-        print(f"Waiting for {what}.", flush=True)
-        _kubectl("rollout", "status", what, "--timeout=15m", remedy=look)
 
 
 def found(node: Any, key: str) -> Iterator[Any]:
@@ -139,13 +150,6 @@ def found(node: Any, key: str) -> Iterator[Any]:
     if isinstance(node, list):
         for inner in node:
             yield from found(inner, key)
-
-
-def _secrets_wanted(manifests: list[dict[str, Any]]) -> dict[str, set[str]]:
-    wanted: dict[str, set[str]] = {}
-    for reference in found(manifests, "secretKeyRef"):
-        wanted.setdefault(reference["name"], set()).add(reference["key"])
-    return wanted
 
 
 def _image(reference: str) -> dict[str, str]:
