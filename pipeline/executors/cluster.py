@@ -5,6 +5,7 @@ Not in the client's models: they refuse an answer that lacks a field, and drop f
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,8 +67,10 @@ def connect() -> Cluster:
 
 def version(cluster: Cluster) -> tuple[int, int]:
     """Of Kubernetes: (1, 34)."""
-    answer = _ask(cluster, "GET", "/version")
-    return int(answer["major"]), int(answer["minor"].rstrip("+"))
+    said = _ask(cluster, "GET", "/version").get("gitVersion", "")  # `major` and `minor` are empty in some builds
+    if (number := re.match(r"v(\d+)\.(\d+)\.", said)) is None:
+        raise ClusterError(f"{cluster.name} says that its version is {said!r}, where v1.34.1 or the like is expected.")
+    return int(number[1]), int(number[2])
 
 
 def allowed(cluster: Cluster, group: str, resource: str, verb: str) -> bool:
