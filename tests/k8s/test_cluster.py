@@ -67,8 +67,18 @@ def test_the_driver_may_do_its_work_and_nothing_else(namespace, rendered):
             assert may(verb, f"{resource.split('/')[0]}{'.' * bool(group)}{group}", *resource.split("/")[1:])
     for verb, resource in (("get", "secrets"), ("create", "pods"), ("delete", "podtemplates"), ("list", "nodes")):
         assert not may(verb, resource)
-    templates = [finding for finding in doctor.examine() if finding.about in cluster.TEMPLATES]
-    assert [rendered.commit in finding.fact for finding in templates] == [True, True]
+    for name in cluster.TEMPLATES:
+        assert cluster.template(cluster.connect(), name)["metadata"]["annotations"][cluster.COMMIT] == rendered.commit
+
+
+def test_the_doctor_finds_what_was_applied(namespace, rendered):
+    applied(rendered.kind("PodTemplate"))
+    verdicts = {finding.about: finding for finding in doctor.examine()}
+    assert verdicts["rights"].verdict == "ok"
+    assert ("none wanted" in verdicts["GPUs"].fact) != ("gpu" in rendered.components or rendered.overlay == "cluster")
+    kubectl("delete", "podtemplate", "vsml-small", f"--namespace={cluster.NAMESPACE}")
+    missing = [finding.fact for finding in doctor.examine() if finding.about == "vsml-small"]
+    assert missing == ["The namespace vsml has no PodTemplate vsml-small."]
 
 
 def may(verb: str, resource: str, subresource: str = "") -> bool:
