@@ -36,7 +36,7 @@ class DeployError(Exception):
     """What is missing, and what to do about it."""
 
 
-def main(words: list[str]) -> None:
+def main(words: list[str], folder: Path = K8S / ".deployed") -> None:
     """Apply an overlay and wait until MLflow is up, or say what is missing and exit with 1."""
     if not words:
         sys.exit(f"{USAGE}, where OVERLAY is one of {_names('overlays')} and COMPONENT of {_names('components')}.")
@@ -47,7 +47,7 @@ def main(words: list[str]) -> None:
         built = {name: f"{name}:{commit[:12]}" for name in ("vsml", "vsml-cuda13")}  # by `make image`
         images = {"postgres": "docker.io/library/postgres:17", **built} | images
     try:
-        manifests = render(K8S / ".deployed", overlay, [word for word in rest if "=" not in word], images, commit)
+        manifests = render(folder, overlay, [word for word in rest if "=" not in word], images, commit)
         if overlay not in BY_TAG:
             refuse_tags(overlay, manifests, images)
         apply(manifests)

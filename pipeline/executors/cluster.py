@@ -59,8 +59,8 @@ def connect() -> Cluster:
             config.load_kube_config(files, client_configuration=settings)
     except ConfigException as error:
         raise ClusterError(
-            f"{files} names no cluster to use ({error}). Ask its administrator for a kubeconfig, name it with "
-            "`export KUBECONFIG=FILE`, and choose a context with `kubectl config use-context NAME`."
+            f"No cluster is named by {files}, nor by a token of this machine ({error}). Ask an administrator for a "
+            "kubeconfig, `export KUBECONFIG=FILE`, and choose a context with `kubectl config use-context NAME`."
         ) from error
     return Cluster(name, client.ApiClient(settings))
 

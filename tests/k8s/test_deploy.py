@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Callable
 
 import pytest
 
@@ -12,18 +13,20 @@ DIGEST = f"sha256:{'7' * 64}"
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl renders the manifests")
 
 
-def refused(*words: str) -> str:
-    with pytest.raises(SystemExit) as exit:
-        deploy.main(list(words))
-    return str(exit.value)
-
-
-@pytest.fixture(autouse=True)
-def no_cluster(monkeypatch):
+@pytest.fixture
+def refused(monkeypatch, tmp_path) -> Callable[..., str]:
+    """What `make deploy` says of words, on a machine that knows no cluster."""
     monkeypatch.setenv("KUBECONFIG", "/nowhere")
 
+    def answer(*words: str) -> str:
+        with pytest.raises(SystemExit) as exit:
+            deploy.main(list(words), tmp_path / "deployed")
+        return str(exit.value)
 
-def test_images_by_tag_on_a_cluster():
+    return answer
+
+
+def test_images_by_tag_on_a_cluster(refused):
     answer = refused("cluster", "vsml=registry.example:5000/vsml:1", f"postgres=docker.io/library/postgres@{DIGEST}")
     assert "has none for registry.example:5000/vsml:1, vsml-cuda13." in answer
     assert "IMAGE=REGISTRY/vsml@sha256:… GPU_IMAGE=REGISTRY/vsml-cuda13@sha256:…" in answer
@@ -39,11 +42,11 @@ def test_images_by_tag_on_a_cluster():
         (["kind", "vsml=registry.example:5000/vsml"], "has neither a tag nor a digest"),
     ],
 )
-def test_words_that_mean_nothing(words, answer):
+def test_words_that_mean_nothing(refused, words, answer):
     assert re.search(answer, refused(*words))
 
 
-def test_all_images_by_digest_are_taken_as_far_as_the_cluster():
+def test_all_images_by_digest_are_taken_as_far_as_the_cluster(refused):
     images = [f"{name}=registry.example/{name}@{DIGEST}" for name in deploy.VARIABLES]
     assert "current-context is not set" in refused("cluster", *images)
 
