@@ -2,12 +2,14 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 PROFILE ?=
+ENGINE ?= docker
+VARIANT ?= cpu
 DVC_FILE = $(if $(PROFILE),profiles/$(PROFILE)/dvc.yaml,dvc.yaml)
 STAMP = .venv/.stamp
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: repro test bench ui lint setup lock
+.PHONY: repro test bench ui lint image deploy setup lock
 
 repro: setup
 	dvc repro $(DVC_FILE)
@@ -25,15 +27,31 @@ ui: setup
 lint: setup
 	ruff check . && ruff format --check . && pyright && lint-imports
 
+# The image of the last commit, whatever lies around it in the tree; VARIANT=cuda13 for GPUs, ENGINE=podman,
+# BASE=docker.io/library/python@sha256:… for a base of one digest.
+image:
+	@git diff --quiet HEAD || echo "There are uncommitted changes. They do not get into the image."
+	set -e; commit=$$(git rev-parse HEAD); context=$$(mktemp -d); trap 'rm -rf "$$context"' EXIT; \
+	git archive HEAD | tar -x -C "$$context"; \
+	$(ENGINE) build --build-arg VARIANT=$(VARIANT) --build-arg COMMIT=$$commit $(if $(BASE),--build-arg BASE=$(BASE)) \
+		--tag $(if $(filter cpu,$(VARIANT)),vsml,vsml-$(VARIANT)):$$(printf %.12s $$commit) "$$context"
+
+# OVERLAY=kind or cluster, COMPONENTS="s3 queue", IMAGE=, GPU_IMAGE= and POSTGRES=NAME@sha256:…: see docs/cluster.md.
+deploy: setup
+	python -m pipeline deploy $(OVERLAY) $(COMPONENTS) $(if $(IMAGE),vsml=$(IMAGE)) \
+		$(if $(GPU_IMAGE),vsml-cuda13=$(GPU_IMAGE)) $(if $(POSTGRES),postgres=$(POSTGRES))
+
 setup: $(STAMP)
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock requirements.dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, $(PYTHON) is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --require-hashes -r requirements.lock
+	.venv/bin/python -m pip install --require-hashes -r requirements.lock -r requirements.dev.lock
 	.venv/bin/python -m pip install --no-deps --no-build-isolation -e .
 	touch $@
 
+COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --fork-strategy fewest
 lock:
-	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
-		--no-annotate --no-header --fork-strategy fewest --output-file requirements.lock
+	$(COMPILE) pyproject.toml --extra server --output-file requirements.lock
+	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements.dev.lock
+	$(COMPILE) --group cuda13 --constraint requirements.lock --output-file requirements.cuda13.lock

@@ -12,9 +12,10 @@ FILES = [path for room in ("vsml", "pipeline") for path in sorted((ROOT / room).
 ONE_PLACE = {
     "mlflow": {"pipeline/tracking.py"},
     "matplotlib": {"pipeline/figures/style.py"},
-    "ruamel": {"pipeline/params.py"},
+    "kubernetes": {"pipeline/executors/cluster.py"},
+    "ruamel": {"pipeline/params.py", "pipeline/deploy.py"},
     "sklearn": set(),  # its wheel holds data; its code is not needed
-    "requests": {"pipeline/transfer.py"},
+    "requests": {"pipeline/transfer.py", "pipeline/doctor.py"},
     "PIL": {"pipeline/sources/omniglot.py"},
     "scipy": {"pipeline/sources/images.py"},
 }

@@ -1,0 +1,50 @@
+"""Every overlay, bare and with all components, and each component alone, as kustomize renders them."""
+
+import shutil
+from typing import Any, NamedTuple
+
+import pytest
+
+from pipeline import deploy
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+IMAGES = {name: f"registry.example/{name}@sha256:{'5' * 64}" for name in deploy.VARIABLES}
+COMPONENTS = sorted(path.name for path in (deploy.K8S / "components").iterdir())
+CASES = {
+    "kind": ("kind", []),
+    "cluster": ("cluster", []),
+    "kind with all": ("kind", COMPONENTS),
+    "cluster with all": ("cluster", COMPONENTS),
+    **{f"kind with {name}": ("kind", [name]) for name in COMPONENTS},
+}
+POD_KINDS = {"Deployment", "Job", "StatefulSet", "PodTemplate"}
+
+
+class Rendered(NamedTuple):
+    overlay: str
+    components: list[str]
+    commit: str
+    manifests: list[dict[str, Any]]
+
+    def kind(self, *kinds: str) -> list[dict[str, Any]]:
+        return [manifest for manifest in self.manifests if manifest["kind"] in kinds]
+
+    def one(self, kind: str, name: str) -> dict[str, Any]:
+        (manifest,) = [manifest for manifest in self.kind(kind) if manifest["metadata"]["name"] == name]
+        return manifest
+
+    def pods(self) -> dict[str, dict[str, Any]]:
+        """The template of every pod, by the kind and name of what makes it."""
+        return {
+            f"{made['kind']} {made['metadata']['name']}": (made if "template" in made else made["spec"])["template"]
+            for made in self.kind(*POD_KINDS)
+        }
+
+
+@pytest.fixture(scope="session", params=CASES)
+def rendered(request, tmp_path_factory) -> Rendered:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not there, which renders the manifests")
+    overlay, components = CASES[request.param]
+    manifests = deploy.render(tmp_path_factory.mktemp("deployed"), overlay, components, IMAGES, COMMIT)
+    return Rendered(overlay, components, COMMIT, manifests)

@@ -1,0 +1,86 @@
+"""The manifests on a real API server: it takes them, grants the driver what it needs, and keeps its Secrets."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from pipeline import deploy, doctor
+from pipeline.executors import cluster
+
+pytestmark = pytest.mark.cluster
+DRIVER = f"system:serviceaccount:{cluster.NAMESPACE}:driver"
+
+
+def kubectl(*words: str, given: str | None = None, succeeds: bool = True) -> str:
+    done = subprocess.run(["kubectl", *words], input=given, capture_output=True, text=True, check=False)
+    assert not succeeds or done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def applied(manifests: list[dict], *how: str) -> str:
+    listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
+    return kubectl("apply", *how, "-f", "-", given=listed)
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[None]:
+    there = kubectl("get", "namespace", cluster.NAMESPACE, "--ignore-not-found", "--output=name")
+    assert not there, f"{there.strip()} is in use, and these tests would delete it; they want a cluster of their own."
+    kubectl("create", "namespace", cluster.NAMESPACE)
+    yield
+    kubectl("delete", "namespace", cluster.NAMESPACE, "--wait=false")
+
+
+def test_the_api_server_takes_every_overlay(namespace, rendered):
+    known = kubectl("api-resources", "--output=name")
+    manifests = [one for one in rendered.manifests if one["kind"] != "LocalQueue" or "localqueues" in known]
+    answer = applied(manifests, "--dry-run=server")
+    assert len(answer.splitlines()) == len(manifests)
+    assert all(line.endswith("(server dry run)") for line in answer.splitlines())
+
+
+def test_secrets_are_made_once_and_never_shown(namespace, rendered, capsys):
+    if "s3" in rendered.components:
+        with pytest.raises(deploy.DeployError, match="create secret generic mlflow-s3 --from-literal=access-key=…"):
+            deploy.make_secrets(rendered.manifests)
+        return
+    deploy.make_secrets(rendered.manifests)
+    first = secrets()
+    deploy.make_secrets(rendered.manifests)
+    assert secrets() == first
+    assert {name: set(keys) for name, keys in first.items()} == {n: set(keys) for n, keys in deploy.SECRETS.items()}
+    shown = capsys.readouterr().out
+    assert not any(value in shown for keys in first.values() for value in keys.values())
+
+
+def secrets() -> dict[str, dict[str, str]]:
+    listed = json.loads(kubectl("get", "secrets", f"--namespace={cluster.NAMESPACE}", "--output=json"))["items"]
+    return {one["metadata"]["name"]: one["data"] for one in listed if one["type"] == "Opaque"}
+
+
+def test_the_driver_may_do_its_work_and_nothing_else(namespace, rendered):
+    applied(rendered.kind("ServiceAccount", "Role", "RoleBinding", "PodTemplate"))
+    for (group, resource), verbs in cluster.RIGHTS.items():
+        for verb in verbs:
+            assert may(verb, f"{resource.split('/')[0]}{'.' * bool(group)}{group}", *resource.split("/")[1:])
+    for verb, resource in (("get", "secrets"), ("create", "pods"), ("delete", "podtemplates"), ("list", "nodes")):
+        assert not may(verb, resource)
+    for name in cluster.TEMPLATES:
+        assert cluster.template(cluster.connect(), name)["metadata"]["annotations"][cluster.COMMIT] == rendered.commit
+
+
+def test_the_doctor_finds_what_was_applied(namespace, rendered):
+    applied(rendered.kind("PodTemplate"))
+    verdicts = {finding.about: finding for finding in doctor.examine()}
+    assert verdicts["rights"].verdict == "ok"
+    assert ("none wanted" in verdicts["GPUs"].fact) != ("gpu" in rendered.components or rendered.overlay == "cluster")
+    kubectl("delete", "podtemplate", "vsml-small", f"--namespace={cluster.NAMESPACE}")
+    missing = [finding.fact for finding in doctor.examine() if finding.about == "vsml-small"]
+    assert missing == ["The namespace vsml has no PodTemplate vsml-small."]
+
+
+def may(verb: str, resource: str, subresource: str = "") -> bool:
+    words = ["auth", "can-i", verb, resource, f"--as={DRIVER}", f"--namespace={cluster.NAMESPACE}"]
+    return kubectl(*words, *[f"--subresource={subresource}"] * bool(subresource), succeeds=False).strip() == "yes"

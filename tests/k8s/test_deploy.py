@@ -1,0 +1,58 @@
+"""What `make deploy` refuses before it asks any cluster, and that its image and its manifests agree."""
+
+import re
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+from pipeline import deploy, paths
+
+DIGEST = f"sha256:{'7' * 64}"
+
+pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl renders the manifests")
+
+
+@pytest.fixture
+def refused(monkeypatch, tmp_path) -> Callable[..., str]:
+    """What `make deploy` says of words, on a machine that knows no cluster."""
+    monkeypatch.setenv("KUBECONFIG", "/nowhere")
+
+    def answer(*words: str) -> str:
+        with pytest.raises(SystemExit) as exit:
+            deploy.main(list(words), tmp_path / "deployed")
+        return str(exit.value)
+
+    return answer
+
+
+def test_images_by_tag_on_a_cluster(refused):
+    answer = refused("cluster", "vsml=registry.example:5000/vsml:1", f"postgres=docker.io/library/postgres@{DIGEST}")
+    assert "has none for registry.example:5000/vsml:1, vsml-cuda13." in answer
+    assert "IMAGE=REGISTRY/vsml@sha256:… GPU_IMAGE=REGISTRY/vsml-cuda13@sha256:…" in answer
+    assert "POSTGRES=" not in answer
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ([], "Usage: .* OVERLAY is one of \\['cluster', 'kind'\\]"),
+        (["minikube"], "k8s/overlays has no 'minikube', only \\['cluster', 'kind'\\]."),
+        (["kind", "kueue"], "k8s/components has no 'kueue', only \\["),
+        (["kind", "vsml=registry.example:5000/vsml"], "has neither a tag nor a digest"),
+    ],
+)
+def test_words_that_mean_nothing(refused, words, answer):
+    assert re.search(answer, refused(*words))
+
+
+def test_all_images_by_digest_are_taken_as_far_as_the_cluster(refused):
+    images = [f"{name}=registry.example/{name}@{DIGEST}" for name in deploy.VARIABLES]
+    assert "current-context is not set" in refused("cluster", *images)
+
+
+def test_the_image_runs_as_the_user_of_the_manifests(rendered):
+    dockerfile = (paths.ROOT / "Dockerfile").read_text()
+    (user,) = re.findall(r"^USER (\d+):\d+$", dockerfile, re.MULTILINE)
+    ours = [pod["spec"] for pod in rendered.pods().values() if "vsml" in pod["spec"]["containers"][0]["image"]]
+    assert {str(spec["securityContext"]["runAsUser"]) for spec in ours} == {user}

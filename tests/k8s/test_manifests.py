@@ -1,0 +1,203 @@
+"""The manifests fit Kubernetes, oldest and newest, and one another: a name that refers, refers to something."""
+
+import configparser
+import fnmatch
+import functools
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+import kubernetes_validate
+import pytest
+
+from pipeline import deploy
+from pipeline.executors import cluster
+
+VERSIONS = (".".join(map(str, cluster.OLDEST)), "1.37")
+KUEUE = {"LocalQueue"}  # known to the schemas of Kueue only
+S3 = {"mlflow-s3": {"access-key", "destination", "endpoint", "region", "secret-key"}}  # docs/cluster.md
+ROLE = "app.kubernetes.io/component"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_fits_the_schema(rendered, version):
+    own = [manifest for manifest in rendered.manifests if manifest["kind"] not in KUEUE]
+    assert len(own) >= 20
+    for manifest in own:
+        validate(json.dumps(manifest), version)
+
+
+@functools.cache  # most manifests are the same in all overlays
+def validate(manifest: str, version: str) -> None:
+    assert kubernetes_validate.validate(json.loads(manifest), version, strict=True) == version
+
+
+def test_the_schema_is_strict(rendered):
+    template = rendered.one("PodTemplate", "vsml-small")
+    wrong = {**template, "template": {"spec": {**template["template"]["spec"], "restartpolicy": "Never"}}}
+    with pytest.raises(kubernetes_validate.ValidationError, match="restartpolicy"):
+        kubernetes_validate.validate(wrong, VERSIONS[1], strict=True)
+
+
+def test_all_is_in_the_namespace(rendered):
+    elsewhere = [m["kind"] for m in rendered.manifests if m["metadata"].get("namespace") != cluster.NAMESPACE]
+    assert elsewhere == ["Namespace"]
+    assert rendered.one("Namespace", cluster.NAMESPACE)
+
+
+def test_templates_are_as_the_executor_expects(rendered):
+    assert [template["metadata"]["name"] for template in rendered.kind("PodTemplate")] == sorted(cluster.TEMPLATES)
+    for template in rendered.kind("PodTemplate"):
+        assert template["metadata"]["annotations"] == {cluster.COMMIT: rendered.commit}
+        (stage,) = template["template"]["spec"]["containers"]
+        assert stage["name"] == "stage"
+        env = {variable["name"]: variable.get("value", "") for variable in stage["env"]}
+        assert all(env[name].startswith(stage["workingDir"]) for name in ("HOME", "TMPDIR", "MPLCONFIGDIR"))
+        assert {"name": "work", "mountPath": stage["workingDir"]} in stage["volumeMounts"]
+
+
+def test_a_queue_and_a_gang_are_there_if_asked_for(rendered):
+    for template in rendered.kind("PodTemplate"):
+        queue = template["metadata"]["labels"].get("kueue.x-k8s.io/queue-name")
+        assert queue == ("vsml" if "queue" in rendered.components else None)
+        subdomain = template["template"]["spec"].get("subdomain")
+        assert subdomain == ("vsml-gang" if "distributed" in rendered.components else None)
+    assert [queue["metadata"]["name"] for queue in rendered.kind("LocalQueue")] == ["vsml"] * (
+        "queue" in rendered.components
+    )
+
+
+def test_the_driver_has_the_rights_that_it_needs_and_no_other(rendered):
+    granted = {
+        (group, resource): tuple(rule["verbs"])
+        for rule in rendered.one("Role", "driver")["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    assert granted == cluster.RIGHTS
+    assert not rendered.kind("ClusterRole", "ClusterRoleBinding")
+    assert len(rendered.kind("Role")) == len(rendered.kind("RoleBinding")) == 1
+
+
+def test_mlflow_answers_to_every_name_of_its_service_and_to_what_stages_call_it(rendered):
+    (server,) = rendered.pods()["Deployment mlflow"]["spec"]["containers"]
+    env = {variable["name"]: variable.get("value", "") for variable in server["env"]}
+    allowed = env["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
+    (port,) = rendered.one("Service", "mlflow")["spec"]["ports"]
+    assert f"--port={port['port']}" in server["command"]
+    for host in ("mlflow", "mlflow.vsml", "mlflow.vsml.svc", "mlflow.vsml.svc.cluster.local", "localhost", "127.0.0.1"):
+        assert host in allowed
+        assert any(fnmatch.fnmatch(f"{host}:{port['port']}", pattern) for pattern in allowed)
+    assert not any(fnmatch.fnmatch("evil.example", pattern) for pattern in allowed)
+    for name in cluster.TEMPLATES:
+        (stage,) = rendered.pods()[f"PodTemplate {name}"]["spec"]["containers"]
+        (uri,) = [variable["value"] for variable in stage["env"] if variable["name"] == "MLFLOW_TRACKING_URI"]
+        assert any(fnmatch.fnmatch(urlsplit(uri).netloc, pattern) for pattern in allowed)
+
+
+def test_all_three_that_open_the_database_open_the_same(rendered):
+    parsed = configparser.ConfigParser()
+    (config,) = [one for one in rendered.kind("ConfigMap") if "auth.ini" in one["data"]]
+    parsed.read_string(config["data"]["auth.ini"])
+    migrate, server = (rendered.pods()[name]["spec"] for name in ("Job mlflow-migrate", "Deployment mlflow"))
+    stores = {
+        variable["value"]
+        for container in (*migrate["containers"], *server["initContainers"], *server["containers"])
+        for variable in container["env"]
+        if variable["name"] == "MLFLOW_BACKEND_STORE_URI"
+    }
+    assert stores == {parsed["mlflow"]["database_uri"]}
+    (store,) = stores
+    service = rendered.one("Service", "postgres")
+    assert (urlsplit(store).hostname, urlsplit(store).port) == ("postgres", service["spec"]["ports"][0]["port"])
+    assert not urlsplit(store).password
+
+
+def test_every_secret_and_volume_comes_from_somewhere(rendered):
+    given = {name: set(keys) for name, keys in deploy.SECRETS.items()} | (S3 if "s3" in rendered.components else {})
+    for reference in deploy.found(rendered.manifests, "secretKeyRef"):
+        assert reference["key"] in given[reference["name"]]
+    configs = {one["metadata"]["name"] for one in rendered.kind("ConfigMap")}
+    claims = {one["metadata"]["name"] for one in rendered.kind("PersistentVolumeClaim")}
+    for pod in rendered.pods().values():
+        volumes = pod["spec"].get("volumes", [])
+        assert {volume["configMap"]["name"] for volume in volumes if "configMap" in volume} <= configs
+        assert {v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v} <= claims
+    assert claims == (set() if "s3" in rendered.components else {"mlflow-artifacts"})
+
+
+def test_services_find_their_pods(rendered):
+    labels = [pod["metadata"]["labels"] for pod in rendered.pods().values()]
+    for service in rendered.kind("Service"):
+        assert any(service["spec"]["selector"].items() <= of_pod.items() for of_pod in labels)
+    for made in rendered.kind("Deployment", "StatefulSet"):
+        assert made["spec"]["selector"]["matchLabels"].items() <= made["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_the_network_carries_what_is_needed_and_nothing_else(rendered):
+    roles = ("mlflow", "migrate", "postgres", "stage", "driver", "stranger")
+    ports = (5000, 5432, 443, 8476)
+    open_ways = {
+        (source, target, port)
+        for source in roles
+        for target in roles
+        for port in ports
+        if _open(rendered, source, target, port)
+    }
+    needed = {("stage", "mlflow", 5000), ("driver", "mlflow", 5000)}
+    needed |= {("mlflow", "postgres", 5432), ("migrate", "postgres", 5432)}
+    if "distributed" in rendered.components:
+        needed |= {("stage", "stage", port) for port in ports}
+    assert open_ways == needed
+    outside = {role for role in roles if _egress(rendered, role, None, 443)}
+    assert outside == ({"driver", "mlflow"} if "s3" in rendered.components else {"driver"})
+
+
+def test_policies_name_labels_that_pods_have(rendered):
+    roles = {pod["metadata"]["labels"][ROLE] for pod in rendered.pods().values()} | {"driver"}
+    for policy in rendered.kind("NetworkPolicy"):
+        for selector in deploy.found(policy, "podSelector"):
+            of_role = selector.get("matchLabels", {}).get(ROLE)
+            named = [value for one in selector.get("matchExpressions", []) for value in one["values"]]
+            assert set(filter(None, [of_role, *named])) <= roles
+
+
+def _open(rendered, source: str, target: str, port: int) -> bool:
+    return _egress(rendered, source, target, port) and any(
+        _peer(rule.get("from"), source) and _port(rule, port)
+        for policy in _policies(rendered, target, "Ingress")
+        for rule in policy.get("ingress", [])
+    )
+
+
+def _egress(rendered, source: str, target: str | None, port: int) -> bool:
+    """To a pod, or out of the cluster if `target` is None."""
+    return any(
+        _peer(rule.get("to"), target) and _port(rule, port)
+        for policy in _policies(rendered, source, "Egress")
+        for rule in policy.get("egress", [])
+    )
+
+
+def _policies(rendered, role: str, direction: str) -> list[dict[str, Any]]:
+    specs = [policy["spec"] for policy in rendered.kind("NetworkPolicy")]
+    chosen = [spec for spec in specs if direction in spec["policyTypes"] and _selects(spec["podSelector"], role)]
+    assert chosen, "no policy chooses this pod, so that everything is open"
+    return chosen
+
+
+def _peer(peers: list[dict[str, Any]] | None, role: str | None) -> bool:
+    if peers is None:  # everybody
+        return True
+    here = [peer for peer in peers if "namespaceSelector" not in peer]
+    return role is not None and any(_selects(peer["podSelector"], role) for peer in here)
+
+
+def _port(rule: dict[str, Any], port: int) -> bool:
+    return "ports" not in rule or any(one["port"] == port for one in rule["ports"])
+
+
+def _selects(selector: dict[str, Any], role: str) -> bool:
+    labels = selector.get("matchLabels", {})
+    values = [one["values"] for one in selector.get("matchExpressions", []) if one["operator"] == "In"]
+    return labels in ({}, {ROLE: role}) and all(role in choice for choice in values)
