@@ -44,7 +44,7 @@ class TrackingError(RuntimeError):
     """MLflow cannot be reached or refuses."""
 
 
-class TrackerAway(TrackingError, Away):
+class TrackerAway(TrackingError, Away):  # noqa: N818 - as Away
     """MLflow does not answer, or not now."""
 
 
@@ -80,6 +80,13 @@ class Store:
         with self._explained():
             runs = self._client.search_runs([self._experiment], words, order_by=["attributes.start_time DESC"])
         return [_found(run) for run in runs]
+
+    def having(self, digest: str) -> tuple[str, str] | None:
+        """A finished run that has a file of this sha256 (`tracking.by_digest` makes it known), and the file's path."""
+        words = f"tags.`sha256.{digest}` LIKE '%' and attributes.status = 'FINISHED'"
+        with self._explained():
+            runs = self._client.search_runs([self._experiment], words, max_results=1)
+        return (runs[0].info.run_id, runs[0].data.tags[f"sha256.{digest}"]) if runs else None
 
     def get(self, run: str) -> Found:
         with self._explained():
@@ -138,13 +145,13 @@ class Store:
 
     def download(self, run: str, name: str, path: Path) -> None:
         """Copy a file of a run to `path`. Nothing vouches for its bytes: compare them with a digest."""
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder, self._explained():
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder, self._explained():
             Path(self._client.download_artifacts(run, name, folder)).replace(path)
 
     def remove(self, run: str, name: str) -> None:
         with self._explained():
             folder = self._client.get_run(run).info.artifact_uri
-            get_artifact_repository(folder, tracking_uri=self.uri).delete_artifacts(name)
+            get_artifact_repository(str(folder), tracking_uri=self.uri).delete_artifacts(name)
 
     def end(self, run: str, status: str) -> None:
         with self._explained():
@@ -197,4 +204,3 @@ def _kind(error: MlflowException | requests.RequestException, served: bool) -> t
 
 def _found(run: Run) -> Found:
     return Found(run.info.run_id, run.info.status, dict(run.data.tags), dict(run.data.params))
-
