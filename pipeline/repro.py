@@ -46,6 +46,7 @@ def main(words: list[str]) -> None:
     if given.jobs < 1:
         parser.error(f"--jobs is {given.jobs}, expected 1 or more.")
     os.chdir(Path(given.file).parent)
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # of the commands' `python`
     needs = graph(_dvc("dag", "--dot", Path(given.file).name))
     due = closure(json.loads(_dvc("status", "--json", Path(given.file).name)), needs)
     if not due:
@@ -165,7 +166,7 @@ def closure(changed: Iterable[str], needs: Mapping[str, set[str]]) -> set[str]:
 
 
 def _dvc(*words: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "dvc", *words], stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run([sys.executable, "-m", "dvc", "--wait-for-lock", *words], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         sys.exit(f"`dvc {' '.join(words)}` ended with exit code {done.returncode}; see above.")
     return done.stdout

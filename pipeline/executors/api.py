@@ -1,6 +1,6 @@
 """The Kubernetes API, as far as it is needed here, in plain dicts. Only importer of kubernetes.
 
-What fails in passing (429, 5xx, a connection that breaks) is an Away and is tried again for many minutes; the official
+What fails in passing (410, 429, 5xx, a connection that breaks) is an Away and is tried again for many minutes; the official
 client does not do that for all of them, and cannot ask for logs by sinceTime. Streams are hints: they may end at any
 moment, for any reason, and whoever reads one asks afterwards how things stand.
 """
@@ -18,6 +18,7 @@ from pipeline.patience import Away, patiently
 
 PATIENCE_S = 20 * 60
 CONNECT_S, READ_S = 10.0, 30.0
+PASSING = (408, 410, 429)  # of the 4xx, those that are over when one asks again
 IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 BATCH, CORE = "/apis/batch/v1", "/api/v1"
 
@@ -145,7 +146,7 @@ class Api:
         with answer:
             text = b"".join(_pieces(answer)).decode(errors="replace")
         said = f"{method} {where}: {answer.status} {answer.reason}: {_message(text)}"
-        if answer.status == 429 or answer.status >= 500:
+        if answer.status in PASSING or answer.status >= 500:
             raise Away(said)
         remedy = " Has the kubeconfig the right user, context and namespace?" if answer.status in (401, 403) else ""
         raise ClusterError(said + remedy, answer.status)
@@ -170,8 +171,9 @@ def _configured() -> tuple[client.Configuration, str]:
         config.load_incluster_config(client_configuration=configuration)
         return configuration, IN_CLUSTER.read_text().strip()
     try:
-        config.load_kube_config(client_configuration=configuration)
-        _, context = config.list_kube_config_contexts()
+        named = os.environ.get("KUBECONFIG") or None
+        config.load_kube_config(named, client_configuration=configuration)
+        _, context = config.list_kube_config_contexts(named)
     except config.ConfigException as error:
         raise ClusterError(f"No cluster is known: {error} Set KUBECONFIG to a kubeconfig file.") from error
     return configuration, context["context"].get("namespace") or "default"

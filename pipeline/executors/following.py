@@ -41,8 +41,8 @@ def follow(api: Api, name: str, say: Callable[[str], None], quiet_s: float = QUI
         running = [follower.look(pod) for pod in pods]
         if outcome(job) is not None:
             return outcome(job)
-        if not any(running):
-            api.wait_for_change(name, version, at_most_s=10)
+        if not any(running):  # when a pod has ended, the Job's own status follows without any change to pods
+            api.wait_for_change(name, version, at_most_s=10 if follower.awaits(pods) else 1)
         time.sleep(PAUSE_S)  # a server that answers at once is still not asked too often
 
 
@@ -72,6 +72,10 @@ class Follower:
         with contextlib.suppress(Away, ClusterError):  # broken, quiet, or not to be had now: the next look goes on
             self._read(name, ended=False)
         return True
+
+    def awaits(self, pods: list[dict[str, Any]]) -> bool:
+        """Whether a pod is still to start."""
+        return any(pod["metadata"]["name"] not in self._closed for pod in pods)
 
     def _read(self, name: str, ended: bool) -> None:
         reader = self._readers.setdefault(name, Reader())
