@@ -166,7 +166,9 @@ def closure(changed: Iterable[str], needs: Mapping[str, set[str]]) -> set[str]:
 
 
 def _dvc(*words: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "dvc", "--wait-for-lock", *words], stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "--wait-for-lock", *words], stdout=subprocess.PIPE, text=True, check=False
+    )
     if done.returncode:
         sys.exit(f"`dvc {' '.join(words)}` ended with exit code {done.returncode}; see above.")
     return done.stdout

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import requests
 from filelock import FileLock
@@ -22,10 +22,10 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # the default of 7 holds training up for four minutes
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run
-from mlflow.exceptions import MlflowException
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 PROJECT = "vsml"
 METRICS_A_BATCH = 1000  # the limits of MLflow
@@ -65,6 +65,11 @@ class Store:
     """The runs of this project in one MLflow store."""
 
     def __init__(self, uri: str | None = None) -> None:
+        # Imported here, since it takes seconds, and a stage that writes to a spool has no use for it.
+        import mlflow
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        self._mlflow, self._repository = mlflow, get_artifact_repository
         self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.MLFLOW_DATABASE}"
         self._served = self.uri.startswith("http")
         with self._explained():
@@ -93,7 +98,7 @@ class Store:
             return _found(self._client.get_run(run))
 
     def log_params(self, run: str, params: Mapping[str, str]) -> None:
-        pairs = [Param(key, value) for key, value in params.items()]
+        pairs = [self._mlflow.entities.Param(key, value) for key, value in params.items()]
         with self._explained():
             for start in range(0, len(pairs), PARAMS_A_BATCH):
                 self._client.log_batch(run, params=pairs[start : start + PARAMS_A_BATCH])
@@ -101,9 +106,10 @@ class Store:
     def log_rows(self, run: str, first: int, rows: Sequence[Mapping[str, float]]) -> Iterator[int]:
         """Log rows of a curve, the first as step `first` + 1, and say after each batch which step was the last."""
         now, size = int(time.time() * 1000), METRICS_A_BATCH // max((len(row) for row in rows), default=1)
+        metric = self._mlflow.entities.Metric
         for start in range(0, len(rows), size):
             batch = list(enumerate(rows[start : start + size], first + start + 1))
-            metrics = [Metric(name, float(value), now, step) for step, row in batch for name, value in row.items()]
+            metrics = [metric(name, float(value), now, step) for step, row in batch for name, value in row.items()]
             with self._explained():
                 self._client.log_batch(run, metrics=metrics)
             yield batch[-1][0]
@@ -151,7 +157,7 @@ class Store:
     def remove(self, run: str, name: str) -> None:
         with self._explained():
             folder = self._client.get_run(run).info.artifact_uri
-            get_artifact_repository(str(folder), tracking_uri=self.uri).delete_artifacts(name)
+            self._repository(str(folder), tracking_uri=self.uri).delete_artifacts(name)
 
     def end(self, run: str, status: str) -> None:
         with self._explained():
@@ -165,18 +171,18 @@ class Store:
         with self._explained():
             self._client.delete_run(run)
 
-    def _open(self) -> tuple[MlflowClient, str]:
+    def _open(self) -> "tuple[MlflowClient, str]":
         """A client and the id of the project's experiment; one process at a time makes what is not there yet."""
         local = self.uri == f"sqlite:///{paths.MLFLOW_DATABASE}"
         lock = FileLock(paths.MLFLOW_DATABASE.with_suffix(".lock")) if local else contextlib.nullcontext()
         with lock:
-            client = MlflowClient(self.uri)
+            client = self._mlflow.MlflowClient(self.uri)
             known = client.get_experiment_by_name(PROJECT)
             if known is not None:
                 return client, known.experiment_id
             try:
                 return client, client.create_experiment(PROJECT, paths.MLFLOW_ARTIFACTS.as_uri() if local else None)
-            except MlflowException as error:
+            except self._mlflow.MlflowException as error:
                 known = client.get_experiment_by_name(PROJECT)
                 if error.error_code != "RESOURCE_ALREADY_EXISTS" or known is None:  # else another client was faster
                     raise
@@ -187,20 +193,20 @@ class Store:
         """Name the server in what goes wrong, and tell one that is away from one that refuses."""
         try:
             yield
-        except (MlflowException, requests.RequestException) as error:
+        except (self._mlflow.MlflowException, requests.RequestException) as error:
             raise _kind(error, self._served)(f"MLflow at {self.uri} does not answer or refuses: {error}.") from error
 
 
-def _kind(error: MlflowException | requests.RequestException, served: bool) -> type[TrackingError]:
-    if isinstance(error, MlflowException):
-        missing, refused = error.error_code == "RESOURCE_DOES_NOT_EXIST", error.error_code in FOR_GOOD
-    else:
+def _kind(error: Any, served: bool) -> type[TrackingError]:
+    if isinstance(error, requests.RequestException):
         status = 0 if error.response is None else error.response.status_code
         missing, refused = status == 404, 400 <= status < 500 and status != 429
+    else:
+        missing, refused = error.error_code == "RESOURCE_DOES_NOT_EXIST", error.error_code in FOR_GOOD
     if missing:
         return MissingInStoreError
     return TrackerAway if served and not refused else TrackingError
 
 
-def _found(run: Run) -> Found:
+def _found(run: "Run") -> Found:
     return Found(run.info.run_id, run.info.status, dict(run.data.tags), dict(run.data.params))

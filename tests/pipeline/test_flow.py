@@ -61,7 +61,18 @@ def test_every_item_reads_and_leaves_what_dvc_says(profile):
 # They carry a stage and do not shape its outs; downloads are what datasets.lock says, by checksum.
 CARRIERS = {"pipeline/stages/__init__.py", "pipeline/__init__.py", "vsml/__init__.py"} | {
     f"pipeline/{name}.py"
-    for name in ("params", "paths", "flow", "provenance", "tracking", "store", "patience", "checkpoints", "download", "transfer")
+    for name in (
+        "params",
+        "paths",
+        "flow",
+        "provenance",
+        "tracking",
+        "store",
+        "patience",
+        "checkpoints",
+        "download",
+        "transfer",
+    )
 }
 
 

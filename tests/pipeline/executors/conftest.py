@@ -91,7 +91,11 @@ class Pod:
         state = {"running": {}} if code is None else {"terminated": {"exitCode": code, "reason": "Error"}}
         phase = "Running" if code is None else "Failed" if code else "Succeeded"
         statuses = [{"name": "stage", "state": state}]
-        about = {"name": self.name, "creationTimestamp": self.began, "labels": {"job-name": self.job["metadata"]["name"]}}
+        about = {
+            "name": self.name,
+            "creationTimestamp": self.began,
+            "labels": {"job-name": self.job["metadata"]["name"]},
+        }
         return {"metadata": about, "status": {"phase": phase, "containerStatuses": statuses}}
 
 
@@ -117,7 +121,12 @@ class Cluster:
 
     def template(self, name: str, env: dict[str, str]) -> None:
         entries = [{"name": key, "value": value} for key, value in env.items()]
-        container = {"name": "stage", "image": "vsml@sha256:0", "env": entries, "securityContext": {"runAsNonRoot": True}}
+        container = {
+            "name": "stage",
+            "image": "vsml@sha256:0",
+            "env": entries,
+            "securityContext": {"runAsNonRoot": True},
+        }
         spec = {"containers": [container], "restartPolicy": "Never"}
         self.templates[name] = {"metadata": {"name": name}, "template": {"metadata": {}, "spec": spec}}
 

@@ -50,7 +50,9 @@ def test_a_watch_is_but_a_hint(api, cluster):
 
 
 def test_a_lost_pod_has_a_successor_and_the_log_says_so(api, cluster, tmp_path):
-    job = _job(api, f"if [ -e {tmp_path}/once ]; then echo second; else touch {tmp_path}/once; echo first; exit 137; fi")
+    job = _job(
+        api, f"if [ -e {tmp_path}/once ]; then echo second; else touch {tmp_path}/once; echo first; exit 137; fi"
+    )
     api.create(job)
     said = []
     assert follow(api, job["metadata"]["name"], said.append) == "Complete"
@@ -100,7 +102,12 @@ def test_lines_of_one_moment_are_told_apart_by_their_number():
 
 def test_stamps_are_compared_as_times_and_not_as_letters():
     reader = Reader()
-    stamps = ("2026-11-21T10:00:00.1Z", "2026-11-21T10:00:00.12Z", "2026-11-21T10:00:01Z", "2026-11-21T10:00:01.000001Z")
+    stamps = (
+        "2026-11-21T10:00:00.1Z",
+        "2026-11-21T10:00:00.12Z",
+        "2026-11-21T10:00:01Z",
+        "2026-11-21T10:00:01.000001Z",
+    )
     lines = [f"{stamp} {i}\n" for i, stamp in enumerate(stamps)]
     assert _read(reader, *lines) == ["0", "1", "2", "3"]
     assert _read(reader, *lines) == []
