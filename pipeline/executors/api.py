@@ -1,8 +1,8 @@
 """The Kubernetes API, as far as it is needed here, in plain dicts. Only importer of kubernetes.
 
-What fails in passing (410, 429, 5xx, a connection that breaks) is an Away and is tried again for many minutes; the official
-client does not do that for all of them, and cannot ask for logs by sinceTime. Streams are hints: they may end at any
-moment, for any reason, and whoever reads one asks afterwards how things stand.
+What fails in passing (410, 429, 5xx, a connection that breaks) is an Away and is tried again for many minutes. The
+official client does not do that for all of them, and cannot ask for logs by sinceTime. Streams are hints: they may end
+at any moment, for any reason, and whoever reads one asks afterwards how things stand.
 """
 
 import json

@@ -69,9 +69,8 @@ def _prepare(store: Store, run: str, workspace: Path) -> tuple[dict[str, Any], P
         wrong = sorted(name for name in {**job.deps, **order["code"]} if job.deps.get(name) != order["code"].get(name))
         differs = [name for name in wrong if name not in order["reads"]]
         if not differs or not order["dirty"]:
-            raise Refused(
-                CONFIGURATION, f"code in the image is not that of the driver: {', '.join(differs) or 'params'}"
-            )
+            names = ", ".join(differs) or "what reads params.yaml"
+            raise Refused(CONFIGURATION, f"code in the image is not that of the driver: {names}")
         print(f"Code in the image is not that of the driver, as was allowed: {', '.join(differs)}", flush=True)
     return order, profile
 

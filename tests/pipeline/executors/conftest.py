@@ -46,7 +46,7 @@ def until(done, what, seconds=60.0):
 
 
 class Fault(NamedTuple):
-    """What is to go wrong with the next request that matches: a status, `reset`, `silent`, `cut` after so many bytes."""
+    """What is to go wrong with the next request that matches: a status, `reset`, `lost`, `silent`, `cut` in time."""
 
     asked: str  # a regular expression on "METHOD path?query"
     how: int | str
@@ -221,7 +221,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
-        body = json.loads(self.rfile.read(length)) if length else None
+        body = json.loads(self.rfile.read(length)) if length else {}
         fault = self.cluster.fault(f"{self.command} {self.path}")
         if fault is not None and isinstance(fault.how, int):
             return self._json({"message": "scripted"}, fault.how)

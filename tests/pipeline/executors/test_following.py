@@ -82,7 +82,7 @@ def test_what_fails_in_passing_is_tried_again_and_what_is_refused_is_not(api, cl
         cluster.fail("GET .*/jobs/", how)
     assert api.job("none") is None
     cluster.fail("GET .*/jobs/", 403)
-    with pytest.raises(ClusterError, match="403.*scripted.*right user"):
+    with pytest.raises(ClusterError, match=r"403.*scripted.*right user"):
         api.job("none")
     cluster.down = True
     with pytest.raises(Away, match="jobs/none"):
