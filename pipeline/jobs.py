@@ -4,11 +4,12 @@ A Job is named by as much of its name as no other shares.
 """
 
 import argparse
+import contextlib
 import datetime
 
 from pipeline.executors import kubernetes
 from pipeline.executors.api import Api
-from pipeline.executors.following import follow, outcome
+from pipeline.executors.following import Follower, outcome
 from pipeline.executors.manifest import LABEL
 from pipeline.store import Store
 
@@ -24,8 +25,8 @@ def main(words: list[str]) -> None:
     match given.act:
         case "follow":
             name = _named(api, given.name)
-            ended = follow(api, name, lambda line: print(line, flush=True))
-            print(f"Job {name}: {ended or 'gone'}")
+            with contextlib.suppress(KeyboardInterrupt):  # the Job goes on
+                print(f"Job {name}: {Follower(api).follow(name) or 'gone'}")
         case "cancel":
             names, store = [_named(api, name) for name in given.name], Store()
             for name in names:

@@ -126,7 +126,7 @@ class Api:
     ) -> urllib3.BaseHTTPResponse:
         """One request; its answer, if it is a good one."""
         where = f"{group}/namespaces/{self.namespace}/{path}"
-        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        headers = {"Accept": "application/json, */*", "Content-Type": "application/json"}
         ready = self._client.param_serialize(
             method,
             where,

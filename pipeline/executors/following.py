@@ -1,6 +1,7 @@
 """Watches a Job to its end and says on the terminal what its pods say. The Job's status is the truth."""
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -30,30 +31,28 @@ def outcome(job: dict[str, Any]) -> str | None:
     return None
 
 
-def follow(api: Api, name: str, say: Callable[[str], None], quiet_s: float = QUIET_S) -> str | None:
-    """Say what the pods of a Job say until it is over; return its outcome, or None if the Job is gone."""
-    follower = Follower(api, say, quiet_s)
-    while True:
-        job = api.job(name)
-        if job is None:
-            return None
-        pods, version = api.pods(name)
-        running = [follower.look(pod) for pod in pods]
-        if outcome(job) is not None:
-            return outcome(job)
-        if not any(running):  # when a pod has ended, the Job's own status follows without any change to pods
-            api.wait_for_change(name, version, at_most_s=10 if follower.awaits(pods) else 1)
-        time.sleep(PAUSE_S)  # a server that answers at once is still not asked too often
-
-
 class Follower:
-    """What of the pods of one Job is said already."""
+    """Watches Jobs, and knows what of their pods is said already: it may be interrupted, and goes on where it was."""
 
-    def __init__(self, api: Api, say: Callable[[str], None], quiet_s: float) -> None:
-        self._api, self._say, self._quiet_s = api, say, quiet_s
+    def __init__(self, api: Api, say: Callable[[str], None] | None = None) -> None:
+        self._api, self._say = api, say or functools.partial(print, flush=True)
         self._readers: dict[str, Reader] = {}
         self._closed: set[str] = set()
         self._waiting: dict[str, str] = {}
+
+    def follow(self, name: str) -> str | None:
+        """Say what the pods of a Job say until it is over; return its outcome, or None if the Job is gone."""
+        while True:
+            job = self._api.job(name)
+            if job is None:
+                return None
+            pods, version = self._api.pods(name)
+            running = [self.look(pod) for pod in pods]
+            if outcome(job) is not None:
+                return outcome(job)
+            if not any(running):  # when a pod has ended, the Job's own status follows without any change to pods
+                self._api.wait_for_change(name, version, at_most_s=10 if self._awaits(pods) else 1)
+            time.sleep(PAUSE_S)  # a server that answers at once is still not asked too often
 
     def look(self, pod: dict[str, Any]) -> bool:
         """Say what is new of a pod, for as long as it runs and speaks; tell whether it runs."""
@@ -73,13 +72,13 @@ class Follower:
             self._read(name, ended=False)
         return True
 
-    def awaits(self, pods: list[dict[str, Any]]) -> bool:
+    def _awaits(self, pods: list[dict[str, Any]]) -> bool:
         """Whether a pod is still to start."""
         return any(pod["metadata"]["name"] not in self._closed for pod in pods)
 
     def _read(self, name: str, ended: bool) -> None:
         reader = self._readers.setdefault(name, Reader())
-        for line in reader.lines(self._api.log(name, reader.since, not ended, self._quiet_s), ended):
+        for line in reader.lines(self._api.log(name, reader.since, not ended, QUIET_S), ended):
             self._say(line)
 
     def _read_to_the_end(self, name: str) -> None:

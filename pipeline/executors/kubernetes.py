@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline import params, plane, provenance
 from pipeline.executors.api import Api, ClusterError
-from pipeline.executors.following import follow, outcome
+from pipeline.executors.following import Follower, outcome
 from pipeline.executors.manifest import Submission, image_of, manifest, name_of, template_name
 from pipeline.patience import patiently
 from pipeline.provenance import Job
@@ -38,10 +38,10 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
     own = params.read()
     job = provenance.job(stage, item, own, f"{image} {commit}")
     store = patiently(Store, "Starting", PATIENCE_S)
-    name = name_of(stage, job.fingerprint)
+    name, follower = name_of(stage, job.fingerprint), Follower(api)
     while True:
         try:
-            return _obtain(api, store, job, f"{image} {commit}", dirty)
+            return _obtain(api, store, follower, job, f"{image} {commit}", dirty)
         except Detached:
             print(f"Detached from Job {name}, which goes on. `dvc repro` attaches to it again.", flush=True)
             raise
@@ -65,7 +65,7 @@ def cancel(api: Api, store: Store, name: str) -> None:
     print(f"Job {name} is cancelled; its checkpoints are kept in MLflow run {_run_of(job)}.", flush=True)
 
 
-def _obtain(api: Api, store: Store, job: Job, image: str, dirty: bool) -> None:
+def _obtain(api: Api, store: Store, follower: Follower, job: Job, image: str, dirty: bool) -> None:
     """Have the outs of a job put in their places, by the cheapest way that there is."""
     known = {"fingerprint": job.fingerprint, "executor": "kubernetes"}
     for found in patiently(lambda: store.find(known), "Looking for a result", PATIENCE_S):
@@ -74,7 +74,7 @@ def _obtain(api: Api, store: Store, job: Job, image: str, dirty: bool) -> None:
             return
     run = _attach(api, store, job) or _submit(api, store, job, image, dirty)
     name = name_of(job.stage, job.fingerprint)
-    ended = follow(api, name, lambda line: print(line, flush=True))
+    ended = follower.follow(name)
     if _collected(store, run, job):
         return
     if ended is None:

@@ -311,6 +311,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 if fault is not None and fault.how == "silent" and sent + len(data) > fault.after:
                     self.cluster.closed.wait(5)
                     return self._reset()
+                if self.cluster.down:
+                    return self._reset()
                 sent += len(data)
                 self._chunk(data)
             if over or query["follow"] == "false":

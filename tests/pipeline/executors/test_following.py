@@ -1,9 +1,11 @@
 """Logs over a bad connection, from an API that fails in every scripted way; the pods are real processes."""
 
+import threading
+
 import pytest
 
 from pipeline.executors.api import Api, ClusterError
-from pipeline.executors.following import follow
+from pipeline.executors.following import Follower
 from pipeline.executors.logs import Reader
 from pipeline.executors.manifest import Submission, manifest
 from pipeline.patience import Away
@@ -24,8 +26,9 @@ def _job(api, script, fingerprint="f" * 64):
     return made
 
 
-def test_a_log_that_is_cut_torn_and_silent_comes_whole(api, cluster):
+def test_a_log_that_is_cut_torn_and_silent_comes_whole(api, cluster, monkeypatch):
     """Cut in the middle of a line, reset before an answer, silent: at each new connection whole seconds come again."""
+    monkeypatch.setattr("pipeline.executors.following.QUIET_S", 0.3)
     for after in (45, 200, 333):
         cluster.fail(r"/log\?", "cut", after)
     for how in (500, "reset", 410):
@@ -36,9 +39,23 @@ def test_a_log_that_is_cut_torn_and_silent_comes_whole(api, cluster):
     job = _job(api, SCRIPT)
     assert api.create(job)
     said = []
-    assert follow(api, job["metadata"]["name"], said.append, quiet_s=0.3) == "Complete"
+    assert Follower(api, said.append).follow(job["metadata"]["name"]) == "Complete"
     assert said == SAID
     assert not cluster.faults
+
+
+def test_an_api_that_is_away_for_a_while_is_waited_for(api, cluster):
+    job, said = _job(api, SCRIPT), []
+    assert api.create(job)
+
+    def say(line):
+        said.append(line)
+        if line == "line 5":
+            cluster.down = True
+            threading.Timer(0.7, lambda: setattr(cluster, "down", False)).start()
+
+    assert Follower(api, say).follow(job["metadata"]["name"]) == "Complete"
+    assert said == SAID
 
 
 def test_a_watch_is_but_a_hint(api, cluster):
@@ -55,7 +72,7 @@ def test_a_lost_pod_has_a_successor_and_the_log_says_so(api, cluster, tmp_path):
     )
     api.create(job)
     said = []
-    assert follow(api, job["metadata"]["name"], said.append) == "Complete"
+    assert Follower(api, said.append).follow(job["metadata"]["name"]) == "Complete"
     first, ended, second = said
     assert (first, second) == ("first", "second")
     assert "exit code 137, killed: out of memory" in ended
@@ -66,7 +83,7 @@ def test_some_exit_codes_are_final_and_others_are_tried_again(api, cluster):
     again["spec"]["backoffLimit"] = 2
     for job, pods, why in ((final, 1, "PodFailurePolicy"), (again, 3, "BackoffLimitExceeded")):
         api.create(job)
-        ended = follow(api, job["metadata"]["name"], lambda line: None)
+        ended = Follower(api).follow(job["metadata"]["name"])
         assert ended is not None and ended.startswith(why)
         assert len(cluster.pods_of(job["metadata"]["name"])) == pods
 
