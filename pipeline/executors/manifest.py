@@ -48,6 +48,8 @@ def image_of(template: dict[str, Any]) -> tuple[str, str | None]:
 def manifest(job: Submission, template: dict[str, Any]) -> dict[str, Any]:
     """The Job. Image, sizes, volumes, security and environment are the template's; env is added to, never replaced.
 
+    Labels of the PodTemplate itself, such as the name of a queue, go onto the Job, those of its template onto the pods.
+
     Raises:
       ValueError: the template cannot hold the job.
     """
@@ -76,7 +78,7 @@ def manifest(job: Submission, template: dict[str, Any]) -> dict[str, Any]:
         "ttlSecondsAfterFinished": KEPT_S,
         "template": pod,
     }
-    about = {"name": job.name, "labels": labels, "annotations": facts}
+    about = {"name": job.name, "labels": template["metadata"].get("labels", {}) | labels, "annotations": facts}
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": about, "spec": spec}
 
 

@@ -9,7 +9,7 @@ from pipeline.executors.manifest import Submission, image_of, manifest, name_of,
 from pipeline.flow import STAGES
 
 TEMPLATE = {
-    "metadata": {"name": "vsml-large", "annotations": {"vsml/commit": "c0ffee"}},
+    "metadata": {"name": "vsml-large", "labels": {"queue": "q"}, "annotations": {"vsml/commit": "c0ffee"}},
     "template": {
         "metadata": {"labels": {"team": "a"}, "creationTimestamp": None},
         "spec": {
@@ -36,6 +36,7 @@ def test_the_template_is_kept_and_filled():
     assert before == TEMPLATE
     check(made)
     assert made["metadata"]["name"] == "vsml-meta-train-abababababababab"
+    assert made["metadata"]["labels"]["queue"] == "q"
     pod = made["spec"]["template"]
     (container,) = pod["spec"]["containers"]
     assert [*container["command"], *container["args"]] == ["python", "-m", "pipeline", "meta_train", "vsml", "0"]
