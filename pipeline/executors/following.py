@@ -74,7 +74,7 @@ class Follower:
 
     def _awaits(self, pods: list[dict[str, Any]]) -> bool:
         """Whether a pod is still to start."""
-        return any(pod["metadata"]["name"] not in self._closed for pod in pods)
+        return not pods or any(pod["metadata"]["name"] not in self._closed for pod in pods)
 
     def _read(self, name: str, ended: bool) -> None:
         reader = self._readers.setdefault(name, Reader())

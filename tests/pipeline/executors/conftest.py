@@ -86,6 +86,10 @@ class Pod:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, blow)
 
+    def evict(self) -> None:
+        """The first process of a pod is told to go."""
+        self.process.terminate()
+
     def as_dict(self) -> dict[str, Any]:
         code = self.ended()
         state = {"running": {}} if code is None else {"terminated": {"exitCode": code, "reason": "Error"}}
@@ -220,6 +224,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def _answer(self) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # clients come and go
+            self._route()
+
+    def _route(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length)) if length else {}
         fault = self.cluster.fault(f"{self.command} {self.path}")

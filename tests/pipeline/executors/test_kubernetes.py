@@ -1,6 +1,7 @@
 """Items as Jobs, from the command that DVC records to the outs: real pods (processes), a real MLflow, a real DVC."""
 
 import os
+import pty
 import re
 import shutil
 import signal
@@ -42,7 +43,7 @@ def main(job, run):
         folder.save(step, {"total": total, "loss": np.asarray(curve["loss"])}, {"run": run.id})
         print(f"step {step} total {total}", flush=True)
         gate = Path(os.environ["GATES"], name)
-        while step == 5 and gate.exists():
+        while step >= 5 and gate.exists():
             time.sleep(0.02)
     artifacts.write_arrays(paths.test_data(name), {"total": total})
     run.at_end(folder.remove)
@@ -73,9 +74,13 @@ class Site:
         commit = self.clone.run("git", "rev-parse", "HEAD").strip()
         self.cluster.template("vsml-small", self.pod_env | {"VSML_COMMIT": commit})
 
-    def start(self, *words: str, **env: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, stdin=None, **env: str) -> subprocess.Popen[str]:
         """A stage item, by the words that DVC runs."""
-        return self.clone.start(sys.executable, "-c", DRIVER.format(list(words)), **self.env | env)
+        command = [sys.executable, "-c", DRIVER.format(list(words))]
+        own, pipe = self.clone.env | self.env | env, subprocess.PIPE
+        return subprocess.Popen(
+            command, cwd=self.root, env=own, stdin=stdin, stdout=pipe, stderr=pipe, start_new_session=True, text=True
+        )
 
     def job(self) -> str:
         (name,) = self.cluster.jobs
@@ -232,7 +237,7 @@ def _fingerprint(cluster):
     return job["metadata"]["annotations"]["vsml/fingerprint"]
 
 
-def test_detached_listed_cancelled(slow, cluster, mlflow):
+def test_detached_evicted_listed_cancelled(slow, cluster, mlflow):
     slow.close_gate("digits")
     first = slow.start("test_data", "digits")
     _says(first, "step 5 total")
@@ -240,13 +245,22 @@ def test_detached_listed_cancelled(slow, cluster, mlflow):
     status, out, error = _ends(first)
     assert status == 143 and "Detached from Job" in out, out + error
 
-    second = slow.start("test_data", "digits")
-    _says(second, "Attached")
-    listed = slow.clone.run("python", "-m", "pipeline", "jobs", **slow.env)
-    assert re.search(rf"{slow.job()}  test_data digits  0:00:\d\d  Running", listed)
-    slow.clone.run("python", "-m", "pipeline", "jobs", "cancel", slow.job()[-6:], **slow.env)
-    status, out, error = _ends(second)
-    assert status == 1 and "was cancelled. The same command starts it anew." in error, out + error
+    near, far = pty.openpty()
+    with os.fdopen(near, "w") as keys, os.fdopen(far) as terminal:
+        second = slow.start("test_data", "digits", stdin=terminal)
+        _says(second, "step 5 total")
+        second.send_signal(signal.SIGINT)
+        keys.write("\n")  # go on
+        keys.flush()
+        (pod,) = cluster.pods
+        pod.evict()
+        _says(second, "This pod has to go.")
+        _says(second, "going on from step 5")
+        listed = slow.clone.run("python", "-m", "pipeline", "jobs", **slow.env)
+        assert re.search(rf"{slow.job()}  test_data digits  0:\d\d:\d\d  Running, 1 pods lost", listed)
+        slow.clone.run("python", "-m", "pipeline", "jobs", "cancel", slow.job()[-6:], **slow.env)
+        status, _, error = _ends(second)
+    assert status == 1 and "was cancelled. The same command starts it anew." in error, error
     assert not cluster.jobs
 
 
