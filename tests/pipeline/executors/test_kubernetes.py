@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import types
 from typing import cast
@@ -116,8 +117,13 @@ def until(done, what, seconds=60.0):
         time.sleep(0.02)
 
 
-def _ends(process, seconds=60):
-    out, error = process.communicate(timeout=seconds)
+def _ends(process, seconds=90):
+    """Exit status and what it says from now on; `communicate` would miss the lines that are read ahead."""
+    give_up = threading.Timer(seconds, process.kill)
+    give_up.start()
+    out, error = process.stdout.read(), process.stderr.read()
+    process.communicate()
+    give_up.cancel()
     return process.returncode, out, error
 
 
