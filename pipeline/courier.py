@@ -49,8 +49,11 @@ class Courier:
             self._not_before = time.monotonic() + AFTER_FAILURE_S
 
     def finish(self) -> None:
-        """Send what is left of the curve, and drop the checkpoints: nothing comes after them."""
+        """Send what is left of the curve."""
         self._send_curve()
+
+    def drop_checkpoints(self) -> None:
+        """Once the outs are committed, no one goes on from here."""
         self._refer_to([])
 
     def _send_curve(self) -> None:

@@ -16,7 +16,7 @@ from pipeline import params, paths, plane, provenance, spool
 from pipeline.courier import Courier
 from pipeline.executors.manifest import CONFIGURATION, INTEGRITY, ORDER
 from pipeline.patience import patiently
-from pipeline.store import Store
+from pipeline.store import MissingInStoreError, Store
 
 PATIENCE_S = 30 * 60  # with MLflow away, at the start and when all is computed
 LOOK_EVERY_S = 0.2
@@ -50,7 +50,8 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
         sys.exit(status if status > 0 else 128 - status)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # all is computed; what time is left is best spent on sending it
     patiently(courier.finish, "All is computed", PATIENCE_S)
-    _finish(store, run, order, profile, folder)
+    _commit(store, run, order, profile, folder)
+    patiently(courier.drop_checkpoints, "All is committed", PATIENCE_S)
 
 
 def _prepare(store: Store, run: str, workspace: Path) -> tuple[dict[str, Any], Path]:
@@ -58,7 +59,7 @@ def _prepare(store: Store, run: str, workspace: Path) -> tuple[dict[str, Any], P
     try:
         order = plane.fetch_json(store, run, plane.ORDER, os.environ[ORDER])
         profile = plane.lay_out(store, order, workspace)
-    except plane.IntegrityError as error:
+    except (plane.IntegrityError, MissingInStoreError) as error:
         raise Refused(INTEGRITY, f"{error} Delete that run in MLflow and run the same command again.") from error
     os.chdir(profile)
     try:
@@ -96,7 +97,7 @@ def _watch(stage: subprocess.Popen[bytes], courier: Courier) -> int:
     return stage.returncode
 
 
-def _finish(store: Store, run: str, order: dict[str, Any], profile: Path, folder: Path) -> None:
+def _commit(store: Store, run: str, order: dict[str, Any], profile: Path, folder: Path) -> None:
     """Commit what the stage left, if it read what it was given."""
     left = spool.left(folder)
     given = order["code"] | {name: read["sha256"] for name, read in order["reads"].items()}

@@ -167,6 +167,7 @@ def test_a_tracker_that_is_away_delays_and_loses_nothing(store, run, courier, sa
     later.unpack()
     later.send(now=True)
     later.finish()
+    later.drop_checkpoints()
     assert len(spool.rows(tmp_path / "spool", 0)) == 6
     assert [m.step for m in store._client.get_metric_history(run, "loss")] == [1, 2, 3, 4, 5, 6]
     assert store.get(run).tags["checkpoints"] == "[]"
