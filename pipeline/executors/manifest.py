@@ -10,7 +10,7 @@ CONFIGURATION, INTEGRITY = 78, 65  # exit codes of sysexits.h, EX_CONFIG and EX_
 CONTAINER = "stage"
 ORDER = "VSML_ORDER"  # sha256 of the order in the run
 COMMIT = "vsml/commit"
-LABEL = "app.kubernetes.io/name=vsml"
+LABEL = "app.kubernetes.io/name=vsml,vsml/fingerprint"  # of Jobs of items; others of the deployment have but the first
 RETRIES = 6
 KEPT_S = 24 * 3600  # a finished Job; its result is kept in MLflow
 
