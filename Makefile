@@ -1,9 +1,11 @@
-# `make repro` makes everything from nothing; PROFILE=mnist does it for profiles/mnist. All of it may be run again.
+# `make repro` makes everything from nothing; PROFILE=mnist does it for profiles/mnist, JOBS=8 eight items at once.
+# All of it may be run again.
 SHELL := /bin/sh
 PYTHON ?= python3
 PROFILE ?=
 ENGINE ?= docker
 VARIANT ?= cpu
+JOBS ?=
 DVC_FILE = $(if $(PROFILE),profiles/$(PROFILE)/dvc.yaml,dvc.yaml)
 STAMP = .venv/.stamp
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -12,7 +14,7 @@ export MLFLOW_DISABLE_TELEMETRY = true
 .PHONY: repro test bench ui lint image deploy setup lock
 
 repro: setup
-	dvc repro $(DVC_FILE)
+	$(if $(JOBS),python -m pipeline repro --jobs $(JOBS),dvc repro) $(DVC_FILE)
 
 test: setup
 	pytest -n 2

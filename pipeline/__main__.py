@@ -4,7 +4,9 @@ import importlib
 import os
 import sys
 
-from pipeline import params, paths, process
+from pipeline import paths
+from pipeline.executors import execute
+from pipeline.flow import STAGES
 
 # Two virtual devices on every machine, so that sums are split in the same way whatever the number of cores; and
 # vectors as wide as the machine has, where XLA would stop at half of AVX-512.
@@ -13,10 +15,11 @@ TOOLS = {
     "deploy": "apply the manifests of k8s/ to a cluster",
     "doctor": "find out whether the cluster and MLflow can run stages, and how to mend what cannot",
     "evaluate": "run a learned rule on your own data",
+    "jobs": "list, follow or cancel what runs on the cluster",
     "readme": "write the results block of README.md",
+    "repro": "run all that is out of date, several items at once",
     "ship": "put a learned rule into vsml/zoo",
 }
-DRAWN = ("figure", "report")  # stages that compute nothing and need to know no more than their words
 
 
 def xla_flags() -> str:
@@ -34,8 +37,6 @@ def main(words: list[str]) -> None:
     # jaxlib 0.10.1 calls each kept program foreign, in a line of a thousand characters: it compares two tuning hints
     # with the features of the machine (github.com/openxla/xla/issues/44565). Errors come as exceptions all the same.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from pipeline.flow import STAGES
-
     if not words or words[0] not in (*STAGES, *TOOLS):
         tools = "".join(f"\n  {name}: {purpose}" for name, purpose in TOOLS.items())
         sys.exit(f"Usage: python -m pipeline WORD …, where WORD is a stage ({', '.join(STAGES)}) or:{tools}")
@@ -43,16 +44,7 @@ def main(words: list[str]) -> None:
     if word in TOOLS:
         importlib.import_module(f"pipeline.{word}").main(item)
         return
-    process.die_with_parent()
-    from pipeline import provenance, tracking  # slow to import, and too late for XLA_FLAGS if done before
-
-    job = provenance.job(word, tuple(item), params.read())
-    stage = importlib.import_module(f"pipeline.stages.{word}")
-    with tracking.run(job) as run:
-        if word in DRAWN:
-            stage.main(item)
-        else:
-            stage.main(job, run)
+    execute(word, tuple(item))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,19 @@
-"""Where things lie: artifacts under the current folder, which is the profile's, the rest under the repository."""
+"""Where things lie: artifacts under the current folder, which is the profile's, the rest under the repository.
 
+VSML_STATE names another folder for what is kept between runs, where the repository itself is read-only.
+"""
+
+import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CHECKPOINTS = ROOT / ".checkpoints"
-COMPILED = ROOT / ".compiled"
-DOWNLOADS = ROOT / ".downloads"
-MLFLOW_DATABASE = ROOT / "mlflow.db"
-MLFLOW_ARTIFACTS = ROOT / "mlartifacts"
+STATE = Path(os.environ.get("VSML_STATE") or ROOT).absolute()
+CHECKPOINTS = STATE / ".checkpoints"
+COMPILED = STATE / ".compiled"
+DOWNLOADS = STATE / ".downloads"
+JOBS = STATE / ".jobs"
+MLFLOW_DATABASE = STATE / "mlflow.db"
+MLFLOW_ARTIFACTS = STATE / "mlartifacts"
 DATASETS_LOCK = ROOT / "datasets.lock"
 
 PARAMS = Path("params.yaml")

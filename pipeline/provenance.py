@@ -26,8 +26,11 @@ class Job(NamedTuple):
     fingerprint: str
 
 
-def job(stage: str, item: tuple[str, ...], params: Params) -> Job:
+def job(stage: str, item: tuple[str, ...], params: Params, image: str | None = None) -> Job:
     """Look an item up and hash what it reads.
+
+    Its fingerprint stands for all that decides the outs, as far as it is known here: stage, item, its slice of params,
+    the digest of every dep, and the versions and devices of this machine or, if it runs elsewhere, the `image` there.
 
     Raises:
       ValueError: no such stage or item, or not as many words as the stage takes.
@@ -40,8 +43,11 @@ def job(stage: str, item: tuple[str, ...], params: Params) -> Job:
         raise ValueError(f"{stage} takes {len(words)} words ({' '.join(words).upper() or 'none'}), got {list(item)}.")
     flow = STAGES[stage](params, *item)
     digests = {name: artifacts.sha256_file(path) for name, path in dep_files(stage, flow, params.root).items()}
-    where = device() if any(name.startswith("vsml/") for name in flow.code) else "cpu"
-    facts = [stage, item, flow.params, digests, versions(), where]
+    if image is not None:
+        where, known = f"image {image}", {}
+    else:
+        where, known = device() if any(name.startswith("vsml/") for name in flow.code) else "cpu", versions()
+    facts = [stage, item, flow.params, digests, known, where]
     return Job(stage, item, params, flow, digests, where, digest(facts))
 
 

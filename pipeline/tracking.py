@@ -1,113 +1,86 @@
-"""A run of MLflow for every job: what ran, on what, from what, how it went and what came out. Only importer of mlflow.
-
-By default runs go to mlflow.db and mlartifacts/ in the repository; MLFLOW_TRACKING_URI names a server instead.
-"""
+"""A run of MLflow for every job: what ran, on what, from what, how it went and what came out."""
 
 import contextlib
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from pipeline import artifacts, paths
+from pipeline import artifacts
 from pipeline.params import digest
+from pipeline.patience import patiently
 from pipeline.provenance import Job, dep_files, git, versions
+from pipeline.store import MissingInStoreError, Store, TrackingError
 
-os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # the default of 7 holds training up for four minutes
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-from mlflow import MlflowClient
-from mlflow.entities import Metric, Param
-from mlflow.exceptions import MlflowException
-
-PROJECT = "vsml"
 UPLOADED_UP_TO_BYTES = 2**20  # deps; larger ones are named by digest in the manifest. Outs are always uploaded
-METRICS_A_BATCH = 1000  # the limits of MLflow
-PARAMS_A_BATCH = 100
-
-
-class TrackingError(RuntimeError):
-    """MLflow cannot be reached or refuses."""
+PATIENCE_S = 15 * 60  # when all is computed and MLflow is away
 
 
 class Run:
     """The run of one job; its curve goes up while it runs, its deps and outs at the end."""
 
-    def __init__(self, client: MlflowClient, experiment: str, job: Job) -> None:
-        self._client, self._job, self._logged = client, job, 0
+    def __init__(self, store: Store, job: Job) -> None:
+        self._store, self._job, self._logged, self._not_before = store, job, 0, 0.0
+        self._curve: dict[str, list[Any]] = {"loss": []}
         self._last_acts: list[Callable[[], None]] = []
-        name = " ".join((job.stage, *job.item))
-        self.id: str = client.create_run(experiment, run_name=name, tags=_tags(job)).info.run_id
-        params = [Param(key, value) for key, value in _flat(job.flow.params).items()]
-        params += [Param("digest/params", digest(job.flow.params)), Param("digest/fingerprint", job.fingerprint)]
-        for start in range(0, len(params), PARAMS_A_BATCH):
-            client.log_batch(self.id, params=params[start : start + PARAMS_A_BATCH])
+        self.id = begin(store, job, machine(job))
 
     def resume(self, run_id: str) -> None:
         """Go on in the run that a checkpoint names; if this store has no such run, stay in the new one."""
         try:
-            seen = self._client.get_metric_history(run_id, "loss")
-            self._client.set_tag(run_id, "resumed", "true")
-            self._client.update_run(run_id, status="RUNNING")
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
+            logged = self._store.last_step(run_id)
+            self._store.tag(run_id, {"resumed": "true"})
+            self._store.reopen(run_id)
+        except MissingInStoreError:
             print(f"This MLflow store has no run {run_id}, so its curve goes into a new one, from the first step on.")
             return
-        self._client.delete_run(self.id)
-        self.id, self._logged = run_id, max((metric.step for metric in seen), default=0)
+        self._store.forget(self.id)
+        self.id, self._logged = run_id, logged
 
     def follow(self, curve: dict[str, list[Any]]) -> None:
-        """Log the rows of `curve` that are not yet logged. Rows that do not go up now go up with the next call."""
-        now, rows = int(time.time() * 1000), range(self._logged, len(curve["loss"]))
-        size = METRICS_A_BATCH // len(curve)
-        for start in range(0, len(rows), size):
-            batch = rows[start : start + size]
-            metrics = [Metric(name, float(curve[name][row]), now, row + 1) for row in batch for name in curve]
-            try:
-                self._client.log_batch(self.id, metrics=metrics)
-            except MlflowException as error:
-                print(f"MLflow does not take the curve now ({error}); training goes on and it is tried again later.")
-                return
-            self._logged = batch[-1] + 1
+        """Log the rows of `curve` that are not yet logged. What does not go up now goes up with a later call.
+
+        A server that is away takes time to say so; it is asked so seldom then that training loses at most a tenth.
+        """
+        self._curve, began = curve, time.monotonic()
+        if began < self._not_before:
+            return
+        try:
+            self._log_curve()
+        except TrackingError as error:
+            print(f"MLflow does not take the curve now ({error}); training goes on and it is tried again later.")
+            self._not_before = time.monotonic() + 9 * (time.monotonic() - began)
 
     def at_end(self, act: Callable[[], None]) -> None:
         """Have `act` done when outs are written and logged."""
         self._last_acts.append(act)
 
     def finish(self) -> None:
-        """Log every dep and out, last the manifest with the sha256 of each, and close the run."""
-        job = self._job
-        deps = dep_files(job.stage, job.flow, job.params.root)
+        """Log every dep and out, then the manifest with the sha256 of each, and close the run.
+
+        The outs become known by their digests last, so that who finds one by its digest finds it whole.
+        """
+        job, store = self._job, self._store
+        self._log_curve()
         outs = {path.as_posix(): path for path in job.flow.outs}
-        for name, path in deps.items():
+        for name, path in dep_files(job.stage, job.flow, job.params.root).items():
             if path.stat().st_size <= UPLOADED_UP_TO_BYTES:
-                self._upload("deps", name, path)
+                store.upload(self.id, f"deps/{name}", path)
         for name, path in outs.items():
-            self._upload("outs", name, path)
-        manifest = {
-            "stage": job.stage,
-            "item": list(job.item),
-            "fingerprint": job.fingerprint,
-            "deps": job.deps,
-            "outs": {name: artifacts.sha256_file(path) for name, path in outs.items()},
-        }
-        with tempfile.TemporaryDirectory() as folder:
-            artifacts.write_json(Path(folder) / "manifest.json", manifest)
-            self._client.log_artifact(self.id, str(Path(folder) / "manifest.json"))
-        self._client.set_terminated(self.id, "FINISHED")
+            store.upload(self.id, f"outs/{name}", path)
+        digests = {name: artifacts.sha256_file(path) for name, path in outs.items()}
+        store.write(self.id, "manifest.json", manifest(job, digests))
+        store.tag(self.id, by_digest("outs", digests))
+        store.end(self.id, "FINISHED")
+
+    def _log_curve(self) -> None:
+        ends = range(self._logged, len(self._curve["loss"]))
+        rows = [{name: self._curve[name][row] for name in self._curve} for row in ends]
+        for last in self._store.log_rows(self.id, self._logged, rows):
+            self._logged = last
+
+    def last_acts(self) -> None:
         for act in self._last_acts:
             act()
-
-    def end_as(self, status: str) -> None:
-        self._client.set_terminated(self.id, status)
-
-    def _upload(self, kind: str, name: str, path: Path) -> None:
-        self._client.log_artifact(self.id, str(path), (Path(kind) / name).parent.as_posix())
 
 
 @contextlib.contextmanager
@@ -115,57 +88,58 @@ def run(job: Job) -> Iterator[Run]:
     """Track a job: FINISHED with all its deps and outs, FAILED on an error, KILLED on an interrupt.
 
     Raises:
-      TrackingError: MLflow is away, at the start or at the end. Outs, and checkpoints, are on disk by then.
+      TrackingError: MLflow is away at the start, or for many minutes at the end, when outs are on disk.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.MLFLOW_DATABASE}"
-    with _explained(uri, "Nothing has run yet"):
-        tracked = Run(*_open(uri), job)
+    with _explained("Nothing has run yet"):
+        store = Store()
+        tracked = Run(store, job)
     try:
         yield tracked
     except BaseException as error:
         status = "FAILED" if isinstance(error, Exception) else "KILLED"
         try:
-            tracked.end_as(status)
-        except MlflowException as also:
+            store.end(tracked.id, status)
+        except TrackingError as also:
             error.add_note(f"MLflow did not take the status {status} of run {tracked.id} either: {also}")
         raise
-    with _explained(uri, "The outputs are written and any checkpoint is kept, so running again costs little"):
-        tracked.finish()
+    with _explained("The outputs are written and any checkpoint is kept, so running again costs little"):
+        patiently(tracked.finish, "All is computed", PATIENCE_S)
+    tracked.last_acts()
 
 
-def _open(uri: str) -> tuple[MlflowClient, str]:
-    """A client and the id of the project's MLflow experiment; one process at a time makes what is not there yet."""
-    local = uri == f"sqlite:///{paths.MLFLOW_DATABASE}"
-    lock = FileLock(paths.MLFLOW_DATABASE.with_suffix(".lock")) if local else contextlib.nullcontext()
-    with lock:
-        client = MlflowClient(uri)
-        known = client.get_experiment_by_name(PROJECT)
-        if known is not None:
-            return client, known.experiment_id
-        try:
-            return client, client.create_experiment(PROJECT, paths.MLFLOW_ARTIFACTS.as_uri() if local else None)
-        except MlflowException as error:
-            known = client.get_experiment_by_name(PROJECT)
-            if error.error_code != "RESOURCE_ALREADY_EXISTS" or known is None:  # else another client was faster
-                raise
-            return client, known.experiment_id
+def begin(store: Store, job: Job, tags: dict[str, str]) -> str:
+    """Make the run of a job, with its params and with what decides its outs; return its id."""
+    facts = {"stage": job.stage, **job.flow.names, **git(), "fingerprint": job.fingerprint}
+    facts["params_digest"] = digest(job.flow.params)
+    run = store.create(" ".join((job.stage, *job.item)), facts | tags)
+    params = {"digest/params": digest(job.flow.params), "digest/fingerprint": job.fingerprint}
+    store.log_params(run, _flat(job.flow.params) | params)
+    return run
+
+
+def machine(job: Job) -> dict[str, str]:
+    """Tags that say on what a job runs."""
+    return {"device": job.device} | {f"version.{name}": version for name, version in versions().items()}
+
+
+def manifest(job: Job, outs: dict[str, str]) -> dict[str, Any]:
+    """What a job read and left, by sha256."""
+    own = {"stage": job.stage, "item": list(job.item), "fingerprint": job.fingerprint}
+    return own | {"deps": job.deps, "outs": outs}
+
+
+def by_digest(folder: str, digests: dict[str, str]) -> dict[str, str]:
+    """Tags by which the files in a folder of a run are found again: their digests, and the path of each."""
+    return {f"sha256.{digest}": f"{folder}/{name}" for name, digest in digests.items()}
 
 
 @contextlib.contextmanager
-def _explained(uri: str, state: str) -> Iterator[None]:
+def _explained(state: str) -> Iterator[None]:
     try:
         yield
-    except MlflowException as error:
-        raise TrackingError(
-            f"MLflow at {uri} does not answer or refuses: {error}. {state}. Start that server (or unset "
-            "MLFLOW_TRACKING_URI to log into mlflow.db) and run the same command again."
-        ) from error
-
-
-def _tags(job: Job) -> dict[str, str]:
-    facts = {"stage": job.stage, **job.flow.names, **git(), "device": job.device, "fingerprint": job.fingerprint}
-    facts["params_digest"] = digest(job.flow.params)
-    return facts | {f"version.{name}": version for name, version in versions().items()}
+    except TrackingError as error:
+        remedy = "Start that server (or unset MLFLOW_TRACKING_URI to log into mlflow.db) and run the same command again"
+        raise type(error)(f"{error} {state}. {remedy}.") from error
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, str]:

@@ -13,6 +13,8 @@ from kubernetes import client, config
 from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
 
+from pipeline.executors.api import ClusterError
+
 NAMESPACE = "vsml"
 TEMPLATES = ("vsml-small", "vsml-large")
 OLDEST = (1, 31)  # the first Kubernetes in which podFailurePolicy is stable
@@ -26,14 +28,6 @@ RIGHTS = {  # of a driver, by API group and resource; k8s/base/driver.yaml grant
     ("", "podtemplates"): ("get",),
     ("", "events"): ("list", "watch"),
 }
-
-
-class ClusterError(Exception):
-    """Why the cluster cannot be used, and what to do about it; with the HTTP status if it answered."""
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class Cluster(NamedTuple):

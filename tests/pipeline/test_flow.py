@@ -59,9 +59,21 @@ def test_every_item_reads_and_leaves_what_dvc_says(profile):
 
 
 # They carry a stage and do not shape its outs; downloads are what datasets.lock says, by checksum.
-CARRIERS = {"pipeline/stages/__init__.py", "pipeline/__init__.py", "vsml/__init__.py"} | {
+PACKAGES = {"pipeline/stages/__init__.py", "pipeline/__init__.py", "vsml/__init__.py"}
+CARRIERS = {*PACKAGES, "pipeline/transfer.py"} | {
     f"pipeline/{name}.py"
-    for name in ("params", "paths", "flow", "provenance", "tracking", "checkpoints", "download", "transfer")
+    for name in (
+        "params",
+        "paths",
+        "flow",
+        "provenance",
+        "tracking",
+        "store",
+        "patience",
+        "checkpoints",
+        "download",
+        "transfer",
+    )
 }
 
 

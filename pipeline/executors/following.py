@@ -1,0 +1,110 @@
+"""Watches a Job to its end and says on the terminal what its pods say. The Job's status is the truth."""
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pipeline.executors.api import Api, ClusterError
+from pipeline.executors.logs import Reader
+from pipeline.executors.manifest import CONFIGURATION, CONTAINER, INTEGRITY
+from pipeline.patience import Away, patiently
+
+QUIET_S = 20.0  # a log without a line for so long may be a dead connection
+PAUSE_S = 0.3
+PATIENCE_S = 5 * 60  # with the end of a log
+MEANING = {
+    137: "killed: out of memory, or by the node",
+    143: "asked to go, by an eviction or a drain",
+    CONFIGURATION: "a configuration that cannot run; see what the pod says",
+    INTEGRITY: "a file that is not what its digest says; see what the pod says",
+}
+
+
+def outcome(job: dict[str, Any]) -> str | None:
+    """`Complete`, or why it failed, or None while it is not over."""
+    for condition in job.get("status", {}).get("conditions") or []:
+        if condition["status"] == "True" and condition["type"] in ("Complete", "Failed"):
+            why = f"{condition.get('reason', 'Failed')}: {condition.get('message', 'no message')}"
+            return "Complete" if condition["type"] == "Complete" else why
+    return None
+
+
+class Follower:
+    """Watches Jobs, and knows what of their pods is said already: it may be interrupted, and goes on where it was."""
+
+    def __init__(self, api: Api, say: Callable[[str], None] | None = None) -> None:
+        self._api, self._say = api, say or functools.partial(print, flush=True)
+        self._readers: dict[str, Reader] = {}
+        self._closed: set[str] = set()
+        self._waiting: dict[str, str] = {}
+
+    def follow(self, name: str) -> str | None:
+        """Say what the pods of a Job say until it is over; return its outcome, or None if the Job is gone."""
+        while True:
+            job = self._api.job(name)
+            if job is None:
+                return None
+            pods, version = self._api.pods(name)
+            running = [self.look(pod) for pod in pods]
+            if outcome(job) is not None:
+                return outcome(job)
+            if not any(running):  # when a pod has ended, the Job's own status follows without any change to pods
+                self._api.wait_for_change(name, version, at_most_s=10 if self._awaits(pods) else 1)
+            time.sleep(PAUSE_S)  # a server that answers at once is still not asked too often
+
+    def look(self, pod: dict[str, Any]) -> bool:
+        """Say what is new of a pod, for as long as it runs and speaks; tell whether it runs."""
+        name, state = pod["metadata"]["name"], _state(pod)
+        if name in self._closed:
+            return False
+        ended = "terminated" in state or pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+        if not ended and "running" not in state:
+            self._say_why(name, pod, state)
+            return False
+        if ended:
+            self._closed.add(name)
+            self._read_to_the_end(name)
+            self._say_end(name, pod, state.get("terminated", {}))
+            return False
+        with contextlib.suppress(Away, ClusterError):  # broken, quiet, or not to be had now: the next look goes on
+            self._read(name, ended=False)
+        return True
+
+    def _awaits(self, pods: list[dict[str, Any]]) -> bool:
+        """Whether a pod is still to start."""
+        return not pods or any(pod["metadata"]["name"] not in self._closed for pod in pods)
+
+    def _read(self, name: str, ended: bool) -> None:
+        reader = self._readers.setdefault(name, Reader())
+        for line in reader.lines(self._api.log(name, reader.since, not ended, QUIET_S), ended):
+            self._say(line)
+
+    def _read_to_the_end(self, name: str) -> None:
+        try:
+            patiently(lambda: self._read(name, ended=True), f"The log of pod {name}", PATIENCE_S)
+        except (Away, ClusterError) as error:  # a pod's log goes with the pod; its result does not
+            self._say(f"(The rest of the log of pod {name} cannot be had: {error})")
+
+    def _say_why(self, name: str, pod: dict[str, Any], state: dict[str, Any]) -> None:
+        conditions = pod.get("status", {}).get("conditions") or []
+        unmet = [c.get("message") or c.get("reason", "") for c in conditions if c["status"] == "False"]
+        waiting = state.get("waiting", {})
+        why = waiting.get("message") or waiting.get("reason") or next(filter(None, unmet), "")
+        if why and why != self._waiting.get(name) and not why.startswith("containers with unready status"):
+            self._waiting[name] = why
+            self._say(f"(Pod {name} waits: {why})")
+
+    def _say_end(self, name: str, pod: dict[str, Any], end: dict[str, Any]) -> None:
+        code = end.get("exitCode")
+        if code == 0:
+            return
+        why = end.get("reason") or pod.get("status", {}).get("reason") or "lost"
+        meaning = MEANING.get(code, end.get("message") or "") if code is not None else ""
+        self._say(f"(Pod {name} ended: {why}, exit code {code}{', ' if meaning else ''}{meaning})")
+
+
+def _state(pod: dict[str, Any]) -> dict[str, Any]:
+    statuses = pod.get("status", {}).get("containerStatuses") or []
+    return next((status.get("state") or {} for status in statuses if status["name"] == CONTAINER), {})

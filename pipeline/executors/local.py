@@ -1,0 +1,20 @@
+"""Runs an item here, in this process."""
+
+import importlib
+import os
+from pathlib import Path
+
+from pipeline import params, provenance, spool, tracking
+
+DRAWN = ("figure", "report")  # stages that compute nothing and need to know no more than their words
+
+
+def execute(stage: str, item: tuple[str, ...]) -> None:
+    job = provenance.job(stage, item, params.read())
+    module = importlib.import_module(f"pipeline.stages.{stage}")
+    folder = os.environ.get(spool.FOLDER)
+    with spool.run(job, Path(folder)) if folder else tracking.run(job) as run:
+        if stage in DRAWN:
+            module.main(list(item))
+        else:
+            module.main(job, run)

@@ -1,0 +1,120 @@
+"""Runs an item in a pod: fetches what it reads, has the very same words run, passes on what they say and leave.
+
+The stage is a child process that knows nothing of this: it works in a folder laid out like its profile, and its run is
+a spool on disk. Checkpoints go to MLflow at a bounded pace, so that whoever takes over when this pod is lost goes on.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from pipeline import params, paths, plane, provenance, spool
+from pipeline.courier import Courier
+from pipeline.executors.manifest import CONFIGURATION, INTEGRITY, ORDER
+from pipeline.patience import patiently
+from pipeline.store import MissingInStoreError, Store
+
+PATIENCE_S = 30 * 60  # with MLflow away, at the start and when all is computed
+LOOK_EVERY_S = 0.2
+
+
+class Evicted(SystemExit):
+    """The pod has to go."""
+
+
+class Refused(SystemExit):
+    """There is no use in trying again: a sentence on stderr, and an exit code that Kubernetes knows to be final."""
+
+    def __init__(self, code: int, why: object) -> None:
+        super().__init__(code)
+        print(f"This job cannot run: {why}", file=sys.stderr, flush=True)
+
+
+def execute(stage: str, item: tuple[str, ...]) -> None:
+    signal.signal(signal.SIGTERM, _evict)
+    run, workspace = os.environ[spool.RUN], Path("workspace").absolute()
+    store = patiently(Store, "Starting", PATIENCE_S)
+    order, profile = patiently(lambda: _prepare(store, run, workspace), "Fetching what the job reads", PATIENCE_S)
+    if (order["stage"], tuple(order["item"])) != (stage, item):
+        raise Refused(CONFIGURATION, f"it is told to run {stage} {item}, its order is {order['stage']} {order['item']}")
+    folder = workspace / ".spool"
+    courier = Courier(store, run, folder)
+    patiently(courier.unpack, "Looking for checkpoints", PATIENCE_S)
+    status = _watch(_start(stage, item, profile, folder), courier)
+    if status:
+        print(f"The stage ended with exit code {status}.", file=sys.stderr, flush=True)
+        sys.exit(status if status > 0 else 128 - status)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # all is computed; what time is left is best spent on sending it
+    patiently(courier.finish, "All is computed", PATIENCE_S)
+    _commit(store, run, order, profile, folder)
+    patiently(courier.drop_checkpoints, "All is committed", PATIENCE_S)
+
+
+def _prepare(store: Store, run: str, workspace: Path) -> tuple[dict[str, Any], Path]:
+    """The order, and the folder with all that it names; what would be computed here is what was asked for."""
+    try:
+        order = plane.fetch_json(store, run, plane.ORDER, os.environ[ORDER])
+        profile = plane.lay_out(store, order, workspace)
+    except (plane.IntegrityError, MissingInStoreError) as error:
+        raise Refused(INTEGRITY, f"{error} Delete that run in MLflow and run the same command again.") from error
+    os.chdir(profile)
+    try:
+        job = provenance.job(order["stage"], tuple(order["item"]), params.read(), order["image"])
+    except (ValueError, FileNotFoundError) as error:
+        raise Refused(CONFIGURATION, f"{error} Has the image the code that the driver has?") from error
+    if job.fingerprint != order["fingerprint"]:
+        wrong = sorted(name for name in {**job.deps, **order["code"]} if job.deps.get(name) != order["code"].get(name))
+        differs = [name for name in wrong if name not in order["reads"]]
+        if not differs or not order["dirty"]:
+            names = ", ".join(differs) or "what reads params.yaml"
+            raise Refused(CONFIGURATION, f"code in the image is not that of the driver: {names}")
+        print(f"Code in the image is not that of the driver, as was allowed: {', '.join(differs)}", flush=True)
+    return order, profile
+
+
+def _start(stage: str, item: tuple[str, ...], profile: Path, folder: Path) -> subprocess.Popen[bytes]:
+    folder.mkdir(exist_ok=True)
+    own = {"PIPELINE_EXECUTOR": "local", "VSML_STATE": str(paths.STATE), spool.FOLDER: str(folder)}
+    return subprocess.Popen([sys.executable, "-m", "pipeline", stage, *item], cwd=profile, env=os.environ | own)
+
+
+def _watch(stage: subprocess.Popen[bytes], courier: Courier) -> int:
+    """Pass on what a stage says until it ends; return its exit status."""
+    try:
+        while stage.poll() is None:
+            time.sleep(LOOK_EVERY_S)
+            courier.send()
+    except Evicted:
+        print("This pod has to go. The last checkpoint is sent, and another pod goes on from there.", flush=True)
+        stage.kill()
+        stage.wait()
+        courier.send(now=True)
+        raise
+    return stage.returncode
+
+
+def _commit(store: Store, run: str, order: dict[str, Any], profile: Path, folder: Path) -> None:
+    """Commit what the stage left, if it read what it was given."""
+    left = spool.left(folder)
+    given = order["code"] | {name: read["sha256"] for name, read in order["reads"].items()}
+    wrong = [name for name, digest in left["deps"].items() if given.get(name) != digest]
+    if wrong and not (order["dirty"] and all(name in order["code"] for name in wrong)):
+        raise Refused(INTEGRITY, f"the stage read other files than it was given: {', '.join(wrong)}")
+    manifest = left | {"fingerprint": order["fingerprint"], "machine": left["fingerprint"]}
+    attempt = os.environ["VSML_ATTEMPT"]
+
+    def commit() -> bool:
+        store.tag(run, spool.tags(folder))
+        return plane.commit(store, run, attempt, manifest, profile)
+
+    if not patiently(commit, "All is computed", PATIENCE_S):
+        print("Another pod of this Job was faster: its result counts, not this one.", flush=True)
+
+
+def _evict(number: int, frame: object) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    raise Evicted(128 + number)

@@ -1,0 +1,435 @@
+"""A cluster small enough for a test: an API that can be told to fail, and a kubelet that truly runs what it is given.
+
+The API speaks the few paths that are needed, over HTTP. Pods are processes of this machine, in folders of their own.
+MLflow is a real server behind a wire that can be cut.
+"""
+
+import contextlib
+import datetime
+import http.server
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+import urllib.request
+import uuid
+import zlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from pipeline.executors.following import outcome
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def until(done, what, seconds=60.0):
+    give_up = time.monotonic() + seconds
+    while not (found := done()):
+        assert time.monotonic() < give_up, f"{what} did not happen within {seconds} s"
+        time.sleep(0.02)
+    return found
+
+
+class Fault(NamedTuple):
+    """What is to go wrong with the next request that matches: a status, `reset`, `lost`, `silent`, `cut` in time."""
+
+    asked: str  # a regular expression on "METHOD path?query"
+    how: int | str
+    after: int = 0
+
+
+class Pod:
+    """A process with a log, stamped line by line as a container runtime does it."""
+
+    def __init__(self, number: int, job: dict, folder: Path, base: dict[str, str]) -> None:
+        self.name, self.uid = f"{job['metadata']['name']}-{number}", str(uuid.uuid4())
+        self.job, self.log, self.began = job, [], now()
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        env = {entry["name"]: entry.get("value", self.uid) for entry in container["env"]}
+        folder.mkdir(parents=True)
+        command = [*container["command"], *container["args"]]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(
+            command, cwd=folder, env=base | env, stdout=pipe, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        self._pump = threading.Thread(target=self._read, daemon=True)
+        self._pump.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.log.append((now(), line))
+        self.process.stdout.close()
+
+    def ended(self) -> int | None:
+        status = self.process.poll()
+        if status is None or self._pump.is_alive():
+            return None
+        return status if status >= 0 else 128 - status
+
+    def kill(self, blow=signal.SIGKILL) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, blow)
+
+    def evict(self) -> None:
+        """The first process of a pod is told to go."""
+        self.process.terminate()
+
+    def as_dict(self) -> dict[str, Any]:
+        code = self.ended()
+        state = {"running": {}} if code is None else {"terminated": {"exitCode": code, "reason": "Error"}}
+        phase = "Running" if code is None else "Failed" if code else "Succeeded"
+        statuses = [{"name": "stage", "state": state}]
+        about = {
+            "name": self.name,
+            "creationTimestamp": self.began,
+            "labels": {"job-name": self.job["metadata"]["name"]},
+        }
+        return {"metadata": about, "status": {"phase": phase, "containerStatuses": statuses}}
+
+
+class Cluster:
+    """State, kubelet and API of one namespace."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.templates, self.jobs, self.pods = folder, {}, {}, []
+        self.base: dict[str, str] = {}  # environment of every pod, as an image has one
+        self.faults: list[Fault] = []
+        self.asked: list[str] = []
+        self.created = 0
+        self.at_once = 1  # pods that a Job starts with: "may sometimes be started twice"
+        self.down = False
+        self.lock = threading.RLock()
+        self.closed = threading.Event()
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Handler,), {"cluster": self}))
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(target=self._kubelet, daemon=True).start()
+        self.kubeconfig = folder / "kubeconfig"
+        self.kubeconfig.write_text(json.dumps(_kubeconfig(self.server.server_port)))
+
+    def template(self, name: str, env: dict[str, str]) -> None:
+        entries = [{"name": key, "value": value} for key, value in env.items()]
+        container = {
+            "name": "stage",
+            "image": "vsml@sha256:0",
+            "env": entries,
+            "securityContext": {"runAsNonRoot": True},
+        }
+        spec = {"containers": [container], "restartPolicy": "Never"}
+        self.templates[name] = {"metadata": {"name": name}, "template": {"metadata": {}, "spec": spec}}
+
+    def create(self, job: dict) -> bool:
+        with self.lock:
+            name = job["metadata"]["name"]
+            if name in self.jobs:
+                return False
+            self.created += 1
+            job["metadata"] |= {"creationTimestamp": now(), "uid": str(uuid.uuid4())}
+            job["status"] = {"active": 1, "failed": 0}
+            self.jobs[name] = job
+            for _ in range(self.at_once):
+                self._start(job)
+            return True
+
+    def delete(self, name: str) -> None:
+        """As `kubectl delete job`, and as what happens to a finished Job when its time is over."""
+        with self.lock:
+            self.jobs.pop(name)
+            for pod in self.pods_of(name):
+                pod.kill()
+                pod.process.wait()
+                self.pods.remove(pod)
+
+    def pods_of(self, name: str) -> list[Pod]:
+        with self.lock:
+            return [pod for pod in self.pods if pod.job["metadata"]["name"] == name]
+
+    def fail(self, asked: str, how: int | str, after: int = 0) -> None:
+        """Have the next request that matches go wrong."""
+        self.faults.append(Fault(asked, how, after))
+
+    def fault(self, asked: str) -> Fault | None:
+        with self.lock:
+            self.asked.append(asked)
+            if self.down:
+                return Fault("", "reset")
+            found = next((fault for fault in self.faults if re.search(fault.asked, asked)), None)
+            if found is not None:
+                self.faults.remove(found)
+            return found
+
+    def _start(self, job: dict) -> None:
+        number = len(self.pods) + 1
+        self.pods.append(Pod(number, job, self.folder / f"pod{number}" / str(uuid.uuid4()), self.base))
+
+    def _kubelet(self) -> None:
+        """The Job controller too: pods that fail have successors, until policy or limit say no."""
+        while not self.closed.wait(0.02):
+            with self.lock:
+                for job in list(self.jobs.values()):
+                    if outcome(job) is None:
+                        self._control(job)
+
+    def _control(self, job: dict) -> None:
+        pods = self.pods_of(job["metadata"]["name"])
+        codes = [pod.ended() for pod in pods]
+        if None in codes:
+            return
+        final = job["spec"]["podFailurePolicy"]["rules"][1]["onExitCodes"]["values"]
+        failed = [code for code in codes if code]
+        if 0 in codes:
+            end = {"type": "Complete", "status": "True"}
+        elif any(code in final for code in failed):
+            end = {"type": "Failed", "status": "True", "reason": "PodFailurePolicy", "message": f"exit codes {failed}"}
+        elif len(failed) > job["spec"]["backoffLimit"]:
+            end = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "too many"}
+        else:
+            job["status"]["failed"] = len(failed)
+            self._start(job)
+            return
+        job["status"] = {"active": 0, "failed": len(failed), "conditions": [end]}
+
+    def close(self) -> None:
+        self.closed.set()
+        for pod in self.pods:
+            pod.kill()
+            pod.process.wait()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """The paths of the API that are needed."""
+
+    cluster: Cluster
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *words) -> None:
+        pass
+
+    def _answer(self) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # clients come and go
+            self._route()
+
+    def _route(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        body = json.loads(self.rfile.read(length)) if length else {}
+        fault = self.cluster.fault(f"{self.command} {self.path}")
+        if fault is not None and isinstance(fault.how, int):
+            return self._json({"message": "scripted"}, fault.how)
+        if fault is not None and fault.how == "reset":
+            return self._reset()
+        split = urllib.parse.urlsplit(self.path)
+        query = dict(urllib.parse.parse_qsl(split.query))
+        *_, kind, name = [*split.path.split("/namespaces/test/")[1].split("/"), ""][:2]
+        if split.path.endswith("/log"):
+            self._log(name, query, fault)
+        elif kind == "podtemplates":
+            self._maybe(self.cluster.templates.get(name))
+        elif kind == "pods" and "watch" in query:
+            self._watch(query, fault)
+        elif kind == "pods":
+            pods, version = self._pods(query)
+            self._json({"metadata": {"resourceVersion": version}, "items": pods})
+        elif self.command == "POST":
+            created = self.cluster.create(body)
+            if fault is not None and fault.how == "lost":  # done, but the answer does not arrive
+                return self._reset()
+            self._json(body if created else {"message": "AlreadyExists"}, 201 if created else 409)
+        elif not name:
+            self._json({"items": list(self.cluster.jobs.values())})
+        elif self.command == "DELETE" and name in self.cluster.jobs:
+            self.cluster.delete(name)
+            self._json({})
+        else:
+            self._maybe(self.cluster.jobs.get(name))
+
+    do_GET = do_POST = do_DELETE = _answer  # noqa: N815
+
+    def _maybe(self, found: dict | None) -> None:
+        self._json(found or {"message": "NotFound"}, 200 if found else 404)
+
+    def _json(self, value: Any, status: int = 200) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _reset(self) -> None:
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+        self.connection.close()
+
+    def _chunk(self, data: bytes) -> None:
+        self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        self.wfile.flush()
+
+    def _stream(self) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+
+    def _watch(self, query: dict[str, str], fault: Fault | None) -> None:
+        give_up = time.monotonic() + int(query["timeoutSeconds"])
+        self._stream()
+        while time.monotonic() < give_up and not self.cluster.closed.wait(0.02):
+            pods, version = self._pods(query)
+            if version != query["resourceVersion"] and not (fault is not None and fault.how == "silent"):
+                self._chunk(json.dumps({"type": "MODIFIED", "object": pods[-1] if pods else {}}).encode() + b"\n")
+        self._chunk(b"")
+
+    def _pods(self, query: dict[str, str]) -> tuple[list[dict], str]:
+        pods = [pod.as_dict() for pod in self.cluster.pods_of(query["labelSelector"].removeprefix("job-name="))]
+        return pods, str(zlib.crc32(json.dumps(pods).encode()))
+
+    def _log(self, name: str, query: dict[str, str], fault: Fault | None) -> None:
+        """Stamped lines; `sinceTime` counts in whole seconds, as with a kubelet, so lines come again."""
+        (pod,) = [pod for pod in self.cluster.pods if pod.name == name] or [None]
+        if pod is None:
+            return self._json({"message": "NotFound"}, 404)
+        self._stream()
+        since, sent, place = query.get("sinceTime", "")[:19], 0, 0
+        while not self.cluster.closed.is_set():
+            over = pod.ended() is not None
+            lines, place = pod.log[place:], len(pod.log)
+            for stamp, line in lines:
+                if stamp[:19] < since:
+                    continue
+                data = f"{stamp} ".encode() + line
+                if fault is not None and fault.how == "cut" and sent + len(data) > fault.after:
+                    self._chunk(data[: fault.after - sent])
+                    return self._reset()
+                if fault is not None and fault.how == "silent" and sent + len(data) > fault.after:
+                    self.cluster.closed.wait(5)
+                    return self._reset()
+                if self.cluster.down:
+                    return self._reset()
+                sent += len(data)
+                self._chunk(data)
+            if over or query["follow"] == "false":
+                self._chunk(b"")
+                return
+            time.sleep(0.02)
+
+
+def now() -> str:
+    """With nanoseconds, of which the clock's last digits are zero and left out, as container runtimes do."""
+    moment = datetime.datetime.now(datetime.UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}".rstrip("0").rstrip(".") + "Z"
+
+
+def _kubeconfig(port: int) -> dict[str, Any]:
+    context = {"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "test"}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+        "users": [{"name": "u", "user": {"token": "secret"}}],
+        "contexts": [context],
+    }
+
+
+class Wire:
+    """Connections to a server, all of which can be cut and refused."""
+
+    def __init__(self, target: int) -> None:
+        self.target, self.cut = target, False
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self.socket.accept()
+            except OSError:  # closed
+                return
+            threading.Thread(target=self._carry, args=(near,), daemon=True).start()
+
+    def _carry(self, near: socket.socket) -> None:
+        with near, contextlib.suppress(OSError):
+            if self.cut:
+                return
+            with socket.create_connection(("127.0.0.1", self.target)) as far:
+                while not self.cut:
+                    ready, _, _ = select.select([near, far], [], [], 0.05)
+                    for end in ready:
+                        data = end.recv(2**16)
+                        if not data:
+                            return
+                        (far if end is near else near).sendall(data)
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory):
+    """The port and the folder of artifacts of a real MLflow server."""
+    folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
+    store = ("--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", f"{folder}/served")
+    command = [Path(sys.executable).parent / "mlflow", "server", "--port", str(port), "--workers", "1", *store]
+    env = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=env, start_new_session=True)
+
+    def up() -> bool:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health"):
+            return True
+        assert server.poll() is None, (folder / "log").read_text()
+        return False
+
+    try:
+        until(up, "the start of MLflow", 120)
+        yield port, folder / "served"
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+
+
+@pytest.fixture
+def wire(served):
+    wire = Wire(served[0])
+    yield wire
+    wire.cut = True
+    wire.socket.close()
+
+
+@pytest.fixture
+def mlflow(wire, monkeypatch):
+    """The address of MLflow, over the wire; each test has runs of its own, by the fingerprints of its code."""
+    uri = f"http://127.0.0.1:{wire.port}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # then tries are ours alone, and quick
+    return uri
+
+
+@pytest.fixture(autouse=True)
+def in_haste(monkeypatch):
+    monkeypatch.setattr("pipeline.patience.FIRST_PAUSE_S", 0.02)
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    made = Cluster(folder)
+    monkeypatch.setenv("KUBECONFIG", str(made.kubeconfig))
+    yield made
+    made.close()
+    shutil.rmtree(folder, ignore_errors=True)

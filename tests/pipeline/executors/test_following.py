@@ -1,0 +1,142 @@
+"""Logs over a bad connection, from an API that fails in every scripted way; the pods are real processes."""
+
+import threading
+
+import pytest
+
+from pipeline.executors.api import Api, ClusterError
+from pipeline.executors.following import Follower
+from pipeline.executors.logs import Reader
+from pipeline.executors.manifest import Submission, manifest
+from pipeline.patience import Away
+
+SCRIPT = "for i in $(seq 1 30); do echo line $i; sleep 0.03; done; printf 'the end, without a newline'"
+SAID = [*(f"line {i}" for i in range(1, 31)), "the end, without a newline"]
+
+
+@pytest.fixture
+def api(cluster):
+    cluster.template("vsml-small", {"PATH": "/usr/bin:/bin"})
+    return Api(patience_s=20)
+
+
+def _job(api, script, fingerprint="f" * 64):
+    made = manifest(Submission("test_data", ("iris",), fingerprint, "run", "order"), api.template("vsml-small"))
+    made["spec"]["template"]["spec"]["containers"][0] |= {"command": ["sh", "-c"], "args": [script]}
+    return made
+
+
+def test_a_log_that_is_cut_torn_and_silent_comes_whole(api, cluster, monkeypatch):
+    """Cut in the middle of a line, reset before an answer, silent: at each new connection whole seconds come again."""
+    monkeypatch.setattr("pipeline.executors.following.QUIET_S", 0.3)
+    for after in (45, 200, 333):
+        cluster.fail(r"/log\?", "cut", after)
+    for how in (500, "reset", 410):
+        cluster.fail(r"/log\?", how)
+    cluster.fail(r"/log\?", "silent", 150)
+    cluster.fail(r"GET .*/jobs/", 429)
+    cluster.fail(r"GET .*/pods\?", "reset")
+    job = _job(api, SCRIPT)
+    assert api.create(job)
+    said = []
+    assert Follower(api, said.append).follow(job["metadata"]["name"]) == "Complete"
+    assert said == SAID
+    assert not cluster.faults
+
+
+def test_an_api_that_is_away_for_a_while_is_waited_for(api, cluster):
+    job, said = _job(api, SCRIPT), []
+    assert api.create(job)
+
+    def say(line):
+        said.append(line)
+        if line == "line 5":
+            cluster.down = True
+            threading.Timer(0.7, lambda: setattr(cluster, "down", False)).start()
+
+    assert Follower(api, say).follow(job["metadata"]["name"]) == "Complete"
+    assert said == SAID
+
+
+def test_a_watch_is_but_a_hint(api, cluster):
+    """A watch that is gone (410), cut or silent is followed by a look at how things stand."""
+    for how in (410, 500, "reset", "silent"):
+        cluster.fail("watch=true", how)
+        api.wait_for_change("none", "7", at_most_s=1)
+    assert not cluster.faults
+
+
+def test_a_lost_pod_has_a_successor_and_the_log_says_so(api, cluster, tmp_path):
+    job = _job(
+        api, f"if [ -e {tmp_path}/once ]; then echo second; else touch {tmp_path}/once; echo first; exit 137; fi"
+    )
+    api.create(job)
+    said = []
+    assert Follower(api, said.append).follow(job["metadata"]["name"]) == "Complete"
+    first, ended, second = said
+    assert (first, second) == ("first", "second")
+    assert "exit code 137, killed: out of memory" in ended
+
+
+def test_some_exit_codes_are_final_and_others_are_tried_again(api, cluster):
+    final, again = _job(api, "exit 78"), _job(api, "exit 1", "a" * 64)
+    again["spec"]["backoffLimit"] = 2
+    for job, pods, why in ((final, 1, "PodFailurePolicy"), (again, 3, "BackoffLimitExceeded")):
+        api.create(job)
+        ended = Follower(api).follow(job["metadata"]["name"])
+        assert ended is not None and ended.startswith(why)
+        assert len(cluster.pods_of(job["metadata"]["name"])) == pods
+
+
+def test_a_create_whose_answer_is_lost_has_created(api, cluster):
+    cluster.fail("POST", "lost")
+    assert not api.create(_job(api, "exit 0"))
+    assert cluster.created == 1
+
+
+def test_what_fails_in_passing_is_tried_again_and_what_is_refused_is_not(api, cluster):
+    for how in (429, 500, 503, "reset"):
+        cluster.fail("GET .*/jobs/", how)
+    assert api.job("none") is None
+    cluster.fail("GET .*/jobs/", 403)
+    with pytest.raises(ClusterError, match=r"403.*scripted.*right user"):
+        api.job("none")
+    cluster.down = True
+    with pytest.raises(Away, match="jobs/none"):
+        Api(patience_s=0.1).job("none")
+
+
+def _read(reader, *lines, ended=True):
+    return list(reader.lines([line.encode() for line in lines], ended))
+
+
+def test_lines_of_one_moment_are_told_apart_by_their_number():
+    reader, at = Reader(), "2026-11-21T10:00:00.1Z"
+    assert _read(reader, f"{at} a\n{at} b\n{at} b\n") == ["a", "b", "b"]
+    assert _read(reader, f"{at} a\n{at} b\n{at} b\n{at} b\n") == ["b"]
+    assert reader.since == at
+
+
+def test_stamps_are_compared_as_times_and_not_as_letters():
+    reader = Reader()
+    stamps = (
+        "2026-11-21T10:00:00.1Z",
+        "2026-11-21T10:00:00.12Z",
+        "2026-11-21T10:00:01Z",
+        "2026-11-21T10:00:01.000001Z",
+    )
+    lines = [f"{stamp} {i}\n" for i, stamp in enumerate(stamps)]
+    assert _read(reader, *lines) == ["0", "1", "2", "3"]
+    assert _read(reader, *lines) == []
+
+
+def test_a_torn_line_is_not_said_until_it_is_whole():
+    reader = Reader()
+    assert _read(reader, "2026-11-21T10:00:00.1Z half a l", ended=False) == []
+    assert _read(reader, "2026-11-21T10:00:00.1Z half a line") == ["half a line"]
+
+
+def test_what_the_kubelet_says_of_itself_is_said_once():
+    reader = Reader()
+    assert _read(reader, "rpc error: no such container\n") == ["rpc error: no such container"]
+    assert _read(reader, "rpc error: no such container\n") == []

@@ -1,0 +1,292 @@
+"""Items as Jobs, from the command that DVC records to the outs: real pods (processes), a real MLflow, a real DVC."""
+
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import types
+from typing import cast
+
+import pytest
+
+from pipeline import artifacts
+from pipeline.provenance import Job
+from pipeline.stages import test_data
+from pipeline.store import Store
+from pipeline.tracking import Run
+
+# A stage that can be halted at a step, goes on from checkpoints, and whose curve and out tell whether it went on well.
+SLOW = '''
+"""Adds up, slowly."""
+import os, time
+from pathlib import Path
+import numpy as np
+from pipeline import artifacts, paths
+from pipeline.checkpoints import Folder
+
+def main(job, run):
+    folder, (name,) = Folder(paths.CHECKPOINTS / job.fingerprint), job.item
+    last = folder.load()
+    step, total, curve = 0, len(name), {"loss": []}
+    if last is not None:
+        run.resume(last.facts["run"])
+        step, total, curve = last.step, int(last.arrays["total"]), {"loss": last.arrays["loss"].tolist()}
+        print(f"going on from step {step}", flush=True)
+    while step < 9:
+        step, total = step + 1, (3 * total + 1) % 10007
+        curve["loss"].append(float(total))
+        run.follow(curve)
+        folder.save(step, {"total": total, "loss": np.asarray(curve["loss"])}, {"run": run.id})
+        print(f"step {step} total {total}", flush=True)
+        gate = Path(os.environ["GATES"], name)
+        while step >= 5 and gate.exists():
+            time.sleep(0.02)
+    artifacts.write_arrays(paths.test_data(name), {"total": total})
+    run.at_end(folder.remove)
+'''
+DRIVER = "import signal; signal.signal(signal.SIGTERM, signal.SIG_DFL); from pipeline.__main__ import main; main({!r})"
+
+
+class Site:
+    """A clone whose stages run on the cluster."""
+
+    def __init__(self, clone, cluster, mlflow, gates) -> None:
+        self.clone, self.cluster, self.gates, self.root = clone, cluster, gates, clone.root
+        (gates.parent / "no jax").mkdir()
+        (gates.parent / "no jax/jax.py").write_text("raise ImportError('who only submits needs no jax')")
+        own = {"MLFLOW_TRACKING_URI": mlflow, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+        self.env = own | {"PIPELINE_EXECUTOR": "kubernetes", "KUBECONFIG": str(cluster.kubeconfig)}
+        self.env["PYTHONPATH"] = f"{clone.root}{os.pathsep}{gates.parent / 'no jax'}"
+        self.pod_env = own | {"GATES": str(gates)}
+        kept = ("PATH", "HOME")
+        cluster.base = {name: clone.env[name] for name in (*kept, "PYTHONPATH")}
+        ignored = clone.root / ".dvc/.gitignore"  # which DVC would write
+        ignored.write_text("/config.local\n/tmp\n/cache\n")
+        self.commit()
+
+    def commit(self) -> None:
+        self.clone.run("git", "add", "-A")
+        self.clone.run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "now", "--allow-empty")
+        commit = self.clone.run("git", "rev-parse", "HEAD").strip()
+        self.cluster.template("vsml-small", self.pod_env | {"VSML_COMMIT": commit})
+
+    def start(self, *words: str, stdin=None, **env: str) -> subprocess.Popen[str]:
+        """A stage item, by the words that DVC runs."""
+        command = [sys.executable, "-c", DRIVER.format(list(words))]
+        own, pipe = self.clone.env | self.env | env, subprocess.PIPE
+        return subprocess.Popen(
+            command, cwd=self.root, env=own, stdin=stdin, stdout=pipe, stderr=pipe, start_new_session=True, text=True
+        )
+
+    def job(self) -> str:
+        (name,) = self.cluster.jobs
+        return name
+
+    def close_gate(self, name: str) -> None:
+        self.gates.mkdir(exist_ok=True)
+        (self.gates / name).touch()
+
+    def open_gate(self, name: str) -> None:
+        (self.gates / name).unlink()
+
+    def total(self, name: str) -> int:
+        return int(artifacts.read_arrays(self.root / f"artifacts/test_data/{name}.npz")["total"])
+
+
+@pytest.fixture
+def site(clone, cluster, mlflow, tmp_path):
+    return Site(clone, cluster, mlflow, tmp_path / "gates")
+
+
+@pytest.fixture
+def slow(site):
+    (site.root / "pipeline/stages/test_data.py").write_text(SLOW)
+    site.commit()
+    return site
+
+
+def until(done, what, seconds=60.0):
+    give_up = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < give_up, f"{what} did not happen within {seconds} s"
+        time.sleep(0.02)
+
+
+def _ends(process, seconds=90):
+    """Exit status and what it says from now on; `communicate` would miss the lines that are read ahead."""
+    give_up = threading.Timer(seconds, process.kill)
+    give_up.start()
+    out, error = process.stdout.read(), process.stderr.read()
+    process.communicate()
+    give_up.cancel()
+    return process.returncode, out, error
+
+
+def _total(name):
+    total = len(name)
+    for _ in range(9):
+        total = (3 * total + 1) % 10007
+    return total
+
+
+def _says(process, what):
+    """Wait for a line."""
+    for line in process.stdout:
+        if what in line:
+            return line
+    raise AssertionError((what, process.communicate()))
+
+
+def test_dvc_repro_on_the_cluster_leaves_what_it_leaves_here(site, cluster, tmp_path, monkeypatch):
+    """The same command, lock and bytes, from an API that stumbles, by a driver that never imports jax."""
+    cluster.fail("POST", 500)
+    cluster.fail("POST", "lost")
+    cluster.fail("GET .*podtemplates", 429)
+    cluster.fail("watch=true", 410)
+    cluster.fail(r"/log\?", "reset")
+    out = site.clone.run("dvc", "repro", "test_data@iris", **site.env)
+    assert "Submitted Job vsml-test-data-" in out
+    assert not [fault for fault in cluster.faults if "watch" not in fault.asked and "log" not in fault.asked]
+    assert "Data and pipelines are up to date." in site.clone.run("dvc", "repro", "test_data@iris")
+    assert cluster.created == 1
+
+    monkeypatch.chdir(tmp_path)
+    test_data.main(cast(Job, types.SimpleNamespace(item=("iris",))), cast(Run, None))
+    out = "artifacts/test_data/iris.npz"
+    assert (site.root / out).read_bytes() == (tmp_path / out).read_bytes()
+
+
+def test_driver_and_pods_are_killed_and_nothing_is_lost(slow, cluster, served, mlflow):
+    """Driver killed, pod killed; attached, collected when the Job is gone, remade when the result is not whole."""
+    slow.close_gate("wine")
+    first = slow.start("test_data", "wine")
+    _says(first, "step 5 total")
+    first.kill()
+    first.communicate()
+    (pod,) = cluster.pods
+    store = Store(mlflow)
+    (run,) = (found.id for found in store.find({"stage": "test_data", "set": "wine"}))
+    until(lambda: "checkpoints" in store.get(run).tags, "the first checkpoint")
+    pod.kill()
+
+    second = slow.start("test_data", "wine")
+    assert "Attached to Job" in _says(second, "Attached")
+    line = _says(second, "going on from step")
+    slow.open_gate("wine")
+    status, out, error = _ends(second)
+    assert status == 0, out + error
+    assert int(line.split()[-1]) >= 1
+    said = re.findall(r"^step (\d+)", out, re.MULTILINE)
+    assert said == [str(step) for step in range(int(line.split()[-1]) + 1, 10)], "each line once, in order"
+    assert slow.total("wine") == _total("wine")
+    assert store.get(run).status == "FINISHED" and store.last_step(run) == 9
+    history = [metric.step for metric in store._client.get_metric_history(run, "loss")]
+    assert sorted(history) == list(range(1, 10)), "no row of the curve is lost, none is there twice"
+
+    cluster.delete(slow.job())
+    shutil.rmtree(slow.root / "artifacts")
+    status, out, error = _ends(slow.start("test_data", "wine"))
+    assert status == 0 and f"Collected from MLflow run {run}" in out, out + error
+    assert (slow.total("wine"), cluster.created) == (_total("wine"), 1)
+
+    (kept,) = served[1].rglob(f"{run}/artifacts/attempts/*/outs/artifacts/test_data/wine.npz")
+    kept.write_bytes(kept.read_bytes()[:-1] + b"!")
+    status, out, error = _ends(slow.start("test_data", "wine"))
+    assert status == 0, out + error
+    assert "is not what it says and is set aside" in out and "Submitted Job" in out
+    assert (slow.total("wine"), cluster.created) == (_total("wine"), 2)
+
+
+def test_two_pods_of_one_job_cannot_mix_and_a_tracker_that_is_away_is_waited_for(slow, cluster, wire, mlflow):
+    slow.close_gate("iris")
+    cluster.at_once = 2
+    driver = slow.start("test_data", "iris")
+    _says(driver, "step 5 total")
+    until(lambda: all(any(b"step 5" in line for _, line in pod.log) for pod in cluster.pods), "both pods")
+    wire.cut = True
+    slow.open_gate("iris")
+    until(lambda: any(b"All is computed" in line for _, line in cluster.pods[0].log), "a pod that waits")
+    wire.cut = False
+    status, out, error = _ends(driver)
+    assert status == 0, out + error
+    assert slow.total("iris") == _total("iris")
+    until(lambda: all(pod.ended() == 0 for pod in cluster.pods), "the end of both pods")
+    said = b"".join(line for pod in cluster.pods for _, line in pod.log)
+    assert said.count(b"Another pod of this Job was faster") == 1
+    (found,) = Store(mlflow).find({"stage": "test_data", "set": "iris", "fingerprint": _fingerprint(cluster)})
+    winner = found.params["committed"].split()[0].removeprefix("attempts/")
+    assert winner in {pod.uid for pod in cluster.pods}
+    assert Store(mlflow).last_step(found.id) == 9
+
+
+def test_here_too_a_tracker_that_is_away_is_waited_for(slow, wire, mlflow):
+    slow.close_gate("digits")
+    stage = slow.start("test_data", "digits", PIPELINE_EXECUTOR="local", GATES=str(slow.gates))
+    _says(stage, "step 5 total")
+    wire.cut = True
+    slow.open_gate("digits")
+    _says(stage, "All is computed: MLflow at")
+    wire.cut = False
+    status, out, error = _ends(stage)
+    assert status == 0, out + error
+    (found,) = Store(mlflow).find({"stage": "test_data", "set": "digits", "device": "cpu"})
+    assert found.status == "FINISHED" and Store(mlflow).last_step(found.id) == 9
+
+
+def _fingerprint(cluster):
+    (job,) = cluster.jobs.values()
+    return job["metadata"]["annotations"]["vsml/fingerprint"]
+
+
+def test_detached_evicted_listed_cancelled(slow, cluster, mlflow):
+    slow.close_gate("digits")
+    first = slow.start("test_data", "digits")
+    _says(first, "step 5 total")
+    first.send_signal(signal.SIGTERM)
+    status, out, error = _ends(first)
+    assert status == 143 and "Detached from Job" in out, out + error
+
+    near, far = pty.openpty()
+    with os.fdopen(near, "w") as keys, os.fdopen(far) as terminal:
+        second = slow.start("test_data", "digits", stdin=terminal)
+        _says(second, "step 5 total")
+        second.send_signal(signal.SIGINT)
+        keys.write("\n")  # go on
+        keys.flush()
+        (pod,) = cluster.pods
+        pod.evict()
+        _says(second, "This pod has to go.")
+        _says(second, "going on from step 5")
+        listed = slow.clone.run("python", "-m", "pipeline", "jobs", **slow.env)
+        assert re.search(rf"{slow.job()}  test_data digits  0:\d\d:\d\d  Running, 1 pods lost", listed)
+        slow.clone.run("python", "-m", "pipeline", "jobs", "cancel", slow.job()[-6:], **slow.env)
+        status, _, error = _ends(second)
+    assert status == 1 and "was cancelled. The same command starts it anew." in error, error
+    assert not cluster.jobs
+
+
+def test_other_code_in_the_image_is_refused_by_the_driver_and_by_the_pod(slow, cluster, mlflow):
+    (slow.root / "pipeline/artifacts.py").write_text((slow.root / "pipeline/artifacts.py").read_text() + "\n")
+    status, _, error = _ends(slow.start("test_data", "breast_cancer"))
+    assert status == 1 and "The working tree is dirty at commit" in error and "PIPELINE_ALLOW_DIRTY=1" in error
+    assert not cluster.created
+    slow.commit()
+
+    other = slow.root.parent / "other code"
+    shutil.copytree(slow.root, other, ignore=shutil.ignore_patterns(".git", "artifacts"))
+    (other / "pipeline/artifacts.py").write_text((other / "pipeline/artifacts.py").read_text() + "\n")
+    cluster.base["PYTHONPATH"] = str(other)
+    status, out, error = _ends(slow.start("test_data", "breast_cancer"))
+    assert status == 1 and "code in the image is not that of the driver: pipeline/artifacts.py" in out
+    assert "PodFailurePolicy" in error and len(cluster.pods) == 1
+
+    (slow.root / "note").touch()
+    status, out, error = _ends(slow.start("test_data", "breast_cancer", PIPELINE_ALLOW_DIRTY="1"))
+    assert status == 0 and "The run is marked as not auditable." in out, out + error
+    (newest, *_) = Store(mlflow).find({"stage": "test_data", "set": "breast_cancer"})
+    assert newest.tags["auditable"] == "false"

@@ -1,0 +1,173 @@
+"""Files that travel through a real MLflow server, by digest."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline import artifacts, params, paths, plane, spool
+from pipeline.checkpoints import Folder
+from pipeline.courier import Courier
+from pipeline.flow import Flow
+from pipeline.provenance import Job, dep_files
+from pipeline.store import Store
+
+OUTS = ("artifacts/a.npz", "artifacts/deep/b.npz")
+IN = "artifacts/in.npz"
+
+
+@pytest.fixture
+def store(mlflow):
+    return Store()
+
+
+@pytest.fixture
+def run(store):
+    return store.create("a run", {})
+
+
+@pytest.fixture
+def profile(tmp_path, monkeypatch, write_params, tiny):
+    """The folder of a profile, with one file that an earlier stage left, and the places of what is kept."""
+    tiny["unify"]["seeds"] = [int.from_bytes(os.urandom(3), "big")]  # params that no other test has
+    write_params(tmp_path / "params.yaml", tiny)
+    artifacts.write_text(tmp_path / IN, f"made in {tmp_path}")
+    (tmp_path / "pipeline").symlink_to(paths.ROOT / "pipeline")
+    monkeypatch.chdir(tmp_path)
+    for name in ("JOBS", "CHECKPOINTS"):
+        monkeypatch.setattr(paths, name, tmp_path / name)
+    return tmp_path
+
+
+@pytest.fixture
+def job(profile):
+    flow = Flow({}, {}, (), (Path(IN),), tuple(map(Path, OUTS)))
+    deps = {name: artifacts.sha256_file(path) for name, path in dep_files("unify", flow, ".").items()}
+    return Job("unify", (), params.read(), flow, deps, "cpu", "f")
+
+
+def _order(store, job):
+    return plane.fetch_json(store, *(placed := plane.place(store, job, "image", False))[:1], plane.ORDER, placed[1])
+
+
+def test_what_is_read_is_uploaded_once_and_comes_back_by_digest(store, job, tmp_path):
+    first, second = _order(store, job)["reads"], _order(store, job)["reads"]
+    assert first == second and first.keys() == {"params.yaml", IN}
+    there = plane.lay_out(store, _order(store, job), tmp_path / "elsewhere")
+    for name in (IN, "params.yaml"):
+        assert (there / name).read_bytes() == (tmp_path / name).read_bytes()
+    assert (there / "pipeline/artifacts.py").samefile(paths.ROOT / "pipeline/artifacts.py")
+
+
+def test_what_a_run_left_is_found_in_that_run(store, run, job, profile):
+    out = profile / OUTS[0]
+    artifacts.write_text(out, str(profile))
+    digest = artifacts.sha256_file(out)
+    assert store.having(digest) is None
+    assert plane.commit(store, run, "one", {"outs": {OUTS[0]: digest}}, profile)
+    assert store.having(digest) == (run, f"attempts/one/outs/{OUTS[0]}")
+
+
+def test_a_dep_that_was_changed_in_the_store_is_refused(store, job, served, tmp_path):
+    order = _order(store, job)
+    (kept,) = served[1].rglob(f"{order['reads'][IN]['run']}/artifacts/{order['reads'][IN]['path']}")
+    kept.write_text("other")
+    with pytest.raises(plane.IntegrityError, match=rf"{IN} of MLflow run .* expected {job.deps[IN]}"):
+        plane.lay_out(store, order, tmp_path / "elsewhere")
+    assert not (tmp_path / "elsewhere" / IN).exists()
+
+
+def _attempt(folder, text):
+    for name in OUTS:
+        artifacts.write_text(folder / name, text)
+    return {"outs": {name: artifacts.sha256_file(folder / name) for name in OUTS}}
+
+
+def test_the_first_of_two_attempts_counts_and_the_second_changes_nothing(store, run, job, tmp_path):
+    assert not plane.collect(store, run, job)
+    for attempt, counts in (("one", True), ("two", False), ("one", True)):
+        assert plane.commit(store, run, attempt, _attempt(tmp_path / attempt, attempt), tmp_path / attempt) is counts
+    assert plane.collect(store, run, job)
+    assert [Path(name).read_text() for name in OUTS] == ["one", "one"]
+    assert store.get(run).status == "FINISHED"
+
+
+def test_outs_come_all_or_none_and_a_result_that_is_not_whole_is_set_aside(store, run, job, served, tmp_path, capsys):
+    plane.commit(store, run, "one", _attempt(tmp_path / "one", "one"), tmp_path / "one")
+    (kept,) = served[1].rglob(f"{run}/artifacts/attempts/one/outs/{OUTS[1]}")
+    kept.write_text("two")
+    assert not plane.collect(store, run, job)
+    assert f"The result of MLflow run {run} is not what it says" in capsys.readouterr().out
+    assert {path.name for path in Path("artifacts").rglob("*")} == {"in.npz", "deep"}
+    kept.write_text("one")
+    assert not plane.collect(store, run, job), "for good"
+
+
+@pytest.fixture
+def courier(store, run, profile, tmp_path):
+    (tmp_path / "spool").mkdir()
+    return Courier(store, run, tmp_path / "spool")
+
+
+@pytest.fixture
+def saved(profile):
+    """Checkpoints of a stage, as it leaves them."""
+    folder = Folder(paths.CHECKPOINTS / ("ab" * 32))
+
+    def save(step):
+        folder.save(step, {"total": step}, {"run": "r"})
+
+    return save
+
+
+def _elsewhere(store, run, tmp_path, monkeypatch):
+    """What a pod on another machine finds."""
+    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path / "elsewhere")
+    Courier(store, run, tmp_path / "spool").unpack()
+    last = Folder(paths.CHECKPOINTS / ("ab" * 32)).load()
+    return last and last.step
+
+
+def test_the_last_two_checkpoints_travel_and_a_damaged_one_does_not_count(
+    store, run, courier, saved, served, tmp_path, monkeypatch, capsys
+):
+    assert _elsewhere(store, run, tmp_path, monkeypatch) is None
+    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path / "CHECKPOINTS")
+    for step in (3, 7, 11):
+        saved(step)
+        courier.send(now=True)
+    there = sorted(served[1].rglob(f"{run}/artifacts/checkpoints/*/*.npz"))
+    assert [path.name[:8] for path in there] == ["00000007", "00000011"]
+    assert _elsewhere(store, run, tmp_path / "a", monkeypatch) == 11
+    there[1].write_bytes(there[1].read_bytes()[:-9])
+    assert _elsewhere(store, run, tmp_path / "b", monkeypatch) == 7
+    assert "is damaged or missing: going back before it" in capsys.readouterr().out
+    there[0].unlink()
+    store.tag(run, {"checkpoints": json.dumps(["../../etc/passwd", "ab" * 32 + "/" + there[0].name])})
+    assert _elsewhere(store, run, tmp_path / "c", monkeypatch) is None
+
+
+def test_a_tracker_that_is_away_delays_and_loses_nothing(store, run, courier, saved, wire, tmp_path, capsys):
+    rows = [json.dumps({"loss": step}) for step in range(1, 7)]
+    file = tmp_path / "spool/curve.jsonl"
+    file.write_text("\n".join(rows[:3]) + "\n" + rows[3][:5])  # one is being written
+    courier.send(now=True)
+    assert store.last_step(run) == 3
+    wire.cut = True
+    file.write_text("\n".join(rows) + "\n")
+    saved(6)
+    courier.send(now=True)
+    courier.send()
+    assert capsys.readouterr().out.count("MLflow takes nothing now") == 1
+    wire.cut = False
+    courier.send(now=True)
+    assert store.last_step(run) == 6 and "00000006" in store.get(run).tags["checkpoints"]
+    later = Courier(store, run, tmp_path / "spool")
+    later.unpack()
+    later.send(now=True)
+    later.finish()
+    later.drop_checkpoints()
+    assert len(spool.rows(tmp_path / "spool", 0)) == 6
+    assert [m.step for m in store._client.get_metric_history(run, "loss")] == [1, 2, 3, 4, 5, 6]
+    assert store.get(run).tags["checkpoints"] == "[]"

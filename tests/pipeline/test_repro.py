@@ -1,0 +1,132 @@
+"""Several items at once, on a real DVC."""
+
+import signal
+import time
+
+import psutil
+import pytest
+
+from pipeline import repro
+
+DVC = """
+stages:
+  first:
+    matrix:
+      item: [a, b]
+    cmd: exec python stage.py first ${item.item}
+    deps:
+      - stage.py
+      - first-${item.item}
+    outs:
+      - out-${item.item}
+  then:
+    matrix:
+      item: [a, b]
+    cmd: exec python stage.py then ${item.item}
+    deps:
+      - out-${item.item}
+    outs:
+      - then-${item.item}
+  last:
+    cmd: exec python stage.py last all
+    deps: [then-a, then-b]
+    outs: [last-all]
+"""
+# Writes when it ran, and waits until as many as it is told are at it.
+STAGE = """
+import os, pathlib, sys, time
+from pipeline import process
+process.die_with_parent()
+stage, item = sys.argv[1:]
+told = pathlib.Path(f"first-{item}").read_text() if stage == "first" else ""
+if told == "fail":
+    sys.exit("it fails")
+if told == "meet":
+    pathlib.Path(f"here-{item}").touch()
+    while not all(pathlib.Path(f"here-{other}").exists() for other in "ab"):
+        time.sleep(0.02)
+if told == "stay":
+    pathlib.Path(f"pid-{item}").write_text(str(os.getpid()))
+    time.sleep(100)
+pathlib.Path({"first": "out", "then": "then", "last": "last"}[stage] + f"-{item}").write_text(f"{stage} {item}")
+"""
+MORTAL = "import signal; [signal.signal(s, signal.SIG_DFL) for s in (signal.SIGTERM, signal.SIGINT)]; "
+
+
+@pytest.fixture
+def toy(clone):
+    (clone.root / "stage.py").write_text(STAGE)
+    (clone.root / "dvc.yaml").write_text(DVC)
+    return clone
+
+
+def _tell(toy, **words):
+    for item, word in words.items():
+        (toy.root / f"first-{item}").write_text(word)
+
+
+def test_one_failed_item_does_not_lose_the_others(toy):
+    _tell(toy, a="go", b="fail")
+    process = toy.start("python", "-m", "pipeline", "repro", "--jobs", "2")
+    out, error = process.communicate(timeout=120)
+    assert process.returncode == 1, out + error
+    lines = out.splitlines()
+    assert "first@b: FAILED" in out and "    it fails" in lines
+    assert any(line.startswith("then@a: done") for line in lines)
+    assert any(line.startswith("then@b: skipped it needs first@b") for line in lines)
+    assert any(line.startswith("last: skipped it needs then@b") for line in lines)
+    assert lines[-1] == "2 of 5 items are done."
+
+
+def test_two_at_once_leave_what_one_at_a_time_leaves_and_then_there_is_nothing_to_do(toy):
+    _tell(toy, a="meet", b="meet")  # each ends only if the other runs too
+    out = toy.run("python", "-m", "pipeline", "repro", "--jobs", "2")
+    assert out.splitlines()[-1] == "5 of 5 items are done."
+    assert "Data and pipelines are up to date." in toy.run("python", "-m", "pipeline", "repro", "dvc.yaml")
+    lock = (toy.root / "dvc.lock").read_bytes()
+    (toy.root / "dvc.lock").unlink()
+    for name in ("a", "b"):
+        (toy.root / f"out-{name}").unlink()
+    toy.run("dvc", "repro", "--quiet", "--no-run-cache")
+    assert _digests(lock) == _digests((toy.root / "dvc.lock").read_bytes())
+
+
+def _digests(lock):
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe", pure=True).load(lock)["stages"]
+
+
+@pytest.mark.parametrize("blow", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_outlives_it(toy, blow):
+    _tell(toy, a="stay", b="stay")
+    main = f"{MORTAL} from pipeline.repro import main; main(['--jobs', '2'])"
+    process = toy.start("python", "-c", main)
+    files = [toy.root / f"pid-{item}" for item in "ab"]
+    _until(lambda: process.poll() is not None or all(file.exists() and file.read_text() for file in files))
+    assert process.poll() is None, process.communicate()
+    stages = [psutil.Process(int(file.read_text())) for file in files]
+    process.send_signal(blow)
+    out, _ = process.communicate(timeout=40)
+    _until(lambda: not any(_alive(stage) for stage in stages))
+    if blow == signal.SIGTERM:
+        assert process.returncode == 128 + blow and "first@a: stopped" in out
+
+
+def _alive(process):
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def _until(done):
+    give_up = time.monotonic() + 40
+    while not done():
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+
+
+def test_what_is_due_is_what_changed_and_all_that_depends_on_it():
+    dot = 'strict digraph {\n"a";\n"b";\n"a" -> "c";\n"b" -> "c";\n"c" -> "d";\n"b" -> "e";\n}\n'
+    needs = repro.graph(dot)
+    assert needs == {"a": set(), "b": set(), "c": {"a", "b"}, "d": {"c"}, "e": {"b"}}
+    assert repro.closure(["a", "../other/dvc.yaml:a"], needs) == {"a", "c", "d"}
+    assert repro.closure([], needs) == set()
