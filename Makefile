@@ -11,13 +11,17 @@ STAMP = .venv/.stamp
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: repro test bench ui lint image deploy setup lock
+.PHONY: repro test test-cluster bench ui lint image deploy setup lock
 
 repro: setup
 	$(if $(JOBS),python -m pipeline repro --jobs $(JOBS),dvc repro) $(DVC_FILE)
 
 test: setup
 	pytest -n 2
+
+# The smoke profile as real Jobs where KUBECONFIG, VSML_NAMESPACE and MLFLOW_TRACKING_URI point to; see docs/cluster.md.
+test-cluster: setup
+	pytest -n 0 -m cluster tests/cluster
 
 bench: setup
 	python -m benchmarks
