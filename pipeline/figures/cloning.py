@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.cloning import LEARNERS, examples, misses, of_clones, tasks, tests, words
-from pipeline.figures.style import GREY, LOOKS, PAGE, Axes, Figure, NullLocator
+from pipeline.figures.style import CLONES, GREY, PAGE, Axes, Figure, NullLocator
 from pipeline.results import Profile, Tables, sd
 
 NEEDS = ("clone_test/*.npz",)
@@ -42,7 +42,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
 
 def _accuracy(axes: Axes, tables: Tables, task: str) -> None:
     x, held_out = examples(tables, task), of_clones(tables, f"{task}/held_out")
-    for index, (learner, look) in enumerate((name, LOOKS[name]) for name in ("clone", "sgd")):
+    for index, (learner, look) in enumerate((name, CLONES[name]) for name in ("clone", "sgd")):
         values = held_out[..., LEARNERS.index(learner)].reshape(-1, len(x))
         style = {"color": look.colour, "linestyle": look.line, "linewidth": look.width, "label": look.name}
         axes.errorbar(x, values.mean(0), yerr=sd(values, axis=0), elinewidth=0.8, zorder=3 - index, **style)

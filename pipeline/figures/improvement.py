@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.cloning import LOOKED_AT, cumulative, tasks, words
-from pipeline.figures.style import LOOKS, PAGE, Figure, accuracy_axis, example_axis
+from pipeline.figures.style import CLONES, PAGE, Figure, accuracy_axis, example_axis
 from pipeline.results import Profile, Tables, sd
 
 NEEDS = ("clone_test/*.npz",)
@@ -17,7 +17,6 @@ CAPTION = (
     "are means, shades \u00b1 1 standard deviation over {clones} with {clone_lives} lives each. Newborn weights and "
     "examples are the same for all."
 )
-SHOWN = ("improved", "clone", "sgd")
 
 
 def draw(tables: Tables, profile: Profile) -> Figure:
@@ -25,7 +24,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     figure = Figure((PAGE, 2.2))
     grid = figure.subplots(1, len(every), sharey=True, squeeze=False)[0]
     for axes, task in zip(grid, every, strict=True):
-        for learner, look in ((name, LOOKS[name]) for name in SHOWN):
+        for learner, look in CLONES.items():
             values = np.concatenate(cumulative(tables, task, learner))
             x = np.arange(1, values.shape[-1] + 1)
             mean, spread = values.mean(0), sd(values, axis=0)

@@ -77,11 +77,15 @@ LOOKS = {
     "adam_hidden": Look(NAMES["adam_hidden"], "#CC79A7", (0, (3, 1, 1, 1, 1, 1)), "v"),
     "sgd_paper": Look(NAMES["sgd_paper"], "#00416b", (0, (1, 2)), "p"),  # darker than at the best rate
     "adam_paper": Look(NAMES["adam_paper"], "#00553f", (0, (4, 2, 1, 2, 1, 2)), "<"),
-    "clone": Look("VSML clone", "#D55E00", "-", "o", 1.6),
-    "improved": Look("improved clone", "#009E73", "-", "o", 1.8),
     "meta_rnn": Look(NAMES["meta_rnn"], "#3b2a8c", (0, (8, 2)), "X", 1.4),
     "fast_memory": Look(NAMES["fast_memory"], "#8f6b00", (0, (4, 1.5)), "d"),
     "hebbian": Look(NAMES["hebbian"], "#E69F00", (0, (2, 1)), "P"),
+}
+
+CLONES = {  # in figures of their own, beside SGD
+    "improved": Look("improved clone", "#009E73", (0, (6, 1, 1, 1)), "^", 1.8),
+    "clone": Look("VSML clone", "#D55E00", "-", "o", 1.6),
+    "sgd": LOOKS["sgd"],
 }
 
 
