@@ -98,8 +98,9 @@ def rows(found: Results, tables: Tables) -> Iterator[dict[str, Any]]:
 def improvement(found: Results, tables: Tables) -> Iterator[dict[str, Any]]:
     """What meta-training after cloning was good for, a row for each task; and the verdict on it in words."""
     for task in tasks(tables):
-        of = {name: found[f"cloning/{task}/{name}"]["value"] for name in ("clone_early", "improved_early")}
-        faster, at_end = of["improved_early"] > of["clone_early"], _value(found, task, "improved", "clone")
+        names = ("clone_early", "improved_early", "clone", "improved")
+        value = {name: found[f"cloning/{task}/{name}"]["value"] for name in names}
+        faster, at_end = value["improved_early"] > value["clone_early"], value["improved"] - value["clone"]
         verdict = f"learns {'faster' if faster else 'no faster'} at first, and at the end " + (
             "is worse" if at_end < -SUFFERS else "is no worse" if at_end <= SUFFERS else "is better"
         )
@@ -110,10 +111,6 @@ def improvement(found: Results, tables: Tables) -> Iterator[dict[str, Any]]:
             ],
             "verdict": verdict,
         }
-
-
-def _value(found: Results, task: str, one: str, other: str) -> float:
-    return found[f"cloning/{task}/{one}"]["value"] - found[f"cloning/{task}/{other}"]["value"]
 
 
 def examples(tables: Tables, task: str) -> np.ndarray:

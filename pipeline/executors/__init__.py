@@ -15,14 +15,23 @@ DATA, DRAWN = ("train_data", "test_data"), ("figure", "report")
 
 def execute(stage: str, item: tuple[str, ...]) -> None:
     """Run an item of a stage; its outs are in place when this returns."""
+    name = chosen(stage, item)
+    if name != "pod":  # where it is the first process of all
+        process.die_with_parent()
+    importlib.import_module(f"pipeline.executors.{name}").execute(stage, item)
+
+
+def chosen(stage: str, item: tuple[str, ...]) -> str:
+    """The executor of an item: drawing takes seconds, and pods have no way out of the cluster to download.
+
+    Raises:
+      ValueError: there is no such executor.
+    """
     name = os.environ.get("PIPELINE_EXECUTOR") or "local"
     if name not in NAMES:
         raise ValueError(f"PIPELINE_EXECUTOR is {name!r}, which is none of {list(NAMES)}.")
-    if name != "pod":  # where it is the first process of all
-        process.die_with_parent()
-    if name == "kubernetes" and (stage in DRAWN or (stage in DATA and _downloads(*item))):
-        name = "local"  # drawing takes seconds, and pods have no way out of the cluster
-    importlib.import_module(f"pipeline.executors.{name}").execute(stage, item)
+    stays = stage in DRAWN or (stage in DATA and _downloads(*item))
+    return "local" if name == "kubernetes" and stays else name
 
 
 def _downloads(name: str) -> bool:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.cloning import LOOKED_AT, cumulative, tasks, words
+from pipeline.cloning import cumulative, tasks, words
 from pipeline.figures.style import CLONES, PAGE, Figure, accuracy_axis, example_axis
 from pipeline.results import Profile, Tables, sd
 
@@ -32,7 +32,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
             axes.fill_between(x, mean - spread, mean + spread, color=look.colour, alpha=0.15, linewidth=0)
         axes.set_title(words(task))
         axes.set_xlabel("examples seen")
-        example_axis(axes, min(10, LOOKED_AT), values.shape[-1])
+        example_axis(axes, min(10, values.shape[-1] // 2), values.shape[-1])
         axes.grid(axis="y")
     accuracy_axis(grid[0].yaxis)
     grid[0].set_ylabel("cumulative accuracy")

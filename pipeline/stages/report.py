@@ -90,6 +90,7 @@ def main(item: list[str]) -> None:
             "improvement": list(cloning.improvement(found, tables)),
             "improved_on": comparison.title(own.improve.set),
             "improved_by": own.improve.steps,
+            "early": min(cloning.LOOKED_AT, own.clone_test.stretches * own.clone_test.length),
         },
     )
     write_text(paths.report("index.html"), page)
