@@ -17,7 +17,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pipeline import artifacts, paths, provenance
-from pipeline.executors.cluster import NAMESPACE
+from pipeline.executors.connection import NAMESPACE
 
 K8S = paths.ROOT / "k8s"
 USAGE = "Usage: python -m pipeline deploy OVERLAY [COMPONENT…] [NAME=IMAGE…]"

@@ -16,7 +16,7 @@ import requests
 
 from pipeline import provenance
 from pipeline.executors import cluster
-from pipeline.executors.cluster import NAMESPACE, Cluster, ClusterError
+from pipeline.executors.connection import NAMESPACE, ClusterError, Connection
 
 ROUND_TRIP_BYTES = 2**20
 TIMEOUT_S = 20
@@ -64,7 +64,7 @@ def examine() -> Iterator[Finding]:
 def _cluster(templates: dict[str, dict[str, Any]]) -> Iterator[Finding]:
     """Fills `templates` with those that are there."""
     try:
-        reached = cluster.connect()
+        reached = Connection()
         version = cluster.version(reached)
     except ClusterError as error:
         yield Finding("cluster", "missing", str(error), "kubectl cluster-info")
@@ -81,7 +81,7 @@ def _cluster(templates: dict[str, dict[str, Any]]) -> Iterator[Finding]:
     yield _gpus(reached, templates)
 
 
-def _rights(reached: Cluster) -> Finding:
+def _rights(reached: Connection) -> Finding:
     denied = []
     for (group, resource), verbs in cluster.RIGHTS.items():
         try:
@@ -91,18 +91,18 @@ def _rights(reached: Cluster) -> Finding:
         if refused:
             denied.append(f"{'/'.join(refused)} {resource}")
     if denied:
-        grant = f"kubectl -n {NAMESPACE} create rolebinding driver-NAME --role=driver --user=NAME"
-        return Finding("rights", "missing", f"This account may not {', '.join(denied)} in {NAMESPACE}.", grant)
-    return Finding("rights", "ok", f"all that a driver needs in namespace {NAMESPACE}")
+        grant = f"kubectl -n {reached.namespace} create rolebinding driver-NAME --role=driver --user=NAME"
+        return Finding("rights", "missing", f"This account may not {', '.join(denied)} in {reached.namespace}.", grant)
+    return Finding("rights", "ok", f"all that a driver needs in namespace {reached.namespace}")
 
 
-def _template(reached: Cluster, name: str, templates: dict[str, dict[str, Any]]) -> Finding:
+def _template(reached: Connection, name: str, templates: dict[str, dict[str, Any]]) -> Finding:
     try:
         template = cluster.template(reached, name)
     except ClusterError as error:
         if error.status == 404:
-            return Finding(name, "missing", f"The namespace {NAMESPACE} has no PodTemplate {name}.", DEPLOY)
-        return Finding(name, "unknown", str(error), f"kubectl -n {NAMESPACE} get podtemplate {name}")
+            return Finding(name, "missing", f"The namespace {reached.namespace} has no PodTemplate {name}.", DEPLOY)
+        return Finding(name, "unknown", str(error), f"kubectl -n {reached.namespace} get podtemplate {name}")
     templates[name] = template
     image = template["template"]["spec"]["containers"][0]["image"]
     here, there = provenance.git(), template["metadata"].get("annotations", {}).get(cluster.COMMIT, "unset")
@@ -116,7 +116,7 @@ def _template(reached: Cluster, name: str, templates: dict[str, dict[str, Any]])
     return Finding(name, "ok", f"{image} of commit {there[:12]}")
 
 
-def _gpus(reached: Cluster, templates: dict[str, dict[str, Any]]) -> Finding:
+def _gpus(reached: Connection, templates: dict[str, dict[str, Any]]) -> Finding:
     large = templates.get("vsml-large")
     if large is None:
         return Finding("GPUs", "unknown", "Without the PodTemplate vsml-large nobody knows how many it wants.")

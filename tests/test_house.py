@@ -12,7 +12,7 @@ FILES = [path for room in ("vsml", "pipeline") for path in sorted((ROOT / room).
 ONE_PLACE = {
     "mlflow": {"pipeline/store.py"},
     "matplotlib": {"pipeline/figures/style.py"},
-    "kubernetes": {"pipeline/executors/api.py", "pipeline/executors/cluster.py"},
+    "kubernetes": {"pipeline/executors/connection.py"},
     "ruamel": {"pipeline/params.py", "pipeline/deploy.py"},
     "sklearn": set(),  # its wheel holds data; its code is not needed
     # What mirrors, MLflow's own client and the doctor meet are errors of requests.

@@ -1,45 +1,26 @@
-"""The Kubernetes API, as far as it is needed here, in plain dicts. Only importer of kubernetes.
+"""The Kubernetes API, as far as a driver needs it.
 
-What fails in passing (410, 429, 5xx, a connection that breaks) is an Away and is tried again for many minutes. The
-official client does not do that for all of them, and cannot ask for logs by sinceTime. Streams are hints: they may end
-at any moment, for any reason, and whoever reads one asks afterwards how things stand.
+What fails in passing is tried again for many minutes: the official client does not do that for all of it, and cannot
+ask for logs by sinceTime. Streams are hints: they may end at any moment, for any reason, and whoever reads one asks
+afterwards how things stand.
 """
 
-import json
-import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-import urllib3
-from kubernetes import client, config
-
+from pipeline.executors.connection import ClusterError, Connection, check, pieces
 from pipeline.patience import Away, patiently
 
-NAMESPACE = "vsml"  # where `make deploy` puts everything
 PATIENCE_S = 20 * 60
-CONNECT_S, READ_S = 10.0, 30.0
-PASSING = (408, 410, 429)  # of the 4xx, those that are over when one asks again
-IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 BATCH, CORE = "/apis/batch/v1", "/api/v1"
-
-
-class ClusterError(RuntimeError):
-    """The cluster refuses, or has not what is needed."""
-
-    def __init__(self, message: str, status: int = 0) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class Api:
     """Jobs, pods, logs and templates of one namespace."""
 
     def __init__(self, patience_s: float = PATIENCE_S) -> None:
-        configuration, namespace = _configured()
-        configuration.retries = False  # they are ours
-        self._client = client.ApiClient(configuration)
-        self.namespace, self._patience_s = os.environ.get("VSML_NAMESPACE") or namespace, patience_s
+        self._connection, self._patience_s = Connection(), patience_s
+        self.namespace = self._connection.namespace
 
     def template(self, name: str) -> dict[str, Any]:
         found = self._read(CORE, f"podtemplates/{name}")
@@ -84,8 +65,9 @@ class Api:
         """Return when the pods of a Job may be others than in that version, or after a while; no telling which."""
         query = {"labelSelector": f"job-name={job}", "watch": "true", "timeoutSeconds": str(at_most_s)}
         try:
-            with self._send("GET", CORE, "pods", query | {"resourceVersion": version}, read_s=at_most_s + 5) as answer:
-                next(_pieces(answer), None)
+            where, query = self._where(CORE, "pods"), query | {"resourceVersion": version}
+            with self._connection.send("GET", where, query, read_s=at_most_s + 5) as answer:
+                next(pieces(answer), None)
         except (Away, ClusterError):  # 410, a cut, silence: the caller asks how things stand in any case
             return
 
@@ -99,9 +81,8 @@ class Api:
         query = {"container": "stage", "timestamps": "true", "follow": str(follow).lower()}
         if since is not None:
             query["sinceTime"] = since
-        answer = self._send("GET", CORE, f"pods/{pod}/log", query, read_s=quiet_s)
-        with answer:
-            yield from _pieces(answer)
+        with self._connection.send("GET", self._where(CORE, f"pods/{pod}/log"), query, read_s=quiet_s) as answer:
+            yield from pieces(answer)
 
     def _read(self, group: str, path: str) -> dict[str, Any] | None:
         try:
@@ -112,84 +93,9 @@ class Api:
             raise
 
     def _patiently(self, method: str, group: str, path: str, query: Mapping = {}, body: Any = None) -> dict[str, Any]:
-        def ask() -> dict[str, Any]:
-            with self._send(method, group, path, query, body) as answer:
-                text = b"".join(_pieces(answer))
-            try:
-                return json.loads(text)
-            except ValueError as error:
-                raise Away(f"The cluster answers {text[:100]!r}, which is no JSON.") from error
+        where = self._where(group, path)
+        what = f"The cluster at {self._connection.host}"
+        return patiently(lambda: self._connection.ask(method, where, query, body), what, self._patience_s)
 
-        return patiently(ask, f"The cluster at {self._client.configuration.host}", self._patience_s)
-
-    def _send(
-        self, method: str, group: str, path: str, query: Mapping = {}, body: Any = None, read_s: float = READ_S
-    ) -> urllib3.BaseHTTPResponse:
-        """One request; its answer, if it is a good one."""
-        where = f"{group}/namespaces/{self.namespace}/{path}"
-        headers = {"Accept": "application/json, */*", "Content-Type": "application/json"}
-        ready = self._client.param_serialize(
-            method,
-            where,
-            query_params=list(query.items()),
-            header_params=headers,
-            body=body,
-            auth_settings=["BearerToken"],
-        )
-        try:
-            answer = self._client.call_api(*ready, _request_timeout=(CONNECT_S, read_s)).response
-        except client.ApiException as error:  # of TLS
-            raise ClusterError(f"{method} {where}: {error}. Check the certificates of the kubeconfig.") from error
-        except urllib3.exceptions.HTTPError as error:
-            raise Away(f"{method} {where}: {error}.") from error
-        if answer.status < 300:
-            return answer
-        with answer:
-            text = b"".join(_pieces(answer)).decode(errors="replace")
-        said = f"{method} {where}: {answer.status} {answer.reason}: {_message(text)}"
-        if answer.status in PASSING or answer.status >= 500:
-            raise Away(said)
-        remedy = " Has the kubeconfig the right user, context and namespace?" if answer.status in (401, 403) else ""
-        raise ClusterError(said + remedy, answer.status)
-
-
-def check(job: dict[str, Any]) -> None:
-    """Have the client's own models look a Job over before a server does.
-
-    Raises:
-      ValueError: fields that no Job has, or values of the wrong kind, each by its place.
-    """
-    try:
-        client.V1Job.model_validate(job)
-    except ValueError as error:
-        raise ValueError(f"Job {job['metadata']['name']} is not well-formed; is the PodTemplate? {error}") from error
-
-
-def _configured() -> tuple[client.Configuration, str]:
-    """From the kubeconfig or, in a pod, from its service account; with the namespace that goes with it."""
-    configuration = client.Configuration()
-    if not os.environ.get("KUBECONFIG") and IN_CLUSTER.exists():
-        config.load_incluster_config(client_configuration=configuration)
-        return configuration, IN_CLUSTER.read_text().strip()
-    try:
-        named = os.environ.get("KUBECONFIG") or None
-        config.load_kube_config(named, client_configuration=configuration)
-        _, context = config.list_kube_config_contexts(named)
-    except config.ConfigException as error:
-        raise ClusterError(f"No cluster is known: {error} Set KUBECONFIG to a kubeconfig file.") from error
-    return configuration, context["context"].get("namespace") or NAMESPACE
-
-
-def _pieces(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    try:
-        yield from answer.stream(2**16)
-    except urllib3.exceptions.HTTPError as error:
-        raise Away(f"A stream broke: {error}.") from error
-
-
-def _message(text: str) -> str:
-    """What a Status of Kubernetes says, or the text if it is none."""
-    try:
-        return json.loads(text)["message"]
-    except (ValueError, KeyError, TypeError):
-        return text[:300]
+    def _where(self, group: str, path: str) -> str:
+        return f"{group}/namespaces/{self.namespace}/{path}"

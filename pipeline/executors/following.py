@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.executors.api import Api, ClusterError
+from pipeline.executors.api import Api
+from pipeline.executors.connection import ClusterError
 from pipeline.executors.logs import Reader
 from pipeline.executors.manifest import CONFIGURATION, CONTAINER, INTEGRITY
 from pipeline.patience import Away, patiently

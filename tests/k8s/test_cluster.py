@@ -8,9 +8,10 @@ import pytest
 
 from pipeline import deploy, doctor
 from pipeline.executors import cluster
+from pipeline.executors.connection import NAMESPACE, Connection
 
 pytestmark = pytest.mark.cluster
-DRIVER = f"system:serviceaccount:{cluster.NAMESPACE}:driver"
+DRIVER = f"system:serviceaccount:{NAMESPACE}:driver"
 
 
 def kubectl(*words: str, given: str | None = None, succeeds: bool = True) -> str:
@@ -26,11 +27,11 @@ def applied(manifests: list[dict], *how: str) -> str:
 
 @pytest.fixture(scope="module")
 def namespace() -> Iterator[None]:
-    there = kubectl("get", "namespace", cluster.NAMESPACE, "--ignore-not-found", "--output=name")
+    there = kubectl("get", "namespace", NAMESPACE, "--ignore-not-found", "--output=name")
     assert not there, f"{there.strip()} is in use, and these tests would delete it; they want a cluster of their own."
-    kubectl("create", "namespace", cluster.NAMESPACE)
+    kubectl("create", "namespace", NAMESPACE)
     yield
-    kubectl("delete", "namespace", cluster.NAMESPACE, "--wait=false")
+    kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
 
 def test_the_api_server_takes_every_overlay(namespace, rendered):
@@ -56,7 +57,7 @@ def test_secrets_are_made_once_and_never_shown(namespace, rendered, capsys):
 
 
 def secrets() -> dict[str, dict[str, str]]:
-    listed = json.loads(kubectl("get", "secrets", f"--namespace={cluster.NAMESPACE}", "--output=json"))["items"]
+    listed = json.loads(kubectl("get", "secrets", f"--namespace={NAMESPACE}", "--output=json"))["items"]
     return {one["metadata"]["name"]: one["data"] for one in listed if one["type"] == "Opaque"}
 
 
@@ -68,7 +69,7 @@ def test_the_driver_may_do_its_work_and_nothing_else(namespace, rendered):
     for verb, resource in (("get", "secrets"), ("create", "pods"), ("delete", "podtemplates"), ("list", "nodes")):
         assert not may(verb, resource)
     for name in cluster.TEMPLATES:
-        assert cluster.template(cluster.connect(), name)["metadata"]["annotations"][cluster.COMMIT] == rendered.commit
+        assert cluster.template(Connection(), name)["metadata"]["annotations"][cluster.COMMIT] == rendered.commit
 
 
 def test_the_doctor_finds_what_was_applied(namespace, rendered):
@@ -76,11 +77,11 @@ def test_the_doctor_finds_what_was_applied(namespace, rendered):
     verdicts = {finding.about: finding for finding in doctor.examine()}
     assert verdicts["rights"].verdict == "ok"
     assert ("none wanted" in verdicts["GPUs"].fact) != ("gpu" in rendered.components or rendered.overlay == "cluster")
-    kubectl("delete", "podtemplate", "vsml-small", f"--namespace={cluster.NAMESPACE}")
+    kubectl("delete", "podtemplate", "vsml-small", f"--namespace={NAMESPACE}")
     missing = [finding.fact for finding in doctor.examine() if finding.about == "vsml-small"]
     assert missing == ["The namespace vsml has no PodTemplate vsml-small."]
 
 
 def may(verb: str, resource: str, subresource: str = "") -> bool:
-    words = ["auth", "can-i", verb, resource, f"--as={DRIVER}", f"--namespace={cluster.NAMESPACE}"]
+    words = ["auth", "can-i", verb, resource, f"--as={DRIVER}", f"--namespace={NAMESPACE}"]
     return kubectl(*words, *[f"--subresource={subresource}"] * bool(subresource), succeeds=False).strip() == "yes"

@@ -227,6 +227,13 @@ def test_a_tree_that_is_not_that_of_the_image(api, tree):
     assert "The tree is dirty" in dirty[0].fact and "git commit" in dirty[0].remedy
 
 
+def test_the_namespace_of_a_driver_is_examined(api, monkeypatch):
+    monkeypatch.setenv("VSML_NAMESPACE", "elsewhere")
+    found = {finding.about: finding for finding in doctor.examine()}
+    assert found["vsml-small"].fact == "The namespace elsewhere has no PodTemplate vsml-small."
+    assert found["rights"].verdict == "missing" and "kubectl -n elsewhere create rolebinding" in found["rights"].remedy
+
+
 def test_no_address_of_mlflow(api, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     (mlflow,) = [finding for finding in doctor.examine() if finding.about.startswith("MLflow")]

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline import deploy
 from pipeline.executors import cluster
+from pipeline.executors.connection import NAMESPACE
 
 VERSIONS = (".".join(map(str, cluster.OLDEST)), "1.37")
 KUEUE = {"LocalQueue"}  # known to the schemas of Kueue only
@@ -40,9 +41,9 @@ def test_the_schema_is_strict(rendered):
 
 
 def test_all_is_in_the_namespace(rendered):
-    elsewhere = [m["kind"] for m in rendered.manifests if m["metadata"].get("namespace") != cluster.NAMESPACE]
+    elsewhere = [m["kind"] for m in rendered.manifests if m["metadata"].get("namespace") != NAMESPACE]
     assert elsewhere == ["Namespace"]
-    assert rendered.one("Namespace", cluster.NAMESPACE)
+    assert rendered.one("Namespace", NAMESPACE)
 
 
 def test_templates_are_as_the_executor_expects(rendered):

@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from pipeline.executors.api import Api, ClusterError
+from pipeline.executors.api import Api
+from pipeline.executors.connection import ClusterError
 from pipeline.executors.following import Follower
 from pipeline.executors.logs import Reader
 from pipeline.executors.manifest import Submission, manifest

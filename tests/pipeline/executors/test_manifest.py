@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from pipeline.executors.api import check
+from pipeline.executors.connection import check
 from pipeline.executors.manifest import Submission, image_of, manifest, name_of, template_name
 from pipeline.flow import STAGES
 
