@@ -20,6 +20,8 @@ from pipeline.stages import test_data
 from pipeline.store import Store
 from pipeline.tracking import Run
 
+pytestmark = pytest.mark.slow
+
 # A stage that can be halted at a step, goes on from checkpoints, and whose curve and out tell whether it went on well.
 SLOW = '''
 """Adds up, slowly."""
