@@ -133,7 +133,7 @@ def coarse(missed: Float[Array, "time connections term"], error: Array) -> Float
     """Mean squares up to about 1, their logarithm beyond. Products of what is heard and held come first."""
     del error
     of_term = dict(zip(TERMS, jnp.log1p(jnp.square(missed).mean((0, 1))), strict=True))
-    weight = {"products": 3.0, "learned weight": 6.0, "below": 2.0}
+    weight = {"products": 3.0, "learned weight": 6.0, "below": 6.0}
     return jnp.stack([weight.get(term, 0.3) * value for term, value in of_term.items()]).sum()
 
 
