@@ -1,0 +1,124 @@
+"""Rules live streams longer than any of their meta-training and are asked about every recent snippet.
+
+`right` counts the bits of each answer that are recalled; thorough tests add harder streams, other sizes, other
+networks, the fixed rules on the same streams and what the rule does to a lone synapse.
+"""
+
+from collections.abc import Iterator
+from functools import cache, partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from pipeline import artifacts, paths
+from pipeline.params import RecallTests, plain
+from pipeline.provenance import Job
+from pipeline.tracking import Run
+from vsml.core.types import Theta
+from vsml.recall.fixed import GRID
+from vsml.recall.graphs import GRAPHS, Graph
+from vsml.recall.rules import Rules
+from vsml.recall.trial import EASY, Difficulty, live, live_fixed, live_inverse, synapse_changes
+
+ENDS = np.linspace(-1.5, 1.5, 13, dtype=np.float32)  # of a synapse, where what it learns is looked at
+Named = tuple[str, np.ndarray, tuple[str, ...]]
+
+
+def main(job: Job, run: Run) -> None:
+    experiment, seed = job.item
+    section = job.params.recall.tests
+    rule = artifacts.read_rule(paths.recall_train(experiment, seed))
+    found = list(_trials(section, rule.learner, rule.theta, experiment in section.thorough))
+    arrays, axes = {name: array for name, array, _ in found}, {name: names for name, _, names in found}
+    horizons = np.asarray(rule.learner["horizons"], np.int32)
+    size = rule.learner["size"]
+    arrays |= {"horizon": horizons, "loss": np.array([rule.learner["loss"][end] for end in ("first", "last")])}
+    axes |= {"horizon": ("horizon",), "loss": ("end",)}
+    artifacts.write_table(paths.recall_test(experiment, seed), arrays, axes)
+    settled = arrays["right"][:, :, section.settled :]
+    last = {int(d): settled[i, ..., :d].mean() / size for i, d in enumerate(horizons)}
+    said = ", ".join(f"{accuracy:.3f} of {horizon}" for horizon, accuracy in last.items())
+    print(f"{experiment}-{seed}: recalls {said}", flush=True)
+
+
+def _trials(section: RecallTests, settings: dict[str, Any], theta: Theta, thorough: bool) -> Iterator[Named]:
+    size, horizons, rules = settings["size"], settings["horizons"], Rules(**settings["rules"])
+    graph = _graph(settings["graph"], size)
+    yield "right", _lived(section, graph, rules, theta, EASY), ("horizon", "life", "time", "lag")
+    if not thorough:
+        return
+    noisy = [EASY._replace(noise=noise) for noise in section.noise]
+    alike = [EASY._replace(correlation=correlation) for correlation in section.correlation]
+    for name, levels, difficulties in (
+        ("noise", section.noise, noisy),
+        ("correlation", section.correlation, alike),
+    ):
+        lives = [_late(section, _lived(section, graph, rules, theta, one)) for one in difficulties]
+        yield f"{name}/right", np.stack(lives), (name, "horizon", "life", "lag")
+        yield name, np.asarray(levels, np.float32), (name,)
+        fixed = [_fixed(section, size, one) for one in difficulties]
+        yield f"{name}/fixed", np.stack(fixed), (name, "rule", "life", "lag")
+    yield "fixed", _fixed(section, size, EASY), ("rule", "life", "lag")
+    yield "pseudo_inverse", _inverse(section, size, tuple(horizons)), ("horizon", "life", "lag")
+    yield "rule", np.array([name for name, _, _ in GRID]), ("rule",)
+    yield "rate", np.array([rate for _, rate, _ in GRID], np.float32), ("rule",)
+    yield "decay", np.array([decay for _, _, decay in GRID], np.float32), ("rule",)
+    for other in section.sizes:
+        lives = _lived(section, _graph(settings["graph"], other), rules, theta, EASY)
+        yield f"size_{other}/right", _late(section, lives), ("horizon", "life", "lag")
+        yield f"size_{other}/fixed", _fixed(section, other, EASY), ("rule", "life", "lag")
+    for network in section.transfer:
+        other = _graph(plain(network), size)
+        if len(other.sizes) <= len(theta["embedding"][0]):  # it has an embedding for each of the types
+            lives = _lived(section, other, rules, theta, EASY)
+            yield f"transfer_{network.name}/right", _late(section, lives), ("horizon", "life", "lag")
+    if graph.blocks == ((0, 1),):
+        changes = jax.jit(jax.vmap(lambda theta: synapse_changes(graph, rules, theta, ENDS, ENDS)))(theta)
+        for name, (held, change) in zip(("fresh", "stored"), changes, strict=True):
+            yield f"{name}/held", np.asarray(held), ("horizon",)
+            yield f"{name}/change", np.asarray(change), ("horizon", "pre", "post")
+        yield "ends", ENDS, ("pre",)
+
+
+def _graph(settings: dict[str, Any], size: int) -> Graph:
+    return GRAPHS[settings["name"]](size, size, settings["hidden"], settings["density"])
+
+
+def _lived(section: RecallTests, graph: Graph, rules: Rules, theta: Theta, difficulty: Difficulty) -> np.ndarray:
+    """[horizon life time lag]"""
+    return np.asarray(_lives(section, graph, rules)(theta, difficulty))
+
+
+@cache  # what is compiled serves all difficulties
+def _lives(section: RecallTests, graph: Graph, rules: Rules):
+    keys = jax.random.split(jax.random.key(section.seed), section.lives)
+
+    def of_rule(theta: Theta, difficulty: Difficulty) -> jax.Array:
+        return jax.vmap(lambda key: live(graph, rules, theta, key, section.length, section.lags, difficulty))(keys)
+
+    return jax.jit(jax.vmap(of_rule, in_axes=(0, None)))
+
+
+def _fixed(section: RecallTests, size: int, difficulty: Difficulty) -> np.ndarray:
+    """[rule life lag], summed as `_late` does."""
+    return _late(section, np.moveaxis(np.asarray(_fixed_lives(section, size)(difficulty)), 2, 0))
+
+
+@cache
+def _fixed_lives(section: RecallTests, size: int):
+    keys = jax.random.split(jax.random.key(section.seed), section.lives)
+    one = partial(live_fixed, size=size, length=section.length, lags=section.lags)
+    return jax.jit(lambda difficulty: jax.vmap(lambda key: one(key, difficulty=difficulty))(keys))
+
+
+def _inverse(section: RecallTests, size: int, horizons: tuple[int, ...]) -> np.ndarray:
+    """[horizon life lag], summed as `_late` does."""
+    keys = jax.random.split(jax.random.key(section.seed), section.lives)
+    one = partial(live_inverse, size=size, length=section.length, lags=section.lags, horizons=horizons)
+    return _late(section, np.moveaxis(np.asarray(jax.jit(jax.vmap(one))(keys)), 2, 0))
+
+
+def _late(section: RecallTests, right: np.ndarray) -> np.ndarray:
+    """[… life time lag] -> [… life lag]: the bits recalled in all that counts of a life."""
+    return right[..., section.settled :, :].sum(-2, dtype=np.int32)
