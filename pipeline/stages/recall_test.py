@@ -9,6 +9,7 @@ from functools import cache, partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from pipeline import artifacts, paths
@@ -35,6 +36,10 @@ def main(job: Job, run: Run) -> None:
     size = rule.learner["size"]
     arrays |= {"horizon": horizons, "loss": np.array([rule.learner["loss"][end] for end in ("first", "last")])}
     axes |= {"horizon": ("horizon",), "loss": ("end",)}
+    numbers = {"bits": size, "settled": section.settled, "exams": section.length - section.settled}
+    numbers |= {"synapses": _synapses(_graph(rule.learner["graph"], size)), "numbers": _count(rule.theta)}
+    arrays |= {name: np.array(number, np.int32) for name, number in numbers.items()}
+    axes |= dict.fromkeys(numbers, ())
     artifacts.write_table(paths.recall_test(experiment, seed), arrays, axes)
     settled = arrays["right"][:, :, section.settled :]
     last = {int(d): settled[i, ..., :d].mean() / size for i, d in enumerate(horizons)}
@@ -74,7 +79,8 @@ def _trials(section: RecallTests, settings: dict[str, Any], theta: Theta, thorou
             lives = _lived(section, other, rules, theta, EASY)
             yield f"transfer_{network.name}/right", _late(section, lives), ("horizon", "life", "lag")
     if graph.blocks == ((0, 1),):
-        changes = jax.jit(jax.vmap(lambda theta: synapse_changes(graph, rules, theta, ENDS, ENDS)))(theta)
+        ends = jnp.asarray(ENDS)
+        changes = jax.jit(jax.vmap(lambda theta: synapse_changes(graph, rules, theta, ends, ends)))(theta)
         for name, (held, change) in zip(("fresh", "stored"), changes, strict=True):
             yield f"{name}/held", np.asarray(held), ("horizon",)
             yield f"{name}/change", np.asarray(change), ("horizon", "pre", "post")
@@ -83,6 +89,17 @@ def _trials(section: RecallTests, settings: dict[str, Any], theta: Theta, thorou
 
 def _graph(settings: dict[str, Any], size: int) -> Graph:
     return GRAPHS[settings["name"]](size, size, settings["hidden"], settings["density"])
+
+
+def _synapses(graph: Graph) -> int:
+    """As many as there are, or may be where only a part is."""
+    every = sum(graph.sizes[a] * graph.sizes[b] for a, b in graph.blocks)
+    return every - sum(graph.sizes[a] for a, b in graph.blocks if a == b)
+
+
+def _count(theta: Theta) -> int:
+    """Numbers of the theta of one horizon."""
+    return sum(leaf[0].size for leaf in jax.tree.leaves(theta))
 
 
 def _lived(section: RecallTests, graph: Graph, rules: Rules, theta: Theta, difficulty: Difficulty) -> np.ndarray:

@@ -32,14 +32,14 @@ NEWBORN_SD = 0.1  # of a synapse: without it, all neurons of a type would stay a
 BODY_GATE, SYNAPSE_GATE = 0.0, 3.0  # at the start of meta-training; a synapse keeps sigmoid(3) = 0.95
 HEARD_OUTSIDE = 2  # the given number and its flag
 
-Bodies = tuple[Float[Array, "neurons n_b"], ...]
+Bodies = tuple[Float[Array, "_ n_b"], ...]  # a group each
 
 
 class Synapses(NamedTuple):
     """The state of a life, a block for each pair of groups that are joined."""
 
-    values: tuple[Float[Array, "a b n_s"], ...]
-    present: tuple[Float[Array, "a b"], ...]  # 1 where there is a synapse
+    values: tuple[Float[Array, "_ _ n_s"], ...]
+    present: tuple[Float[Array, "_ _"], ...]  # 1 where there is a synapse
 
 
 class Rules(NamedTuple):
