@@ -3,7 +3,7 @@
 All of it is about a reconstruction: of arXiv 2003.03124 we know the abstract and nothing more.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,11 @@ def name(experiment: str) -> str:
 def in_order(tables: Tables) -> list[str]:
     known = list(NAMES)
     return sorted(experiments(tables, "recall_test"), key=lambda e: (known.index(e) if e in known else 99, e))
+
+
+def middle(every: Sequence[int]) -> int:
+    """The horizon that is looked at closer: 4 where it is one."""
+    return 4 if 4 in every else every[0]
 
 
 def tests(tables: Tables, experiment: str) -> list[Table]:
@@ -185,6 +190,41 @@ def rows(found: Results, tables: Tables) -> Iterator[dict[str, Any]]:
                 "horizons": every,
                 "cells": cells,
             }
+
+
+def page(found: Results, tables: Tables) -> dict[str, Any]:
+    """What the report says of all this."""
+    table = tests(tables, in_order(tables)[0])[0]
+    lines = list(rows(found, tables))
+    return {
+        "rows": lines,
+        "horizons": lines[0]["horizons"],
+        "bits": int(table.arrays["bits"]),
+        "exams": int(table.arrays["exams"]),
+        "settled": int(table.arrays["settled"]),
+        "verdict": verdict(found, tables),
+        "synapse": words_of_synapse(found),
+    }
+
+
+def words_of_synapse(found: Results) -> list[str]:
+    """What the learned rule is like, one sentence for each horizon that was looked at."""
+    sentences = []
+    for key in found:
+        if "/fresh_like_hebb@" in key:
+            at = key.rpartition("@")[2]
+            of = {
+                (state, kind): found[key.replace("fresh_like_hebb", f"{state}_like_{kind}")]["value"]
+                for state in ("fresh", "stored")
+                for kind in FIXED
+            }
+            closer = "the delta rule" if of["stored", "delta"] > of["stored", "hebb"] else "Hebb"
+            sentences.append(
+                f"To remember {at}: a fresh synapse changes as Hebb would with cosine {of['fresh', 'hebb']:.2f}; one "
+                f"that holds an association already is closer to {closer} "
+                f"(delta {of['stored', 'delta']:.2f}, Hebb {of['stored', 'hebb']:.2f})."
+            )
+    return sentences
 
 
 def verdict(found: Results, tables: Tables) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.figures.style import FAINT, PAGE, RECALLING, Axes, Figure, NullLocator, direct_labels
-from pipeline.recall import CHANCE, FIXED, best_fixed, horizons, in_order, last, levels, summed, tests, thorough
+from pipeline.recall import CHANCE, FIXED, best_fixed, horizons, in_order, last, levels, middle, summed, tests, thorough
 from pipeline.results import Profile, Tables, sd
 
 NEEDS = ("recall_test/*.npz",)
@@ -20,11 +20,6 @@ CAPTION = (
     "hindsight, which flatters them. Middle and right: rules for D = {recall_middle} when bits of a question are "
     "flipped at random, and when the bits of all cues agree with a pattern of the life by a correlation."
 )
-
-
-def middle(every: list[int]) -> int:
-    """The horizon that is looked at closer: 4 where it is one."""
-    return 4 if 4 in every else every[0]
 
 
 def draw(tables: Tables, profile: Profile) -> Figure:

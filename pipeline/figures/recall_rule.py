@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from pipeline.figures.recall_horizons import middle
 from pipeline.figures.style import PAGE, Axes, Figure
-from pipeline.recall import FIXED, cosine, horizons, tests, textbook, thorough
+from pipeline.recall import FIXED, cosine, horizons, middle, tests, textbook, thorough
 from pipeline.results import Profile, Tables
 
 NEEDS = ("recall_test/*.npz",)
