@@ -58,7 +58,8 @@ def exam(key: RandomKey, size: int, length: int, horizon: Float[Array, ""], aske
     stream_key, lag_key = jax.random.split(key)
     cue, answer = snippets(stream_key, size, length)
     known = jnp.minimum(jnp.arange(1.0, length + 1), horizon)
-    share = (jnp.arange(asked).astype(jnp.float32) + jax.random.uniform(lag_key, (length, asked))) / asked
+    part, within = jnp.arange(asked).astype(jnp.float32), jax.random.uniform(lag_key, (length, asked))
+    share = (part[None, :] + within) / asked
     lag = jnp.minimum(share * known[:, None], known[:, None] - 1).astype(jnp.int32)
     return questions(cue, answer, jnp.arange(length)[:, None] - lag)
 
