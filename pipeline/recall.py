@@ -3,8 +3,9 @@
 All of it is about a reconstruction: of arXiv 2003.03124 we know the abstract and nothing more.
 """
 
+import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -128,8 +129,10 @@ def moved(tables: Tables, experiment: str, what: str) -> Float[np.ndarray, "hori
 
 
 def moves(tables: Tables, experiment: str) -> list[str]:
+    """The moves of its tests: other sizes in order, then other networks."""
     arrays = tests(tables, experiment)[0].arrays
-    return [key.removesuffix("/right") for key in arrays if key.startswith(("size_", "transfer_")) and "right" in key]
+    found = [key.removesuffix("/right") for key in arrays if re.fullmatch(r"(size|transfer)_\w+/right", key)]
+    return sorted(found, key=lambda what: (not what.startswith("size_"), len(what), what))
 
 
 def _harder(tables: Tables, experiment: str) -> Results:
@@ -149,13 +152,29 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float((a * b).sum() / max(np.sqrt((a * a).sum() * (b * b).sum()), np.finfo(float).tiny))
 
 
-def textbook(table: Table, state: str) -> dict[str, Float[np.ndarray, "pre post"]]:
-    """What Hebb and the delta rule would change where the learned rule is looked at.
+class Textbook(NamedTuple):
+    """What a textbook rule would change where the learned rule is looked at, and how alike the two are."""
 
-    A stored synapse answers 1 for them, as the textbook's would after it was taught (1, 1).
+    change: Float[np.ndarray, "pre post"]
+    cosine: float
+    held: float  # the w of the delta rule x (y - w x) that is most like the learned one; Hebb's rule has 0
+
+
+def textbook(table: Table, state: str, index: int) -> dict[str, Textbook]:
+    """Hebb's rule, and the delta rule of the w that fits best: least squares of the change on x y and x^2.
+
+    A rule that ignores what a synapse holds has w = 0 and is Hebb's.
     """
-    pre, post = np.meshgrid(table.arrays["ends"], table.arrays["ends"], indexing="ij")
-    return {"hebb": pre * post, "delta": pre * (post - pre * (state == "stored"))}
+    learned = np.float64(table.arrays[f"{state}/change"][index])
+    pre, post = np.meshgrid(*2 * [np.float64(table.arrays["ends"])], indexing="ij")
+    hebb, own = pre * post, pre * pre
+    slope = (learned * hebb).sum() / (hebb * hebb).sum()  # over ends that are symmetric, x y and x^2 are orthogonal
+    held = -(learned * own).sum() / (own * own).sum() / slope if slope else 0.0
+    delta = hebb - held * own
+    return {
+        "hebb": Textbook(hebb, cosine(learned, hebb), 0.0),
+        "delta": Textbook(delta, cosine(learned, delta), float(held)),
+    }
 
 
 def _synapse(tables: Tables) -> Results:
@@ -167,11 +186,13 @@ def _synapse(tables: Tables) -> Results:
             continue
         for index, horizon in enumerate(horizons(tables, experiment)):
             for state in ("fresh", "stored"):
+                name = f"recall/{experiment}/{state}"
+                likes = [textbook(table, state, index) for table in every]
                 for kind in FIXED:
-                    values = [
-                        cosine(table.arrays[f"{state}/change"][index], textbook(table, state)[kind]) for table in every
-                    ]
-                    found[f"recall/{experiment}/{state}_like_{kind}@{horizon}"] = summary(np.array(values)[:, None])
+                    values = np.array([like[kind].cosine for like in likes])
+                    found[f"{name}_like_{kind}@{horizon}"] = summary(values[:, None])
+                held = np.array([like["delta"].held for like in likes])
+                found[f"{name}_held@{horizon}"] = summary(held[:, None])
     return found
 
 
@@ -212,17 +233,15 @@ def words_of_synapse(found: Results) -> list[str]:
     sentences = []
     for key in found:
         if "/fresh_like_hebb@" in key:
-            at = key.rpartition("@")[2]
-            of = {
-                (state, kind): found[key.replace("fresh_like_hebb", f"{state}_like_{kind}")]["value"]
-                for state in ("fresh", "stored")
-                for kind in FIXED
+            start, _, horizon = key.partition("fresh_like_hebb@")
+            value = {
+                what: found[f"{start}{what}@{horizon}"]["value"]
+                for what in ("fresh_like_hebb", "stored_like_hebb", "stored_like_delta", "stored_held")
             }
-            closer = "the delta rule" if of["stored", "delta"] > of["stored", "hebb"] else "Hebb"
             sentences.append(
-                f"To remember {at}: a fresh synapse changes as Hebb would with cosine {of['fresh', 'hebb']:.2f}; one "
-                f"that holds an association already is closer to {closer} "
-                f"(delta {of['stored', 'delta']:.2f}, Hebb {of['stored', 'hebb']:.2f})."
+                f"To remember {horizon}: with Hebb {value['fresh_like_hebb']:.2f} where nothing is stored; after one "
+                f"snippet {value['stored_like_hebb']:.2f}, and {value['stored_like_delta']:.2f} with the delta rule "
+                f"that takes the synapse to answer {value['stored_held']:.2f} of the cue already."
             )
     return sentences
 

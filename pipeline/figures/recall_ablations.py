@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.figures.style import FAINT, GREY, PAGE, RECALLING, Axes, Figure
+from pipeline.figures.style import FAINT, GREY, PAGE, Axes, Figure
 from pipeline.recall import CHANCE, best_fixed, horizons, in_order, last, moved, moves, name, tests, thorough
 from pipeline.results import Profile, Tables, sd
 
@@ -45,7 +45,8 @@ def _variants(axes: Axes, tables: Tables) -> None:
     axes.invert_yaxis()
     axes.set_xlim(0.45, 1.02)
     axes.set_xlabel("bits recalled right")
-    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    axes.set_title("meta-trained anew")
+    axes.legend(frameon=False, loc="lower center", ncols=2)
     axes.grid(axis="x")
 
 
@@ -75,5 +76,5 @@ def _moves(axes: Axes, tables: Tables) -> None:
     words = [f"{place} bits" if place in sizes else str(place).removeprefix("transfer_") for place in places]
     axes.set_xticks(range(len(places)), words)
     axes.set_ylim(0.45, 1.02)
-    axes.set_title("moved without training", color=RECALLING["frozen"].colour)
+    axes.set_title("moved without training")
     axes.grid(axis="y")

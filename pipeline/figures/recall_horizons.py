@@ -29,7 +29,9 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     for axes, kind, words in ((noise, "noise", "flipped bits"), (alike, "correlation", "correlation of cues")):
         _by_level(axes, tables, kind)
         axes.set_xlabel(words)
+        axes.set_title(f"D = {middle(horizons(tables, thorough(tables)[0]))}")
         axes.grid(axis="y")
+    left.set_title("random snippets")
     left.set_ylabel("bits recalled right")
     left.set_ylim(0.45, 1.02)
     direct_labels(alike, ends, 0.055)

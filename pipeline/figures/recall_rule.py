@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.figures.style import PAGE, Axes, Figure
-from pipeline.recall import FIXED, cosine, horizons, middle, tests, textbook, thorough
+from pipeline.recall import FIXED, horizons, middle, tests, textbook, thorough
 from pipeline.results import Profile, Tables
 
 NEEDS = ("recall_test/*.npz",)
@@ -14,10 +14,10 @@ ALT = (
 )
 CAPTION = (
     "What the learned rule does (our reconstruction; direct network, D = {recall_middle}, first seed). By how much "
-    "one snippet changes what a lone synapse answers, against cue and answer at its two ends, each panel over its "
-    "own largest change. Top: a fresh synapse. Bottom: one that was taught (1, 1) before. For the textbook rules, "
-    "the cosine with the learned change over the whole panel stands above it; the delta rule differs from Hebb where "
-    "something is stored."
+    "one snippet changes what a lone synapse answers, against cue x and answer y at its two ends, each panel over "
+    "its own largest change. Top: a fresh synapse. Bottom: one that was taught (1, 1) once before. Beside it "
+    "Hebb\u2019s rule x y and the delta rule x (y \u2212 w x) of the w that is most like the learned one; the cosine "
+    "with it is over the whole panel."
 )
 
 
@@ -32,9 +32,9 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         learned = table.arrays[f"{state}/change"][index]
         _map(row[0], ends, learned, f"learned, {state} synapse")
         for axes, (kind, words) in zip(row[1:], FIXED.items(), strict=True):
-            change = textbook(table, state)[kind]
-            words = words.removesuffix(" with decay")
-            _map(axes, ends, change, f"{words} (cosine {cosine(learned, change):.2f})")
+            like = textbook(table, state, index)[kind]
+            words = "Hebb" if kind == "hebb" else f"{words}, w = {like.held:.2f}"
+            _map(axes, ends, like.change, f"{words} (cosine {like.cosine:.2f})")
         row[0].set_ylabel("answer, behind the synapse")
     for axes in grid[-1]:
         axes.set_xlabel("cue, before the synapse")

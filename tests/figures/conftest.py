@@ -313,20 +313,20 @@ def _recall(found: Params, experiment: str, seed: int) -> tuple[dict, dict]:
     if experiment not in section.thorough:
         return arrays, axes
     grid = {"rule": np.array(["hebb", "delta"]), "rate": np.array([0, 0.5], np.float32), "decay": np.array([0.9, 1.0])}
-    fixed = np.array([0.7, 0.9])[:, None, None] * np.ones((2, lives, section.lags)) * bits * exams
+    fixed = np.array([0.7, 0.95])[:, None, None] * np.ones((2, lives, section.lags)) * bits * exams
     summed = {"fixed": (fixed, "rule"), "pseudo_inverse": (late * bits * exams, "horizon")}
     for kind in ("noise", "correlation"):
         levels = np.array(getattr(section, kind), np.float32)
         arrays[kind], axes[kind] = levels, (kind,)
         for name, (values, axis) in {"right": (late * bits * exams, "horizon"), "fixed": (fixed, "rule")}.items():
-            arrays[f"{kind}/{name}"] = np.stack([(1 - level) * values for level in levels]).astype(np.int32)
+            arrays[f"{kind}/{name}"] = np.rint([(1 - level) * values for level in levels]).astype(np.int32)
             axes[f"{kind}/{name}"] = (kind, axis, "life", "lag")
     for size in section.sizes:
         summed |= {f"size_{size}/right": (late * size * exams, "horizon")}
         summed |= {f"size_{size}/fixed": (fixed * size / bits, "rule")}
     summed |= {f"transfer_{network.name}/right": (0.6 * late * bits * exams, "horizon") for network in section.transfer}
     for name, (values, axis) in summed.items():
-        arrays[name], axes[name] = values.astype(np.int32), (axis, "life", "lag")
+        arrays[name], axes[name] = np.rint(values).astype(np.int32), (axis, "life", "lag")
     if experiment == "direct":
         ends = np.linspace(-1.5, 1.5, 13, dtype=np.float32)
         for name, held in (("fresh", 0.0), ("stored", 1.0)):  # it learns by the delta rule
