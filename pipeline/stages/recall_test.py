@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from pipeline import artifacts, paths
-from pipeline.params import RecallTests, plain
+from pipeline.params import plain
 from pipeline.provenance import Job
+from pipeline.sections.recall import RecallTests
 from pipeline.tracking import Run
 from vsml.core.types import Theta
 from vsml.recall.fixed import GRID

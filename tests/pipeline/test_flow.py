@@ -75,6 +75,9 @@ CARRIERS = {*PACKAGES, "pipeline/transfer.py"} | {
         "checkpoints",
         "download",
         "transfer",
+        "sections/__init__",
+        "sections/base",
+        "sections/recall",
     )
 }
 
