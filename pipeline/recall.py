@@ -165,8 +165,9 @@ def textbook(table: Table, state: str, index: int) -> dict[str, Textbook]:
 
     A rule that ignores what a synapse holds has w = 0 and is Hebb's.
     """
-    learned = np.float64(table.arrays[f"{state}/change"][index])
-    pre, post = np.meshgrid(*2 * [np.float64(table.arrays["ends"])], indexing="ij")
+    learned = table.arrays[f"{state}/change"][index].astype(np.float64)
+    ends = table.arrays["ends"].astype(np.float64)
+    pre, post = np.meshgrid(ends, ends, indexing="ij")
     hebb, own = pre * post, pre * pre
     slope = (learned * hebb).sum() / (hebb * hebb).sum()  # over ends that are symmetric, x y and x^2 are orthogonal
     held = -(learned * own).sum() / (own * own).sum() / slope if slope else 0.0

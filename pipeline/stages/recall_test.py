@@ -6,7 +6,7 @@ networks, the fixed rules on the same streams and what the rule does to a lone s
 
 from collections.abc import Iterator
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,8 +23,21 @@ from vsml.recall.graphs import GRAPHS, Graph
 from vsml.recall.rules import Rules
 from vsml.recall.trial import EASY, Difficulty, live, live_fixed, live_inverse, synapse_changes
 
-ENDS = np.linspace(-1.5, 1.5, 13, dtype=np.float32)  # of a synapse, where what it learns is looked at
 Named = tuple[str, np.ndarray, tuple[str, ...]]
+ENDS = np.linspace(-1.5, 1.5, 13, dtype=np.float32)  # of a synapse, where what it learns is looked at
+
+
+class Asked(NamedTuple):
+    """What of the tests decides which program is compiled."""
+
+    lives: int
+    length: int
+    lags: int
+    seed: int
+
+    @classmethod
+    def of(cls, section: RecallTests) -> "Asked":
+        return cls(section.lives, section.length, section.lags, section.seed)
 
 
 def main(job: Job, run: Run) -> None:
@@ -105,28 +118,28 @@ def _count(theta: Theta) -> int:
 
 def _lived(section: RecallTests, graph: Graph, rules: Rules, theta: Theta, difficulty: Difficulty) -> np.ndarray:
     """[horizon life time lag]"""
-    return np.asarray(_lives(section, graph, rules)(theta, difficulty))
+    return np.asarray(_lives(Asked.of(section), graph, rules)(theta, difficulty))
 
 
 @cache  # what is compiled serves all difficulties
-def _lives(section: RecallTests, graph: Graph, rules: Rules):
-    keys = jax.random.split(jax.random.key(section.seed), section.lives)
+def _lives(asked: Asked, graph: Graph, rules: Rules):
+    keys = jax.random.split(jax.random.key(asked.seed), asked.lives)
 
     def of_rule(theta: Theta, difficulty: Difficulty) -> jax.Array:
-        return jax.vmap(lambda key: live(graph, rules, theta, key, section.length, section.lags, difficulty))(keys)
+        return jax.vmap(lambda key: live(graph, rules, theta, key, asked.length, asked.lags, difficulty))(keys)
 
     return jax.jit(jax.vmap(of_rule, in_axes=(0, None)))
 
 
 def _fixed(section: RecallTests, size: int, difficulty: Difficulty) -> np.ndarray:
     """[rule life lag], summed as `_late` does."""
-    return _late(section, np.moveaxis(np.asarray(_fixed_lives(section, size)(difficulty)), 2, 0))
+    return _late(section, np.moveaxis(np.asarray(_fixed_lives(Asked.of(section), size)(difficulty)), 2, 0))
 
 
 @cache
-def _fixed_lives(section: RecallTests, size: int):
-    keys = jax.random.split(jax.random.key(section.seed), section.lives)
-    one = partial(live_fixed, size=size, length=section.length, lags=section.lags)
+def _fixed_lives(asked: Asked, size: int):
+    keys = jax.random.split(jax.random.key(asked.seed), asked.lives)
+    one = partial(live_fixed, size=size, length=asked.length, lags=asked.lags)
     return jax.jit(lambda difficulty: jax.vmap(lambda key: one(key, difficulty=difficulty))(keys))
 
 

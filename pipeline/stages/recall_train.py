@@ -106,8 +106,8 @@ def each(settings: Optimizer, steps: int, rules: int) -> optax.GradientTransform
     clip = optax.clip_by_global_norm(settings.clip) if settings.clip else optax.identity()
     alone = optax.chain(optax.scale(float(rules)), clip, optax.adam(rate, b2=0.99))
 
-    def update(gradient, state, theta=None):
-        return jax.vmap(alone.update)(gradient, state, theta)
+    def update(updates, state, params=None):
+        return jax.vmap(alone.update)(updates, state, params)
 
     return optax.GradientTransformation(jax.vmap(alone.init), update)
 

@@ -61,7 +61,7 @@ def test_cues_agree_with_a_pattern_as_much_as_is_said(key):
 
 
 def test_fixed_rules_are_those_of_the_textbook(stream):
-    cue, answer = (np.float64(part) for part in stream)
+    cue, answer = (np.asarray(part, np.float64) for part in stream)
     found = np.asarray(maps(*stream))[-1]
     for number, (kind, rate, decay) in enumerate(GRID):
         w = np.zeros((N, N))
