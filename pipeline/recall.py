@@ -29,6 +29,7 @@ NAMES = {
 }
 FIXED = {"hebb": "Hebb with decay", "delta": "Delta rule"}
 CHANCE = 0.5
+LIKE = 0.9  # the cosine from which on the w of a fitted delta rule says something
 
 
 def name(experiment: str) -> str:
@@ -239,10 +240,12 @@ def words_of_synapse(found: Results) -> list[str]:
                 what: found[f"{start}{what}@{horizon}"]["value"]
                 for what in ("fresh_like_hebb", "stored_like_hebb", "stored_like_delta", "stored_held")
             }
+            fits = value["stored_like_delta"] >= LIKE
+            held = f" that takes the synapse to answer {value['stored_held']:.2f} of the cue already" if fits else ""
             sentences.append(
                 f"To remember {horizon}: with Hebb {value['fresh_like_hebb']:.2f} where nothing is stored; after one "
-                f"snippet {value['stored_like_hebb']:.2f}, and {value['stored_like_delta']:.2f} with the delta rule "
-                f"that takes the synapse to answer {value['stored_held']:.2f} of the cue already."
+                f"snippet {value['stored_like_hebb']:.2f}, and {value['stored_like_delta']:.2f} with the nearest delta "
+                f"rule{held}."
             )
     return sentences
 
