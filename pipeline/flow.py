@@ -12,13 +12,14 @@ from pipeline import paths
 from pipeline.params import Params, known_or_raise, plain
 
 TRAIN_DATA, TEST_DATA = paths.ARTIFACTS / "train_data", paths.ARTIFACTS / "test_data"
-MADE = ("meta_train", "meta_test", "baseline", "introspect", "unify", "clone_test", "zoo_test")
+MADE = ("meta_train", "meta_test", "baseline", "introspect", "unify", "clone_test", "zoo_test", "recall_test")
 WORDS = tuple(
     f"{name}.py"
-    for name in ("comparison", "generality", "results", "introspection", "unification", "cloning", "shipped")
+    for name in ("comparison", "generality", "results", "introspection", "unification", "cloning", "shipped", "recall")
 )
 CLONING = ("vsml/core", "vsml/learners", "vsml/tasks", "vsml/cloning")
 TABLES = (TEST_DATA, *(paths.ARTIFACTS / stage for stage in MADE))
+RECALL = ("vsml/core", "vsml/recall")
 SOURCES = ("datasets.lock", "pipeline/sources")
 LEARNERS = ("vsml/core", "vsml/learners", "vsml/tasks", "pipeline/build.py")
 
@@ -101,6 +102,18 @@ def zoo_test(params: Params, rule: str) -> Flow:
     return Flow({"rule": rule}, _tests(params, params.defaults.suites), code, (TEST_DATA,), (paths.zoo_test(rule),))
 
 
+def recall_train(params: Params, experiment: str, seed: str) -> Flow:
+    own = known_or_raise(params.recall.experiments, experiment, "recall.experiments")
+    section = plain(own) | {"size": params.recall.size}
+    return Flow(_seeded(experiment, seed), section, (*RECALL, "vsml/meta"), (), (paths.recall_train(experiment, seed),))
+
+
+def recall_test(params: Params, experiment: str, seed: str) -> Flow:
+    section = {"tests": plain(params.recall.tests), "size": params.recall.size}
+    out = paths.recall_test(experiment, seed)
+    return Flow(_seeded(experiment, seed), section, RECALL, (paths.recall_train(experiment, seed),), (out,))
+
+
 def figure(params: Params, name: str) -> Flow:
     shared = ("figures/__init__.py", "figures/style.py", *WORDS)
     code = (f"pipeline/figures/{name}.py", *(f"pipeline/{page}" for page in shared))
@@ -110,7 +123,7 @@ def figure(params: Params, name: str) -> Flow:
 
 def report(params: Params) -> Flow:
     reads = (*TABLES, paths.ARTIFACTS / "figure")
-    shared = ("figures", *WORDS, "lives.py", "page.html")
+    shared = ("figures", *WORDS, "lives.py", "page.html", "recall.html")
     code = tuple(f"pipeline/{page}" for page in shared)
     outs = (paths.report("index.html"), paths.report("results.json"))
     return Flow({}, _drawn(params), code, reads, outs)
@@ -130,6 +143,8 @@ STAGES: dict[str, Callable[..., Flow]] = {
         improve,
         clone_test,
         zoo_test,
+        recall_train,
+        recall_test,
         figure,
         report,
     )

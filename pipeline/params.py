@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     PositiveFloat,
     PositiveInt,
@@ -24,15 +22,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline import paths
+from pipeline.sections.base import Count, Optimizer, Section
+from pipeline.sections.recall import Recall, RecallExperiment
 
-Count = Annotated[int, Field(ge=0)]
 Sizes = tuple[PositiveInt, ...]
 Kernel = tuple[PositiveInt, PositiveInt, PositiveInt]
 GENERATED = ("random", "sum_sign")  # sets without a file
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Vsml(Section):
@@ -109,19 +104,6 @@ class AntitheticEs(Estimating):
 
 
 Estimator = Annotated[Backprop | TruncatedBptt | AntitheticEs, Field(discriminator="name")]
-
-
-class Optimizer(Section):
-    """Adam on meta-gradients, clipped unless `clip` is null; `patience` non-finite ones in a row stop the run.
-
-    The learning rate rises to `learning_rate` over `warmup` meta-steps and falls to `final` of it on a cosine.
-    """
-
-    learning_rate: PositiveFloat
-    warmup: Count
-    final: Annotated[float, Field(gt=0, le=1)]
-    clip: PositiveFloat | None
-    patience: PositiveInt
 
 
 class Data(Section):
@@ -314,6 +296,8 @@ class Items(Section):
     zoo: Annotated[tuple[str, ...], Field(min_length=1)]
     baselines: tuple[str, ...]
     figures: tuple[str, ...]
+    recall: Annotated[tuple[str, ...], Field(min_length=1)]
+    recall_seeds: Annotated[tuple[Count, ...], Field(min_length=1)]
 
 
 class Params(Section):
@@ -329,6 +313,7 @@ class Params(Section):
     clone: Clone
     improve: Improve
     clone_test: CloneTest
+    recall: Recall
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Params":
@@ -360,6 +345,8 @@ class Params(Section):
         for suite in self.tests.suites.values():
             for task in suite.values():
                 known_or_raise((*self.items.test_sets, *GENERATED), task.set, "items.test_sets")
+        for name in self.items.recall:
+            known_or_raise(self.recall.experiments, name, "recall.experiments")
         return self
 
 
@@ -385,12 +372,19 @@ def read(path: str | Path = paths.PARAMS) -> Params:
 
 def _overlay(tree: Any) -> Any:
     """Replace whole sections of `defaults` by those of each experiment; leave what is malformed to the check."""
+    whole = _overlaid(tree, Experiment)
+    if isinstance(whole, dict) and "recall" in whole:
+        whole["recall"] = _overlaid(whole["recall"], RecallExperiment)
+    return whole
+
+
+def _overlaid(tree: Any, kind: type[Section]) -> Any:
     if not isinstance(tree, dict):
         return tree
     defaults, experiments = tree.get("defaults"), tree.get("experiments")
     if not isinstance(defaults, dict) or not isinstance(experiments, dict):
         return tree
-    shared = {name: section for name, section in defaults.items() if name in Experiment.model_fields}
+    shared = {name: section for name, section in defaults.items() if name in kind.model_fields}
     overlaid = {name: shared | own if isinstance(own, dict) else own for name, own in experiments.items()}
     return tree | {"experiments": overlaid}
 

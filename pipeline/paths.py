@@ -82,3 +82,11 @@ def figure(name: str, ending: str = "png") -> Path:
 
 def report(name: str = "index.html") -> Path:
     return ARTIFACTS / "report" / name
+
+
+def recall_train(experiment: str, seed: int | str) -> Path:
+    return ARTIFACTS / "recall_train" / f"{experiment}-{seed}.npz"
+
+
+def recall_test(experiment: str, seed: int | str) -> Path:
+    return ARTIFACTS / "recall_test" / f"{experiment}-{seed}.npz"

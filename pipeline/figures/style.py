@@ -88,6 +88,17 @@ CLONES = {  # in figures of their own, beside SGD
     "sgd": LOOKS["sgd"],
 }
 
+RECALLING = {  # networks of a learned rule that remembers, and the fixed rules
+    "direct": Look("direct", "#D55E00", "-", "o", 1.6),
+    "hidden": Look("hidden layer", "#009E73", "-", "^", 1.6),
+    "recurrent": Look("recurrent", "#CC79A7", "-", "s", 1.6),
+    "sparse": Look("recurrent, half of the synapses", "#8f6b00", "-", "D"),
+    "delta": Look("delta rule, tuned", "#0072B2", "--", ""),
+    "hebb": Look("Hebb with decay, tuned", "#3b2a8c", (0, (4, 1.5)), ""),
+    "pseudo_inverse": Look("pseudo-inverse, not online", "#555555", (0, (1, 1)), ""),
+    "frozen": Look("synapses never change", "#8a8a8a", (0, (1, 2)), "x"),
+}
+
 
 def ink(colour: str) -> tuple[float, ...]:
     """The colour of words about what is drawn in `colour`: darker, since thin strokes need more contrast."""

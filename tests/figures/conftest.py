@@ -44,8 +44,9 @@ PACE = {"sgd": 60.0, "adam": 70.0}  # examples; everybody else's is 25
 RATES = (0.001, 0.003, 0.01, 0.03)
 FIGURES = ("meta_training", "online_learning", "generalisation", "association", "introspection", "channels")
 BASELINES = ("sgd", "adam", "sgd_hidden", "adam_hidden")
+RECALL = ("recall_horizons", "recall_forgetting", "recall_rule", "recall_ablations")
 DRAWN = {  # what the items.figures of each profile are
-    "default": (*FIGURES, "unification", "cloning", "improvement"),
+    "default": (*FIGURES, "unification", "cloning", "improvement", *RECALL),
     "mnist": (*FIGURES, "robustness", "varying_data", "cloning"),
     "paper": (*FIGURES, "robustness", "varying_data", "cloning"),
 }
@@ -135,6 +136,8 @@ def _write_params(name: str) -> None:
             "zoo": ["mnist"],
             "baselines": list(BASELINES),
             "figures": list(DRAWN[name]),
+            "recall": list(tree["recall"]["experiments"]) if name == "default" else ["direct"],
+            "recall_seeds": [0, 1, 2] if name == "default" else [0],
         },
         "tests": {"lives": lives, "length": length, "seed": 1000, "suites": shape["suites"]},
         "results": {"horizons": list(shape["horizons"])},
@@ -198,6 +201,9 @@ def _fill(found: Params) -> None:
         write_table(paths.zoo_test(name), table, dict.fromkeys(table, ("life", "time")))
     for seed in found.items.clones:
         write_table(paths.clone_test(seed), *_cloning(np.random.default_rng(seed), found))
+    for experiment in found.items.recall:
+        for seed in found.items.recall_seeds:
+            write_table(paths.recall_test(experiment, seed), *_recall(found, experiment, seed))
     for name in found.items.baselines:
         lived = _tasks(found, found.baselines[name].suites)
         skills = (0.3, 0.7, 0.9, 1.0)
@@ -285,6 +291,51 @@ def _cloning(random: np.random.Generator, found: Params) -> tuple[dict, dict]:
                 f"{task}/missed": ("life", "stretch", "layer", "term", "square"),
             }
     return arrays, axes
+
+
+def _recall(found: Params, experiment: str, seed: int) -> tuple[dict, dict]:
+    """A rule that forgets slowly what it was to remember, better than Hebb and worse than the delta rule."""
+    random = np.random.default_rng([zlib.crc32(experiment.encode()), seed])
+    section, bits = found.recall.tests, found.recall.size
+    horizons = np.array(found.recall.experiments[experiment].training.horizons, np.int32)
+    lives, exams = 4, section.length - section.settled
+    chance = 0.5 + 0.45 * np.exp(-np.arange(section.lags) / horizons[:, None] / 2)
+    chance = chance if experiment != "frozen" else 0 * chance + 0.5
+    kept = np.broadcast_to(chance[:, None, None], (len(horizons), lives, section.length, section.lags))
+    late = np.broadcast_to(chance[:, None], (len(horizons), lives, section.lags))
+    right = random.binomial(bits, kept).astype(np.int8)
+    right[..., np.arange(section.length)[:, None] < np.arange(section.lags)] = -1
+    numbers = {"bits": bits, "settled": section.settled, "exams": exams, "synapses": 64, "numbers": 500}
+    arrays: dict = {"right": right, "horizon": horizons, "loss": np.array([1.0, 0.3])}
+    axes: dict = {"right": ("horizon", "life", "time", "lag"), "horizon": ("horizon",), "loss": ("end",)}
+    arrays |= {name: np.array(number, np.int32) for name, number in numbers.items()}
+    axes |= dict.fromkeys(numbers, ())
+    if experiment not in section.thorough:
+        return arrays, axes
+    grid = {"rule": np.array(["hebb", "delta"]), "rate": np.array([0, 0.5], np.float32), "decay": np.array([0.9, 1.0])}
+    fixed = np.array([0.7, 0.95])[:, None, None] * np.ones((2, lives, section.lags)) * bits * exams
+    summed = {"fixed": (fixed, "rule"), "pseudo_inverse": (late * bits * exams, "horizon")}
+    for kind in ("noise", "correlation"):
+        levels = np.array(getattr(section, kind), np.float32)
+        arrays[kind], axes[kind] = levels, (kind,)
+        for name, (values, axis) in {"right": (late * bits * exams, "horizon"), "fixed": (fixed, "rule")}.items():
+            arrays[f"{kind}/{name}"] = np.rint([(1 - level) * values for level in levels]).astype(np.int32)
+            axes[f"{kind}/{name}"] = (kind, axis, "life", "lag")
+    for size in section.sizes:
+        summed |= {f"size_{size}/right": (late * size * exams, "horizon")}
+        summed |= {f"size_{size}/fixed": (fixed * size / bits, "rule")}
+    summed |= {f"transfer_{network.name}/right": (0.6 * late * bits * exams, "horizon") for network in section.transfer}
+    for name, (values, axis) in summed.items():
+        arrays[name], axes[name] = np.rint(values).astype(np.int32), (axis, "life", "lag")
+    if experiment == "direct":
+        ends = np.linspace(-1.5, 1.5, 13, dtype=np.float32)
+        for name, held in (("fresh", 0.0), ("stored", 1.0)):  # it learns by the delta rule
+            change = ends[:, None] * (ends[None, :] - held * ends[:, None])
+            arrays[f"{name}/change"] = np.stack([change] * len(horizons)).astype(np.float32)
+            arrays[f"{name}/held"] = np.full(len(horizons), held, np.float32)
+            axes |= {f"{name}/change": ("horizon", "pre", "post"), f"{name}/held": ("horizon",)}
+        arrays, axes = arrays | {"ends": ends}, axes | {"ends": ("pre",)}
+    return arrays | grid, axes | dict.fromkeys(grid, ("rule",))
 
 
 TERMS = ("products", "bias", "kept weight", "kept bias", "learned weight", "learned bias", "below")

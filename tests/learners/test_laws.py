@@ -17,6 +17,8 @@ from vsml.learners.hebbian import hebbian
 from vsml.learners.meta_rnn import meta_rnn
 from vsml.learners.network import network
 from vsml.learners.wrappers import conv_features, conv_front, padded
+from vsml.recall.graphs import GRAPHS
+from vsml.recall.rules import Rules, neural_rules
 
 FEATURES, CLASSES, TIME = 5, 3, 4
 IMAGE = (5, 1, 1)  # the same features as an image, for those who convolve
@@ -48,6 +50,8 @@ LEARNERS = {
         FEATURES,
         CLASSES,
     ),
+    "neural rules, direct": neural_rules(GRAPHS["direct"](FEATURES, CLASSES, 0, 1.0), Rules()),
+    "neural rules, hidden": neural_rules(GRAPHS["hidden"](FEATURES, CLASSES, 4, 1.0), Rules(kind="gru")),
 }
 BATCH = {"network, batch of 3": (3,)}
 BORN_ALIKE = {

@@ -33,6 +33,8 @@ def _items(found):
     by_stage |= {stage: [(str(seed),) for seed in found.items.clones] for stage in ("clone", "improve", "clone_test")}
     seeds = [str(seed) for seed in found.items.seeds]
     by_stage["introspect"] = [(experiment, seed) for experiment in found.items.introspect for seed in seeds]
+    learning = [(one, str(seed)) for one in found.items.recall for seed in found.items.recall_seeds]
+    by_stage |= dict.fromkeys(("recall_train", "recall_test"), learning)
     seeded = [(experiment, seed) for experiment in found.items.experiments for seed in seeds]
     return [(stage, item) for stage in STAGES for item in by_stage.get(stage, seeded)]
 
@@ -73,6 +75,9 @@ CARRIERS = {*PACKAGES, "pipeline/transfer.py"} | {
         "checkpoints",
         "download",
         "transfer",
+        "sections/__init__",
+        "sections/base",
+        "sections/recall",
     )
 }
 

@@ -1,0 +1,24 @@
+"""What sections of params.yaml have in common."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Optimizer(Section):
+    """Adam on meta-gradients, clipped unless `clip` is null; `patience` non-finite ones in a row stop the run.
+
+    The learning rate rises to `learning_rate` over `warmup` meta-steps and falls to `final` of it on a cosine.
+    """
+
+    learning_rate: PositiveFloat
+    warmup: Count
+    final: Annotated[float, Field(gt=0, le=1)]
+    clip: PositiveFloat | None
+    patience: PositiveInt

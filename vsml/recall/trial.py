@@ -1,0 +1,105 @@
+"""A learned rule lives streams longer than any of its meta-training and is asked about every recent snippet."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int8
+
+from vsml.core.rollout import rollout
+from vsml.core.types import Episode, RandomKey, Theta
+from vsml.recall.drill import drill, questions, snippets
+from vsml.recall.fixed import maps, pseudo_inverse, recalled
+from vsml.recall.graphs import Graph
+from vsml.recall.rules import Rules, Synapses, newborn, perceive, read_out, teach
+
+NOT_YET = -1  # stands where fewer snippets were lived than the lag
+
+
+class Difficulty(NamedTuple):
+    """What makes a stream harder: bits of a question flipped at random, and cues alike (see `snippets`)."""
+
+    noise: Float[Array, ""] | float
+    correlation: Float[Array, ""] | float
+
+
+EASY = Difficulty(0.0, 0.0)
+
+
+def exams(key: RandomKey, size: int, length: int, lags: int, difficulty: Difficulty) -> tuple[Episode, Array]:
+    """A stream with questions about each of the last `lags` snippets, and which of these were lived."""
+    stream_key, flip_key = jax.random.split(key)
+    about = jnp.arange(length)[:, None] - jnp.arange(lags)[None, :]
+    episode = questions(*snippets(stream_key, size, length, difficulty.correlation), jnp.maximum(about, 0))
+    flipped = jax.random.bernoulli(flip_key, difficulty.noise, (length, lags, size))
+    asked = episode.x[:, 2:] * jnp.where(flipped, -1.0, 1.0)
+    return Episode(jnp.concatenate([episode.x[:, :2], asked], axis=1), episode.y), about >= 0
+
+
+def live(
+    graph: Graph, rules: Rules, theta: Theta, key: RandomKey, length: int, lags: int, difficulty: Difficulty
+) -> Int8[Array, "time lag"]:
+    """Bits of each answer that are recalled right, of as many as the network recalls."""
+    birth_key, stream_key = jax.random.split(key)
+    episode, lived = exams(stream_key, graph.recalled[2] - graph.recalled[1], length, lags, difficulty)
+    logits = rollout(drill(graph, rules), theta, birth_key, episode)
+    right = (logits * episode.y > 0).sum(-1)
+    return jnp.where(lived, right, NOT_YET).astype(jnp.int8)
+
+
+def live_fixed(
+    key: RandomKey, size: int, length: int, lags: int, difficulty: Difficulty
+) -> Int8[Array, "time rule lag"]:
+    """The same of all fixed rules, on the stream that a learned rule of this key lives."""
+    (snippet, answers), lived = exams(jax.random.split(key)[1], size, length, lags, difficulty)
+    right = recalled(maps(snippet[:, 0], snippet[:, 1]), snippet[:, 2:], answers)
+    return jnp.where(lived[:, None, :], right, NOT_YET).astype(jnp.int8)
+
+
+def live_inverse(
+    key: RandomKey, size: int, length: int, lags: int, horizons: tuple[int, ...]
+) -> Int8[Array, "time horizon lag"]:
+    """The same of the pseudo-inverses of the last snippets, on an easy stream."""
+    (snippet, answers), lived = exams(jax.random.split(key)[1], size, length, lags, EASY)
+    inverse = [pseudo_inverse(snippet[:, 0], snippet[:, 1], horizon) for horizon in horizons]
+    right = recalled(jnp.stack(inverse, axis=1), snippet[:, 2:], answers)
+    return jnp.where(lived[:, None, :], right, NOT_YET).astype(jnp.int8)
+
+
+class Change(NamedTuple):
+    """What a lone synapse answers, and by how much one snippet changes that."""
+
+    held: Float[Array, ""]
+    change: Float[Array, "pre post"]
+
+
+def synapse_changes(
+    graph: Graph, rules: Rules, theta: Theta, pre: Float[Array, " pre"], post: Float[Array, " post"]
+) -> tuple[Change, Change]:
+    """The learned rule seen from one synapse: of a fresh one, and of one that was taught (1, 1) before.
+
+    In a network whose other synapses are 0, cue and answer have `pre` and `post` at the two ends of the synapse and 0
+    elsewhere. What a synapse answers is half the difference of its logits for the cues 1 and -1. For a direct graph.
+    """
+    size = graph.sizes[0]
+    end = jnp.zeros(size).at[0].set(1.0)
+    fresh = jax.tree.map(jnp.zeros_like, newborn(graph, rules, jax.random.key(0)).values)
+    every = tuple(jnp.ones(values.shape[:2]) for values in fresh)
+
+    def taught(state: Synapses, x: Float[Array, ""], y: Float[Array, ""]) -> Synapses:
+        bodies = perceive(graph, rules, theta, state, x * end)
+        after = teach(graph, rules, theta, state, bodies, x * end, y * end)
+        alone = [jnp.zeros_like(values).at[0, 0].set(values[0, 0]) for values in after.values]
+        return Synapses(tuple(alone), every)
+
+    def answered(state: Synapses) -> Float[Array, ""]:
+        for_cue = [read_out(graph, theta, perceive(graph, rules, theta, state, sign * end))[0] for sign in (1.0, -1.0)]
+        return (for_cue[0] - for_cue[1]) / 2
+
+    def changes(state: Synapses) -> Change:
+        before = answered(state)
+        of_post = jax.vmap(lambda x, y: answered(taught(state, x, y)) - before, in_axes=(None, 0))
+        return Change(before, jax.vmap(of_post, in_axes=(0, None))(pre, post))
+
+    nothing = Synapses(fresh, every)
+    return changes(nothing), changes(taught(nothing, jnp.ones(()), jnp.ones(())))
