@@ -12,12 +12,22 @@ from pipeline import paths
 from pipeline.params import Params, known_or_raise, plain
 
 TRAIN_DATA, TEST_DATA = paths.ARTIFACTS / "train_data", paths.ARTIFACTS / "test_data"
-MADE = ("meta_train", "meta_test", "baseline", "introspect", "unify", "clone_test", "zoo_test")
+MADE = ("meta_train", "meta_test", "baseline", "introspect", "unify", "clone_test", "zoo_test", "feedback_test")
 WORDS = tuple(
     f"{name}.py"
-    for name in ("comparison", "generality", "results", "introspection", "unification", "cloning", "shipped")
+    for name in (
+        "comparison",
+        "generality",
+        "results",
+        "introspection",
+        "unification",
+        "cloning",
+        "shipped",
+        "feedback",
+    )
 )
 CLONING = ("vsml/core", "vsml/learners", "vsml/tasks", "vsml/cloning")
+FEEDBACK = ("vsml/core", "vsml/tasks", "vsml/meta", "vsml/feedback", "pipeline/lessons.py")
 TABLES = (TEST_DATA, *(paths.ARTIFACTS / stage for stage in MADE))
 SOURCES = ("datasets.lock", "pipeline/sources")
 LEARNERS = ("vsml/core", "vsml/learners", "vsml/tasks", "pipeline/build.py")
@@ -101,6 +111,19 @@ def zoo_test(params: Params, rule: str) -> Flow:
     return Flow({"rule": rule}, _tests(params, params.defaults.suites), code, (TEST_DATA,), (paths.zoo_test(rule),))
 
 
+def feedback_train(params: Params, experiment: str, seed: str) -> Flow:
+    section = plain(known_or_raise(params.feedback.experiments, experiment, "feedback.experiments"))
+    outs = (paths.feedback_rule(experiment, seed), paths.feedback_curve(experiment, seed))
+    return Flow(_seeded(experiment, seed), section, FEEDBACK, (TRAIN_DATA,), outs)
+
+
+def feedback_test(params: Params, experiment: str, seed: str) -> Flow:
+    own = plain(known_or_raise(params.feedback.experiments, experiment, "feedback.experiments"))
+    section = {"tests": plain(params.feedback.tests), **{name: own[name] for name in ("task", "network", "learner")}}
+    reads = (paths.feedback_rule(experiment, seed), TEST_DATA)
+    return Flow(_seeded(experiment, seed), section, FEEDBACK, reads, (paths.feedback_test(experiment, seed),))
+
+
 def figure(params: Params, name: str) -> Flow:
     shared = ("figures/__init__.py", "figures/style.py", *WORDS)
     code = (f"pipeline/figures/{name}.py", *(f"pipeline/{page}" for page in shared))
@@ -110,7 +133,7 @@ def figure(params: Params, name: str) -> Flow:
 
 def report(params: Params) -> Flow:
     reads = (*TABLES, paths.ARTIFACTS / "figure")
-    shared = ("figures", *WORDS, "lives.py", "page.html")
+    shared = ("figures", *WORDS, "lives.py", "page.html", "feedback.html")
     code = tuple(f"pipeline/{page}" for page in shared)
     outs = (paths.report("index.html"), paths.report("results.json"))
     return Flow({}, _drawn(params), code, reads, outs)
@@ -130,6 +153,8 @@ STAGES: dict[str, Callable[..., Flow]] = {
         improve,
         clone_test,
         zoo_test,
+        feedback_train,
+        feedback_test,
         figure,
         report,
     )

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     PositiveFloat,
     PositiveInt,
@@ -24,15 +22,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline import paths
+from pipeline.sections import Count, Kernel, Section, Sizes
+from pipeline.sections.feedback import Experiment as FeedbackExperiment
+from pipeline.sections.feedback import Feedback
 
-Count = Annotated[int, Field(ge=0)]
-Sizes = tuple[PositiveInt, ...]
-Kernel = tuple[PositiveInt, PositiveInt, PositiveInt]
 GENERATED = ("random", "sum_sign")  # sets without a file
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Vsml(Section):
@@ -314,6 +308,7 @@ class Items(Section):
     zoo: Annotated[tuple[str, ...], Field(min_length=1)]
     baselines: tuple[str, ...]
     figures: tuple[str, ...]
+    feedback: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Params(Section):
@@ -329,6 +324,7 @@ class Params(Section):
     clone: Clone
     improve: Improve
     clone_test: CloneTest
+    feedback: Feedback
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Params":
@@ -357,6 +353,12 @@ class Params(Section):
             known_or_raise(self.items.train_sets, name, "items.train_sets")
         for name in self.clone_test.sets:
             known_or_raise(self.items.test_sets, name, "items.test_sets")
+        for name in self.items.feedback:
+            known_or_raise(self.feedback.experiments, name, "feedback.experiments")
+            for trained_on in filter(None, [self.feedback.trained_on(name)]):
+                known_or_raise(self.items.train_sets, trained_on, "items.train_sets")
+            for tested_on in filter(None, [self.feedback.tested_on(name)]):
+                known_or_raise(self.items.test_sets, tested_on, "items.test_sets")
         for suite in self.tests.suites.values():
             for task in suite.values():
                 known_or_raise((*self.items.test_sets, *GENERATED), task.set, "items.test_sets")
@@ -384,13 +386,22 @@ def read(path: str | Path = paths.PARAMS) -> Params:
 
 
 def _overlay(tree: Any) -> Any:
+    """Overlay the experiments of the profile, and those of a system with sections of its own."""
+    if not isinstance(tree, dict):
+        return tree
+    return _overlaid(tree, Experiment) | {
+        name: _overlaid(tree[name], kind) for name, kind in (("feedback", FeedbackExperiment),) if name in tree
+    }
+
+
+def _overlaid(tree: Any, kind: type[Section]) -> Any:
     """Replace whole sections of `defaults` by those of each experiment; leave what is malformed to the check."""
     if not isinstance(tree, dict):
         return tree
     defaults, experiments = tree.get("defaults"), tree.get("experiments")
     if not isinstance(defaults, dict) or not isinstance(experiments, dict):
         return tree
-    shared = {name: section for name, section in defaults.items() if name in Experiment.model_fields}
+    shared = {name: section for name, section in defaults.items() if name in kind.model_fields}
     overlaid = {name: shared | own if isinstance(own, dict) else own for name, own in experiments.items()}
     return tree | {"experiments": overlaid}
 

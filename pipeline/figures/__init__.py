@@ -28,6 +28,7 @@ def read(needs: tuple[str, ...], items: Items) -> dict[str, Table]:
     every += [paths.introspect(experiment, seed) for experiment in items.introspect for seed in items.seeds]
     every.append(paths.unify())
     every += [paths.clone_test(seed) for seed in items.clones] + [paths.zoo_test(name) for name in items.zoo]
+    every += [paths.feedback_test(experiment, seed) for experiment in items.feedback for seed in items.seeds]
     names = [path.relative_to(paths.ARTIFACTS).as_posix() for path in every]
     wanted = [name for name in names if any(fnmatchcase(name, pattern) for pattern in needs)]
     return {name: _read(name) for name in wanted}

@@ -88,6 +88,14 @@ CLONES = {  # in figures of their own, beside SGD
     "sgd": LOOKS["sgd"],
 }
 
+FEEDBACK = {  # in figures of their own: who learns by feedback and local plasticity, and by gradients
+    "flp": Look("FLP", "#D55E00", "-", "o", 1.8),
+    "first_order": Look("first order", "#0072B2", "--", "s"),
+    "second_order": Look("second order", "#009E73", (0, (6, 1.5, 1, 1.5)), "^"),
+    "learned_rates": Look("learned rates", "#CC79A7", (0, (3, 1, 1, 1)), "v"),
+    "first_order_output": Look("first order, output", "#56B4E9", (0, (1, 1)), "D"),
+}
+
 
 def ink(colour: str) -> tuple[float, ...]:
     """The colour of words about what is drawn in `colour`: darker, since thin strokes need more contrast."""

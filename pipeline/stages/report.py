@@ -6,7 +6,19 @@ from typing import Any
 
 import jinja2
 
-from pipeline import cloning, comparison, figures, generality, introspection, lives, params, paths, shipped, unification
+from pipeline import (
+    cloning,
+    comparison,
+    feedback,
+    figures,
+    generality,
+    introspection,
+    lives,
+    params,
+    paths,
+    shipped,
+    unification,
+)
 from pipeline.artifacts import read_rule, write_json, write_text
 from pipeline.params import Items, Params
 from pipeline.results import (
@@ -33,6 +45,7 @@ TABLES = (
     "unify/*.npz",
     "clone_test/*.npz",
     "zoo_test/*.npz",
+    "feedback_test/*.npz",
 )
 SIGHTINGS = {
     "first_sighting": "First image of a class",
@@ -60,7 +73,7 @@ def main(item: list[str]) -> None:
     tables = figures.read(TABLES, items)
     found = results(tables, profile) | generality.generality(tables, profile)
     found |= introspection.introspection(tables, profile) | unification.unification(tables) | cloning.cloning(tables)
-    found |= shipped.shipped(tables, profile)
+    found |= shipped.shipped(tables, profile) | feedback.feedback(tables)
     write_json(paths.report("results.json"), found)
     loader = jinja2.FileSystemLoader(paths.ROOT / "pipeline")
     environment = jinja2.Environment(
@@ -91,6 +104,12 @@ def main(item: list[str]) -> None:
             "improved_on": comparison.title(own.improve.set),
             "improved_by": own.improve.steps,
             "early": min(cloning.LOOKED_AT, own.clone_test.stretches * own.clone_test.length),
+        },
+        feedback={
+            "rows": list(feedback.rows(found, tables)),
+            "verdicts": list(feedback.verdicts(found, tables)),
+            "lives": own.feedback.tests.lives,
+            "seeds": len(items.seeds),
         },
     )
     write_text(paths.report("index.html"), page)
@@ -127,6 +146,7 @@ def _figures(own: Params, found: Results) -> Iterator[dict[str, Any]]:
         "improved_on": comparison.title(own.improve.set),
         "clone_lives": own.clone_test.lives,
         "clone_probes": own.clone_test.probes,
+        "taught": own.feedback.tests.lives,
     }
     for name in own.items.figures:
         module = figures.module(name, own.items)

@@ -33,6 +33,8 @@ def _items(found):
     by_stage |= {stage: [(str(seed),) for seed in found.items.clones] for stage in ("clone", "improve", "clone_test")}
     seeds = [str(seed) for seed in found.items.seeds]
     by_stage["introspect"] = [(experiment, seed) for experiment in found.items.introspect for seed in seeds]
+    own = [(experiment, seed) for experiment in found.items.feedback for seed in seeds]
+    by_stage |= {"feedback_train": own, "feedback_test": own}
     seeded = [(experiment, seed) for experiment in found.items.experiments for seed in seeds]
     return [(stage, item) for stage in STAGES for item in by_stage.get(stage, seeded)]
 
@@ -60,7 +62,8 @@ def test_every_item_reads_and_leaves_what_dvc_says(profile):
 
 # They carry a stage and do not shape its outs; downloads are what datasets.lock says, by checksum.
 PACKAGES = {"pipeline/stages/__init__.py", "pipeline/__init__.py", "vsml/__init__.py"}
-CARRIERS = {*PACKAGES, "pipeline/transfer.py"} | {
+SECTIONS = {f"pipeline/sections/{name}.py" for name in ("__init__", "feedback")}
+CARRIERS = {*PACKAGES, *SECTIONS, "pipeline/transfer.py"} | {
     f"pipeline/{name}.py"
     for name in (
         "params",
