@@ -38,10 +38,7 @@ def system(section: Experiment) -> System:
         if network.convolutions:
             raise ValueError(f"convolutions (={network.convolutions}) are for images, and sines are none: remove them.")
     else:
-        image = (SIDE, SIDE, 1) if isinstance(task, Glyphs) else SETS[task.train_set].shape
-        if image is None:
-            raise ValueError(f"train_set (={task.train_set!r}) must be a set of images: name another one.")
-        trunk, outputs = Trunk(image, network.convolutions), task.outputs
+        trunk, outputs = Trunk(_image(task), network.convolutions), task.outputs
         features = trunk.features
     sizes, own = (features, *network.hidden_layers, outputs), section.learner
     if isinstance(own, LocalPlasticity):
@@ -69,7 +66,7 @@ def draw(section: Experiment, where: Callable[[str], Path], questions: int | Non
     else:
         pool = _pool(where(task.test_set if questions is not None else task.train_set))
     if task.rotated and questions is None:
-        pool = _rotated(pool, SETS[task.train_set].shape if isinstance(task, Drawings) else (SIDE, SIDE, 1))
+        pool = _rotated(pool, _image(task))
     return tasks.characters(chosen, jnp.asarray(pool), task.outputs)
 
 
@@ -87,8 +84,23 @@ def _pool(path: Path) -> UInt8[np.ndarray, "class drawing pixel"]:
     return 255 - table["x"][order].reshape(len(known), int(counts[0]), -1)
 
 
-def _rotated(pool: UInt8[np.ndarray, "class drawing pixel"], image: tuple[int, int, int] | None):
+def _image(task: Glyphs | Drawings) -> tuple[int, int, int]:
+    """Height, width and channels.
+
+    Raises:
+      ValueError: a set whose examples are no images.
+    """
+    if isinstance(task, Glyphs):
+        return SIDE, SIDE, 1
+    shape = SETS[task.train_set].shape
+    if shape is None:
+        raise ValueError(f"train_set (={task.train_set!r}) must be a set of images: name another one.")
+    return shape
+
+
+def _rotated(
+    pool: UInt8[np.ndarray, "class drawing pixel"], image: tuple[int, int, int]
+) -> UInt8[np.ndarray, "four_classes drawing pixel"]:
     """Four classes of each: turned by 0, 90, 180 and 270 degrees."""
-    assert image is not None
     pictures = pool.reshape(*pool.shape[:2], *image)
     return np.concatenate([np.rot90(pictures, turns, axes=(2, 3)).reshape(pool.shape) for turns in range(4)])

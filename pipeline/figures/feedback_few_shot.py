@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.comparison import title
 from pipeline.feedback import lives, method, name, on, tasks, tests, worth
-from pipeline.figures.style import FAINT, FEEDBACK, GREY, PAGE, Axes, Figure, ink
+from pipeline.figures.style import FAINT, FEEDBACK, GREY, PAGE, Axes, Figure, accuracy_axis, ink
 from pipeline.results import Profile, Tables
 
 NEEDS = ("feedback_test/*.npz",)
@@ -37,10 +37,12 @@ def draw(tables: Tables, profile: Profile) -> Figure:
                 )
         if method(each) in FEEDBACK:
             _by_order(right, lives(tables, each, "correct")[:, :, -1].mean(1), method(each))
-    left.set(xlabel="accuracy", ylim=(len(rows) - 0.5, -0.5))
+    left.set(xlabel="accuracy", xlim=(0, 1.03), ylim=(len(rows) - 0.5, -0.5))
     left.set_yticks(range(len(rows)), [name(each) for each in rows], fontsize=6.5, color=ink(GREY))
     left.axvline(1 / parts, color=FAINT, linestyle="--", linewidth=0.8)
     right.axhline(1 / parts, color=FAINT, linestyle="--", linewidth=0.8)
+    accuracy_axis(left.xaxis)
+    accuracy_axis(right.yaxis)
     left.grid(axis="x")
     right.grid(axis="y")
     left.set_title(f"{title(of_task)}: all classes")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.feedback import lives, method, name, on, so_far, tasks, worth
-from pipeline.figures.style import FEEDBACK, GREY, PAGE, Axes, Figure, ink
+from pipeline.figures.style import FEEDBACK, GREY, PAGE, Axes, Figure, decades, ink
 from pipeline.results import Profile, Tables, sd
 
 NEEDS = ("feedback_test/*.npz",)
@@ -29,7 +29,8 @@ def draw(tables: Tables, profile: Profile) -> Figure:
             _line(left, so_far(tables, each).mean(1), method(each))
             _line(middle, lives(tables, each, "loss")[:, :, -1].mean(1), method(each))
     for axes, words in ((left, "functions learned"), (middle, "function, in the order learned")):
-        axes.set(yscale="log", xlabel=words)
+        axes.set_xlabel(words)
+        decades(axes, "y")
         axes.set_xticks(range(1, so_far(tables, on(tables, of_task)[0]).shape[-1] + 1))
         axes.grid(axis="y")
     left.set_ylabel("mean squared error")
@@ -60,7 +61,8 @@ def _dots(axes: Axes, tables: Tables, of_task: str) -> None:
                 axes.scatter(
                     values, np.full(len(values), row), s=16, facecolors=fill, edgecolors=colour, linewidths=0.9
                 )
-    axes.set(xscale="log", xlabel="mean squared error", ylim=(len(rows) - 0.5, -0.5))
+    axes.set(xlabel="mean squared error", ylim=(len(rows) - 0.5, -0.5))
+    decades(axes, "x")
     axes.set_yticks(range(len(rows)), [name(each) for each in rows], fontsize=6.5, color=ink(GREY))
     axes.grid(axis="x")
     axes.set_title("All functions")

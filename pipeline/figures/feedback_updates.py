@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.feedback import cosines, forgetting, interference, method, on, tasks
-from pipeline.figures.style import FEEDBACK, GREY, PAGE, Axes, Figure
+from pipeline.figures.style import FEEDBACK, GREY, PAGE, Axes, Figure, NullLocator
 from pipeline.results import Profile, Tables
 
 NEEDS = ("feedback_test/*.npz",)
@@ -19,6 +19,8 @@ CAPTION = (
     " helps. Right: error on a function at the end less that right after it was learned. A dot for each of {seeds},"
     " lines through their mean; with few seeds no standard deviation is drawn."
 )
+
+LINEAR = 0.01  # the axis is linear within, and logarithmic without
 
 
 def draw(tables: Tables, profile: Profile) -> Figure:
@@ -36,6 +38,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
             left.plot(x, seed, color=look.colour, marker=look.marker, markersize=3, linewidth=0)
     left.axhline(0, color=GREY, linewidth=0.6)
     left.set(xlabel="layer", ylabel="cosine with the gradient", ylim=(-0.2, 1.05))
+    left.set_yticks([0, 0.5, 1])
     left.set_xticks(range(1, layers + 1))
     left.grid(axis="y")
     left.set_title("Alignment")
@@ -55,6 +58,12 @@ def _dots(axes: Axes, of_rows: list[np.ndarray], rows: list[str], words: str) ->
     axes.axhline(0, color=GREY, linewidth=0.6)
     axes.set_xticks([])
     axes.set_xlim(-0.6, len(rows) - 0.4)
-    axes.set_yscale("symlog", linthresh=0.01)
+    size = 1.5 * max(LINEAR, np.abs(np.concatenate(of_rows)).max())
+    powers = [10.0**power for power in range(-2, 4) if 10.0**power <= size]
+    axes.set_yscale("symlog", linthresh=LINEAR)
+    axes.set_ylim(-size, size)
+    axes.set_yticks([*(-power for power in powers), 0, *powers])
+    axes.set_yticklabels([*(f"-{power:g}" for power in powers), "0", *(f"{power:g}" for power in powers)])
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.grid(axis="y")
     axes.set_title(words)

@@ -6,7 +6,7 @@ the same bytes.
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -104,6 +104,16 @@ def ink(colour: str) -> tuple[float, ...]:
 
 def accuracy_axis(axis: Axis) -> None:
     axis.set_major_locator(FixedLocator((0, 0.2, 0.4, 0.6, 0.8, 1.0)))
+
+
+def decades(axes: Axes, way: Literal["x", "y"]) -> None:
+    """A logarithmic axis over whole decades, all of which are named."""
+    low, high = np.log10(axes.dataLim.intervalx if way == "x" else axes.dataLim.intervaly)
+    powers = range(int(np.floor(low)), int(np.ceil(high)) + 1)
+    axis = axes.xaxis if way == "x" else axes.yaxis
+    axes.set(**{f"{way}scale": "log", f"{way}lim": (10.0 ** powers[0], 10.0 ** powers[-1])})
+    axis.set_ticks([10.0**power for power in powers], labels=[f"{10.0**power:g}" for power in powers])
+    axis.set_minor_locator(NullLocator())
 
 
 def example_axis(axes: Axes, first: int, last: int) -> None:

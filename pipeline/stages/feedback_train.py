@@ -1,6 +1,7 @@
 """Meta-trains feedback with local plasticity, or its baselines. Killed at any moment, it goes on from a checkpoint."""
 
 import time
+from collections.abc import Hashable
 from typing import Any
 
 import jax
@@ -79,7 +80,9 @@ def by_group(settings: Training, theta: Theta) -> optax.GradientTransformation:
         raise ValueError(
             f"training.rates are for {sorted(settings.rates)}, and theta has the groups {sorted(theta)}: name those."
         )
-    groups = {name: _adam(settings, rate) for name, rate in settings.rates.items()}
+    groups: dict[Hashable, optax.GradientTransformation] = {
+        name: _adam(settings, rate) for name, rate in settings.rates.items()
+    }
     labels = {name: jax.tree.map(lambda _, n=name: n, part) for name, part in theta.items()}
     return optax.chain(optax.clip_by_global_norm(settings.clip), optax.partition(groups, labels))
 

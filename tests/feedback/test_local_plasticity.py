@@ -60,7 +60,7 @@ def made(rule, classifies=False):
 def by_hand(theta, state, x, y, rule, classifies=False):
     """The weights after a mini-batch, synapse by synapse."""
     theta, x, y = jax.tree.map(np.float64, (theta, x, y))
-    weights = [np.float64(state.get(str(n), theta["forward"][str(n)])["w"]) for n in range(3)]
+    weights = [np.asarray(state.get(str(n), theta["forward"][str(n)])["w"], np.float64) for n in range(3)]
     heard = [x]
     for n, w in enumerate(weights):
         z = heard[-1] @ w + theta["forward"][str(n)]["b"]

@@ -297,7 +297,7 @@ def _feedback(random: np.random.Generator, found: Params, name: str) -> tuple[di
     section = found.feedback.experiments[name]
     parts, layers, lives = section.task.parts, section.learner.plastic, 6
     method = name.partition("_on_")[0]
-    level = {"flp": 0.03, "second_order": 0.02, "first_order": 1.0}[method]
+    level = {"flp": 0.03, "second_order": 0.005, "first_order": 1.0}[method]
     fade = {"flp": 0.0, "second_order": 0.01, "first_order": 0.5}[method]
     age = np.arange(1, parts + 1)[:, None] - np.arange(1, parts + 1)[None]  # parts since then; negative: not yet
     loss = np.concatenate([np.full((1, parts), 5.0), np.where(age < 0, 5.0, level + fade * age.clip(0))])

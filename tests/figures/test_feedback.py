@@ -34,7 +34,7 @@ def test_numbers_are_means_over_what_they_say(tables):
 
 def test_what_was_learned_longer_ago_is_forgotten_more(tables):
     forgotten = feedback.forgetting(tables, "first_order_on_sines")
-    assert 1.25 < forgotten.min() and forgotten.max() < 1.4  # 0.5 a part: the mean of 2, 1.5, 1 and 0.5, times 1 to 1.1
+    assert forgotten.min() > 1.25 and forgotten.max() < 1.4  # 0.5 a part: the mean of 2, 1.5, 1 and 0.5, times 1 to 1.1
     np.testing.assert_allclose(feedback.forgetting(tables, "flp_on_sines"), 0, atol=1e-6)
     assert feedback.forgetting(tables, "second_order_on_glyphs").min() > 0  # of accuracy, what is lost counts
 
@@ -77,4 +77,4 @@ def test_rows_are_complete(tables):
         ("Glyphs", False),
     ]
     assert rows[0]["iid"] is None and rows[3]["iid"] == found["feedback/flp_on_glyphs_iid/accuracy"]
-    assert rows[1]["hidden_cosine"] == pytest.approx(0.83, abs=0.02)
+    assert rows[1]["hidden_cosine"] == pytest.approx(0.793, abs=0.002)

@@ -86,7 +86,8 @@ def test_tables_have_captions_and_headers_with_a_scope(page):
     assert set(scopes) == {"col", "row"}
     assert (
         scopes.count("row") == 3 * 6 + 20 + 3 + 15 + 5 + 4 + 8 + 2 + 2 + 6 + 2
-    )  # sets at moments, sightings, seeds, ages, cosines, groups, unified methods, networks cloned, improved, shipped, feedback
+    )  # sets at moments, sightings, seeds, ages, cosines, groups, unified methods, networks cloned, improved, shipped,
+    # tasks with feedback
 
 
 def test_the_lives_in_the_page_are_those_of_the_tables(page, items):

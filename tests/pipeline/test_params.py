@@ -88,7 +88,11 @@ def _break(tree, where, value):
         (("items", "experiments"), ["vsmll"], r"'vsmll' is none of the experiments \['vsml'\]"),
         (("items", "feedback"), ["flp"], r"'flp' is none of the feedback.experiments \["),
         (("items", "feedback"), [], r"items\.feedback"),
-        (("feedback", "defaults", "learner", "decay"), "yes", r"feedback\.defaults\.decay.*'yes'.*valid boolean"),
+        (
+            ("feedback", "defaults", "learner", "decay"),
+            "yes",
+            r"feedback\.defaults\.learner\.decay.*'yes'.*valid boolean",
+        ),
         (("feedback", "experiments", "flp_on_sines"), {"learning": {}}, r"flp_on_sines\.learning .* is unknown"),
         (("feedback", "experiments", "flp"), {}, r"feedback\.experiments\.flp must be called METHOD_on_TASK"),
         (("feedback", "tests", "questions"), 1, r"feedback\.tests\.questions \(=1\)"),

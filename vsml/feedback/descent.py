@@ -54,8 +54,8 @@ def descent(sizes: tuple[int, ...], how: Descent, score: Score) -> Learner:
         grads, said = jax.grad(loss, has_aux=True)(state, theta, x.reshape(-1, sizes[0]), y.reshape(-1, sizes[-1]))
         if how.order == "first":
             grads = jax.lax.stop_gradient(grads)
-        if how.clip is not None:
-            grads = jax.tree.map(lambda g: jnp.clip(g, -how.clip, how.clip), grads)
+        if (most := how.clip) is not None:
+            grads = jax.tree.map(lambda g: jnp.clip(g, -most, most), grads)
 
         def rate(name: str, what: str) -> Array | float:
             return how.rate if how.per is None else of_layer(theta["rates"], f"{name}_{what}")
