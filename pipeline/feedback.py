@@ -88,7 +88,10 @@ def so_far(tables: Tables, experiment: str) -> Float[np.ndarray, "seed life lear
 
 
 def forgetting(tables: Tables, experiment: str) -> Float[np.ndarray, "seed life"]:
-    """How much worse each part is known at the end than right after its lessons: MSE gained, or accuracy lost."""
+    """How much worse each part is known at the end than right after its lessons: MSE gained, or accuracy lost.
+
+    Accuracy is lost to the competition of later classes, too: only a comparison between learners means something.
+    """
     sign, array = (1, "loss") if is_regression(tables, experiment) else (-1, "correct")
     known = lives(tables, experiment, array)[:, :, 1:]
     right_after = np.diagonal(known, axis1=2, axis2=3)
