@@ -36,10 +36,10 @@ BY_TARGET = Rule(
     per="synapse",
     plasticity=0.05,
     hidden_gain=1.0,
-    strength=0.9,
+    strength=1.0,  # less lets large activities into the rule, which has no bound
     birth="learned",
 )
-BY_ERROR = BY_TARGET._replace(source="error", output="mixed", plasticity=0.001)
+BY_ERROR = BY_TARGET._replace(source="error", output="mixed", plasticity=0.001, strength=0.9)
 LEARNERS = {
     "sgd": gradient((FEATURES, CLASSES), optax.sgd(0.1)),
     "adam, hidden layer": gradient((FEATURES, 4, CLASSES), optax.adam(0.01)),
