@@ -12,12 +12,33 @@ from pipeline import paths
 from pipeline.params import Params, known_or_raise, plain
 
 TRAIN_DATA, TEST_DATA = paths.ARTIFACTS / "train_data", paths.ARTIFACTS / "test_data"
-MADE = ("meta_train", "meta_test", "baseline", "introspect", "unify", "clone_test", "zoo_test", "recall_test")
+MADE = (
+    "meta_train",
+    "meta_test",
+    "baseline",
+    "introspect",
+    "unify",
+    "clone_test",
+    "zoo_test",
+    "recall_test",
+    "feedback_test",
+)
 WORDS = tuple(
     f"{name}.py"
-    for name in ("comparison", "generality", "results", "introspection", "unification", "cloning", "shipped", "recall")
+    for name in (
+        "comparison",
+        "generality",
+        "results",
+        "introspection",
+        "unification",
+        "cloning",
+        "shipped",
+        "recall",
+        "feedback",
+    )
 )
 CLONING = ("vsml/core", "vsml/learners", "vsml/tasks", "vsml/cloning")
+FEEDBACK = ("vsml/core", "vsml/tasks", "vsml/meta", "vsml/feedback", "pipeline/lessons.py")
 TABLES = (TEST_DATA, *(paths.ARTIFACTS / stage for stage in MADE))
 RECALL = ("vsml/core", "vsml/recall")
 SOURCES = ("datasets.lock", "pipeline/sources")
@@ -103,15 +124,28 @@ def zoo_test(params: Params, rule: str) -> Flow:
 
 
 def recall_train(params: Params, experiment: str, seed: str) -> Flow:
-    own = known_or_raise(params.recall.experiments, experiment, "recall.experiments")
-    section = plain(own) | {"size": params.recall.size}
+    own = known_or_raise(params.of_recall.experiments, experiment, "recall.experiments")
+    section = plain(own) | {"size": params.of_recall.size}
     return Flow(_seeded(experiment, seed), section, (*RECALL, "vsml/meta"), (), (paths.recall_train(experiment, seed),))
 
 
 def recall_test(params: Params, experiment: str, seed: str) -> Flow:
-    section = {"tests": plain(params.recall.tests), "size": params.recall.size}
+    section = {"tests": plain(params.of_recall.tests), "size": params.of_recall.size}
     out = paths.recall_test(experiment, seed)
     return Flow(_seeded(experiment, seed), section, RECALL, (paths.recall_train(experiment, seed),), (out,))
+
+
+def feedback_train(params: Params, experiment: str, seed: str) -> Flow:
+    section = plain(known_or_raise(params.of_feedback.experiments, experiment, "feedback.experiments"))
+    outs = (paths.feedback_rule(experiment, seed), paths.feedback_curve(experiment, seed))
+    return Flow(_seeded(experiment, seed), section, FEEDBACK, (TRAIN_DATA,), outs)
+
+
+def feedback_test(params: Params, experiment: str, seed: str) -> Flow:
+    own = plain(known_or_raise(params.of_feedback.experiments, experiment, "feedback.experiments"))
+    section = {"tests": plain(params.of_feedback.tests), **{name: own[name] for name in ("task", "network", "learner")}}
+    reads = (paths.feedback_rule(experiment, seed), TEST_DATA)
+    return Flow(_seeded(experiment, seed), section, FEEDBACK, reads, (paths.feedback_test(experiment, seed),))
 
 
 def figure(params: Params, name: str) -> Flow:
@@ -123,7 +157,7 @@ def figure(params: Params, name: str) -> Flow:
 
 def report(params: Params) -> Flow:
     reads = (*TABLES, paths.ARTIFACTS / "figure")
-    shared = ("figures", *WORDS, "lives.py", "page.html", "recall.html")
+    shared = ("figures", *WORDS, "lives.py", "page.html", "recall.html", "feedback.html")
     code = tuple(f"pipeline/{page}" for page in shared)
     outs = (paths.report("index.html"), paths.report("results.json"))
     return Flow({}, _drawn(params), code, reads, outs)
@@ -145,6 +179,8 @@ STAGES: dict[str, Callable[..., Flow]] = {
         zoo_test,
         recall_train,
         recall_test,
+        feedback_train,
+        feedback_test,
         figure,
         report,
     )

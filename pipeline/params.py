@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     Field,
@@ -22,11 +22,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline import paths
-from pipeline.sections.base import Count, Optimizer, Section
+from pipeline.sections.base import Count, Kernel, Optimizer, Section, Sizes
+from pipeline.sections.feedback import Experiment as FeedbackExperiment
+from pipeline.sections.feedback import Feedback
 from pipeline.sections.recall import Recall, RecallExperiment
 
-Sizes = tuple[PositiveInt, ...]
-Kernel = tuple[PositiveInt, PositiveInt, PositiveInt]
+Part = TypeVar("Part")
+SYSTEMS = (("feedback", FeedbackExperiment), ("recall", RecallExperiment))  # with experiments of their own
 GENERATED = ("random", "sum_sign")  # sets without a file
 
 
@@ -296,8 +298,9 @@ class Items(Section):
     zoo: Annotated[tuple[str, ...], Field(min_length=1)]
     baselines: tuple[str, ...]
     figures: tuple[str, ...]
-    recall: Annotated[tuple[str, ...], Field(min_length=1)]
-    recall_seeds: Annotated[tuple[Count, ...], Field(min_length=1)]
+    recall: tuple[str, ...]
+    recall_seeds: tuple[Count, ...]
+    feedback: tuple[str, ...]
 
 
 class Params(Section):
@@ -313,7 +316,17 @@ class Params(Section):
     clone: Clone
     improve: Improve
     clone_test: CloneTest
-    recall: Recall
+    recall: Recall | None = None  # what a profile has no items of, it may leave out
+    feedback: Feedback | None = None
+
+    @property
+    def of_recall(self) -> Recall:
+        """The section `recall`; a ValueError where there is none."""
+        return _there(self.recall, "recall")
+
+    @property
+    def of_feedback(self) -> Feedback:
+        return _there(self.feedback, "feedback")
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Params":
@@ -342,11 +355,17 @@ class Params(Section):
             known_or_raise(self.items.train_sets, name, "items.train_sets")
         for name in self.clone_test.sets:
             known_or_raise(self.items.test_sets, name, "items.test_sets")
+        for name in self.items.feedback:
+            known_or_raise(self.of_feedback.experiments, name, "feedback.experiments")
+            for trained_on in filter(None, [self.of_feedback.trained_on(name)]):
+                known_or_raise(self.items.train_sets, trained_on, "items.train_sets")
+            for tested_on in filter(None, [self.of_feedback.tested_on(name)]):
+                known_or_raise(self.items.test_sets, tested_on, "items.test_sets")
         for suite in self.tests.suites.values():
             for task in suite.values():
                 known_or_raise((*self.items.test_sets, *GENERATED), task.set, "items.test_sets")
         for name in self.items.recall:
-            known_or_raise(self.recall.experiments, name, "recall.experiments")
+            known_or_raise(self.of_recall.experiments, name, "recall.experiments")
         return self
 
 
@@ -370,15 +389,21 @@ def read(path: str | Path = paths.PARAMS) -> Params:
         raise ValueError(f"{path}:\n" + "\n".join(f"  {line}" for line in dict.fromkeys(lines))) from None
 
 
+def _there(section: Part | None, name: str) -> Part:
+    if section is None:
+        raise ValueError(f"Section {name} is missing, though items.{name} names experiments of it: add it.")
+    return section
+
+
 def _overlay(tree: Any) -> Any:
-    """Replace whole sections of `defaults` by those of each experiment; leave what is malformed to the check."""
-    whole = _overlaid(tree, Experiment)
-    if isinstance(whole, dict) and "recall" in whole:
-        whole["recall"] = _overlaid(whole["recall"], RecallExperiment)
-    return whole
+    """Overlay the experiments of the profile, and those of a system with sections of its own."""
+    if not isinstance(tree, dict):
+        return tree
+    return _overlaid(tree, Experiment) | {name: _overlaid(tree[name], kind) for name, kind in SYSTEMS if name in tree}
 
 
 def _overlaid(tree: Any, kind: type[Section]) -> Any:
+    """Replace whole sections of `defaults` by those of each experiment; leave what is malformed to the check."""
     if not isinstance(tree, dict):
         return tree
     defaults, experiments = tree.get("defaults"), tree.get("experiments")

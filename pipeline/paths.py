@@ -76,6 +76,22 @@ def zoo_test(name: str) -> Path:
     return ARTIFACTS / "zoo_test" / f"{name}.npz"
 
 
+def feedback_train(experiment: str, seed: int | str) -> Path:
+    return ARTIFACTS / "feedback_train" / f"{experiment}-{seed}"
+
+
+def feedback_rule(experiment: str, seed: int | str) -> Path:
+    return feedback_train(experiment, seed) / "rule.npz"
+
+
+def feedback_curve(experiment: str, seed: int | str) -> Path:
+    return feedback_train(experiment, seed) / "curve.npz"
+
+
+def feedback_test(experiment: str, seed: int | str) -> Path:
+    return ARTIFACTS / "feedback_test" / f"{experiment}-{seed}.npz"
+
+
 def figure(name: str, ending: str = "png") -> Path:
     return ARTIFACTS / "figure" / f"{name}.{ending}"
 

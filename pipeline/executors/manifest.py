@@ -5,7 +5,12 @@ from typing import Any, NamedTuple
 
 from pipeline.spool import RUN
 
-LARGE = ("meta_train", "clone", "improve")  # stages that compute for long; the pods of all others are small
+LARGE = (
+    "meta_train",
+    "clone",
+    "improve",
+    "feedback_train",
+)  # stages that compute for long; the pods of all others are small
 CONFIGURATION, INTEGRITY = 78, 65  # exit codes of sysexits.h, EX_CONFIG and EX_DATAERR: to try again is no use
 CONTAINER = "stage"
 ORDER = "VSML_ORDER"  # sha256 of the order in the run

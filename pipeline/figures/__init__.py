@@ -29,6 +29,7 @@ def read(needs: tuple[str, ...], items: Items) -> dict[str, Table]:
     every.append(paths.unify())
     every += [paths.clone_test(seed) for seed in items.clones] + [paths.zoo_test(name) for name in items.zoo]
     every += [paths.recall_test(experiment, seed) for experiment in items.recall for seed in items.recall_seeds]
+    every += [paths.feedback_test(experiment, seed) for experiment in items.feedback for seed in items.seeds]
     names = [path.relative_to(paths.ARTIFACTS).as_posix() for path in every]
     wanted = [name for name in names if any(fnmatchcase(name, pattern) for pattern in needs)]
     return {name: _read(name) for name in wanted}

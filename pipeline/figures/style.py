@@ -6,7 +6,7 @@ the same bytes.
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -98,6 +98,13 @@ RECALLING = {  # networks of a learned rule that remembers, and the fixed rules
     "pseudo_inverse": Look("pseudo-inverse, not online", "#555555", (0, (1, 1)), ""),
     "frozen": Look("synapses never change", "#8a8a8a", (0, (1, 2)), "x"),
 }
+FEEDBACK = {  # in figures of their own: who learns by feedback and local plasticity, and by gradients
+    "flp": Look("FLP", "#D55E00", "-", "o", 1.8),
+    "first_order": Look("first order", "#0072B2", "--", "s"),
+    "second_order": Look("second order", "#009E73", (0, (6, 1.5, 1, 1.5)), "^"),
+    "learned_rates": Look("learned rates", "#CC79A7", (0, (3, 1, 1, 1)), "v"),
+    "first_order_output": Look("first order, output", "#56B4E9", (0, (1, 1)), "D"),
+}
 
 
 def ink(colour: str) -> tuple[float, ...]:
@@ -107,6 +114,16 @@ def ink(colour: str) -> tuple[float, ...]:
 
 def accuracy_axis(axis: Axis) -> None:
     axis.set_major_locator(FixedLocator((0, 0.2, 0.4, 0.6, 0.8, 1.0)))
+
+
+def decades(axes: Axes, way: Literal["x", "y"]) -> None:
+    """A logarithmic axis over whole decades, all of which are named."""
+    low, high = np.log10(axes.dataLim.intervalx if way == "x" else axes.dataLim.intervaly)
+    powers = range(int(np.floor(low)), int(np.ceil(high)) + 1)
+    axis = axes.xaxis if way == "x" else axes.yaxis
+    axes.set(**{f"{way}scale": "log", f"{way}lim": (10.0 ** powers[0], 10.0 ** powers[-1])})
+    axis.set_ticks([10.0**power for power in powers], labels=[f"{10.0**power:g}" for power in powers])
+    axis.set_minor_locator(NullLocator())
 
 
 def example_axis(axes: Axes, first: int, last: int) -> None:

@@ -5,6 +5,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 Count = Annotated[int, Field(ge=0)]
+Sizes = tuple[PositiveInt, ...]
+Kernel = tuple[PositiveInt, PositiveInt, PositiveInt]
 
 
 class Section(BaseModel):

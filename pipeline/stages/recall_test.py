@@ -42,7 +42,7 @@ class Asked(NamedTuple):
 
 def main(job: Job, run: Run) -> None:
     experiment, seed = job.item
-    section = job.params.recall.tests
+    section = job.params.of_recall.tests
     rule = artifacts.read_rule(paths.recall_train(experiment, seed))
     found = list(_trials(section, rule.learner, rule.theta, experiment in section.thorough))
     arrays, axes = {name: array for name, array, _ in found}, {name: names for name, _, names in found}

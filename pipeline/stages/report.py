@@ -9,6 +9,7 @@ import jinja2
 from pipeline import (
     cloning,
     comparison,
+    feedback,
     figures,
     generality,
     introspection,
@@ -46,6 +47,7 @@ TABLES = (
     "clone_test/*.npz",
     "zoo_test/*.npz",
     "recall_test/*.npz",
+    "feedback_test/*.npz",
 )
 SIGHTINGS = {
     "first_sighting": "First image of a class",
@@ -73,7 +75,7 @@ def main(item: list[str]) -> None:
     tables = figures.read(TABLES, items)
     found = results(tables, profile) | generality.generality(tables, profile)
     found |= introspection.introspection(tables, profile) | unification.unification(tables) | cloning.cloning(tables)
-    found |= shipped.shipped(tables, profile) | recall.recall(tables)
+    found |= shipped.shipped(tables, profile) | recall.recall(tables) | feedback.feedback(tables)
     write_json(paths.report("results.json"), found)
     loader = jinja2.FileSystemLoader(paths.ROOT / "pipeline")
     environment = jinja2.Environment(
@@ -105,7 +107,8 @@ def main(item: list[str]) -> None:
             "improved_by": own.improve.steps,
             "early": min(cloning.LOOKED_AT, own.clone_test.stretches * own.clone_test.length),
         },
-        recall=recall.page(found, tables),
+        recall=recall.page(found, tables) if items.recall else None,
+        feedback=feedback.page(found, tables, own.of_feedback.tests.lives, items.seeds) if items.feedback else None,
     )
     write_text(paths.report("index.html"), page)
 
@@ -142,9 +145,12 @@ def _figures(own: Params, found: Results) -> Iterator[dict[str, Any]]:
         "clone_lives": own.clone_test.lives,
         "clone_probes": own.clone_test.probes,
         "recall_seeds": _counted(len(own.items.recall_seeds), "meta-seed"),
-        "recall_bits": own.recall.size,
-        "recall_middle": recall.middle(own.recall.experiments[own.items.recall[0]].training.horizons),
     }
+    if own.items.recall:
+        first = own.of_recall.experiments[own.items.recall[0]]
+        words |= {"recall_bits": own.of_recall.size, "recall_middle": recall.middle(first.training.horizons)}
+    if own.items.feedback:
+        words["taught"] = own.of_feedback.tests.lives
     for name in own.items.figures:
         module = figures.module(name, own.items)
         png = paths.figure(name).read_bytes()

@@ -43,10 +43,11 @@ SKILL = {  # share of that which others reach, on sets that meta-training has se
 PACE = {"sgd": 60.0, "adam": 70.0}  # examples; everybody else's is 25
 RATES = (0.001, 0.003, 0.01, 0.03)
 FIGURES = ("meta_training", "online_learning", "generalisation", "association", "introspection", "channels")
+FEEDBACK = ("feedback_sines", "feedback_few_shot", "feedback_updates")
 BASELINES = ("sgd", "adam", "sgd_hidden", "adam_hidden")
 RECALL = ("recall_horizons", "recall_forgetting", "recall_rule", "recall_ablations")
 DRAWN = {  # what the items.figures of each profile are
-    "default": (*FIGURES, "unification", "cloning", "improvement", *RECALL),
+    "default": (*FIGURES, "unification", "cloning", "improvement", *RECALL, *FEEDBACK),
     "mnist": (*FIGURES, "robustness", "varying_data", "cloning"),
     "paper": (*FIGURES, "robustness", "varying_data", "cloning"),
 }
@@ -138,6 +139,7 @@ def _write_params(name: str) -> None:
             "figures": list(DRAWN[name]),
             "recall": list(tree["recall"]["experiments"]) if name == "default" else ["direct"],
             "recall_seeds": [0, 1, 2] if name == "default" else [0],
+            "feedback": tree["items"]["feedback"],
         },
         "tests": {"lives": lives, "length": length, "seed": 1000, "suites": shape["suites"]},
         "results": {"horizons": list(shape["horizons"])},
@@ -204,6 +206,9 @@ def _fill(found: Params) -> None:
     for experiment in found.items.recall:
         for seed in found.items.recall_seeds:
             write_table(paths.recall_test(experiment, seed), *_recall(found, experiment, seed))
+    for name in found.items.feedback:
+        for seed in found.items.seeds:
+            write_table(paths.feedback_test(name, seed), *_feedback(np.random.default_rng(seed), found, name))
     for name in found.items.baselines:
         lived = _tasks(found, found.baselines[name].suites)
         skills = (0.3, 0.7, 0.9, 1.0)
@@ -296,8 +301,8 @@ def _cloning(random: np.random.Generator, found: Params) -> tuple[dict, dict]:
 def _recall(found: Params, experiment: str, seed: int) -> tuple[dict, dict]:
     """A rule that forgets slowly what it was to remember, better than Hebb and worse than the delta rule."""
     random = np.random.default_rng([zlib.crc32(experiment.encode()), seed])
-    section, bits = found.recall.tests, found.recall.size
-    horizons = np.array(found.recall.experiments[experiment].training.horizons, np.int32)
+    section, bits = found.of_recall.tests, found.of_recall.size
+    horizons = np.array(found.of_recall.experiments[experiment].training.horizons, np.int32)
     lives, exams = 4, section.length - section.settled
     chance = 0.5 + 0.45 * np.exp(-np.arange(section.lags) / horizons[:, None] / 2)
     chance = chance if experiment != "frozen" else 0 * chance + 0.5
@@ -336,6 +341,36 @@ def _recall(found: Params, experiment: str, seed: int) -> tuple[dict, dict]:
             axes |= {f"{name}/change": ("horizon", "pre", "post"), f"{name}/held": ("horizon",)}
         arrays, axes = arrays | {"ends": ends}, axes | {"ends": ("pre",)}
     return arrays | grid, axes | dict.fromkeys(grid, ("rule",))
+
+
+def _feedback(random: np.random.Generator, found: Params, name: str) -> tuple[dict, dict]:
+    """FLP learns well and forgets nothing, second-order descent better and as little, first-order badly."""
+    section = found.of_feedback.experiments[name]
+    parts, layers, lives = section.task.parts, section.learner.plastic, 6
+    method = name.partition("_on_")[0]
+    level = {"flp": 0.03, "second_order": 0.005, "first_order": 1.0}[method]
+    fade = {"flp": 0.0, "second_order": 0.01, "first_order": 0.5}[method]
+    age = np.arange(1, parts + 1)[:, None] - np.arange(1, parts + 1)[None]  # parts since then; negative: not yet
+    loss = np.concatenate([np.full((1, parts), 5.0), np.where(age < 0, 5.0, level + fade * age.clip(0))])
+    loss = loss * (1 + 0.1 * random.random((2, lives, 1, 1)))
+    effect = np.where(np.eye(parts, dtype=bool), -0.1, {"flp": -0.004}.get(method, 0.003))
+    shape = (2, lives, parts, parts, parts)
+    cosine = np.linspace(*((0.02, 0.2) if method == "flp" else (0.9, 0.6)), layers) + 0.01 * random.random(
+        (2, lives, layers)
+    )
+    arrays = {
+        "loss": loss.astype(np.float32),
+        "correct": np.where(loss < 5, 1 - 0.1 * loss, 1 / parts).astype(np.float32),
+        "cosine": cosine.astype(np.float32),
+        "effect": np.broadcast_to(effect, shape).astype(np.float32),
+        "task": np.array(section.task.name),
+        "in_order": np.array(section.task.in_order),
+        "theta": np.array(["learned", "newborn"]),
+    }
+    arrays["loss"][1] = 5.0
+    axes = {name: ("theta", "life", "moment", "part") for name in ("loss", "correct")} | {"theta": ("theta",)}
+    axes |= {"cosine": ("theta", "life", "layer"), "effect": ("theta", "life", "stretch", "part", "other")}
+    return arrays, axes | {"task": (), "in_order": ()}
 
 
 TERMS = ("products", "bias", "kept weight", "kept bias", "learned weight", "learned bias", "below")

@@ -26,10 +26,13 @@ CASES = [
     ("default", "unification"),
     ("default", "cloning"),
     ("default", "improvement"),
+    ("default", "feedback_sines"),
+    ("default", "feedback_few_shot"),
+    ("default", "feedback_updates"),
 ]
 DRAW = "import sys; from importlib import import_module as get; get('pipeline.stages.figure').main([sys.argv[1]])"
 every_figure = pytest.mark.parametrize(("where", "name"), CASES)
-each_kind = pytest.mark.parametrize(("where", "name"), [*CASES[:6], *CASES[9:11], *CASES[-3:]])
+each_kind = pytest.mark.parametrize(("where", "name"), [*CASES[:6], *CASES[9:11], *CASES[-6:]])
 
 
 def _draw(name):

@@ -81,12 +81,13 @@ def test_the_page_is_whole_and_needs_nothing_else(page):
 
 
 def test_tables_have_captions_and_headers_with_a_scope(page):
-    assert len(page.all("caption")) == len(page.all("table")) - 1 == 12  # one is a script's to fill
+    assert len(page.all("caption")) == len(page.all("table")) - 1 == 13  # one is a script's to fill
     scopes = [header.get("scope") for header in page.all("th")]
     assert set(scopes) == {"col", "row"}
     assert (
-        scopes.count("row") == 3 * 6 + 20 + 3 + 15 + 5 + 4 + 8 + 2 + 2 + 6
-    )  # sets at moments, sightings, seeds, ages, cosines, groups, unified methods, networks cloned, improved, shipped
+        scopes.count("row") == 3 * 6 + 20 + 3 + 15 + 5 + 4 + 8 + 2 + 2 + 6 + 2
+    )  # sets at moments, sightings, seeds, ages, cosines, groups, unified methods, networks cloned, improved, shipped,
+    # tasks with feedback
 
 
 def test_the_lives_in_the_page_are_those_of_the_tables(page, items):
@@ -137,7 +138,7 @@ def test_the_report_of_a_profile_has_the_sections_of_what_it_made(reported, ente
     page = Page(paths.report("index.html").read_text())
     text = "".join(page.text)
     assert len(page.all("img")) == len(items.figures) == 9
-    assert len(page.all("caption")) == 16  # four moments, robustness, mixes, their means, association, sightings,
+    assert len(page.all("caption")) == 17  # four moments, robustness, mixes, their means, association, sightings,
     # cosines, channels, cloning, improvement, shipped, unity, meta-training
     assert "1 of 5 sets" in text or "none of 5 sets" in text
     assert "MNIST: within 0.05 of the reference" in text

@@ -35,6 +35,8 @@ def _items(found):
     by_stage["introspect"] = [(experiment, seed) for experiment in found.items.introspect for seed in seeds]
     learning = [(one, str(seed)) for one in found.items.recall for seed in found.items.recall_seeds]
     by_stage |= dict.fromkeys(("recall_train", "recall_test"), learning)
+    own = [(experiment, seed) for experiment in found.items.feedback for seed in seeds]
+    by_stage |= {"feedback_train": own, "feedback_test": own}
     seeded = [(experiment, seed) for experiment in found.items.experiments for seed in seeds]
     return [(stage, item) for stage in STAGES for item in by_stage.get(stage, seeded)]
 
@@ -62,7 +64,8 @@ def test_every_item_reads_and_leaves_what_dvc_says(profile):
 
 # They carry a stage and do not shape its outs; downloads are what datasets.lock says, by checksum.
 PACKAGES = {"pipeline/stages/__init__.py", "pipeline/__init__.py", "vsml/__init__.py"}
-CARRIERS = {*PACKAGES, "pipeline/transfer.py"} | {
+SECTIONS = {f"pipeline/sections/{name}.py" for name in ("__init__", "base", "recall", "feedback")}
+CARRIERS = {*PACKAGES, *SECTIONS, "pipeline/transfer.py"} | {
     f"pipeline/{name}.py"
     for name in (
         "params",

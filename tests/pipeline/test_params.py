@@ -28,6 +28,21 @@ def test_an_experiment_replaces_whole_sections_and_no_other(read, tiny):
     assert params.plain(found["vsml"].estimator) == {"name": "backprop", "segment": None, "at_once": 1}
 
 
+def test_a_feedback_experiment_replaces_whole_sections_too(read, tiny):
+    found = read(tiny).feedback
+    own, default = found.experiments["second_order_on_sines"], found.defaults
+    assert own.learner.name == "descent" and own.task == default.task
+    assert found.experiments["flp_on_sines"] == default
+
+
+def test_drawings_need_their_sets(read, tiny):
+    task = {key: tiny["feedback"]["defaults"]["task"][key] for key in ("parts", "lessons", "questions", "in_order")}
+    task |= {"name": "drawings", "outputs": 5, "rotated": True, "train_set": "omniglot_small1", "test_set": "iris"}
+    tiny["feedback"]["experiments"]["flp_on_sines"] = {"task": task}
+    with pytest.raises(ValueError, match=r"'omniglot_small1' is none of the items.train_sets"):
+        read(tiny)
+
+
 def _break(tree, where, value):
     *folders, last = where
     for folder in folders:
@@ -71,6 +86,16 @@ def _break(tree, where, value):
         (("experiments", "vsml", "curriculum"), [], r"experiments\.vsml\.curriculum"),
         (("baselines", "sgd", "optimizer"), "rmsprop", r"baselines\.sgd\.optimizer \(='rmsprop'\)"),
         (("items", "experiments"), ["vsmll"], r"'vsmll' is none of the experiments \['vsml'\]"),
+        (("items", "feedback"), ["flp"], r"'flp' is none of the feedback.experiments \["),
+        (("items", "feedback"), [], r"items\.feedback"),
+        (
+            ("feedback", "defaults", "learner", "decay"),
+            "yes",
+            r"feedback\.defaults\.learner\.decay.*'yes'.*valid boolean",
+        ),
+        (("feedback", "experiments", "flp_on_sines"), {"learning": {}}, r"flp_on_sines\.learning .* is unknown"),
+        (("feedback", "experiments", "flp"), {}, r"feedback\.experiments\.flp must be called METHOD_on_TASK"),
+        (("feedback", "tests", "questions"), 1, r"feedback\.tests\.questions \(=1\)"),
         (("lerner",), {}, r"lerner \(=\{\}\) is unknown"),
     ],
 )

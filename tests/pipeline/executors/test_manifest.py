@@ -77,5 +77,10 @@ def test_the_commit_is_that_of_the_environment_or_of_the_annotation():
 
 def test_every_stage_has_a_size_and_a_name_that_kubernetes_takes():
     sizes = {stage: template_name(stage) for stage in STAGES}
-    assert {stage for stage, size in sizes.items() if size == "vsml-large"} == {"meta_train", "clone", "improve"}
+    assert {stage for stage, size in sizes.items() if size == "vsml-large"} == {
+        "meta_train",
+        "clone",
+        "improve",
+        "feedback_train",
+    }
     assert all(len(name_of(stage, "ab" * 32)) <= 52 and "_" not in name_of(stage, "ab" * 32) for stage in STAGES)

@@ -1,0 +1,194 @@
+"""Feedback with local plasticity beside gradient descent, in numbers and words. Reads tables only.
+
+An experiment is called METHOD_on_TASK, or METHOD_on_TASK_iid where lessons come shuffled. A part is a function or a
+class.
+What is forgotten, and how updates interfere, are defined by us: the paper's own definitions are unknown.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from pipeline.artifacts import Table
+from pipeline.comparison import title
+from pipeline.results import Results, Tables, in_order, summary
+
+FOLDER, ON, SHUFFLED = "feedback_test/", "_on_", "_iid"
+METHODS = {
+    "flp": "FLP",
+    "first_order": "first-order gradient",
+    "second_order": "second-order gradient",
+    "learned_rates": "second order, learned rates",
+    "first_order_output": "first order, output layer only",
+    "flp_output": "FLP, output layer only",
+    "flp_random_feedback": "FLP, random feedback",
+    "flp_hebb": "FLP, Hebb for Oja",
+    "flp_linear": "FLP, linear feedback",
+    "flp_blind_hidden": "FLP, no feedback to hidden",
+}
+MATCHES = 0.02  # of accuracy; a gap that is smaller is called a draw
+
+
+def tests(tables: Tables) -> dict[str, list[Table]]:
+    """By experiment, the tables of its seeds in their order."""
+    found: dict[str, dict[int, Table]] = {}
+    for path, table in tables.items():
+        if match := re.fullmatch(rf"{FOLDER}(.+)-(\d+)\.npz", path):
+            found.setdefault(match[1], {})[int(match[2])] = table
+    return {name: [table for _, table in sorted(by_seed.items())] for name, by_seed in found.items()}
+
+
+def method(experiment: str) -> str:
+    return experiment.partition(ON)[0]
+
+
+def task(experiment: str) -> str:
+    return experiment.partition(ON)[2]
+
+
+def name(experiment: str) -> str:
+    return METHODS.get(method(experiment), title(method(experiment)))
+
+
+def lives(tables: Tables, experiment: str, array: str, newborn: bool = False) -> np.ndarray:
+    """[seed, life, ...]; of theta as meta-trained, or as it is born."""
+    return np.stack([table.arrays[array][int(newborn)] for table in tests(tables)[experiment]])
+
+
+def is_regression(tables: Tables, experiment: str) -> bool:
+    return str(tests(tables)[experiment][0].arrays["task"]) == "sines"
+
+
+def tasks(tables: Tables, regression: bool) -> list[str]:
+    """Those whose lessons come in order."""
+    names = {task(each) for each in tests(tables) if is_regression(tables, each) == regression}
+    return in_order({each.removesuffix(SHUFFLED) for each in names}, ())
+
+
+def on(tables: Tables, of_task: str) -> list[str]:
+    """The experiments on a task, in the order of METHODS; others after them."""
+    found = [each for each in tests(tables) if task(each) == of_task]
+    known = list(METHODS)
+    return sorted(found, key=lambda each: (known.index(method(each)) if method(each) in known else 99, each))
+
+
+def worth(tables: Tables, experiment: str, newborn: bool = False) -> Float[np.ndarray, "seed life"]:
+    """Accuracy at the end of each life; of a regression, mean squared error."""
+    array = "loss" if is_regression(tables, experiment) else "correct"
+    return lives(tables, experiment, array, newborn)[:, :, -1].mean(-1)
+
+
+def so_far(tables: Tables, experiment: str) -> Float[np.ndarray, "seed life learned"]:
+    """Mean loss on the parts that were learned so far, right after each of them."""
+    loss = lives(tables, experiment, "loss")[:, :, 1:]
+    return np.stack([loss[:, :, last, : last + 1].mean(-1) for last in range(loss.shape[-1])], -1)
+
+
+def forgetting(tables: Tables, experiment: str) -> Float[np.ndarray, "seed life"]:
+    """How much worse each part is known at the end than right after its lessons: MSE gained, or accuracy lost.
+
+    Accuracy is lost to the competition of later classes, too: only a comparison between learners means something.
+    """
+    sign, array = (1, "loss") if is_regression(tables, experiment) else (-1, "correct")
+    known = lives(tables, experiment, array)[:, :, 1:]
+    right_after = np.diagonal(known, axis1=2, axis2=3)
+    return sign * (known[:, :, -1] - right_after)[..., :-1].mean(-1)
+
+
+def interference(tables: Tables, experiment: str) -> Float[np.ndarray, " seed"]:
+    """What an update for one part does to the loss on others, over the size of what it does to its own."""
+    effect = lives(tables, experiment, "effect").mean((1, 2), dtype=np.float64)
+    parts = effect.shape[-1]
+    own = np.trace(effect, axis1=1, axis2=2) / parts
+    others = (effect.sum((1, 2)) - own * parts) / (parts * (parts - 1))
+    return others / np.maximum(np.abs(own), np.finfo(np.float64).tiny)
+
+
+def cosines(tables: Tables, experiment: str) -> Float[np.ndarray, "seed layer"]:
+    """Alignment of each layer's updates with the gradient; NaN where there was no update."""
+    found = lives(tables, experiment, "cosine").astype(np.float64)
+    counted = np.isfinite(found)
+    total = np.where(counted, found, 0).sum(1)
+    return np.where(counted.any(1), total / np.maximum(counted.sum(1), 1), np.nan)
+
+
+def feedback(tables: Tables) -> Results:
+    """`feedback/experiment/metric` -> {"value", "sd", "n"}, over lives; of ratios and cosines, over seeds."""
+    found: Results = {}
+    for each, of_seeds in tests(tables).items():
+        prefix = f"feedback/{each}"
+        found[f"{prefix}/{'mse' if is_regression(tables, each) else 'accuracy'}"] = summary(worth(tables, each))
+        found[f"{prefix}/newborn"] = summary(worth(tables, each, newborn=True))
+        found[f"{prefix}/interference"] = summary(interference(tables, each)[:, None])
+        for layer, cosine in enumerate(cosines(tables, each).T, start=1):
+            if np.isfinite(cosine).all():
+                found[f"{prefix}/cosine_layer_{layer}"] = summary(cosine[:, None])
+        if bool(of_seeds[0].arrays["in_order"]):
+            found[f"{prefix}/forgetting"] = summary(forgetting(tables, each))
+    return found
+
+
+def page(found: Results, tables: Tables, lives: int, seeds: tuple[int, ...]) -> dict[str, Any]:
+    """What the report says of all this."""
+    return {
+        "rows": list(rows(found, tables)),
+        "verdicts": list(verdicts(found, tables)),
+        "lives": lives,
+        "seeds": len(seeds),
+    }
+
+
+def rows(found: Results, tables: Tables) -> Iterator[dict[str, Any]]:
+    """The table of the report: a row for each task and method, lessons in order and shuffled."""
+    for regression in (True, False):
+        metric = "mse" if regression else "accuracy"
+        for of_task in tasks(tables, regression):
+            shuffled = {method(each): each for each in on(tables, of_task + SHUFFLED)}
+            for number, each in enumerate(on(tables, of_task)):
+                prefix, iid = f"feedback/{each}", shuffled.get(method(each))
+                cosine = [entry["value"] for key, entry in found.items() if key.startswith(f"{prefix}/cosine_layer")]
+                yield {
+                    "task": title(of_task),
+                    "first": number == 0,
+                    "methods": len(on(tables, of_task)),
+                    "metric": "MSE" if regression else "accuracy",
+                    "method": name(each),
+                    "in_order": found[f"{prefix}/{metric}"],
+                    "iid": found[f"feedback/{iid}/{metric}"] if iid else None,
+                    "newborn": found[f"{prefix}/newborn"],
+                    "forgetting": found[f"{prefix}/forgetting"],
+                    "interference": found[f"{prefix}/interference"],
+                    "hidden_cosine": float(np.mean(np.abs(cosine[:-1]))) if cosine[:-1] else None,
+                }
+
+
+def verdicts(found: Results, tables: Tables) -> Iterator[str]:
+    """What the numbers say of the abstract's claims, in words that follow them."""
+    for regression in (True, False):
+        metric = "mse" if regression else "accuracy"
+        for of_task in tasks(tables, regression):
+            own = f"feedback/flp{ON}{of_task}"
+            if f"{own}/{metric}" not in found:
+                continue
+            for other in ("first_order", "first_order_output", "second_order", "learned_rates"):
+                for kind, words in (("", "lessons in order"), (SHUFFLED, "lessons shuffled")):
+                    pair = [f"feedback/{who}{ON}{of_task}{kind}/{metric}" for who in ("flp", other)]
+                    if all(key in found for key in pair):
+                        mine, theirs = (found[key]["value"] for key in pair)
+                        yield f"{title(of_task)}, {words}: FLP {_against(mine, theirs, regression)} {METHODS[other]}."
+            shuffled = f"feedback/flp{ON}{of_task}{SHUFFLED}/{metric}"
+            if not regression and shuffled in found:
+                lost = found[shuffled]["value"] - found[f"{own}/{metric}"]["value"]
+                yield f"{title(of_task)}: from shuffled lessons to lessons in order FLP loses {lost:.3f} of accuracy."
+
+
+def _against(mine: float, theirs: float, regression: bool) -> str:
+    numbers = f"({mine:.3g} against {theirs:.3g})"
+    if regression:
+        return f"has {'less' if mine < theirs else 'more'} error {numbers} than the"
+    gap = mine - theirs
+    word = "draws with" if abs(gap) <= MATCHES else "wins against" if gap > 0 else "loses against"
+    return f"{word} {numbers} the"

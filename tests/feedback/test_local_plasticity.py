@@ -1,0 +1,173 @@
+"""The rule against a loop over numbers in numpy, with every change that it knows; and what it never does."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vsml.core.types import Episode
+from vsml.feedback.lifetime import question_loss, squared_error
+from vsml.feedback.local_plasticity import Rule, local_plasticity
+from vsml.feedback.network import System
+
+SIZES = (4, 5, 3, 2)
+RULE = Rule(
+    plastic=3,
+    source="error",
+    output="mixed",
+    hidden_hear="signed",
+    drive="feedback",
+    derivative=False,
+    rectified=True,
+    feedback_hidden=(),
+    decay=True,
+    per="synapse",
+    plasticity=0.01,
+    hidden_gain=1.0,
+    strength=0.4,
+    birth="learned",
+)
+CHANGES = {
+    "as it is": {},
+    "targets": {"source": "target", "output": "target"},
+    "Hebb": {"decay": False},
+    "linear feedback": {"rectified": False},
+    "two ways back": {"feedback_hidden": (6,)},
+    "derivative": {"derivative": True},
+    "hidden hear sizes": {"hidden_hear": "size"},
+    "hidden hear nothing": {"hidden_hear": "nothing"},
+    "backpropagated": {"drive": "backprop"},
+    "output alone": {"plastic": 1},
+    "by neuron": {"per": "neuron"},
+    "by layer": {"per": "layer"},
+    "one": {"per": "one"},
+    "hidden layers faster": {"hidden_gain": 7.0},
+}
+
+
+def made(rule, classifies=False):
+    """The learner, a theta off its start, the state and a mini-batch; compiled step."""
+    learner = local_plasticity(SIZES, rule, classifies=classifies)
+    theta_key, noise_key, life_key, x_key, y_key = jax.random.split(jax.random.key(3), 5)
+    theta = jax.jit(learner.init_theta)(theta_key)
+    leaves, treedef = jax.tree.flatten(theta)
+    keys = jax.random.split(noise_key, len(leaves))
+    theta = treedef.unflatten([z + 0.1 * jax.random.normal(k, z.shape) for k, z in zip(keys, leaves, strict=True)])
+    x, y = jax.random.normal(x_key, (6, 4)), jax.random.normal(y_key, (6, 2))
+    return learner, theta, learner.init_state(theta, life_key), x, y
+
+
+def by_hand(theta, state, x, y, rule, classifies=False):
+    """The weights after a mini-batch, synapse by synapse."""
+    theta, x, y = jax.tree.map(np.float64, (theta, x, y))
+    weights = [np.asarray(state.get(str(n), theta["forward"][str(n)])["w"], np.float64) for n in range(3)]
+    heard = [x]
+    for n, w in enumerate(weights):
+        z = heard[-1] @ w + theta["forward"][str(n)]["b"]
+        heard.append(np.maximum(z, 0) if n < 2 else z)
+    said = heard[-1]
+    if classifies:
+        said = np.exp(said) / np.exp(said).sum(-1, keepdims=True)
+    source = y - said if rule.source == "error" else y
+    back = {2: source}
+    for n in (1, 0):
+        back[n] = (back[n + 1] @ weights[n + 1].T) * (heard[n + 1] > 0)
+    after = {}
+    for name in state:
+        n = int(name)
+        told = np.abs(source) if n < 2 and rule.hidden_hear == "size" else source
+        u = heard[n + 1]
+        if n < 2 and rule.drive == "backprop":
+            u = back[n]
+        elif n == 2 and rule.output == "target":
+            u = y
+        elif n == 2 or rule.hidden_hear != "nothing":
+            f, ways = told, theta["feedback"][name]
+            for i in range(len(ways)):
+                f = f @ ways[str(i)]["w"] + ways[str(i)]["b"]
+                f = np.maximum(f, 0) if rule.rectified or i < len(ways) - 1 else f
+            if rule.derivative:
+                f = f * np.sign(heard[n + 1])
+            u = theta["strength"][name] * f + (1 - theta["strength"][name]) * u
+        change = np.zeros_like(weights[n])
+        for b in range(len(x)):
+            for i in range(change.shape[1]):
+                for j in range(change.shape[0]):
+                    change[j, i] += u[b, i] * heard[n][b, j] - rule.decay * u[b, i] ** 2 * weights[n][j, i]
+        alpha = theta["plasticity"].get("all", theta["plasticity"].get(name))
+        after[name] = weights[n] + (rule.hidden_gain if n < 2 else 1) * alpha * change
+    return after
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_step_is_the_equation(change):
+    rule = RULE._replace(**CHANGES[change])
+    learner, theta, state, x, y = made(rule)
+    after, said = jax.jit(learner.step)(theta, state, x, y)
+    expected = by_hand(theta, state, x, y, rule)
+    assert set(after) == set(expected) and all(set(layer) == {"w"} for layer in after.values())  # never a bias
+    for name, want in expected.items():
+        assert np.abs(want - np.asarray(state[name]["w"])).max() > 1e-3  # the comparison is about something
+        np.testing.assert_allclose(after[name]["w"], want, rtol=1e-4, atol=1e-5)
+    assert said.shape == y.shape
+
+
+def test_an_error_of_logits_is_that_of_their_softmax():
+    learner, theta, state, x, y = made(RULE, classifies=True)
+    after, _ = learner.step(theta, state, x, y)
+    for name, want in by_hand(theta, state, x, y, RULE, classifies=True).items():
+        np.testing.assert_allclose(after[name]["w"], want, rtol=1e-4, atol=1e-5)
+
+
+def test_a_class_is_a_running_mean_and_other_classes_stay():
+    learner, theta, state, x, _ = made(RULE._replace(source="target", output="target", plastic=1))
+    after, _ = learner.step(theta, state, x[0], jnp.array([0.0, 1.0]))
+    before, now = state["2"]["w"], after["2"]["w"]
+    np.testing.assert_array_equal(now[:, 0], before[:, 0])
+    heard = x[:1]
+    for name in ("0", "1"):
+        heard = jax.nn.relu(heard @ theta["forward"][name]["w"] + theta["forward"][name]["b"][None])
+    want = before[:, 1] + theta["plasticity"]["2"][:, 1] * (heard[0] - before[:, 1])
+    np.testing.assert_allclose(now[:, 1], want, rtol=1e-5, atol=1e-6)
+
+
+def test_without_plasticity_nothing_changes():
+    learner, theta, state, x, y = made(RULE)
+    theta["plasticity"] = jax.tree.map(jnp.zeros_like, theta["plasticity"])
+    after, _ = learner.step(theta, state, x, y)
+    jax.tree.map(np.testing.assert_array_equal, after, state)
+
+
+def test_weights_at_birth(key):
+    learned, random, zero = (
+        local_plasticity(SIZES, RULE._replace(birth=birth), classifies=False) for birth in ("learned", "random", "zero")
+    )
+    theta = learned.init_theta(key)
+    np.testing.assert_array_equal(learned.init_state(theta, key)["1"]["w"], theta["forward"]["1"]["w"])
+    assert not np.allclose(random.init_state(theta, key)["1"]["w"], theta["forward"]["1"]["w"])
+    assert not np.asarray(zero.init_state(theta, key)["1"]["w"]).any()
+
+
+def test_the_meta_gradient_is_the_slope(key):
+    learner, theta, _, _, _ = made(RULE)
+    episode = Episode(jax.random.normal(key, (6, 3, 4)), jax.random.normal(jax.random.key(8), (6, 3, 2)))
+    loss = jax.jit(lambda theta: question_loss(System(learner, None), squared_error, 4)(theta, key, episode))
+    grad = jax.jit(jax.grad(loss))(theta)
+    for group in ("forward", "feedback", "plasticity", "strength"):
+        square = sum(float(jnp.square(z).sum()) for z in jax.tree.leaves(grad[group]))
+        assert square > 0
+        up, down = (
+            float(loss(theta | {group: jax.tree.map(lambda z, g, s=step: z + s * g, theta[group], grad[group])}))
+            for step in (5e-4 / square**0.5, -5e-4 / square**0.5)
+        )
+        assert up - down == pytest.approx(1e-3 * square**0.5, rel=0.05), group
+
+
+def test_more_plastic_layers_than_there_are_is_refused():
+    with pytest.raises(ValueError, match=r"plastic \(=4\) must be 1 to 3"):
+        local_plasticity(SIZES, RULE._replace(plastic=4), classifies=False)
+
+
+def test_an_unknown_kind_of_plasticity_is_refused(key):
+    with pytest.raises(ValueError, match="'synapses' is none of"):
+        local_plasticity(SIZES, RULE._replace(per="synapses"), classifies=False).init_theta(key)

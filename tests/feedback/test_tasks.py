@@ -1,0 +1,89 @@
+"""What is learned in order: sine waves and characters."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vsml.feedback.glyphs import glyphs
+from vsml.feedback.tasks import Course, characters, sines
+
+COURSE = Course(parts=3, lessons=4, questions=2, in_order=True)
+
+
+def test_sines_come_one_after_the_other_and_so_do_the_questions(key):
+    x, y = sines(COURSE, points=50)(key)
+    assert x.shape == (18, 50, 4) and y.shape == (18, 50, 1)
+    slot = np.asarray(x[:, 0, :3].argmax(-1))
+    assert slot.tolist() == [0] * 4 + [1] * 4 + [2] * 4 + [0] * 2 + [1] * 2 + [2] * 2
+    np.testing.assert_array_equal(x[..., :3].sum(-1), 1)
+    at = np.asarray(x[..., 3])
+    assert -5 <= at.min() < -4.5 and 4.5 < at.max() < 5
+    for part in range(3):  # each is a sine: a combination of sin and cos that fits exactly
+        own = slot == part
+        basis = np.stack([np.sin(at[own]).ravel(), np.cos(at[own]).ravel()], -1)
+        (a, b), residual, *_ = np.linalg.lstsq(basis, np.asarray(y)[own].ravel(), rcond=None)
+        assert residual.max() < 1e-6
+        assert 0.1 <= np.hypot(a, b) < 5.1 and b >= 0  # A sin(x + phase), phase in [0, pi)
+
+
+def test_shuffled_lessons_are_the_same_lessons(key):
+    ordered = sines(COURSE, points=5)(key)
+    shuffled = sines(COURSE._replace(in_order=False), points=5)(key)
+    slots = np.asarray(shuffled.x[:12, 0, :3].argmax(-1))
+    assert slots.tolist() != sorted(slots.tolist())
+    for a, b in zip(ordered, shuffled, strict=True):
+        np.testing.assert_array_equal(np.sort(a[:12].reshape(12, -1), 0), np.sort(b[:12].reshape(12, -1), 0))
+        np.testing.assert_array_equal(a[12:], b[12:])
+
+
+def test_few_functions_come_again(key):
+    def amplitudes(functions):
+        draw = jax.jit(jax.vmap(sines(COURSE, points=200, functions=functions)))
+        y = draw(jax.random.split(key, 20)).y[:, -6::2]
+        return len(np.unique(np.asarray(np.abs(y)).max((2, 3)).round(1)))
+
+    assert amplitudes(3) <= 6 < 20 < amplitudes(None)
+
+
+@pytest.fixture
+def pool():
+    """Each drawing is a number of its own: its class in the tens."""
+    return jnp.asarray(10 * np.arange(5)[:, None, None] + np.arange(7)[None, :, None], jnp.uint8)
+
+
+def test_lessons_and_questions_show_different_drawings_of_the_same_classes(key, pool):
+    for k in jax.random.split(key, 4):
+        x, y = characters(COURSE, pool, outputs=4)(k)
+        shown = np.rint(255 * np.asarray(x[:, 0])).astype(int)
+        classes = shown // 10
+        assert classes[:12].reshape(3, 4).std(1).max() == 0 and len(set(classes[:12])) == 3
+        np.testing.assert_array_equal(classes[12:].reshape(3, 2), classes[:12].reshape(3, 4)[:, :2])
+        assert len(set(shown.tolist())) == 18  # no drawing twice
+        labels = {(c, label) for c, label in zip(classes.tolist(), np.asarray(y.argmax(-1)).tolist(), strict=True)}
+        assert len(labels) == 3 and {label for _, label in labels} == {0, 1, 2}
+
+
+def test_labels_do_not_follow_the_order(key, pool):
+    draw = jax.vmap(characters(COURSE, pool, outputs=3))
+    first = draw(jax.random.split(key, 40)).y[:, 0].argmax(-1)
+    assert set(np.asarray(first).tolist()) == {0, 1, 2}
+
+
+def test_what_a_pool_cannot_give_is_refused(pool):
+    with pytest.raises(ValueError, match="3 classes of 8 drawings are wanted, and there are 5 of 7"):
+        characters(COURSE._replace(questions=4), pool, outputs=3)
+    with pytest.raises(ValueError, match=r"outputs \(=2\) must be at least the number of classes \(=3\)"):
+        characters(COURSE, pool, outputs=2)
+
+
+def test_glyphs_of_a_class_are_alike_and_those_of_others_are_not(key):
+    found = glyphs(key, 6, 5)
+    assert found.shape == (6, 5, 784) and found.dtype == np.uint8
+    np.testing.assert_array_equal(found, glyphs(key, 6, 5))
+    x = np.asarray(found, np.float64) / 255
+    assert 0.03 < x.mean() < 0.4 and x.max() > 0.9
+    centre = x.mean(1)
+    within = np.linalg.norm(x - centre[:, None], axis=-1).mean()
+    between = np.linalg.norm(centre[:, None] - centre[None], axis=-1)[~np.eye(6, dtype=bool)].mean()
+    assert np.linalg.norm(x[:, 0] - x[:, 1], axis=-1).min() > 0 and within < between

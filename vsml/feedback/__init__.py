@@ -1,0 +1,1 @@
+"""Feedback and local plasticity: networks that learn without gradients, through feedback weights that are learned."""

@@ -1,0 +1,50 @@
+"""What a life is worth: lessons first, then questions, which are answered with what the lessons left.
+
+An episode holds the lessons and, as its tail, the questions; questions do not teach. Only they count (arXiv
+2006.09549, released code: the outer loss is that of a query set with the final weights).
+
+Axis letters: time, batch (points of a lesson or a question; images come alone, without it), s (outputs).
+"""
+
+import jax
+from jaxtyping import Array, Float
+
+from vsml.core.rollout import unroll
+from vsml.core.types import Episode, Learner, State, Theta
+from vsml.feedback.network import System
+from vsml.meta.losses import MetaLoss, Score
+
+
+def squared_error(said: Float[Array, "*batch s"], y: Float[Array, "*batch s"]) -> Float[Array, "*batch"]:
+    """Squared error of each prediction, summed over outputs; its mean is the MSE where there is one output."""
+    return ((said - y) ** 2).sum(-1)
+
+
+def cut(episode: Episode, lessons: int) -> tuple[Episode, Episode]:
+    """The lessons and the questions.
+
+    Raises:
+      ValueError: no question is left.
+    """
+    if len(episode.x) <= lessons:
+        raise ValueError(
+            f"The episode has {len(episode.x)} examples, of which lessons (={lessons}) are to teach: add questions."
+        )
+    return jax.tree.map(lambda z: z[:lessons], episode), jax.tree.map(lambda z: z[lessons:], episode)
+
+
+def answers(learner: Learner, theta: Theta, state: State, x: Array, y: Array) -> Array:
+    """Predictions of one state for questions [question …]; what it would learn from them is thrown away."""
+    return jax.vmap(lambda x, y: learner.step(theta, state, x, y)[1])(x, y)
+
+
+def question_loss(system: System, score: Score, lessons: int, segment: int | None = None) -> MetaLoss:
+    """The mean score of the answers at the end of the lessons; `segment` as in `unroll`."""
+
+    def loss(theta: Theta, key, episode: Episode) -> Float[Array, ""]:
+        learner = system.learner
+        taught, asked = cut(system.seen(theta, episode), lessons)
+        state, _ = unroll(learner, theta, learner.init_state(theta, key), taught, segment)
+        return score(answers(learner, theta, state, asked.x, asked.y), asked.y).mean()
+
+    return loss

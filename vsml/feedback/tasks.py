@@ -1,0 +1,105 @@
+"""Incremental sine waves and few-shot characters: things to learn one after the other, and then questions on each.
+
+A part is a function or a class. In order, all lessons on one part come before those on the next; shuffled, they come as
+they will. The questions come last, part by part in the order of the lessons (arXiv 2006.09549, after OML, 1905.12588).
+
+Axis letters: part, lesson (of one part), question (of one part), point (of a mini-batch), class, drawing.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Num
+
+from vsml.core.types import Episode, RandomKey
+from vsml.meta.estimators import Draw
+
+
+class Course(NamedTuple):
+    """How many parts an episode has, and how they come."""
+
+    parts: int
+    lessons: int
+    questions: int
+    in_order: bool
+
+    @property
+    def length(self) -> int:
+        """Lessons in all."""
+        return self.parts * self.lessons
+
+
+def sines(course: Course, points: int, functions: int | None = None) -> Draw:
+    """Functions A sin(x + phase), A in U[0.1, 5.1), phase in U[0, pi), at `points` x in U[-5, 5] a lesson.
+
+    Examples are [point, one-hot of the part and x], targets [point, 1]. With `functions` there are only so many in
+    all; without, each episode has fresh ones.
+    """
+    return jax.tree_util.Partial(partial(_sines, course=course, points=points, functions=functions))
+
+
+def _sines(key: RandomKey, *, course: Course, points: int, functions: int | None) -> Episode:
+    function_key, x_key, order_key = jax.random.split(key, 3)
+    if functions is None:
+        which, pool_key = jnp.arange(course.parts), function_key
+    else:
+        which = jax.random.choice(function_key, functions, (course.parts,), replace=False)
+        pool_key = jax.random.key(0)
+
+    def function(number: Array) -> Float[Array, "2"]:
+        return jax.random.uniform(jax.random.fold_in(pool_key, number), (2,))
+
+    drawn = jax.vmap(function)(which)
+    amplitude, phase = 5 * (drawn[:, 0] + 0.02), jnp.pi * drawn[:, 1]
+    shape = (course.parts, course.lessons + course.questions, points, 1)
+    x = jax.random.uniform(x_key, shape, minval=-5.0, maxval=5.0)
+    y = amplitude[:, None, None, None] * jnp.sin(x + phase[:, None, None, None])
+    slot = jnp.broadcast_to(jnp.eye(course.parts)[:, None, None], (*shape[:-1], course.parts))
+    return _arranged(order_key, course, jnp.concatenate([slot, x], -1), y)
+
+
+def characters(course: Course, pool: Num[Array, "class drawing pixels"], outputs: int) -> Draw:
+    """Classes of a pool of drawings, lessons and questions about different drawings, labels in random order.
+
+    The pool, bytes or numbers of 0 to 255 where ink is high, is an argument of what is returned and no constant in it.
+
+    Raises:
+      ValueError: the pool has too few classes or drawings, or there are too few outputs.
+    """
+    classes, drawings, _ = pool.shape
+    wanted = course.lessons + course.questions
+    if classes < course.parts or drawings < wanted:
+        raise ValueError(
+            f"{course.parts} classes of {wanted} drawings are wanted, and there are {classes} of {drawings}: ask for "
+            "fewer, or take a larger set."
+        )
+    if outputs < course.parts:
+        raise ValueError(f"outputs (={outputs}) must be at least the number of classes (={course.parts}).")
+    return jax.tree_util.Partial(partial(_characters, course=course, outputs=outputs), pool)
+
+
+def _characters(pool: Num[Array, "class drawing pixels"], key: RandomKey, *, course: Course, outputs: int) -> Episode:
+    class_key, drawing_key, label_key, order_key = jax.random.split(key, 4)
+    classes, drawings, _ = pool.shape
+    chosen = jax.random.choice(class_key, classes, (course.parts,), replace=False)
+    wanted = course.lessons + course.questions
+    keys = jax.random.split(drawing_key, course.parts)
+    shown = jax.vmap(lambda k: jax.random.permutation(k, drawings)[:wanted])(keys)
+    x = pool[chosen[:, None], shown].astype(jnp.float32) / 255
+    label = jax.nn.one_hot(jax.random.permutation(label_key, course.parts), outputs)
+    return _arranged(order_key, course, x, jnp.broadcast_to(label[:, None], (*x.shape[:2], outputs)))
+
+
+def _arranged(
+    key: RandomKey, course: Course, x: Float[Array, "part time ..."], y: Float[Array, "part time ..."]
+) -> Episode:
+    """The lessons of all parts, in order or shuffled, and then the questions."""
+    order = jnp.arange(course.length) if course.in_order else jax.random.permutation(key, course.length)
+
+    def arrange(z: Array) -> Array:
+        taught, asked = z[:, : course.lessons], z[:, course.lessons :]
+        return jnp.concatenate([taught.reshape(-1, *z.shape[2:])[order], asked.reshape(-1, *z.shape[2:])])
+
+    return Episode(arrange(x), arrange(y))
