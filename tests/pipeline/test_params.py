@@ -87,7 +87,6 @@ def _break(tree, where, value):
         (("baselines", "sgd", "optimizer"), "rmsprop", r"baselines\.sgd\.optimizer \(='rmsprop'\)"),
         (("items", "experiments"), ["vsmll"], r"'vsmll' is none of the experiments \['vsml'\]"),
         (("items", "feedback"), ["flp"], r"'flp' is none of the feedback.experiments \["),
-        (("items", "feedback"), [], r"items\.feedback"),
         (
             ("feedback", "defaults", "learner", "decay"),
             "yes",
