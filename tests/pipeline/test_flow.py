@@ -68,6 +68,7 @@ CARRIERS = {*PACKAGES, "pipeline/transfer.py"} | {
         "flow",
         "provenance",
         "tracking",
+        "lineage",
         "store",
         "patience",
         "checkpoints",
