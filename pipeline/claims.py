@@ -25,7 +25,7 @@ MARKS = {
 }
 SEEDS = 3  # with fewer, luck in meta-training cannot be told from skill
 SURE = {
-    "abstract": "in the abstract or the introduction",
+    "abstract": "in its abstract or introduction",
     "quoted": "quoted from the paper",
     "code": "in the authors\u2019 code",
     "second_hand": "second-hand notes",
@@ -48,7 +48,7 @@ class Claim(Section):
     paper: str
     says: str
     where: str
-    version: str  # of the paper
+    version: str | None  # on arXiv, if it is known which one says so
     sure: Literal["abstract", "quoted", "code", "second_hand", "recalled"]
     reported: str | None  # values, and never more surely known than `sure`
     tables: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -203,7 +203,8 @@ def block(judged: list[dict[str, Any]]) -> str:
     """The README's table: claim, where it is from, how surely we know it, verdict."""
     lines = ["| Claim | from | known | verdict |", "| :-- | :-- | :-- | :-- |"]
     for claim in judged:
-        where = f"{claim['paper']['arxiv']} {claim['version']}, {claim['where']}"
+        version = "" if claim["version"] is None else f" {claim['version']}"
+        where = f"{claim['paper']['arxiv']}{version}, {claim['where']}"
         words = f"{MARKS[claim['verdict']]}\u00a0{claim['verdict'].replace(' ', chr(0xA0))}"
         lines.append(f"| {claim['says']} | {where} | {claim['sure']} | {words} |")
     return "\n".join([*lines, "", summary(judged)])

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 PROJECT = "vsml"
 METRICS_A_BATCH = 1000  # the limits of MLflow
-PARAMS_A_BATCH = 100
+PARAMS_A_BATCH = TAGS_A_BATCH = 100
 DIGEST_LETTERS = 36
 FOR_GOOD = {  # errors of a server that is there and will say the same again
     "RESOURCE_DOES_NOT_EXIST",
@@ -121,9 +121,10 @@ class Store:
             return max((seen.step for seen in self._client.get_metric_history(run, metric)), default=0)
 
     def tag(self, run: str, tags: Mapping[str, str]) -> None:
+        pairs = [self._mlflow.entities.RunTag(key, value) for key, value in tags.items()]
         with self._explained():
-            for key, value in tags.items():
-                self._client.set_tag(run, key, value)
+            for start in range(0, len(pairs), TAGS_A_BATCH):
+                self._client.log_batch(run, tags=pairs[start : start + TAGS_A_BATCH])
 
     def once(self, run: str, key: str, value: str) -> str:
         """Set a param that none has set yet; whoever was first, return what it is. MLflow never changes a param."""
