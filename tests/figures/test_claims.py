@@ -1,6 +1,5 @@
 """Claims from the file to the verdict: what is read and refused, and what tables make of it."""
 
-import importlib
 import json
 import math
 import shutil
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import claims, comparison, figures, generality, params, paths, readme
+from pipeline import claims, comparison, figures, generality, params, paths
 from pipeline.artifacts import read_table, write_table
 from pipeline.bootstrap import Interval, interval
 from pipeline.effects import Made
@@ -201,23 +200,3 @@ def test_a_claim_of_which_a_part_was_not_run_is_not_reproduced(enter, monkeypatc
     read = claims.read().model_copy(update={"claims": (claim,)})
     (judged,) = claims.judge(read, Made(without, profile, 100, "digits"))
     assert (judged["verdict"], judged["because"].split(":")[0]) == ("consistent", "1 of its 2 tests did not run")
-
-
-def test_the_readme_has_a_block_of_claims_where_it_has_markers(enter, tmp_path):
-    found = enter("default")
-    for name in found.items.figures:
-        importlib.import_module("pipeline.stages.figure").main([name])
-    importlib.import_module("pipeline.stages.report").main([])
-    blocks = "\n".join("\n".join(readme.markers("", kind)) for kind in readme.KINDS)
-    (tmp_path / "README.md").write_text(f"# Title\n{blocks}\nThe end.\n")
-    readme.main([], tmp_path)
-    text = (tmp_path / "README.md").read_text()
-    stored = json.loads((tmp_path / "docs/claims.json").read_text(), parse_constant=pytest.fail)
-    assert stored["counts"]["not run"] == sum(claim["verdict"] == "not run" for claim in stored["claims"])
-    assert text.count("\n| ") == len(stored["claims"]) + 2 + text.split("<!-- claims:begin -->")[0].count("\n| ")
-    assert "VSML unifies fast weights, Hebbian plasticity, learned learning rules and meta RNNs. | 2012.14905" in text
-    assert text.endswith("no value of the papers is surely known.\n<!-- claims:end -->\nThe end.\n")
-    readme.main(["--check"], tmp_path)
-    (tmp_path / "README.md").write_text(text.replace("\u2713\u00a0reproduced", "\u2713\u00a0proved", 1))
-    with pytest.raises(SystemExit, match=r"claims:begin.* is not what .*docs/claims\.json says"):
-        readme.main(["--check"], tmp_path)
