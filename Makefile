@@ -27,7 +27,10 @@ bench: setup
 	python -m benchmarks
 
 ui: setup
+	@report="$(CURDIR)/$(if $(PROFILE),profiles/$(PROFILE)/)artifacts/report/index.html"; \
+	if [ -f "$$report" ]; then echo "The report: file://$$report"; else echo "No report yet: make repro makes it."; fi
 	@echo "The runs: http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
+	@echo "The learned rules: http://127.0.0.1:5000/#/models"
 	mlflow ui --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db"
 
 lint: setup

@@ -157,9 +157,10 @@ def figure(params: Params, name: str) -> Flow:
 
 def report(params: Params) -> Flow:
     reads = (*TABLES, paths.ARTIFACTS / "figure")
-    shared = ("figures", *WORDS, "lives.py", "page.html", "recall.html", "feedback.html")
-    code = tuple(f"pipeline/{page}" for page in shared)
-    outs = (paths.report("index.html"), paths.report("results.json"))
+    judging = ("claims.py", "effects.py", "bootstrap.py")
+    shared = ("figures", *WORDS, "lives.py", "page.html", "page", *judging)
+    code = (*(f"pipeline/{page}" for page in shared), "claims.yaml")
+    outs = (paths.report("index.html"), paths.report("results.json"), paths.report("claims.json"))
     return Flow({}, _drawn(params), code, reads, outs)
 
 

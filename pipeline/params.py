@@ -6,7 +6,7 @@ YAML merge keys would break `dvc exp run -S`.
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -30,6 +30,9 @@ from pipeline.sections.recall import Recall, RecallExperiment
 Part = TypeVar("Part")
 SYSTEMS = (("feedback", FeedbackExperiment), ("recall", RecallExperiment))  # with experiments of their own
 GENERATED = ("random", "sum_sign")  # sets without a file
+
+
+Checked = TypeVar("Checked", bound=Section)
 
 
 class Vsml(Section):
@@ -379,9 +382,18 @@ def read(path: str | Path = paths.PARAMS) -> Params:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path.resolve()} is missing: run in the folder of a profile, which has one.")
+    return checked(Params, path, _overlay)
+
+
+def checked(kind: type[Checked], path: str | Path, change: Callable[[Any], Any] = lambda tree: tree) -> Checked:
+    """Read a YAML file as what it should be.
+
+    Raises:
+      ValueError: unknown or missing keys or values of the wrong kind, each by its name.
+    """
     try:
-        tree = YAML(typ="safe", pure=True).load(path)  # the parser that DVC uses: 1e-3 is a number in both
-        return Params.model_validate_json(json.dumps(_overlay(tree)))
+        tree = YAML(typ="safe", pure=True).load(Path(path))  # the parser that DVC uses: 1e-3 is a number in both
+        return kind.model_validate_json(json.dumps(change(tree)))
     except YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}") from None
     except ValidationError as error:

@@ -15,6 +15,7 @@ JOBS = STATE / ".jobs"
 MLFLOW_DATABASE = STATE / "mlflow.db"
 MLFLOW_ARTIFACTS = STATE / "mlartifacts"
 DATASETS_LOCK = ROOT / "datasets.lock"
+CLAIMS = ROOT / "claims.yaml"
 
 PARAMS = Path("params.yaml")
 ARTIFACTS = Path("artifacts")

@@ -1,7 +1,8 @@
 """`python -m pipeline readme` brings a profile's last results into docs/ and README.md; `--check` only compares.
 
-The default profile owns docs/results.json, docs/figures/ and the block between the plain markers; another profile, say
-mnist, owns docs/mnist/ and, if README.md has its markers, the block between those. `--check` checks every block.
+The default profile owns docs/results.json, docs/claims.json, docs/figures/ and the blocks between the plain markers, of
+which that of results must be there; another profile, say mnist, owns docs/mnist/ and, if README.md has its markers, the
+blocks between those. `--check` checks every block.
 """
 
 import json
@@ -10,16 +11,19 @@ import shutil
 import sys
 from pathlib import Path
 
-from pipeline import comparison, generality, params, paths
+from pipeline import claims, comparison, generality, params, paths
 from pipeline.artifacts import write_text
 from pipeline.results import PAPER, PAPER_RATES, Results
 
 USAGE = "Usage: python -m pipeline readme [--check]"
 
 
-def markers(profile: str) -> tuple[str, str]:
-    """What stands before and after the block of a profile; those of the default one, which is "", have no name."""
-    name = f"results:{profile}" if profile else "results"
+KINDS = ("results", "claims")  # each a file of the report, and a block made from it
+
+
+def markers(profile: str, kind: str = "results") -> tuple[str, str]:
+    """What stands before and after a block of a profile; those of the default one, which is "", have no name."""
+    name = f"{kind}:{profile}" if profile else kind
     return f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
 
 
@@ -32,11 +36,11 @@ def main(words: list[str], root: Path = paths.ROOT) -> None:
         _refresh(readme)
         return
     text = _read(readme)
-    for profile in _profiles(text):
-        stored = _docs(root, profile) / "results.json"
-        if text != _with_block(text, profile, stored):
+    for kind, profile in _blocks(text):
+        stored = _docs(root, profile) / f"{kind}.json"
+        if text != _with_block(text, kind, profile, stored):
             sys.exit(
-                f"The block after {markers(profile)[0]} of {readme} is not what {stored} says: "
+                f"The block after {markers(profile, kind)[0]} of {readme} is not what {stored} says: "
                 "leave it as `python -m pipeline readme` wrote it, or run that again after `dvc repro`."
             )
 
@@ -45,12 +49,16 @@ def _refresh(readme: Path) -> None:
     settings = params.read()
     profile = "" if settings.root == "." else Path.cwd().name
     docs = _docs(readme.parent, profile)
-    _copy(paths.report("results.json"), docs / "results.json")
+    for kind in KINDS:
+        _copy(paths.report(f"{kind}.json"), docs / f"{kind}.json")
     for name in settings.items.figures:
         _copy(paths.figure(name), docs / "figures" / f"{name}.png")
     text = _read(readme)
-    if profile in _profiles(text):
-        write_text(readme, _with_block(text, profile, docs / "results.json"))
+    for kind, owner in _blocks(text):
+        if owner == profile:
+            text = _with_block(text, kind, profile, docs / f"{kind}.json")
+    if text != _read(readme):
+        write_text(readme, text)
 
 
 def block(results: Results) -> str:
@@ -89,22 +97,24 @@ def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _profiles(text: str) -> list[str]:
-    """The default profile, and those others that have a marker in the text."""
-    return ["", *sorted(set(re.findall(r"<!-- results:(\w+):(?:begin|end) -->", text)))]
+def _blocks(text: str) -> list[tuple[str, str]]:
+    """Kind and profile of each block: the results of the default profile, and all others that have a marker."""
+    others = re.findall(rf"<!-- ({'|'.join(KINDS)})(?::(\w+))?:(?:begin|end) -->", text)
+    return list(dict.fromkeys([("results", ""), *sorted(others)]))
 
 
 def _docs(root: Path, profile: str) -> Path:
     return root / "docs" / profile
 
 
-def _with_block(text: str, profile: str, stored: Path) -> str:
-    """`text` with the block of a profile as `stored` says."""
+def _with_block(text: str, kind: str, profile: str, stored: Path) -> str:
+    """`text` with a block of a profile as `stored` says."""
     _must_exist(stored, "run `python -m pipeline readme` without --check first, in the folder of its profile")
-    begin, end = markers(profile)
+    begin, end = markers(profile, kind)
     if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
         sys.exit(f"README.md must have one line {begin} and after it one line {end}: put them where the results go.")
-    new = block(json.loads(stored.read_text()))
+    made = json.loads(stored.read_text())
+    new = claims.block(made["claims"]) if kind == "claims" else block(made)
     return text[: text.index(begin) + len(begin)] + f"\n{new}\n" + text[text.index(end) :]
 
 

@@ -27,17 +27,27 @@ def shipped(tables: Tables, profile: Profile) -> Results:
     return found
 
 
-def rows(found: Results, tables: Tables) -> Iterator[dict[str, Any]]:
-    """The table of the report: a row for each rule and task."""
+def table(found: Results, tables: Tables, profile: Profile) -> dict[str, Any]:
+    """The table of the report: a row for each rule and task, a column for each horizon, and the end of the lives."""
+    return {"moments": list(profile.horizons), "rows": list(_rows(found, tables, profile))}
+
+
+def _rows(found: Results, tables: Tables, profile: Profile) -> Iterator[dict[str, Any]]:
     for name in names(tables):
-        for task in in_order([task for task, _ in _correct(tables, name)], ()):
-            prefix = f"{task}/zoo_{name}/"
-            cells = [
-                {"after": key.removeprefix(prefix).rpartition("@")[2], "accuracy": entry}
-                for key, entry in found.items()
-                if key.startswith(prefix)
-            ]
-            yield {"rule": title(name), "task": title(task), "cells": cells}
+        lived = dict(_correct(tables, name))
+        for task in in_order(lived, ()):
+            of, examples = _under(found, f"{task}/zoo_{name}/"), lived[task].shape[-1]
+            yield {
+                "rule": title(name),
+                "task": title(task),
+                "cells": [of.get(f"cumulative@{moment}") for moment in profile.horizons],
+                "end": of["one_shot"] if profile.tasks[task].one_shot else of[f"cumulative@{examples}"],
+                "examples": "one shot" if profile.tasks[task].one_shot else f"{examples:,}",
+            }
+
+
+def _under(found: Results, prefix: str) -> Results:
+    return {name.removeprefix(prefix): entry for name, entry in found.items() if name.startswith(prefix)}
 
 
 def _correct(tables: Tables, name: str) -> list[tuple[str, Any]]:

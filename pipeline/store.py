@@ -5,6 +5,7 @@ goes wrong comes as a TrackingError, and as a TrackerAway if the same request ma
 """
 
 import contextlib
+import json
 import os
 import tempfile
 import time
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 PROJECT = "vsml"
 METRICS_A_BATCH = 1000  # the limits of MLflow
-PARAMS_A_BATCH = 100
+PARAMS_A_BATCH = TAGS_A_BATCH = 100
+DIGEST_LETTERS = 36
 FOR_GOOD = {  # errors of a server that is there and will say the same again
     "RESOURCE_DOES_NOT_EXIST",
     "INVALID_PARAMETER_VALUE",
@@ -119,9 +121,10 @@ class Store:
             return max((seen.step for seen in self._client.get_metric_history(run, metric)), default=0)
 
     def tag(self, run: str, tags: Mapping[str, str]) -> None:
+        pairs = [self._mlflow.entities.RunTag(key, value) for key, value in tags.items()]
         with self._explained():
-            for key, value in tags.items():
-                self._client.set_tag(run, key, value)
+            for start in range(0, len(pairs), TAGS_A_BATCH):
+                self._client.log_batch(run, tags=pairs[start : start + TAGS_A_BATCH])
 
     def once(self, run: str, key: str, value: str) -> str:
         """Set a param that none has set yet; whoever was first, return what it is. MLflow never changes a param."""
@@ -158,6 +161,50 @@ class Store:
         with self._explained():
             folder = self._client.get_run(run).info.artifact_uri
             self._repository(str(folder), tracking_uri=self.uri).delete_artifacts(name)
+
+    def link(self, run: str) -> str:
+        """Where MLflow's pages show a run, as seen from any other."""
+        return f"#/experiments/{self._experiment}/runs/{run}"
+
+    def log_data(self, run: str, digests: Mapping[str, str], contexts: Mapping[str, str]) -> None:
+        """Log data sets by name as what a run read. MLflow cuts their digests; their sources hold the whole sha256."""
+        entities = self._mlflow.entities
+        data = [
+            entities.DatasetInput(
+                entities.Dataset(
+                    name, digest[:DIGEST_LETTERS], "local", json.dumps({"uri": name, "sha256": digest}, sort_keys=True)
+                ),
+                [entities.InputTag("mlflow.data.context", contexts[name])],
+            )
+            for name, digest in digests.items()
+        ]
+        with self._explained():
+            self._client.log_inputs(run, data)
+
+    def registered(self, model: str, sha256: str) -> str | None:
+        """The newest version of a model with these bytes, if there is one."""
+        with self._explained():
+            versions = self._client.search_model_versions(f"name = '{model}'")
+        known = [int(version.version) for version in versions if version.tags.get("sha256") == sha256]
+        return str(max(known)) if known else None
+
+    def register(self, model: str, run: str, folder: str, tags: Mapping[str, str], alias: str | None) -> None:
+        """Make a folder of a run a version of a model, unless one has the same sha256; and let `alias` name it."""
+        version = self.registered(model, tags["sha256"])
+        with self._explained():
+            if version is None:
+                self._ensure_model(model)
+                made = self._client.create_model_version(model, f"runs:/{run}/{folder}", run, tags=dict(tags))
+                version = str(made.version)
+            if alias is not None:
+                self._client.set_registered_model_alias(model, alias, version)
+
+    def _ensure_model(self, model: str) -> None:
+        try:
+            self._client.create_registered_model(model)
+        except self._mlflow.MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
 
     def end(self, run: str, status: str) -> None:
         with self._explained():

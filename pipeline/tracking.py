@@ -3,9 +3,10 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from pipeline import artifacts
+from pipeline import artifacts, lineage
 from pipeline.params import digest
 from pipeline.patience import patiently
 from pipeline.provenance import Job, dep_files, git, versions
@@ -68,7 +69,9 @@ class Run:
         for name, path in outs.items():
             store.upload(self.id, f"outs/{name}", path)
         digests = {name: artifacts.sha256_file(path) for name, path in outs.items()}
-        store.write(self.id, "manifest.json", manifest(job, digests))
+        made = manifest(job, digests)
+        store.write(self.id, "manifest.json", made)
+        lineage.describe(store, self.id, made, Path.cwd())
         store.tag(self.id, by_digest("outs", digests))
         store.end(self.id, "FINISHED")
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipeline import params, paths, plane, provenance, spool
+from pipeline import lineage, params, paths, plane, provenance, spool
 from pipeline.courier import Courier
 from pipeline.executors.manifest import CONFIGURATION, INTEGRITY, ORDER
 from pipeline.patience import patiently
@@ -109,7 +109,10 @@ def _commit(store: Store, run: str, order: dict[str, Any], profile: Path, folder
 
     def commit() -> bool:
         store.tag(run, spool.tags(folder))
-        return plane.commit(store, run, attempt, manifest, profile)
+        counts = plane.commit(store, run, attempt, manifest, profile)
+        if counts:
+            lineage.describe(store, run, manifest, profile)
+        return counts
 
     if not patiently(commit, "All is computed", PATIENCE_S):
         print("Another pod of this Job was faster: its result counts, not this one.", flush=True)

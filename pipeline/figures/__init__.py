@@ -22,6 +22,11 @@ def module(name: str, items: Items) -> ModuleType:
 
 def read(needs: tuple[str, ...], items: Items) -> dict[str, Table]:
     """Read the profile's tables that match any pattern of `needs`, by their path under artifacts/."""
+    return {name: _read(name) for name in needed(needs, items)}
+
+
+def needed(needs: tuple[str, ...], items: Items) -> list[str]:
+    """The profile's tables that match any pattern of `needs`: their paths under artifacts/."""
     trained = [(experiment, seed) for experiment in items.experiments for seed in items.seeds]
     every = [paths.test_data(name) for name in items.test_sets] + [paths.baseline(name) for name in items.baselines]
     every += [path(*item) for path in (paths.curve, paths.meta_test) for item in trained]
@@ -31,8 +36,7 @@ def read(needs: tuple[str, ...], items: Items) -> dict[str, Table]:
     every += [paths.recall_test(experiment, seed) for experiment in items.recall for seed in items.recall_seeds]
     every += [paths.feedback_test(experiment, seed) for experiment in items.feedback for seed in items.seeds]
     names = [path.relative_to(paths.ARTIFACTS).as_posix() for path in every]
-    wanted = [name for name in names if any(fnmatchcase(name, pattern) for pattern in needs)]
-    return {name: _read(name) for name in wanted}
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in needs)]
 
 
 def _read(name: str) -> Table:

@@ -1,12 +1,15 @@
-"""Writes the results as JSON, and the report: one HTML page that needs no other file, with what the profile made."""
+"""Writes results and verdicts on the papers' claims as JSON, and the report: one page that needs no other file."""
 
 import base64
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import jinja2
 
 from pipeline import (
+    bootstrap,
+    claims,
     cloning,
     comparison,
     feedback,
@@ -20,8 +23,10 @@ from pipeline import (
     shipped,
     unification,
 )
-from pipeline.artifacts import read_rule, write_json, write_text
-from pipeline.params import Items, Params
+from pipeline.artifacts import read_rule, sha256_file, write_json, write_text
+from pipeline.effects import Made
+from pipeline.flow import STAGES, Flow
+from pipeline.params import Items, Params, digest
 from pipeline.results import (
     RULE,
     Profile,
@@ -77,17 +82,27 @@ def main(item: list[str]) -> None:
     found |= introspection.introspection(tables, profile) | unification.unification(tables) | cloning.cloning(tables)
     found |= shipped.shipped(tables, profile) | recall.recall(tables) | feedback.feedback(tables)
     write_json(paths.report("results.json"), found)
+    judged = claims.judge(claims.read(), Made(tables, profile, comparison.early(found), own.improve.set))
+    verdicts = {"level": bootstrap.LEVEL, "counts": claims.counts(judged), "claims": judged}
+    write_json(paths.report("claims.json"), verdicts)
     loader = jinja2.FileSystemLoader(paths.ROOT / "pipeline")
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"plus_minus": comparison.plus_minus, "signed": generality.signed}
+    environment.filters |= {"interval": claims.words_of_interval, "expected": claims.words_of_expected}
     page = environment.get_template("page.html").render(
         trained_on=_trained_on(profile),
         introspected=comparison.title(profile.introspected),
         verdicts=generality.verdicts(found),
         headline=_headline(found),
-        figures=list(_figures(own, found)),
+        figures=list(_figures(own, found, judged)),
+        claims=list(_claims(judged, items)),
+        tally=claims.counts(judged),
+        marks=claims.MARKS,
+        level=bootstrap.LEVEL,
+        least_seeds=claims.SEEDS,
+        parameters=json.dumps(_drawn(own).params, indent=1, ensure_ascii=False),
         accuracies=list(_accuracies(found, tables, profile, items)),
         one_shot=list(_one_shot(found, tables, profile)),
         robustness=list(_robustness(found, tables)),
@@ -97,7 +112,7 @@ def main(item: list[str]) -> None:
         lives=lives.lives(tables) if RULE in items.introspect else None,
         learned=list(_learned(items, tables)),
         unification={"rows": list(unification.rows(found)), "matrix": unification.words_of_matrix(found)},
-        shipped=list(shipped.rows(found, tables)),
+        shipped=shipped.table(found, tables, profile),
         cloning={
             "rows": list(cloning.rows(found, tables)),
             "terms": list(cloning.TERMS.values()),
@@ -128,7 +143,27 @@ def _headline(found: Results) -> dict[str, Any]:
     }
 
 
-def _figures(own: Params, found: Results) -> Iterator[dict[str, Any]]:
+def _claims(judged: list[dict[str, Any]], items: Items) -> Iterator[dict[str, Any]]:
+    """As judged, with the numbers of the figures that show them, and their place in claims.yaml."""
+    for number, claim in enumerate(judged):
+        drawn = [
+            {"name": name, "number": items.figures.index(name) + 1}
+            for name in claim["figures"]
+            if name in items.figures
+        ]
+        yield claim | {"number": number, "drawn": drawn}
+
+
+def _drawn(own: Params) -> Flow:
+    """What all figures depend on."""
+    return STAGES["figure"](own, own.items.figures[0])
+
+
+def _figures(own: Params, found: Results, judged: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Each figure with its words, the claims that it shows, and all that is needed to draw it again.
+
+    No clock, no commit and no run: the same tables give the same page.
+    """
     profile = Profile.of(own)
     seeds = len(own.items.seeds)
     words = {
@@ -151,15 +186,28 @@ def _figures(own: Params, found: Results) -> Iterator[dict[str, Any]]:
         words |= {"recall_bits": own.of_recall.size, "recall_middle": recall.middle(first.training.horizons)}
     if own.items.feedback:
         words["taught"] = own.of_feedback.tests.lives
+    digest_of_params = digest(_drawn(own).params)
     for name in own.items.figures:
-        module = figures.module(name, own.items)
-        png = paths.figure(name).read_bytes()
+        module, path = figures.module(name, own.items), paths.figure(name)
+        png, code = path.read_bytes(), f"pipeline/figures/{name}.py"
+        width, height = int.from_bytes(png[16:20]), int.from_bytes(png[20:24])
+        title, _, caption = module.CAPTION.format(**words).partition(". ")
+        tables = [paths.ARTIFACTS / table for table in figures.needed(module.NEEDS, own.items)]
         yield {
             "name": name,
+            "title": title,
             "alt": module.ALT.format(**words),
-            "caption": module.CAPTION.format(**words),
+            "caption": caption,
+            "claims": claims.of_figure(judged, name),
             "png": base64.b64encode(png).decode(),
-            "width": int.from_bytes(png[16:20]) * 2 // 3,  # so that all have letters of one size, sharp on fine screens
+            "width": width * 3 // 4,  # so that all have letters of one size, sharp on fine screens
+            "height": height * 3 // 4,
+            "run": f"dvc repro --single-item --force figure@{name}",
+            "search": f"tags.stage = 'figure' and tags.figure = '{name}' and tags.params_digest = '{digest_of_params}'",
+            "params": digest_of_params,
+            "code": {"name": code, "sha256": sha256_file(paths.ROOT / code)},
+            "sha256": sha256_file(path),
+            "tables": [{"name": table.as_posix(), "sha256": sha256_file(table)} for table in tables],
         }
 
 

@@ -4,10 +4,6 @@ Needs Chromium with its driver (Debian: chromium, chromium-driver) and the artif
 are the oracle of what the page must say.
 """
 
-import json
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -15,54 +11,11 @@ from pipeline.artifacts import read_table
 
 pytestmark = pytest.mark.browser
 
-DRIVER = "/usr/bin/chromedriver"  # Debian's, which fits its Chromium; selenium would else download one
-
-
-@pytest.fixture(scope="session")
-def report() -> Path:
-    path = Path(os.environ["REPORT"]).resolve()
-    assert path.is_file(), f"REPORT (={path}) must be the page of a finished report: run `make repro` first."
-    return path
-
 
 @pytest.fixture(scope="session")
 def table(report):
     found = sorted((report.parents[1] / "introspect").glob("vsml-*.npz"), key=lambda path: int(path.stem.split("-")[1]))
     return read_table(found[0]).arrays
-
-
-@pytest.fixture
-def browse(report):
-    """Open the report in a new browser; at the end, see that it made no request and met no error."""
-    from selenium import webdriver
-    from selenium.webdriver.chrome.options import Options
-    from selenium.webdriver.chrome.service import Service
-
-    opened = []
-
-    def open_report(scripts: bool = True):
-        options = Options()
-        for word in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1200,1000"):
-            options.add_argument(f"--{word}")
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        if not scripts:
-            options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
-        driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-        opened.append(driver)
-        driver.get(report.as_uri())
-        return driver
-
-    yield open_report
-    try:
-        for driver in opened:
-            events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
-            sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
-            asked = {params["request"]["url"] for params in sent if not params["request"]["url"].startswith("data:")}
-            assert asked == {report.as_uri()}
-            assert [entry["message"] for entry in driver.get_log("browser")] == []
-    finally:
-        for driver in opened:
-            driver.quit()
 
 
 class Panel:

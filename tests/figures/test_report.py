@@ -12,6 +12,7 @@ import pytest
 
 from pipeline import figures, params, paths, readme
 from pipeline.artifacts import read_table, sha256_file
+from pipeline.flow import STAGES
 
 VOID = {"meta", "img", "br", "link", "input"}
 
@@ -74,20 +75,26 @@ def test_every_figure_is_inside_with_words_for_those_who_cannot_see_it(page, ite
 def test_the_page_is_whole_and_needs_nothing_else(page):
     assert page.open == []
     assert not page.all("link")
-    assert [script.keys() & {"src", "href"} for script in page.all("script")] == [set(), set()]
-    assert [link["href"] for link in page.all("a")] == ["https://arxiv.org/abs/2012.14905"]
+    assert [script.keys() & {"src", "href"} for script in page.all("script")] == [set(), set(), set()]
+    links = {link["href"] for link in page.all("a")}
+    inside = {link.removeprefix("#") for link in links if link.startswith("#")}
+    assert inside <= {attrs["id"] for _, attrs in page.elements if "id" in attrs}
+    outside = {"https://arxiv.org/abs/" + paper for paper in ("2012.14905", "2006.09549", "2003.03124")}
+    assert links - {f"#{name}" for name in inside} == outside
     assert page.all("html")[0]["lang"] == "en"
     assert [len(page.all(tag)) for tag in ("h1", "main", "title")] == [1, 1, 1]
 
 
 def test_tables_have_captions_and_headers_with_a_scope(page):
-    assert len(page.all("caption")) == len(page.all("table")) - 1 == 13  # one is a script's to fill
+    judged = json.loads(paths.report("claims.json").read_text())["claims"]
+    with_effects = sum(bool(claim["effects"]) for claim in judged)
+    assert len(page.all("caption")) == len(page.all("table")) == 13 + with_effects
     scopes = [header.get("scope") for header in page.all("th")]
     assert set(scopes) == {"col", "row"}
     assert (
-        scopes.count("row") == 3 * 6 + 20 + 3 + 15 + 5 + 4 + 8 + 2 + 2 + 6 + 2
-    )  # sets at moments, sightings, seeds, ages, cosines, groups, unified methods, networks cloned, improved, shipped,
-    # tasks with feedback
+        scopes.count("row") - sum(len(claim["effects"]) for claim in judged)
+        == 3 * 6 + 20 + 3 + 15 + 5 + 4 + 8 + 2 + 2 + 6
+    )  # sets at moments, sightings, seeds, ages, cosines, groups, unified methods, networks cloned, improved, shipped
 
 
 def test_the_lives_in_the_page_are_those_of_the_tables(page, items):
@@ -124,7 +131,7 @@ def test_results_are_flat_and_finite_json(reported, profile):
 
 
 def test_the_same_tables_give_the_same_report(reported, profile):
-    outs = [paths.report("index.html"), paths.report("results.json")]
+    outs = [paths.report(name) for name in ("index.html", "results.json", "claims.json")]
     before = [sha256_file(path) for path in outs]
     importlib.import_module("pipeline.stages.report").main([])
     assert [sha256_file(path) for path in outs] == before
@@ -138,8 +145,8 @@ def test_the_report_of_a_profile_has_the_sections_of_what_it_made(reported, ente
     page = Page(paths.report("index.html").read_text())
     text = "".join(page.text)
     assert len(page.all("img")) == len(items.figures) == 9
-    assert len(page.all("caption")) == 17  # four moments, robustness, mixes, their means, association, sightings,
-    # cosines, channels, cloning, improvement, shipped, unity, meta-training
+    assert len(page.all("caption")) - text.count("Effects, positive where") == 17  # four moments, robustness, mixes,
+    # their means, association, sightings, cosines, channels, a life, cloning, improvement, shipped, unity, training
     assert "1 of 5 sets" in text or "none of 5 sets" in text
     assert "MNIST: within 0.05 of the reference" in text
     assert "Meta RNN" in text and "All but MNIST" in text
@@ -276,3 +283,38 @@ def test_markers_of_a_profile_without_results_are_named(root):
     shutil.copy(root / "docs/results.json", root / "docs/paper")
     with pytest.raises(SystemExit, match=r"README.md must have one line .*results:paper:end"):
         readme.main(["--check"], root)
+
+
+def test_each_figure_says_how_to_draw_it_again_and_which_claims_it_shows(page, items):
+    text = "".join(page.text)
+    judged = json.loads(paths.report("claims.json").read_text())["claims"]
+    for name in items.figures:
+        assert f"dvc repro --single-item --force figure@{name}" in text
+        for table in figures.needed(figures.module(name, items).NEEDS, items):
+            assert sha256_file(paths.ARTIFACTS / table) in text
+        assert sha256_file(paths.figure(name)) in text
+    shown = [link["href"] for link in page.all("a") if link["href"].startswith("#claim-")]
+    assert shown == [f"#claim-{one['id']}" for name in items.figures for one in judged if name in one["figures"]]
+    assert {attrs["id"] for attrs in page.all("details") if "id" in attrs} == {f"claim-{one['id']}" for one in judged}
+
+
+def test_a_figure_is_found_in_mlflow_by_the_digest_that_the_page_says(page, profile):
+    own = params.read()
+    digest = params.digest(STAGES["figure"](own, "cloning").params)
+    assert f"tags.figure = 'cloning' and tags.params_digest = '{digest}'" in "".join(page.text)
+
+
+def test_the_readme_has_a_block_of_claims_where_it_has_markers(reported, profile, tmp_path):
+    blocks = "\n".join("\n".join(readme.markers("", kind)) for kind in readme.KINDS)
+    (tmp_path / "README.md").write_text(f"# Title\n{blocks}\nThe end.\n")
+    readme.main([], tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    stored = json.loads((tmp_path / "docs/claims.json").read_text(), parse_constant=pytest.fail)
+    assert stored["counts"]["not run"] == sum(claim["verdict"] == "not run" for claim in stored["claims"])
+    assert text.count("\n| ") == len(stored["claims"]) + 2 + text.split("<!-- claims:begin -->")[0].count("\n| ")
+    assert "VSML unifies fast weights, Hebbian plasticity, learned learning rules and meta RNNs. | 2012.14905" in text
+    assert text.endswith("no value of the papers is surely known.\n<!-- claims:end -->\nThe end.\n")
+    readme.main(["--check"], tmp_path)
+    (tmp_path / "README.md").write_text(text.replace("\u2713\u00a0reproduced", "\u2713\u00a0proved", 1))
+    with pytest.raises(SystemExit, match=r"claims:begin.* is not what .*docs/claims\.json says"):
+        readme.main(["--check"], tmp_path)

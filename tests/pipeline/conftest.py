@@ -59,7 +59,16 @@ def tiny() -> dict[str, Any]:
 @pytest.fixture
 def clone(tmp_path, tiny) -> Clone:
     root = tmp_path / "a clone"  # with a space, as users have
-    for name in ("vsml", "pipeline", "dvc.yaml", "datasets.lock", ".dvcignore", ".gitignore", ".dvc/config"):
+    for name in (
+        "vsml",
+        "pipeline",
+        "dvc.yaml",
+        "claims.yaml",
+        "datasets.lock",
+        ".dvcignore",
+        ".gitignore",
+        ".dvc/config",
+    ):
         source, target = paths.ROOT / name, root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():

@@ -73,6 +73,7 @@ CARRIERS = {*PACKAGES, *SECTIONS, "pipeline/transfer.py"} | {
         "flow",
         "provenance",
         "tracking",
+        "lineage",
         "store",
         "patience",
         "checkpoints",

@@ -1,0 +1,202 @@
+"""Claims from the file to the verdict: what is read and refused, and what tables make of it."""
+
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline import claims, comparison, figures, generality, params, paths
+from pipeline.artifacts import read_table, write_table
+from pipeline.bootstrap import Interval, interval
+from pipeline.effects import Made
+from pipeline.results import Profile, results
+from pipeline.stages.report import TABLES
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write the claims with a change to the first one, and get the path."""
+
+    def to(change):
+        tree = YAML(typ="safe", pure=True).load(paths.CLAIMS)
+        change(tree["claims"][0])
+        path = tmp_path / "claims.yaml"
+        path.write_text(json.dumps(tree))
+        return path
+
+    return to
+
+
+def test_every_claim_says_where_it_is_from_and_what_tests_it():
+    read = claims.read()
+    assert {claim.paper for claim in read.claims} == set(read.papers) == {"vsml", "feedback", "remember"}
+    reported = [claim for claim in read.claims if claim.reported]
+    assert reported and all(claim.sure not in claims.SURELY for claim in reported)
+    assert all(claim.tests for claim in read.claims if claim.paper == "vsml" and claim.id != "vsml-limits")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda claim: claim.update(colour="red"), r"claims\.0\.colour \(='red'\) is unknown"),
+        (lambda claim: claim.pop("sure"), r"claims\.0\.sure is missing"),
+        (lambda claim: claim.update(sure="hoped"), r"claims\.0\.sure \(='hoped'\) is wrong"),
+        (lambda claim: claim["tests"][0].update(margin=0.0), r"margin \(=0\.0\) is wrong"),
+        (lambda claim: claim["tests"][0].update(quantity="beauty"), "beauty"),
+        (lambda claim: claim.update(paper="bible"), r"'bible' is none of the papers"),
+        (lambda claim: claim.update(id="vsml-robust"), r"'vsml-robust' is that of several claims"),
+        (lambda claim: claim.update(tests=[]), "must have tests, or say why it is untested"),
+        (lambda claim: claim.update(untested="no time"), "must have tests, or say why it is untested"),
+        (lambda claim: claim.update(reported="99 %"), r"surely known values \(='99 %'\)"),
+    ],
+)
+def test_a_malformed_claim_is_named(write, change, words):
+    with pytest.raises(ValueError, match=words):
+        claims.read(write(change))
+
+
+@pytest.mark.parametrize(
+    ("expect", "low", "mean", "high", "verdict"),
+    [
+        ("superior", 0.01, 0.1, 0.2, "reproduced"),
+        ("superior", -0.01, 0.1, 0.2, "consistent"),
+        ("superior", 0.01, 0.04, 0.2, "consistent"),  # clear, and smaller than matters
+        ("superior", 0.01, 0.02, 0.04, "not reproduced"),
+        ("superior", -0.2, -0.01, 0.1, "underpowered"),
+        ("superior", -0.2, -0.1, 0.04, "not reproduced"),
+        ("equivalent", -0.04, 0.0, 0.04, "reproduced"),
+        ("equivalent", -0.1, 0.0, 0.04, "consistent"),
+        ("equivalent", -0.1, -0.06, 0.04, "underpowered"),
+        ("equivalent", 0.06, 0.1, 0.2, "not reproduced"),
+        ("equivalent", -0.2, -0.1, -0.06, "not reproduced"),
+        ("not_worse", -0.04, 0.3, 0.6, "reproduced"),
+        ("not_worse", -0.06, 0.0, 0.6, "consistent"),
+        ("not_worse", -0.3, -0.06, 0.0, "underpowered"),
+        ("not_worse", -0.3, -0.1, -0.06, "not reproduced"),
+        ("superior", -math.inf, 0.5, math.inf, "consistent"),
+        ("superior", -math.inf, -0.5, math.inf, "underpowered"),
+    ],
+)
+def test_each_verdict_is_what_the_document_says(expect, low, mean, high, verdict):
+    assert claims.verdict(expect, 0.05, Interval(mean, low, high)) == verdict
+
+
+def test_few_seeds_neither_reproduce_nor_refute():
+    allowed = {one: claims.limited(one, 2) for one in claims.VERDICTS}
+    assert allowed["reproduced"] == "consistent" and allowed["not reproduced"] == "underpowered"
+    assert all(claims.limited(one, 3) == one for one in claims.VERDICTS)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "lives", "of_seed", "of_life"), [(3, 16, 1, 0), (3, 16, 0, 1), (1, 6, 0, 1), (5, 1, 1, 0)]
+)
+def test_an_interval_covers_the_truth_as_often_as_it_says(seeds, lives, of_seed, of_life):
+    random = np.random.default_rng(seeds + lives)
+    covered = 0
+    for _ in range(repeats := 600):
+        luck, ease = of_seed * random.standard_normal((seeds, 1)), of_life * random.standard_normal((1, lives))
+        found = interval(2 + luck + ease + 0.3 * random.standard_normal((seeds, lives)), draws=1500)
+        covered += found.low < 2 < found.high
+    assert 0.92 < covered / repeats < 0.99
+
+
+def test_an_interval_is_the_same_from_the_same_numbers_and_shrinks_with_more():
+    values = np.random.default_rng(0).standard_normal((4, 40))
+    assert interval(values) == interval(values)
+    few, many = interval(values[:, :10]), interval(np.tile(values, (1, 4)))
+    assert few.high - few.low > many.high - many.low
+    assert interval(values).mean == pytest.approx(values.mean())
+    assert interval(np.array([[0.5]])) == (0.5, -np.inf, np.inf)
+
+
+def test_values_that_are_no_numbers_are_refused():
+    with pytest.raises(ValueError, match="must be finite"):
+        interval(np.array([[0.1, np.nan]]))
+
+
+def _judged(found):
+    tables, profile = figures.read(TABLES, found.items), Profile.of(found)
+    made = Made(tables, profile, comparison.early(results(tables, profile)), found.improve.set)
+    return {claim["id"]: claim for claim in claims.judge(claims.read(), made)}
+
+
+def test_verdicts_follow_from_the_tables(enter):
+    judged = _judged(enter("default"))
+    assert judged["vsml-faster"]["verdict"] == "reproduced"
+    (first, *_) = judged["vsml-faster"]["effects"]
+    assert first["label"] == "Digits, after 100 examples: VSML less SGD at the paper\u2019s rate"
+    assert (first["seeds"], first["lives"]) == (3, 16) and first["low"] < first["effect"] < first["high"]
+    own = np.stack([read_table(paths.meta_test("vsml", seed)).arrays["digits/correct"] for seed in range(3)])
+    arrays = read_table(paths.baseline("sgd")).arrays
+    other = arrays["digits/correct"][np.isclose(arrays["rate"], 0.01)][0]
+    assert first["effect"] == pytest.approx((own[..., :100].mean(-1) - other[..., :100].mean(-1)).mean())
+
+    elsewhere = judged["vsml-generalises"]["effects"]
+    assert [effect["label"].split(",")[0] for effect in elsewhere] == [
+        "Breast cancer",
+        "Iris",
+        "Wine",
+        "Random",
+        "Sum sign",
+    ]
+    instances = [one for one in judged["vsml-unifies"]["effects"] if "deviation of the instance" in one["label"]]
+    assert [one["verdict"] for one in instances] == ["reproduced"] * 6 and len(judged["vsml-unifies"]["effects"]) == 12
+    assert judged["vsml-differs"]["effects"][0]["effect"] == pytest.approx(0.7, abs=0.02)
+    newborn, *_, later = judged["vsml-fast-association-tuned"]["effects"]
+    assert newborn["effect"] == pytest.approx(0.4 - 0.2, abs=0.01) and later["effect"] == pytest.approx(0.35, abs=0.01)
+    clone = judged["vsml-improves-clone"]
+    assert clone["effects"][0]["effect"] == pytest.approx(0.2, abs=0.05)
+    assert clone["verdict"] == "consistent", "one meta-seed proves nothing"
+    for name in ("vsml-robust", "vsml-meta-rnn-overfits", "vsml-clone-transfers"):
+        assert (judged[name]["verdict"], judged[name]["effects"]) == ("not run", [])
+        assert "this profile has no such task" in judged[name]["because"]
+    assert judged["feedback-continual"]["because"] == "No test reads these tables yet."
+
+
+def test_changed_tasks_and_mixes_are_judged_where_they_were_run(enter):
+    found = enter("mnist")
+    judged = _judged(found)
+    robust = {effect["label"]: effect for effect in judged["vsml-robust"]["effects"]}
+    assert len(robust) == 10
+    assert (
+        judged["vsml-robust"]["verdict"]
+        == robust["MNIST: 21\u00d721 pixels less unchanged"]["verdict"]
+        == "not reproduced"
+    )
+    assert robust["MNIST: 48\u00d748 pixels less unchanged"]["verdict"] == "reproduced"
+    assert judged["vsml-meta-rnn-overfits"]["verdict"] == "reproduced"
+    (gap,) = judged["vsml-meta-rnn-overfits"]["effects"]
+    over_fitting = generality.over_fitting(figures.read(TABLES, found.items), Profile.of(found))
+    assert gap["effect"] == pytest.approx(
+        over_fitting["meta_rnn"]["gap"]["value"] - over_fitting["vsml"]["gap"]["value"], abs=1e-6
+    )
+    assert [effect["verdict"] for effect in judged["vsml-generalises-best"]["effects"]] == ["reproduced"] * 3
+
+
+def test_a_rule_that_learns_nothing_reproduces_nothing(enter, folders, tmp_path, monkeypatch):
+    """The same tables, but for a rule that answers at random."""
+    shutil.copytree(folders["default"], tmp_path / "poor")
+    monkeypatch.chdir(tmp_path / "poor")
+    found = params.read()
+    random = np.random.default_rng(0)
+    for seed in found.items.seeds:
+        arrays, axes = read_table(paths.meta_test("vsml", seed))
+        poor = {name: random.random(values.shape) < 0.1 for name, values in arrays.items()}
+        write_table(paths.meta_test("vsml", seed), poor, axes)
+    judged = _judged(found)
+    for name in ("vsml-faster", "vsml-faster-tuned", "vsml-generalises", "vsml-faster-elsewhere"):
+        assert judged[name]["verdict"] == "not reproduced"
+    assert judged["vsml-shared-rnn"]["verdict"] == "reproduced"
+
+
+def test_a_claim_of_which_a_part_was_not_run_is_not_reproduced(enter, monkeypatch):
+    found = enter("default")
+    tables, profile = figures.read(TABLES, found.items), Profile.of(found)
+    without = {name: table for name, table in tables.items() if name != "baseline/adam.npz"}
+    (claim,) = [claim for claim in claims.read().claims if claim.id == "vsml-faster"]
+    read = claims.read().model_copy(update={"claims": (claim,)})
+    (judged,) = claims.judge(read, Made(without, profile, 100, "digits"))
+    assert (judged["verdict"], judged["because"].split(":")[0]) == ("consistent", "1 of its 2 tests did not run")

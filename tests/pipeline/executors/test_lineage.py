@@ -1,0 +1,131 @@
+"""An auditor's way from a figure to its data and to the rule, on a real MLflow server, by its own client."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+
+from pipeline import artifacts, lineage, paths, tracking
+from pipeline.store import Store
+
+DATA, TEST = "artifacts/train_data/digits.npz", "artifacts/test_data/digits.npz"
+LEARNED = "artifacts/meta_train/vsml-0/rule.npz"
+TABLE = "artifacts/meta_test/vsml-0.npz"
+
+
+@pytest.fixture
+def store(mlflow):
+    return Store()
+
+
+@pytest.fixture
+def client(store):
+    return MlflowClient(store.uri)
+
+
+@pytest.fixture
+def finish(store, tmp_path):
+    """A run of a stage that read these files and leaves those; what they hold is this test's own."""
+    for name in (DATA, TEST, LEARNED, TABLE):
+        artifacts.write_text(tmp_path / name, f"{name} of {tmp_path}")
+
+    def of(stage, item, deps, outs):
+        run = store.create(f"{stage} {item}", {"stage": stage})
+        digests = {name: artifacts.sha256_file(tmp_path / name) for name in (*deps, *outs)}
+        manifest = {"stage": stage, "item": list(item), "fingerprint": "f" * 64}
+        manifest |= {"deps": {name: digests[name] for name in deps}, "outs": {name: digests[name] for name in outs}}
+        lineage.describe(store, run, manifest, tmp_path)
+        for name in outs:
+            store.upload(run, f"outs/{name}", tmp_path / name)
+        store.tag(run, tracking.by_digest("outs", manifest["outs"]))
+        store.end(run, "FINISHED")
+        return run
+
+    return of
+
+
+def test_each_dep_names_the_run_that_made_it_back_to_the_data(finish, store, client):
+    data, test = finish("train_data", ("digits",), (), (DATA,)), finish("test_data", ("digits",), (), (TEST,))
+    learned = finish("meta_train", ("vsml", "0"), (DATA,), (LEARNED,))
+    tested = finish("meta_test", ("vsml", "0"), (LEARNED, TEST), (TABLE,))
+    drawn = finish("figure", ("cloning",), (TABLE, TEST), ())
+    made_from = {
+        run: {
+            key.removeprefix("made_from."): value
+            for key, value in client.get_run(run).data.tags.items()
+            if key.startswith("made_from.")
+        }
+        for run in (data, learned, tested, drawn)
+    }
+    assert made_from == {
+        data: {},
+        learned: {DATA: data},
+        tested: {LEARNED: learned, TEST: test},
+        drawn: {TABLE: tested, TEST: test},
+    }
+    note = client.get_run(drawn).data.tags["mlflow.note.content"]
+    assert f"- [{TABLE}](#/experiments/{client.get_run(tested).info.experiment_id}/runs/{tested})" in note.splitlines()
+    left = client.download_artifacts(tested, f"outs/{TABLE}")
+    assert store.having(artifacts.sha256_file(left)) == (tested, f"outs/{TABLE}")
+
+
+def test_data_sets_are_inputs_with_their_digests_and_what_they_were_for(finish, client, tmp_path):
+    for stage, name, use in (("meta_train", DATA, "training"), ("meta_test", TEST, "evaluation")):
+        run = finish(stage, ("vsml", "0"), (name,), (LEARNED,) if stage == "meta_train" else (TABLE,))
+        (read,) = client.get_run(run).inputs.dataset_inputs
+        digest = artifacts.sha256_file(tmp_path / name)
+        assert (read.dataset.name, read.dataset.digest) == (name, digest[:36])
+        assert json.loads(read.dataset.source) == {"sha256": digest, "uri": name}
+        assert [(tag.key, tag.value) for tag in read.tags] == [("mlflow.data.context", use)]
+
+
+def test_a_learned_rule_is_one_version_however_often_it_is_made(finish, client, tmp_path):
+    first = finish("meta_train", ("vsml", "7"), (DATA,), (LEARNED,))
+    finish("meta_train", ("vsml", "7"), (DATA,), (LEARNED,))
+    digest = artifacts.sha256_file(tmp_path / LEARNED)
+    (found,) = [v for v in client.search_model_versions("name = 'learned.vsml-7'") if v.tags["sha256"] == digest]
+    assert found.run_id == first and found.aliases == []
+    artifacts.write_text(tmp_path / LEARNED, f"another rule of {tmp_path}")
+    finish("meta_train", ("vsml", "7"), (DATA,), (LEARNED,))
+    newest = max(client.search_model_versions("name = 'learned.vsml-7'"), key=lambda version: int(version.version))
+    assert newest.tags["sha256"] == artifacts.sha256_file(tmp_path / LEARNED) != digest
+
+
+def test_a_rule_that_ships_is_found_and_fetched_by_the_alias_paper(store, client, tmp_path):
+    rule = "vsml/zoo/mnist.npz"
+    digest = artifacts.sha256_file(paths.ROOT / rule)
+    manifest = {"stage": "zoo_test", "item": ["mnist"], "fingerprint": "f" * 64, "deps": {rule: digest}, "outs": {}}
+    for _ in range(2):
+        run = store.create("zoo_test mnist", {"stage": "zoo_test"})
+        lineage.describe(store, run, manifest, tmp_path)
+    found = client.get_model_version_by_alias("shipped.mnist", "paper")
+    assert found.tags["sha256"] == digest
+    got = download_artifacts(artifact_uri="models:/shipped.mnist@paper", dst_path=str(tmp_path / "got"))
+    assert artifacts.sha256_file(Path(got) / "rule.npz") == digest
+    assert len(client.search_model_versions("name = 'shipped.mnist'")) == 1
+
+
+def test_the_run_of_a_report_has_the_verdicts(finish, store, client, tmp_path):
+    judged = [{"id": "vsml-differs", "verdict": "reproduced"}, {"id": "vsml-robust", "verdict": "not run"}]
+    artifacts.write_json(tmp_path / paths.report("claims.json"), {"claims": judged})
+    run = finish("report", (), (), (paths.report("claims.json").as_posix(),))
+    tags = client.get_run(run).data.tags
+    assert (tags["claim.vsml-differs"], tags["claim.vsml-robust"]) == ("reproduced", "not run")
+
+
+def test_describing_a_run_takes_less_than_three_seconds(finish, store, tmp_path):
+    names = [f"artifacts/meta_test/vsml-{seed}.npz" for seed in range(40)]
+    for name in names:
+        artifacts.write_text(tmp_path / name, f"{name} of {tmp_path}")
+    finish("meta_test", ("vsml", "0"), (), tuple(names))
+    run = store.create("figure", {"stage": "figure"})
+    deps = {name: artifacts.sha256_file(tmp_path / name) for name in names}
+    began = time.process_time()
+    lineage.describe(
+        store, run, {"stage": "figure", "item": [], "fingerprint": "f", "deps": deps, "outs": {}}, tmp_path
+    )
+    assert time.process_time() - began < 3.0
+    assert len(store.get(run).tags) > 40
