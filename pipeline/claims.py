@@ -12,8 +12,19 @@ from pydantic import Field, model_validator
 
 from pipeline import paths
 from pipeline.bootstrap import Interval, interval
-from pipeline.effects import Made, Test
+from pipeline.effects import (
+    Accuracy,
+    Association,
+    ChangedTask,
+    Cloned,
+    Deviation,
+    GradientCosine,
+    Made,
+    OverFitting,
+    SecondSighting,
+)
 from pipeline.params import Section, checked, plain
+from pipeline.sibling_effects import Recalled, Taught
 
 VERDICTS = ("not run", "not reproduced", "underpowered", "consistent", "reproduced")  # of several, the first holds
 MARKS = {
@@ -33,6 +44,21 @@ SURE = {
 }
 SURELY = ("abstract", "quoted", "code")
 Name = Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
+
+
+Test = Annotated[
+    Accuracy
+    | OverFitting
+    | ChangedTask
+    | SecondSighting
+    | Association
+    | GradientCosine
+    | Deviation
+    | Cloned
+    | Taught
+    | Recalled,
+    Field(discriminator="quantity"),
+]
 
 
 class Paper(Section):

@@ -252,12 +252,6 @@ class Cloned(Expected):
         return online[:, :, min(cloning.LOOKED_AT, online.shape[-1]) - 1]
 
 
-Test = Annotated[
-    Accuracy | OverFitting | ChangedTask | SecondSighting | Association | GradientCosine | Deviation | Cloned,
-    Field(discriminator="quantity"),
-]
-
-
 def _learners(made: Made) -> dict[str, list[dict[str, Any]]]:
     has = RULE in experiments(made.tables, "introspect")
     return dict(introspection.of_learners(made.tables, RULE)) if has else {}
