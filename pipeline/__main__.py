@@ -12,6 +12,7 @@ from pipeline.flow import STAGES
 # vectors as wide as the machine has, where XLA would stop at half of AVX-512.
 XLA_FLAGS = {"--xla_force_host_platform_device_count": "2", "--xla_cpu_prefer_vector_width": "512"}
 TOOLS = {
+    "audit": "prove every figure of a profile, up to the data's publishers",
     "deploy": "apply the manifests of k8s/ to a cluster",
     "doctor": "find out whether the cluster and MLflow can run stages, and how to mend what cannot",
     "evaluate": "run a learned rule on your own data",

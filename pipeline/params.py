@@ -363,6 +363,11 @@ class Params(Section):
         return self
 
 
+def read_yaml(source: Path | bytes) -> Any:
+    """The plain value of a YAML file, or of its bytes."""
+    return YAML(typ="safe", pure=True).load(source)  # the parser that DVC uses: 1e-3 is a number in both
+
+
 def read(path: str | Path = paths.PARAMS) -> Params:
     """Read and check a profile.
 
@@ -374,7 +379,7 @@ def read(path: str | Path = paths.PARAMS) -> Params:
     if not path.exists():
         raise FileNotFoundError(f"{path.resolve()} is missing: run in the folder of a profile, which has one.")
     try:
-        tree = YAML(typ="safe", pure=True).load(path)  # the parser that DVC uses: 1e-3 is a number in both
+        tree = read_yaml(path)
         return Params.model_validate_json(json.dumps(_overlay(tree)))
     except YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}") from None

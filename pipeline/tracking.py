@@ -113,7 +113,7 @@ def begin(store: Store, job: Job, tags: dict[str, str]) -> str:
     facts["params_digest"] = digest(job.flow.params)
     run = store.create(" ".join((job.stage, *job.item)), facts | tags)
     params = {"digest/params": digest(job.flow.params), "digest/fingerprint": job.fingerprint}
-    store.log_params(run, _flat(job.flow.params) | params)
+    store.log_params(run, flat(job.flow.params) | params)
     return run
 
 
@@ -142,7 +142,7 @@ def _explained(state: str) -> Iterator[None]:
         raise type(error)(f"{error} {state}. {remedy}.") from error
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, str]:
+def flat(value: Any, prefix: str = "") -> dict[str, str]:
     """Nested params as `curriculum.0.steps`: one MLflow param each."""
     if isinstance(value, dict) and value:
         items: Sequence[tuple[Any, Any]] = list(value.items())
@@ -152,5 +152,5 @@ def _flat(value: Any, prefix: str = "") -> dict[str, str]:
         return {prefix: str(value)} if prefix else {}
     flat: dict[str, str] = {}
     for name, inner in items:
-        flat |= _flat(inner, f"{prefix}.{name}" if prefix else str(name))
+        flat |= flat(inner, f"{prefix}.{name}" if prefix else str(name))
     return flat

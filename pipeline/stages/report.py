@@ -6,7 +6,19 @@ from typing import Any
 
 import jinja2
 
-from pipeline import cloning, comparison, figures, generality, introspection, lives, params, paths, shipped, unification
+from pipeline import (
+    cloning,
+    comparison,
+    figures,
+    generality,
+    introspection,
+    lives,
+    params,
+    paths,
+    provenance,
+    shipped,
+    unification,
+)
 from pipeline.artifacts import read_rule, write_json, write_text
 from pipeline.params import Items, Params
 from pipeline.results import (
@@ -68,6 +80,7 @@ def main(item: list[str]) -> None:
     )
     environment.filters |= {"plus_minus": comparison.plus_minus, "signed": generality.signed}
     page = environment.get_template("page.html").render(
+        stamp=_stamp(own, tables),
         trained_on=_trained_on(profile),
         introspected=comparison.title(profile.introspected),
         verdicts=generality.verdicts(found),
@@ -94,6 +107,11 @@ def main(item: list[str]) -> None:
         },
     )
     write_text(paths.report("index.html"), page)
+
+
+def _stamp(own: Params, tables: Tables) -> str:
+    drawn = [paths.ARTIFACTS / name for name in tables] + [paths.figure(name) for name in own.items.figures]
+    return provenance.stamp("report", (), own, drawn)
 
 
 def _trained_on(profile: Profile) -> str:

@@ -1,0 +1,25 @@
+"""What an audit found, as one HTML page that needs no other file."""
+
+from pathlib import Path
+
+import jinja2
+
+from pipeline.audit import show
+from pipeline.audit.walk import Audit
+
+
+def render(audit: Audit) -> str:
+    loader, strict = jinja2.FileSystemLoader(Path(__file__).parent), jinja2.StrictUndefined
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=strict, trim_blocks=True)
+    drawn = [
+        {
+            "name": name,
+            "verdict": audit.verdict(name),
+            "run": show.run(audit, name).strip(),
+            "branch": "\n".join(show.branch(audit, name)),
+        }
+        for name in audit.drawn()
+    ]
+    return environment.get_template("page.html").render(
+        summary=show.summary(audit), findings=audit.findings, drawn=drawn
+    )
