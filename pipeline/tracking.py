@@ -150,7 +150,7 @@ def flat(value: Any, prefix: str = "") -> dict[str, str]:
         items = list(enumerate(value))
     else:
         return {prefix: str(value)} if prefix else {}
-    flat: dict[str, str] = {}
+    pairs: dict[str, str] = {}
     for name, inner in items:
-        flat |= flat(inner, f"{prefix}.{name}" if prefix else str(name))
-    return flat
+        pairs |= flat(inner, f"{prefix}.{name}" if prefix else str(name))
+    return pairs
