@@ -1,20 +1,20 @@
 """DVC's cache and its remote: an object's name is the md5 of its bytes, or it is broken."""
 
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+
+from pipeline import paths
 from pipeline.audit.findings import BROKEN, UNPROVEN, Finding
 from pipeline.audit.hashing import Hasher
 
 
-def folder() -> Path | None:
-    """Where DVC has the objects of this repository; None where it has none."""
-    done = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise OSError(f"`dvc cache dir` ended with exit code {done.returncode}: {done.stderr.strip()}")
-    return Path(done.stdout.strip()) / "files" / "md5"
+def folder() -> Path:
+    """Where DVC keeps the objects of this repository; what its configuration says is all that is believed of it."""
+    with Repo(str(paths.ROOT)) as repo:
+        return Path(repo.cache.local.path)
 
 
 def place(cache: Path, md5: str) -> Path:
@@ -37,10 +37,7 @@ def check_remote(wanted: Mapping[str, tuple[str, ...]], hasher: Hasher) -> Itera
     Raises:
       ValueError: no remote is configured.
     """
-    from dvc.exceptions import DvcException  # slow, and needed here only
-    from dvc.repo import Repo
-
-    with Repo() as repo:
+    with Repo(str(paths.ROOT)) as repo:
         try:
             remote = repo.cloud.get_remote_odb()
         except DvcException as error:

@@ -89,7 +89,7 @@ def _deps(entry: Entry, evidence: Evidence, profile: Profile) -> Iterator[Findin
         files = dep_files(path)
         md5s = {name: found.md5 for name, file in files.items() if (found := profile.hasher.digests(file))}
         if not md5s:
-            yield Finding(BROKEN, path, f"md5 {line.get('md5')} (dvc.lock)", "no such file", REPRO)
+            yield _lost(path, line.get("md5"))
             continue
         md5 = folder_md5(md5s) if Path(path).is_dir() else md5s[""]
         if md5 == line.get("md5") and line.get("hash") == "md5":
@@ -121,14 +121,15 @@ def _culprits(path: str, files: dict[str, Path], evidence: Evidence, profile: Pr
         digests = profile.hasher.digests(now[name]) if name in now else None
         if (digests and digests.sha256) == read.get(name):
             continue
-        if digests and digests.md5 != profile.produced.get(name, digests.md5):
-            found = f"md5 {digests.md5}"  # an earlier stage's out: said once, as by the stage that left it
-            yield Finding(BROKEN, name, f"md5 {profile.produced[name]} (dvc.lock)", found, _remake(name))
-            continue
-        expected = f"sha256 {read[name]} (the run's)" if name in read else "no such file when it ran"
-        found = f"sha256 {digests.sha256}" if digests else "no such file"
-        remedy = f"git checkout {name}, or have the stages run that depend on it: {REPRO}"
-        yield Finding(BROKEN, name, expected, found, REPRO if name.startswith("artifacts/") else remedy)
+        if digests is None and name in profile.produced:  # an out of an earlier stage is said of as by that stage
+            yield _lost(name, profile.produced[name])
+        elif digests and digests.md5 != profile.produced.get(name, digests.md5):
+            yield _other(name, profile.produced[name], digests.md5)
+        else:
+            expected = f"sha256 {read[name]} (the run's)" if name in read else "no such file when it ran"
+            found = f"sha256 {digests.sha256}" if digests else "no such file"
+            remedy = f"git checkout {name} (rm, if it is new), or have what depends on it run: {REPRO}"
+            yield Finding(BROKEN, name, expected, found, remedy)
 
 
 def _outs(entry: Entry, evidence: Evidence, profile: Profile) -> Iterator[Finding]:
@@ -137,19 +138,23 @@ def _outs(entry: Entry, evidence: Evidence, profile: Profile) -> Iterator[Findin
             continue
         found = profile.hasher.digests(Path(path))
         if found is None:
-            remedy = f"dvc pull, dvc checkout, or {REPRO}"
-            yield Finding(UNPROVEN, path, f"md5 {line.get('md5')} (dvc.lock)", "no such file", remedy)
+            yield _lost(path, line.get("md5"))
         elif found.md5 == line.get("md5") and line.get("hash") == "md5":
             yield from _size(entry, "outs", path, line, {"": Path(path)}, profile)
         elif found.sha256 == evidence.outs.get(path):
             was = f"{line.get('hash')} {line.get('md5')}"
             yield _in_lock(entry, f"outs {path}", f"md5 {found.md5} (on disk, and in the run)", was)
         else:
-            yield Finding(BROKEN, path, f"md5 {line.get('md5')} (dvc.lock)", f"md5 {found.md5}", _remake(path))
+            yield _other(path, line.get("md5"), found.md5)
 
 
-def _remake(path: str) -> str:
-    return f"rm {path} && dvc checkout {path}"
+def _lost(path: str, md5: str | None) -> Finding:
+    return Finding(UNPROVEN, path, f"md5 {md5} (dvc.lock)", "no such file", f"dvc pull, dvc checkout, or {REPRO}")
+
+
+def _other(path: str, expected: str | None, found: str) -> Finding:
+    remedy = f"rm {path} && dvc checkout {path}"
+    return Finding(BROKEN, path, f"md5 {expected} (dvc.lock)", f"md5 {found}", remedy)
 
 
 def _size(

@@ -14,6 +14,7 @@ from pipeline import params
 from pipeline.audit.findings import BROKEN, KINDS, NOTED, UNPROVEN, Finding
 from pipeline.audit.hashing import Digests, Hasher
 from pipeline.audit.history import History
+from pipeline.audit.ledger import ABSENT
 from pipeline.plane import COMMITTED, REFUSED
 from pipeline.store import Found, MissingInStoreError, Store
 from pipeline.tracking import flat
@@ -36,12 +37,17 @@ class Subject(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """The run that vouches for an item, what it says of deps and outs by sha256, and what is wrong with it."""
+    """The run that vouches for an item, what it says of deps and outs by sha256, and what is wrong with it.
+
+    `inputs` are deps and params that are not those of the run, by name. They count if dvc.lock has nothing to say of
+    them; as a rule it has, and names who was changed.
+    """
 
     run: Found | None
     deps: Mapping[str, str]
     outs: Mapping[str, str]
     findings: list[Finding]
+    inputs: Mapping[str, Finding]
 
 
 def evidence(store: Store, every: list[Found], subject: Subject, hasher: Hasher, history: History) -> Evidence:
@@ -65,7 +71,7 @@ def evidence(store: Store, every: list[Found], subject: Subject, hasher: Hasher,
     )
     expected = "a run that left these bytes from these inputs"
     missing = Finding(UNPROVEN, f"MLflow run of {subject.name}", expected, why, remedy.format(name=subject.name))
-    return Evidence(None, {}, {}, [missing._replace(items=(subject.name,))])
+    return Evidence(None, {}, {}, [missing._replace(items=(subject.name,))], {})
 
 
 def _examine(store: Store, run: Found, subject: Subject, hasher: Hasher, history: History) -> Evidence | None:
@@ -102,9 +108,9 @@ def _examine(store: Store, run: Found, subject: Subject, hasher: Hasher, history
     for name, one in found.items():
         _out(name, one, outs.get(name), subject, run, say)
     _identity(subject, run, manifest, say)
-    _inputs(subject, deps, say)
     _code(deps, run, history, say)
-    return Evidence(run, deps, outs, findings)
+    other = _other_params(subject, run) | (_other_deps(subject, deps) if manifest else {})
+    return Evidence(run, deps, outs, findings, {name: one._replace(run=run.id) for name, one in other.items()})
 
 
 def _out(name: str, artifact: Digests | None, listed: str | None, subject: Subject, run: Found, say: Any) -> None:
@@ -136,17 +142,9 @@ def _identity(subject: Subject, run: Found, manifest: dict[str, Any], say: Any) 
     for key, value in {"stage": subject.stage, **subject.names}.items():
         if run.tags.get(key) != value:
             say(f"tag {key}", value, run.tags.get(key, "no such tag"))
-    digest = params.digest(subject.params)
-    for where, value in (
-        ("tag params_digest", run.tags.get("params_digest")),
-        ("param digest/params", run.params.get("digest/params")),
-    ):
-        if value != digest:
-            say(where, digest, value)
-    logged = {key: value[:CUT_AT] for key, value in flat(subject.params).items()}
-    for key, value in logged.items():
-        if run.params.get(key, "")[:CUT_AT] != value:
-            say(f"param {key}", value, run.params.get(key, "no such param"))
+    digest, logged = params.digest(subject.params), run.params.get("digest/params")
+    if run.tags.get("params_digest") != logged:
+        say("tag params_digest", logged or "no such param", run.tags.get("params_digest", "no such tag"))
     if not manifest:
         return
     if (manifest.get("stage"), tuple(manifest.get("item", ()))) != (subject.stage, subject.words):
@@ -166,7 +164,7 @@ def _identity(subject: Subject, run: Found, manifest: dict[str, Any], say: Any) 
         if value != truth:
             say(where, truth, value)
     again = _fingerprint(subject, run, manifest)
-    if again != truth and digest == run.params.get("digest/params"):
+    if again != truth and digest == logged:
         say(
             "inputs (deps in manifest.json, tags version.…, device and image)",
             f"fingerprint {truth}",
@@ -184,12 +182,35 @@ def _fingerprint(subject: Subject, run: Found, manifest: dict[str, Any]) -> str:
     return params.digest([*head, versions, run.tags.get("device")])
 
 
-def _inputs(subject: Subject, deps: Mapping[str, str], say: Any) -> None:
+def _other_deps(subject: Subject, deps: Mapping[str, str]) -> dict[str, Finding]:
+    """Deps on disk that are not those which the run read."""
+    found = {}
     for name in sorted({*deps, *subject.deps}):
         local, read = subject.deps.get(name), deps.get(name)
         if (local and local.sha256) != read:
-            remedy = "see what dvc.lock says of it; " + AGAIN
-            say(f"{name} among the deps", read or "not read", local.sha256 if local else "not there", remedy=remedy)
+            words = (f"{read or 'not read'} (the run)", local.sha256 if local else "no such file")
+            again = AGAIN.format(name=subject.name)
+            found[name] = Finding(BROKEN, f"{name}, read by {subject.name}", *words, again, (subject.name,))
+    return found
+
+
+def _other_params(subject: Subject, run: Found) -> dict[str, Finding]:
+    """Params that are not those which the run logged; MLflow lets nobody change them there."""
+    now = {key: value[:CUT_AT] for key, value in flat(subject.params).items()}
+    then = {key: value[:CUT_AT] for key, value in run.params.items() if key != COMMITTED and key[:7] != "digest/"}
+    other = [key for key in sorted({*now, *then}) if now.get(key) != then.get(key)]
+    if not other and params.digest(subject.params) != run.params.get("digest/params"):
+        now, then = {"digest": params.digest(subject.params)}, {"digest": run.params.get("digest/params", ABSENT)}
+        other = ["digest"]
+    found = {}
+    for key in other:
+        words = (
+            f"params of {subject.name}: {key}",
+            f"{then.get(key, ABSENT)} (the run)",
+            f"{now.get(key, ABSENT)} (now)",
+        )
+        found[f"params {key}"] = Finding(BROKEN, *words, AGAIN.format(name=subject.name), (subject.name,))
+    return found
 
 
 def _code(deps: Mapping[str, str], run: Found, history: History, say: Any) -> None:

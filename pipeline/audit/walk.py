@@ -78,7 +78,8 @@ def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
         evidence, findings = _evidence(entries, own, hasher, history, say)
         for name, entry in entries.items():
             then = _params_then(evidence[name], history)
-            findings += lock.check(entry, evidence[name], lock.Profile(own.root, hasher, produced), then)
+            against = lock.check(entry, evidence[name], lock.Profile(own.root, hasher, produced), then)
+            findings += [*against, *_unsaid(evidence[name], against)]
     findings += cache.check(folder, objects, hasher)
     if remote:
         say("reading the remote")
@@ -121,6 +122,18 @@ def subject(entry: Entry, own: params.Params, hasher: Hasher) -> Subject:
     locked = {path: line.get("md5") for path, line in lock.recorded(entry, "outs").items()}
     outs = {path.as_posix(): hasher.digests(path) for path in flow.outs}
     return Subject(entry.name, entry.stage, entry.words, flow.names, flow.params, deps, outs, locked)
+
+
+def _unsaid(evidence: Evidence, said: list[Finding]) -> list[Finding]:
+    """Inputs that are not the run's, and that dvc.lock did not object to."""
+    objects = {one.object for one in said}
+    of_params = any(one.startswith("params.yaml: ") for one in objects)
+    unsaid = (
+        one
+        for name, one in evidence.inputs.items()
+        if name not in objects and not (of_params and name.startswith("params "))
+    )
+    return list(unsaid)
 
 
 def _params_then(evidence: Evidence, history: History) -> Any:
