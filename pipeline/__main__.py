@@ -20,6 +20,7 @@ TOOLS = {
     "readme": "write the results block of README.md",
     "repro": "run all that is out of date, several items at once",
     "ship": "put a learned rule into vsml/zoo",
+    "whence": "say where a figure, a page or a table comes from, wherever it was found",
 }
 
 

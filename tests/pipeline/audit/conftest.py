@@ -37,6 +37,8 @@ class Audited:
         self._log = (root.parent / "door.log").open("w+")
         command = [sys.executable, door]
         self._door = subprocess.Popen(command, cwd=root, env=env, stdin=pipe, stdout=pipe, stderr=self._log, text=True)
+
+    def wait(self) -> None:
         assert self._line() == "ready"
 
     def run(self, *command: str) -> str:
@@ -66,9 +68,8 @@ class Audited:
         return path
 
     def close(self) -> None:
-        assert self._door.stdin is not None
-        self._door.stdin.close()
-        self._door.wait(30)
+        with self._door:  # closes its pipes, at which it ends
+            pass
         self._log.close()
 
     def _ask(self, question: dict[str, Any]) -> Any:
@@ -99,6 +100,7 @@ def audited(tmp_path_factory) -> Iterator[Audited]:
     with _server(git, folder, served) as uri:
         made = Audited(root, served, remote, uri)
         try:
+            made.wait()
             made.run("dvc", "commit", "--force", "--quiet")
             made.run("dvc", "push", "--quiet")
             yield made

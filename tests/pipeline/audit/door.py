@@ -32,6 +32,7 @@ def make() -> None:
     for seed in found.items.clones:
         write_table(paths.clone(seed), {"theta": np.ones(3)}, {"theta": ("value",)})
         write_table(paths.improve(seed), {"theta": np.zeros(3)}, {"theta": ("value",)})
+    paths.ROOT.joinpath("dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
     entries = walk.ledger.read(paths.ROOT)
     order = {stage: number for number, stage in enumerate(STAGES)}
     for entry in sorted(entries, key=lambda one: order[one.stage]):
