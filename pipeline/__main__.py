@@ -16,10 +16,13 @@ TOOLS = {
     "deploy": "apply the manifests of k8s/ to a cluster",
     "doctor": "find out whether the cluster and MLflow can run stages, and how to mend what cannot",
     "evaluate": "run a learned rule on your own data",
+    "evidence": "pack what proves the figures into a folder that stands alone",
     "jobs": "list, follow or cancel what runs on the cluster",
     "readme": "write the results block of README.md",
+    "replay": "run an item again as it ran, and say how alike the outs are",
     "repro": "run all that is out of date, several items at once",
     "ship": "put a learned rule into vsml/zoo",
+    "verify": "check such a folder, without a network",
     "whence": "say where a figure, a page or a table comes from, wherever it was found",
 }
 
