@@ -42,13 +42,21 @@ class Audited:
         assert self._line() == "ready"
 
     def run(self, *command: str) -> str:
-        return self._clone.run(*command)
+        """Its stdout; fails with all that it said unless it succeeds."""
+        status, said = self.tell(self.start(*command, cwd=self.root))
+        assert status == 0, said
+        return said
 
     def start(self, *command: str, cwd: Path) -> subprocess.Popen[str]:
         """Start a command in a copy of the repository, with the copy's code."""
         other = Clone(cwd)
         other.env |= {"MLFLOW_TRACKING_URI": self.uri}
         return other.start(*command)
+
+    def tell(self, process: subprocess.Popen[str]) -> tuple[int, str]:
+        """How a process ended; its stdout, then, if it failed, its stderr."""
+        out, error = process.communicate(timeout=600)
+        return process.returncode, out + error * bool(process.returncode)
 
     def audit(self, remote: bool = False) -> dict[str, Any]:
         return self._ask({"remote": remote})
@@ -135,7 +143,7 @@ def _server(git: Clone, folder: Path, served: Path) -> Iterator[str]:
     command = ["mlflow", "server", "--port", str(port), "--workers", "1", *store]
     env, nothing = git.env | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}, subprocess.DEVNULL
     server = subprocess.Popen(command, cwd=git.root, env=env, stdout=nothing, stderr=nothing)
-    uri, give_up = f"http://127.0.0.1:{port}", time.monotonic() + 180
+    uri, give_up = f"http://127.0.0.1:{port}", time.monotonic() + 600
     try:
         while True:
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{uri}/health"):

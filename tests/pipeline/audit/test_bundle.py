@@ -98,9 +98,7 @@ def test_a_bundle_that_was_tampered_with_is_named(bundle, tmp_path, harm):
 
 
 def _replay(audited) -> tuple[int, str]:
-    process = audited.start("python", "-m", "pipeline", "replay", "test_data", "iris", cwd=audited.root)
-    out, error = process.communicate(timeout=300)
-    return process.returncode, out + error
+    return audited.tell(audited.start("python", "-m", "pipeline", "replay", "test_data", "iris", cwd=audited.root))
 
 
 def test_a_replay_is_identical_until_the_original_was_another(audited, tmp_path):

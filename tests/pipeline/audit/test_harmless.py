@@ -109,7 +109,7 @@ def test_a_second_clone_elsewhere_is_proved_by_the_same_server(audited, tmp_path
     shutil.copytree(audited.root / "artifacts", again / "artifacts")
     options = [word for kind, path in pages.items() for word in (f"--{kind}", str(path))]
     process = audited.start("python", "-m", "pipeline", "audit", *options, cwd=again)
-    out, error = process.communicate(timeout=300)
+    out, error = process.communicate(timeout=600)
     assert process.returncode == 0, out + error
     assert out.startswith("\u2713 figure@meta_training  proved") and "MB hashed in" in out
     assert "sha256 09f66e6debdee2cd\u2026 of the wheel of scikit-learn" in out
@@ -119,6 +119,6 @@ def test_a_second_clone_elsewhere_is_proved_by_the_same_server(audited, tmp_path
 
     (again / "artifacts/figure/cloning.png").write_bytes(b"no picture")
     process = audited.start("python", "-m", "pipeline", "audit", cwd=again)
-    out, error = process.communicate(timeout=300)
+    out, error = process.communicate(timeout=600)
     assert process.returncode == 1, error
     assert "\u2717 figure@cloning  broken" in out and "\u2713 figure@meta_training  proved" in out
