@@ -1,7 +1,7 @@
 """`python -m pipeline replay STAGE ITEM…` runs an item again, as it ran, and says how alike the outs are.
 
 It checks out the commit of the item's run into a worktree of its own, lays out params.yaml as it was then and the deps
-by the sha256 of the run's manifest (from here, or from MLflow), runs the stage there with an MLflow store of its own,
+by the sha256 of the run's manifest (from here, or from MLflow), runs the stage there, which MLflow does not get to know,
 and compares. Exit status 0: alike, in one of the first three ways; 1: different; 2: it could not be run.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import artifacts, params, paths, provenance
+from pipeline import artifacts, params, paths, provenance, spool
 from pipeline.__main__ import xla_flags
 from pipeline.audit.compare import DIFFERENT, compare
 from pipeline.flow import STAGES
@@ -62,7 +62,7 @@ def replay(stage: str, item: tuple[str, ...]) -> bool:
             _git("worktree", "remove", "--force", str(tree))
     for name, (kind, words) in verdicts.items():
         print(f"  {name}: {kind}{f' ({words})' if words else ''}")
-    for line in _machines(run):
+    for line in _machines(run, any(name.startswith("vsml/") for name in deps)):
         print(f"  {line}")
     return all(kind != DIFFERENT for kind, _ in verdicts.values())
 
@@ -104,13 +104,12 @@ def _lay_out(store: Store, deps: Mapping[str, str], profile: Path) -> None:
 def _execute(tree: Path, profile: Path, stage: str, item: tuple[str, ...]) -> None:
     """Run the very command that DVC records, with that commit's code and with nothing kept from earlier runs."""
     state = tree / ".replay"
-    dropped = ("MLFLOW_TRACKING_URI", "PIPELINE_EXECUTOR", "DVC_STAGE", "DVC_ROOT")
-    env = {name: value for name, value in os.environ.items() if name not in dropped}
+    (state / "spool").mkdir(parents=True)
+    env = {name: value for name, value in os.environ.items() if name not in ("DVC_STAGE", "DVC_ROOT")}
     env |= {"PYTHONPATH": str(tree), "VSML_STATE": str(state), "JAX_COMPILATION_CACHE_DIR": str(state / "compiled")}
-    state.mkdir()
-    downloads = state / ".downloads"
+    env |= {"PIPELINE_EXECUTOR": "local", spool.FOLDER: str(state / "spool"), spool.RUN: "replay"}
     if paths.DOWNLOADS.is_dir():
-        downloads.symlink_to(paths.DOWNLOADS)
+        (state / ".downloads").symlink_to(paths.DOWNLOADS)
     done = subprocess.run([sys.executable, "-m", "pipeline", stage, *item], cwd=profile, env=env, check=False)
     if done.returncode:
         raise ValueError(f"the stage ended with exit code {done.returncode} in the replay; what it said is above.")
@@ -130,10 +129,10 @@ def _verdict(store: Store, run: Found, name: str, digest: str, profile: Path, fo
     return compare(original, profile / name)
 
 
-def _machines(run: Found) -> list[str]:
-    """Devices, flags and versions, then and now; what has not changed is said once."""
+def _machines(run: Found, computed: bool) -> list[str]:
+    """Devices, flags and versions, then and now; what has not changed is said once. No device counts if none computed."""
     now: dict[str, Any] = {f"version.{name}": value for name, value in provenance.versions().items()}
-    now["device"] = provenance.device()
+    now["device"] = provenance.device() if computed else "cpu"
     other = {name: (run.tags.get(name, "unknown"), value) for name, value in now.items() if run.tags.get(name) != value}
     same = ", ".join(f"{name.removeprefix('version.')} {value}" for name, value in now.items() if name not in other)
     lines = [f"{name}: {then} then, {value} now" for name, (then, value) in other.items()]
