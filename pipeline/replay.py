@@ -1,7 +1,7 @@
 """`python -m pipeline replay STAGE ITEM…` runs an item again, as it ran, and says how alike the outs are.
 
 It checks out the commit of the item's run into a worktree of its own, lays out params.yaml as it was then and the deps
-by the sha256 of the run's manifest (from here, or from MLflow), runs the stage there, which MLflow does not get to know,
+by the sha256 of the run's manifest (from here, or from MLflow), runs the stage there, unknown to MLflow,
 and compares. Exit status 0: alike, in one of the first three ways; 1: different; 2: it could not be run.
 """
 
@@ -130,7 +130,7 @@ def _verdict(store: Store, run: Found, name: str, digest: str, profile: Path, fo
 
 
 def _machines(run: Found, computed: bool) -> list[str]:
-    """Devices, flags and versions, then and now; what has not changed is said once. No device counts if none computed."""
+    """Devices, flags and versions, then and now; what is the same, once. A stage that computes nothing has no device."""
     now: dict[str, Any] = {f"version.{name}": value for name, value in provenance.versions().items()}
     now["device"] = provenance.device() if computed else "cpu"
     other = {name: (run.tags.get(name, "unknown"), value) for name, value in now.items() if run.tags.get(name) != value}
