@@ -130,7 +130,7 @@ def _verdict(store: Store, run: Found, name: str, digest: str, profile: Path, fo
 
 
 def _machines(run: Found, computed: bool) -> list[str]:
-    """Devices, flags and versions, then and now; what is the same, once. A stage that computes nothing has no device."""
+    """Devices, flags and versions, then and now; what is the same, once. Only what computes has a device."""
     now: dict[str, Any] = {f"version.{name}": value for name, value in provenance.versions().items()}
     now["device"] = provenance.device() if computed else "cpu"
     other = {name: (run.tags.get(name, "unknown"), value) for name, value in now.items() if run.tags.get(name) != value}
