@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dvc.repo import Repo
@@ -41,12 +42,21 @@ def test_a_file_without_a_whole_stamp_has_none(tmp_path, content):
 
 
 def test_each_input_changes_the_stamp():
-    whole = ("figure", ("cloning",), "a" * 64, {"code.py": "b"}, {"table.npz": "c"})
-    others = [
-        *(("report", *whole[1:]), (*whole[:1], ("x",), *whole[2:]), (*whole[:2], "d" * 64, *whole[3:])),
-        *((*whole[:3], {"code.py": "d"}, whole[4]), (*whole[:4], {"table.npz": "d"})),
-    ]
-    texts = {provenance.stamped(*one) for one in (whole, *others)}
+    whole: dict[str, Any] = {
+        "stage": "figure",
+        "item": ("cloning",),
+        "own": "a" * 64,
+        "code": {"x.py": "b"},
+        "tables": {"x.npz": "c"},
+    }
+    others: dict[str, Any] = {
+        "stage": "report",
+        "item": ("x",),
+        "own": "d",
+        "code": {"x.py": "d"},
+        "tables": {"x.npz": "d"},
+    }
+    texts = {provenance.stamped(**whole | {name: value}) for name, value in (*others.items(), ("own", whole["own"]))}
     assert len(texts) == 6
 
 
