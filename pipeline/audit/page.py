@@ -4,7 +4,7 @@ from pathlib import Path
 
 import jinja2
 
-from pipeline.audit import show
+from pipeline.audit import data, show
 from pipeline.audit.walk import Audit
 
 
@@ -20,6 +20,10 @@ def render(audit: Audit) -> str:
         }
         for name in audit.drawn()
     ]
+    sets = [name for name, entry in audit.entries.items() if entry.stage in data.STAGES]
     return environment.get_template("page.html").render(
-        summary=show.summary(audit), findings=audit.findings, drawn=drawn
+        summary=show.summary(audit),
+        findings=audit.findings,
+        drawn=drawn,
+        publishers=show.publishers(audit, sets),
     )

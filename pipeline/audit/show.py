@@ -14,7 +14,7 @@ LISTED = 4
 
 
 def tree(audit: Audit) -> Iterator[str]:
-    """A branch for each figure: its tables by stage, the rules and data behind them; then every finding in full."""
+    """A branch for each figure: its tables by stage, the rules and data behind them; then findings and publishers."""
     for name in audit.drawn():
         yield f"{MARKS[audit.verdict(name)]} {name}  {audit.verdict(name)}{run(audit, name)}"
         yield from branch(audit, name)
@@ -25,11 +25,17 @@ def tree(audit: Audit) -> Iterator[str]:
             yield f"{kind}: {len(found)}"
         for one in found:
             yield from finding(one)
+    sets = [name for name, entry in audit.entries.items() if entry.stage in data.STAGES]
+    yield from ("", "The publishers' files:")
+    yield from (f"  {raw.file}  sha256 {raw.file.sha256}  {raw.source}" for raw in publishers(audit, sets))
     yield ""
     yield summary(audit)
 
 
 def finding(one: Finding) -> Iterator[str]:
+    if one.kind == NOTED:
+        yield f"  {MARKS[one.kind]} {one.object}: {one.found} ({', '.join(one.items)})"
+        return
     yield f"  {MARKS[one.kind]} {one.object}"
     yield f"      expected  {one.expected}"
     yield f"      found     {one.found}"
@@ -73,9 +79,6 @@ def branch(audit: Audit, name: str) -> Iterator[str]:
         stem = "\u2514" if number == len(stages) - 1 else "\u251c"
         kinds = Counter(audit.kind(one) for one in names)
         yield f"  {stem} {stage}: {', '.join(f'{count} {MARKS[kind]} {kind}' for kind, count in kinds.items())}"
-        if stage in data.STAGES:
-            for raw in publishers(audit, names):
-                yield f"      {raw.file} sha256 {raw.file.sha256[:16]}\u2026 of {raw.source}"
 
 
 def publishers(audit: Audit, names: Iterable[str]) -> list[data.Raw]:

@@ -20,7 +20,8 @@ from pipeline import paths
 from tests.figures import conftest as made_up
 from tests.pipeline.conftest import Clone
 
-COPIED = ("vsml", "pipeline", "dvc.yaml", "datasets.lock", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore")
+COPIED = ("vsml", "pipeline", "dvc.yaml", "datasets.lock", ".dvcignore", ".gitignore", "requirements.lock")
+COPIED += (".dvc/config", ".dvc/.gitignore")
 COMMIT = ("-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm")
 FIGURES = ["meta_training", "cloning"]
 
@@ -84,7 +85,9 @@ class Audited:
         assert self._door.stdin is not None
         self._door.stdin.write(json.dumps(question) + "\n")
         self._door.stdin.flush()
-        return json.loads(self._line())
+        answered = json.loads(self._line())
+        assert "error" not in answered, answered["error"]
+        return answered["answer"]
 
     def _line(self) -> str:
         assert self._door.stdout is not None

@@ -8,6 +8,8 @@ import contextlib
 import csv
 import json
 import sys
+import traceback
+from typing import Any
 
 import numpy as np
 
@@ -50,13 +52,19 @@ def main() -> None:
     scope = {"store": Store()}
     for line in sys.stdin:
         asked = json.loads(line)
-        with contextlib.redirect_stdout(sys.stderr):
-            if "do" in asked:
-                exec(asked["do"], scope)
-                answer = scope.pop("answer", None)
-            else:
-                answer = show.as_json(walk.audit(asked["remote"]))
-        print(json.dumps(answer), flush=True)
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                answered = {"answer": _answer(asked, scope)}
+        except Exception:  # which fails the test that asked, and not those after it
+            answered = {"error": traceback.format_exc()}
+        print(json.dumps(answered), flush=True)
+
+
+def _answer(asked: dict[str, Any], scope: dict[str, Any]) -> Any:
+    if "do" not in asked:
+        return show.as_json(walk.audit(asked["remote"]))
+    exec(asked["do"], scope)
+    return scope.pop("answer", None)
 
 
 if __name__ == "__main__":
