@@ -132,11 +132,11 @@ def _verdict(store: Store, run: Found, name: str, digest: str, profile: Path, fo
 def _machines(run: Found, computed: bool) -> list[str]:
     """Devices, flags and versions, then and now; what is the same, once. Only what computes has a device."""
     now: dict[str, Any] = {f"version.{name}": value for name, value in provenance.versions().items()}
-    now["device"] = provenance.device() if computed else "cpu"
+    now |= {"device": provenance.device() if computed else "cpu", "xla_flags": xla_flags()}
     other = {name: (run.tags.get(name, "unknown"), value) for name, value in now.items() if run.tags.get(name) != value}
     same = ", ".join(f"{name.removeprefix('version.')} {value}" for name, value in now.items() if name not in other)
     lines = [f"{name}: {then} then, {value} now" for name, (then, value) in other.items()]
-    return [*lines, f"the same then and now: {same}", f"XLA_FLAGS now: {xla_flags()}"]
+    return [*lines, f"the same then and now: {same}"]
 
 
 def _git(*words: str) -> None:

@@ -1,6 +1,7 @@
 """A run of MLflow for every job: what ran, on what, from what, how it went and what came out."""
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -119,7 +120,8 @@ def begin(store: Store, job: Job, tags: dict[str, str]) -> str:
 
 def machine(job: Job) -> dict[str, str]:
     """Tags that say on what a job runs."""
-    return {"device": job.device} | {f"version.{name}": version for name, version in versions().items()}
+    flags = {"xla_flags": os.environ.get("XLA_FLAGS", "")}
+    return flags | {"device": job.device} | {f"version.{name}": version for name, version in versions().items()}
 
 
 def manifest(job: Job, outs: dict[str, str]) -> dict[str, Any]:
