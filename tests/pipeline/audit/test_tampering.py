@@ -388,5 +388,30 @@ def test_tampering_is_found_and_named(audited, name):
     assert set(found["verdict"].values()) != {"proved"}
 
 
+ON_A_CLUSTER = """
+from pathlib import Path
+from pipeline import artifacts, params, plane, provenance, tracking
+job = provenance.job("zoo_test", ("mnist",), params.read(), "registry/vsml@sha256:1 " + provenance.git()["commit"])
+answer, order = plane.place(store, job, job.device.removeprefix("image "), False)
+outs = {path.as_posix(): artifacts.sha256_file(path) for path in job.flow.outs}
+store.tag(answer, {"device": "1 x H200", "version.jax": "0.10.1"})
+plane.commit(store, answer, "first", tracking.manifest(job, outs), Path())
+"""
+
+
+def test_a_run_on_a_cluster_is_held_to_its_image_and_to_what_it_committed(audited):
+    """Its order and outs go the way of plane.py; of the pod there is no more here than what it would say."""
+    local, item = audited.run_of("zoo_test", rule="mnist"), "zoo_test@mnist"
+    run = audited.do(ON_A_CLUSTER)
+    audited.do(f"store.forget({local!r})")
+    found = audited.audit()
+    assert (found["findings"], found["items"][item]["run"]) == ([], run)
+    manifest = audited.artifact(run, "attempts/first/manifest.json")
+    with _tagged(audited, run, "image", "registry/vsml@sha256:2"), _edited(manifest, lambda data: data + b"\n"):
+        objects = {one["object"] for one in audited.audit()["findings"]}
+    assert objects == {f"{what} of MLflow run {run[:8]}" for what in (INPUTS, "manifest.json")}
+    audited.do(f"store._client.restore_run({local!r})\nstore.forget({run!r})")
+
+
 def test_all_is_proved_again(audited):
     assert audited.audit()["findings"] == []
