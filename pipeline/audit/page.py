@@ -5,6 +5,7 @@ from pathlib import Path
 import jinja2
 
 from pipeline.audit import data, show
+from pipeline.audit.findings import NOTED
 from pipeline.audit.walk import Audit
 
 
@@ -23,7 +24,8 @@ def render(audit: Audit) -> str:
     sets = [name for name, entry in audit.entries.items() if entry.stage in data.STAGES]
     return environment.get_template("page.html").render(
         summary=show.summary(audit),
-        findings=audit.findings,
+        failures=[one for one in audit.findings if one.kind != NOTED],
+        notes=[one for one in audit.findings if one.kind == NOTED],
         drawn=drawn,
         publishers=show.publishers(audit, sets),
     )
