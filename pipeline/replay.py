@@ -17,8 +17,9 @@ from typing import Any
 from pipeline import artifacts, params, paths, provenance, spool
 from pipeline.__main__ import xla_flags
 from pipeline.audit.compare import DIFFERENT, compare
+from pipeline.audit.testimony import place
 from pipeline.flow import STAGES
-from pipeline.plane import COMMITTED, IntegrityError, fetch
+from pipeline.plane import IntegrityError, fetch
 from pipeline.store import Found, MissingInStoreError, Store, TrackingError
 from pipeline.whence import manifest
 
@@ -119,11 +120,10 @@ def _verdict(store: Store, run: Found, name: str, digest: str, profile: Path, fo
     """How alike an out is to that of the run, which is fetched only if the bytes differ."""
     if artifacts.sha256_file(profile / name) == digest:
         return compare(profile / name, profile / name)
-    place = f"{run.params[COMMITTED].split()[0]}/outs" if COMMITTED in run.params else "outs"
     original = folder / name
     original.parent.mkdir(parents=True, exist_ok=True)
     try:
-        fetch(store, run.id, f"{place}/{name}", digest, original)
+        fetch(store, run.id, f"{place(run)}/{name}", digest, original)
     except (IntegrityError, MissingInStoreError) as error:
         return DIFFERENT, f"and the original cannot be looked into: {error}"
     return compare(original, profile / name)

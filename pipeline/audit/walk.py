@@ -13,7 +13,8 @@ from pipeline.audit.findings import NOTED, Finding, merged, worst
 from pipeline.audit.hashing import Hasher
 from pipeline.audit.history import History
 from pipeline.audit.ledger import Entry, named
-from pipeline.audit.runs import Evidence, Subject
+from pipeline.audit.runs import Evidence
+from pipeline.audit.testimony import Subject
 from pipeline.flow import STAGES
 from pipeline.paths import ROOT
 from pipeline.store import Store
