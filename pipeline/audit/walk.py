@@ -75,12 +75,16 @@ def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
     folder = cache.folder()
     hasher.prefetch([*_files(entries.values()), *(cache.place(folder, md5) for md5 in objects)])
     say(f"{hasher.bytes / 1e6:,.1f} MB hashed; looking at their runs")
+    moved = set()  # items with inputs that are not those of their run: drawn again, they would be others
     with History(ROOT) as history:
         evidence, findings = _evidence(entries, own, hasher, history, say)
         for name, entry in entries.items():
             then = _params_then(evidence[name], history)
             against = lock.check(entry, evidence[name], lock.Profile(own.root, hasher, produced), then)
-            findings += [*against, *_unsaid(evidence[name], against)]
+            against += _unsaid(evidence[name], against)
+            findings += against
+            if any(one.object not in entry.outs and not one.object.startswith("dvc.lock: ") for one in against):
+                moved.add(name)
     findings += cache.check(folder, objects, hasher)
     if remote:
         say("reading the remote")
@@ -89,7 +93,7 @@ def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
     for entry in entries.values():
         if entry.stage in data.STAGES:
             findings += data.check(entry)
-        if entry.stage in redraw.DRAWN:
+        if entry.stage in redraw.DRAWN and entry.name not in moved:
             say(f"drawing {entry.name} again")
             findings += redraw.check(entry)
     needs = _needs(entries, own)

@@ -4,6 +4,7 @@ A case undoes what it did. A round fails for a case that is not found, and for a
 """
 
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -95,17 +96,17 @@ def flipped_checkpoint(audited, lock) -> Iterator[Expected]:
     shutil.rmtree(folder.parent)
 
 
+def _painted(data: bytes) -> bytes:
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+    image.putpixel((40, 40), (255, 0, 0, 255))
+    painted = io.BytesIO()
+    image.save(painted, "png")
+    return painted.getvalue()
+
+
 def painted_figure(audited, lock) -> Iterator[Expected]:
-    path = audited.root / "artifacts/figure/cloning.png"
-
-    def painted(data: bytes) -> bytes:
-        with Image.open(path) as image:
-            image.load()
-        image.putpixel((40, 40), (255, 0, 0, 255))
-        image.save(path.with_name(".painted.png"))
-        return path.with_name(".painted.png").read_bytes()
-
-    with _edited(path, painted):
+    with _edited(audited.root / "artifacts/figure/cloning.png", _painted):
         yield "broken", "artifacts/figure/cloning.png"
 
 
@@ -295,7 +296,7 @@ def another_commit(audited, lock) -> Iterator[Expected]:
     commit = audited.run("git", *words).strip()
     run = audited.run_of("clone_test", seed="0")
     with _tagged(audited, run, "commit", commit):
-        yield "broken", f"vsml/core/cell.py at commit {commit[:12]}, which is the tag commit, of MLflow run {run[:8]}"
+        yield "broken", f"vsml/core/cell.py at commit {commit[:12]}, which is the tag commit of MLflow run {run[:8]}"
 
 
 def edited_manifest(audited, lock) -> Iterator[Expected]:
@@ -337,13 +338,27 @@ def remade_and_committed(audited, lock) -> Iterator[Expected]:
     (audited.root / "dvc.lock").write_bytes(locked)
 
 
+def painted_everywhere(audited, lock) -> Iterator[Expected]:
+    """A pixel in the figure, and the same in the run's artifact, manifest and tags, and in DVC: who draws it sees it."""
+    name, locked = "artifacts/figure/meta_training.png", (audited.root / "dvc.lock").read_bytes()
+    run, path = audited.run_of("figure", figure="meta_training"), audited.root / name
+    before = sha256_file(path).encode()
+    with _edited(path, _painted), _edited(audited.artifact(run, f"outs/{name}"), _painted):
+        after = sha256_file(path)
+        audited.do(f"store.tag({run!r}, {{ 'sha256.{after}': 'outs/{name}' }})")
+        audited.run("dvc", "commit", "--force", "--quiet")
+        with _edited(audited.artifact(run, "manifest.json"), lambda data: data.replace(before, after.encode())):
+            yield "broken", name
+    (audited.root / "dvc.lock").write_bytes(locked)
+
+
 ROUNDS = {  # cases that do not meet, and patterns of what else they rightly lead to
     "files": (
         [
             *(flipped_table, flipped_cache_object, flipped_remote_object, lost_remote_object, flipped_checkpoint),
             *(painted_figure, edited_pdf, edited_page, edited_results, swapped_data, lost_table, stray_table),
         ],
-        ["report: drawn again"],
+        [],
     ),
     "ledger": (
         [
@@ -360,7 +375,10 @@ ROUNDS = {  # cases that do not meet, and patterns of what else they rightly lea
         ],
         ["* at commit *", "artifacts/baseline/sgd.npz, read by introspect@vsml-0"],
     ),
-    "numbers": ([remade_and_committed], ["artifacts/baseline/sgd.npz, read by *", "artifacts/report/*"]),
+    "forgeries": (
+        [remade_and_committed, painted_everywhere],
+        ["artifacts/baseline/sgd.npz, read by *", "artifacts/figure/meta_training.png, read by report"],
+    ),
 }
 
 
@@ -386,6 +404,9 @@ def test_tampering_is_found_and_named(audited, name):
     assert not missed, f"missed: {missed}; found: {sorted(objects)}"
     assert not alarms, f"unaccounted for: {alarms}"
     assert set(found["verdict"].values()) != {"proved"}
+    if painted_everywhere in cases:
+        (drawn,) = [one for one in found["findings"] if one["object"] == "artifacts/figure/meta_training.png"]
+        assert "1 of" in drawn["found"] and "pixels differ" in drawn["found"]
 
 
 ON_A_CLUSTER = """
