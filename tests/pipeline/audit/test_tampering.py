@@ -339,7 +339,7 @@ def remade_and_committed(audited, lock) -> Iterator[Expected]:
 
 
 def painted_everywhere(audited, lock) -> Iterator[Expected]:
-    """A pixel in the figure, and the same in the run's artifact, manifest and tags, and in DVC: who draws it sees it."""
+    """A pixel in the figure, in DVC, and in the run's artifact, manifest and tags: drawing it again shows it."""
     name, locked = "artifacts/figure/meta_training.png", (audited.root / "dvc.lock").read_bytes()
     run, path = audited.run_of("figure", figure="meta_training"), audited.root / name
     before = sha256_file(path).encode()
@@ -375,10 +375,8 @@ ROUNDS = {  # cases that do not meet, and patterns of what else they rightly lea
         ],
         ["* at commit *", "artifacts/baseline/sgd.npz, read by introspect@vsml-0"],
     ),
-    "forgeries": (
-        [remade_and_committed, painted_everywhere],
-        ["artifacts/baseline/sgd.npz, read by *", "artifacts/figure/meta_training.png, read by report"],
-    ),
+    "numbers": ([remade_and_committed], ["artifacts/baseline/sgd.npz, read by *"]),
+    "pixels": ([painted_everywhere], ["artifacts/figure/meta_training.png, read by report"]),
 }
 
 
