@@ -11,10 +11,14 @@ STAMP = .venv/.stamp
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: repro test test-cluster bench ui lint image deploy setup lock
+.PHONY: repro audit test test-cluster bench ui lint image deploy setup lock
 
 repro: setup
 	$(if $(JOBS),python -m pipeline repro --jobs $(JOBS),dvc repro) $(DVC_FILE)
+
+# Proves every figure of the profile, or says what is wrong with which file, entry or run; see docs/audit.md.
+audit: setup
+	python -m pipeline audit $(if $(PROFILE),profiles/$(PROFILE),.)
 
 test: setup
 	pytest -n 2

@@ -12,13 +12,18 @@ from pipeline.flow import STAGES
 # vectors as wide as the machine has, where XLA would stop at half of AVX-512.
 XLA_FLAGS = {"--xla_force_host_platform_device_count": "2", "--xla_cpu_prefer_vector_width": "512"}
 TOOLS = {
+    "audit": "prove every figure of a profile, up to the data's publishers",
     "deploy": "apply the manifests of k8s/ to a cluster",
     "doctor": "find out whether the cluster and MLflow can run stages, and how to mend what cannot",
     "evaluate": "run a learned rule on your own data",
+    "evidence": "pack what proves the figures into a folder that stands alone",
     "jobs": "list, follow or cancel what runs on the cluster",
     "readme": "write the results block of README.md",
+    "replay": "run an item again as it ran, and say how alike the outs are",
     "repro": "run all that is out of date, several items at once",
     "ship": "put a learned rule into vsml/zoo",
+    "verify": "check such a folder, without a network",
+    "whence": "say where a figure, a page or a table comes from, wherever it was found",
 }
 
 

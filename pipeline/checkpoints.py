@@ -17,6 +17,7 @@ import numpy as np
 from pipeline import artifacts
 
 KEEP = 2
+NAME = re.compile(r"\d{8,}-[0-9a-f]{64}")
 
 
 class Checkpoint(NamedTuple):
@@ -56,5 +57,5 @@ class Folder:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _newest_first(self) -> list[Path]:
-        found = [path for path in self.folder.glob("*.npz") if re.fullmatch(r"\d{8,}-[0-9a-f]{64}", path.stem)]
+        found = [path for path in self.folder.glob("*.npz") if NAME.fullmatch(path.stem)]
         return sorted(found, key=lambda path: int(path.stem.split("-")[0]), reverse=True)

@@ -60,7 +60,7 @@ def fault(path: Path, file: File) -> str | None:
 
 def at_hand(file: File, cache: Path) -> Path | None:
     """`file` where it needs no network: in the cache, or in one of the folders that VSML_DATA_MIRROR names."""
-    for path in (cache / file.folder / file.name, *_in_mirrors(file)):
+    for path in (cache / file.folder / file.name, *in_mirrors(file)):
         if path.is_file():
             if (found := fault(path, file)) is None:
                 return path
@@ -112,7 +112,7 @@ def _download(file: File, part: Path, stall_s: float, tries: int, backoff_s: flo
             return
         _say(f"{url} {answer}.")
         answers.append(f"{url} {answer}")
-    looked = [f"{path} {'is damaged' if path.is_file() else 'is not there'}" for path in _in_mirrors(file)]
+    looked = [f"{path} {'is damaged' if path.is_file() else 'is not there'}" for path in in_mirrors(file)]
     kept = f" The first {part.stat().st_size} bytes are kept, and resumed then." if part.exists() else ""
     origin = f"fetch {file.urls[0]}" if file.urls else "get it"
     raise OSError(
@@ -148,7 +148,7 @@ def _from_mirror(url: str, file: File, part: Path, stall_s: float, tries: int, b
     return answer
 
 
-def _in_mirrors(file: File) -> Iterator[Path]:
+def in_mirrors(file: File) -> Iterator[Path]:
     """Where `file` would be in the user's folders. Debian's packages (/usr/share/datasets) spell sets with hyphens."""
     for folder in filter(None, os.environ.get(MIRROR, "").split(os.pathsep)):
         for spelling in dict.fromkeys((file.folder, file.folder.replace("_", "-"))):

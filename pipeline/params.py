@@ -372,6 +372,11 @@ class Params(Section):
         return self
 
 
+def read_yaml(source: Path | bytes) -> Any:
+    """The plain value of a YAML file, or of its bytes."""
+    return YAML(typ="safe", pure=True).load(source)  # the parser that DVC uses: 1e-3 is a number in both
+
+
 def read(path: str | Path = paths.PARAMS) -> Params:
     """Read and check a profile.
 
@@ -392,8 +397,7 @@ def checked(kind: type[Checked], path: str | Path, change: Callable[[Any], Any] 
       ValueError: unknown or missing keys or values of the wrong kind, each by its name.
     """
     try:
-        tree = YAML(typ="safe", pure=True).load(Path(path))  # the parser that DVC uses: 1e-3 is a number in both
-        return kind.model_validate_json(json.dumps(change(tree)))
+        return kind.model_validate_json(json.dumps(change(read_yaml(path))))
     except YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}") from None
     except ValidationError as error:

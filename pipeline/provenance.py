@@ -4,6 +4,7 @@ import importlib.metadata
 import inspect
 import platform
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,6 +103,26 @@ def learned_from(job: Job, data: list[Path], meta_steps: int) -> dict[str, Any]:
         "data": {path.as_posix(): job.deps[path.as_posix()] for path in data},
         "params": digest(job.flow.params),
     }
+
+
+def stamp(stage: str, item: tuple[str, ...], params: Params, drawn: Iterable[Path]) -> str:
+    """What a drawn file says of itself: digests of its params, of its code and of the files that are `drawn` in it.
+
+    No clock, host, commit or version: the same inputs give the same stamp. `python -m pipeline whence` reads it.
+    """
+    flow = STAGES[stage](params, *item)
+    of_code = dep_files(stage, flow._replace(reads=()), str(paths.ROOT))
+    return stamped(stage, item, digest(flow.params), _digests(of_code), _digests({str(path): path for path in drawn}))
+
+
+def stamped(stage: str, item: tuple[str, ...], own: str, code: dict[str, str], tables: dict[str, str]) -> str:
+    """The words of a stamp, from the digest of the params and the sha256 of each file of code and table by its name."""
+    what = "@".join((stage, *item))
+    return f"vsml {what} params={own} code={digest(code)} tables={digest(tables)}"
+
+
+def _digests(files: dict[str, Path]) -> dict[str, str]:
+    return {name: artifacts.sha256_file(path) for name, path in files.items()}
 
 
 def _ignored(path: Path) -> bool:

@@ -88,6 +88,18 @@ class Store:
             runs = self._client.search_runs([self._experiment], words, order_by=["attributes.start_time DESC"])
         return [_found(run) for run in runs]
 
+    def every(self) -> list[Found]:
+        """All runs that are not deleted, the newest first."""
+        runs, token = [], None
+        with self._explained():
+            while True:
+                order = ["attributes.start_time DESC"]
+                page = self._client.search_runs([self._experiment], order_by=order, page_token=token)
+                runs += page
+                token = page.token
+                if not token:
+                    return [_found(run) for run in runs]
+
     def having(self, digest: str) -> tuple[str, str] | None:
         """A finished run that has a file of this sha256 (`tracking.by_digest` makes it known), and the file's path."""
         words = f"tags.`sha256.{digest}` LIKE '%' and attributes.status = 'FINISHED'"

@@ -1,6 +1,7 @@
 """A run of MLflow for every job: what ran, on what, from what, how it went and what came out."""
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -116,13 +117,14 @@ def begin(store: Store, job: Job, tags: dict[str, str]) -> str:
     facts["params_digest"] = digest(job.flow.params)
     run = store.create(" ".join((job.stage, *job.item)), facts | tags)
     params = {"digest/params": digest(job.flow.params), "digest/fingerprint": job.fingerprint}
-    store.log_params(run, _flat(job.flow.params) | params)
+    store.log_params(run, flat(job.flow.params) | params)
     return run
 
 
 def machine(job: Job) -> dict[str, str]:
     """Tags that say on what a job runs."""
-    return {"device": job.device} | {f"version.{name}": version for name, version in versions().items()}
+    flags = {"xla_flags": os.environ.get("XLA_FLAGS", "")}
+    return flags | {"device": job.device} | {f"version.{name}": version for name, version in versions().items()}
 
 
 def manifest(job: Job, outs: dict[str, str]) -> dict[str, Any]:
@@ -145,7 +147,7 @@ def _explained(state: str) -> Iterator[None]:
         raise type(error)(f"{error} {state}. {remedy}.") from error
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, str]:
+def flat(value: Any, prefix: str = "") -> dict[str, str]:
     """Nested params as `curriculum.0.steps`: one MLflow param each."""
     if isinstance(value, dict) and value:
         items: Sequence[tuple[Any, Any]] = list(value.items())
@@ -153,7 +155,7 @@ def _flat(value: Any, prefix: str = "") -> dict[str, str]:
         items = list(enumerate(value))
     else:
         return {prefix: str(value)} if prefix else {}
-    flat: dict[str, str] = {}
+    pairs: dict[str, str] = {}
     for name, inner in items:
-        flat |= _flat(inner, f"{prefix}.{name}" if prefix else str(name))
-    return flat
+        pairs |= flat(inner, f"{prefix}.{name}" if prefix else str(name))
+    return pairs

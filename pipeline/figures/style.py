@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 from matplotlib.ticker import FixedLocator, NullLocator
 from matplotlib.transforms import Bbox
 
@@ -156,12 +157,19 @@ def apart(values: list[float], gap: float) -> Float[np.ndarray, " label"]:
     return np.concatenate([np.full(len(block), np.mean(block)) for block in blocks]) + steps
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write `figure` as png or pdf, by the ending of `path`."""
+def save(figure: Figure, path: Path, stamp: str | None = None) -> None:
+    """Write `figure` as png or pdf, by the ending of `path`, with a stamp that says what it was drawn from."""
     nothing = {"png": {"Software": None}, "pdf": {"Creator": None, "Producer": None, "CreationDate": None}}
+    own = {"png": "Provenance", "pdf": "Keywords"}  # where `whence` looks
     _settle(figure)
+    ending = path.suffix[1:]
     with atomic(path) as temporary:
-        figure.savefig(temporary, metadata=nothing[path.suffix[1:]])
+        figure.savefig(temporary, metadata=nothing[ending] | ({own[ending]: stamp} if stamp else {}))
+
+
+def pixels(path: Path) -> Float[np.ndarray, "row column channel"]:
+    """What a PNG shows."""
+    return imread(path)
 
 
 def _settle(figure: Figure) -> None:

@@ -1,6 +1,6 @@
 """Draws a figure from the tables that it needs, as PNG and as PDF."""
 
-from pipeline import figures, params, paths
+from pipeline import figures, params, paths, provenance
 from pipeline.figures.style import save
 from pipeline.results import Profile
 
@@ -9,6 +9,8 @@ def main(item: list[str]) -> None:
     (name,) = item
     found = params.read()
     module = figures.module(name, found.items)
-    figure = module.draw(figures.read(module.NEEDS, found.items), Profile.of(found))
+    tables = figures.read(module.NEEDS, found.items)
+    figure = module.draw(tables, Profile.of(found))
+    stamp = provenance.stamp("figure", (name,), found, [paths.ARTIFACTS / table for table in tables])
     for ending in ("png", "pdf"):
-        save(figure, paths.figure(name, ending))
+        save(figure, paths.figure(name, ending), stamp)

@@ -19,6 +19,7 @@ from pipeline import (
     lives,
     params,
     paths,
+    provenance,
     recall,
     shipped,
     unification,
@@ -92,6 +93,7 @@ def main(item: list[str]) -> None:
     environment.filters |= {"plus_minus": comparison.plus_minus, "signed": generality.signed}
     environment.filters |= {"interval": claims.words_of_interval, "expected": claims.words_of_expected}
     page = environment.get_template("page.html").render(
+        stamp=_stamp(own, tables),
         trained_on=_trained_on(profile),
         introspected=comparison.title(profile.introspected),
         verdicts=generality.verdicts(found),
@@ -126,6 +128,11 @@ def main(item: list[str]) -> None:
         feedback=feedback.page(found, tables, own.of_feedback.tests.lives, items.seeds) if items.feedback else None,
     )
     write_text(paths.report("index.html"), page)
+
+
+def _stamp(own: Params, tables: Tables) -> str:
+    drawn = [paths.ARTIFACTS / name for name in tables] + [paths.figure(name) for name in own.items.figures]
+    return provenance.stamp("report", (), own, drawn)
 
 
 def _trained_on(profile: Profile) -> str:

@@ -154,7 +154,7 @@ def test_verdicts_follow_from_the_tables(enter):
         assert (judged[name]["verdict"], judged[name]["effects"]) == ("not run", [])
         assert "this profile has no such task" in judged[name]["because"]
     assert judged["remember-difficulty"]["because"].startswith("The abstract says that this is analysed")
-        print({n:(c["verdict"],[(e["label"],round(e["mean"],4) if "mean" in e else e) for e in c["effects"]]) for n,c in judged.items() if n.startswith(("feed","rem"))}); assert 0
+    print({n:(c['verdict'],[(e['label'],round(e['effect'],4)) for e in c['effects']]) for n,c in judged.items() if n.startswith(('feed','rem'))}); assert 0
 
 
 def test_changed_tasks_and_mixes_are_judged_where_they_were_run(enter):

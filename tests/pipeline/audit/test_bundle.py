@@ -1,0 +1,121 @@
+"""whence, evidence, verify and replay, on the repository of the audit's own tests."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from pipeline import paths
+from pipeline.artifacts import read_table, sha256_file, write_table
+from pipeline.verify import verify
+
+pytestmark = pytest.mark.slow
+WHENCE = (
+    "from pathlib import Path\nfrom pipeline import artifacts, stamp, whence\npath = Path({path!r})\n"
+    "answer = whence.story(store, path, artifacts.sha256_file(path), stamp.read(path))"
+)
+
+
+def _whence(audited, path) -> tuple[str, bool]:
+    lines, whole = audited.do(WHENCE.format(path=str(path)))
+    return "\n".join(lines), whole
+
+
+@pytest.mark.parametrize("name", ["figure/cloning.png", "figure/meta_training.pdf", "report/index.html"])
+def test_a_copy_is_known_wherever_it_lies(audited, tmp_path, name):
+    copy = shutil.copy(audited.root / "artifacts" / name, tmp_path)
+    said, whole = _whence(audited, copy)
+    commit = audited.run("git", "rev-list", "--max-parents=0", "HEAD").strip()
+    assert whole, said
+    assert "the very bytes that a run left" in said and f"commit {commit} (clean)" in said
+    if name != "figure/meta_training.pdf":  # of curves whose training, here, has read no more than data
+        assert "clone_test 0" in said
+    assert "publisher: digits/digits.csv.gz from the wheel of scikit-learn" in said
+
+
+def test_a_copy_that_was_edited_is_known_as_such(audited, tmp_path):
+    copy = tmp_path / "edited.html"
+    page = (audited.root / "artifacts/report/index.html").read_text()
+    copy.write_text(page.replace("</body>", "<p>Ten times better.</p></body>"))
+    said, whole = _whence(audited, copy)
+    assert not whole and "Edited after it was drawn" in said and "publisher: digits" in said
+
+
+def test_a_file_of_others_is_unknown(audited, tmp_path):
+    (tmp_path / "mine.png").write_bytes(b"mine")
+    said, whole = _whence(audited, tmp_path / "mine.png")
+    assert not whole and "there is no stamp in them" in said
+
+
+@pytest.fixture(scope="module")
+def bundle(audited, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evidence") / "bundle"
+    packed = "from pathlib import Path\nfrom pipeline import evidence, params\nfrom pipeline.audit import walk\n"
+    audited.do(f"{packed}evidence.pack(walk.audit(), params.read(), Path({str(folder)!r}))")
+    return folder
+
+
+def test_a_bundle_is_whole_and_says_so_without_a_network(bundle):
+    command = [sys.executable, "-m", "pipeline", "verify", str(bundle), "--sums", sha256_file(bundle / "SHA256SUMS")]
+    done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "is whole" in done.stdout, done.stderr
+    one = json.loads((bundle / "statements/figure@cloning.json").read_text())
+    assert {subject["name"] for subject in one["subject"]} == {f"artifacts/figure/cloning.{e}" for e in ("png", "pdf")}
+    definition = one["predicate"]["buildDefinition"]
+    assert definition["externalParameters"]["command"] == "exec python -m pipeline figure cloning"
+    assert any(dep.get("name") == "artifacts/clone_test/0.npz" for dep in definition["resolvedDependencies"])
+
+
+def _painted(bundle):
+    path = bundle / "artifacts/figure/cloning.png"
+    path.write_bytes(path.read_bytes() + b"x")
+    return "artifacts/figure/cloning.png has the sha256"
+
+
+def _added(bundle):
+    (bundle / "statements/extra.txt").write_text("more")
+    return "statements/extra.txt is not in SHA256SUMS"
+
+
+def _lost(bundle):
+    """A statement taken out, and the sums made again."""
+    (bundle / "statements/clone_test@0.json").unlink()
+    sums = bundle / "SHA256SUMS"
+    sums.write_text("".join(line for line in sums.read_text().splitlines(True) if "clone_test@0" not in line))
+    return "figure@cloning read artifacts/clone_test/0.npz"
+
+
+@pytest.mark.parametrize("harm", [_painted, _added, _lost])
+def test_a_bundle_that_was_tampered_with_is_named(bundle, tmp_path, harm):
+    copy = shutil.copytree(bundle, tmp_path / "bundle")
+    published = sha256_file(copy / "SHA256SUMS")
+    expected = harm(copy)
+    faults = list(verify(copy, published))
+    assert any(one.startswith(expected) for one in faults), faults
+    assert harm is not _lost or "is not the bundle that was published" in faults[0]
+
+
+def _replay(audited) -> tuple[int, str]:
+    return audited.tell(audited.start("python", "-m", "pipeline", "replay", "test_data", "iris", cwd=audited.root))
+
+
+def test_a_replay_is_identical_until_the_original_was_another(audited, tmp_path):
+    status, said = _replay(audited)
+    assert status == 0, said
+    assert "artifacts/test_data/iris.npz: bit-identical" in said and "the same then and now: jax" in said
+    assert "worktree" not in audited.run("git", "worktree", "list").partition("\n")[2]
+
+    name = "artifacts/test_data/iris.npz"
+    run = audited.run_of("test_data", set="iris")
+    left, manifest = audited.artifact(run, f"outs/{name}"), audited.artifact(run, "manifest.json")
+    before = left.read_bytes(), manifest.read_text()
+    arrays, axes = read_table(left)
+    write_table(tmp_path / "other.npz", arrays | {"x": arrays["x"] + 1}, axes)
+    left.write_bytes((tmp_path / "other.npz").read_bytes())
+    manifest.write_text(before[1].replace(sha256_file(audited.root / name), sha256_file(left)))
+    status, said = _replay(audited)
+    left.write_bytes(before[0])
+    manifest.write_text(before[1])
+    assert status == 1 and f"{name}: different (x by" in said, said

@@ -1,0 +1,436 @@
+"""Everything that can be tampered with is, in rounds, and each finding names exactly what was done.
+
+A case undoes what it did. A round fails for a case that is not found, and for a finding that no case accounts for.
+"""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from pipeline.artifacts import read_table, sha256_file, write_arrays, write_table
+
+pytestmark = pytest.mark.slow
+Expected = tuple[str, str]  # kind, and a pattern of the object
+NOWHERE = "0" * 40
+
+
+def _flipped(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+@contextlib.contextmanager
+def _edited(path: Path, change: Callable[[bytes], bytes]) -> Iterator[None]:
+    """Other bytes, under the same size (if `change` keeps it), mode and mtime."""
+    before, status = path.read_bytes(), path.stat()
+
+    def write(data: bytes) -> None:
+        path.chmod(0o644)
+        path.write_bytes(data)
+        path.chmod(status.st_mode)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    write(change(before))
+    yield
+    write(before)
+
+
+@contextlib.contextmanager
+def _gone(path: Path) -> Iterator[None]:
+    away = path.with_name(f"{path.name}.away")
+    hidden = path.parent.parent.parent / away.name
+    path.rename(hidden)
+    yield
+    hidden.rename(path)
+
+
+def _lock(audited) -> dict:
+    return YAML(typ="safe", pure=True).load(audited.root / "dvc.lock")["stages"]
+
+
+def _object(folder: Path, md5: str) -> Path:
+    return folder / "files/md5" / md5[:2] / md5[2:]
+
+
+def flipped_table(audited, lock) -> Iterator[Expected]:
+    with _edited(audited.root / "artifacts/baseline/sgd.npz", _flipped):
+        yield "broken", "artifacts/baseline/sgd.npz"
+
+
+def flipped_cache_object(audited, lock) -> Iterator[Expected]:
+    path = _object(audited.root / ".dvc/cache", lock["baseline@adam"]["outs"][0]["md5"])
+    assert path.stat().st_mode & 0o777 == 0o444
+    with _edited(path, _flipped):
+        yield "broken", f"DVC cache object {path}"
+
+
+def flipped_remote_object(audited, lock) -> Iterator[Expected]:
+    path = _object(audited.remote, lock["baseline@adam_hidden"]["outs"][0]["md5"])
+    with _edited(path, _flipped):
+        yield "broken", f"DVC remote object {path}"
+
+
+def lost_remote_object(audited, lock) -> Iterator[Expected]:
+    path = _object(audited.remote, lock["unify"]["outs"][0]["md5"])
+    with _gone(path):
+        yield "unproven", f"DVC remote object {path}"
+
+
+def flipped_checkpoint(audited, lock) -> Iterator[Expected]:
+    folder = audited.root / ".checkpoints/f1"
+    write_arrays(folder / "whole", {"theta": np.ones(9)})
+    name = f"00000010-{sha256_file(folder / 'whole')}.npz"
+    (folder / "whole").rename(folder / name)
+    with _edited(folder / name, _flipped):
+        yield "broken", f".checkpoints/f1/{name}"
+    shutil.rmtree(folder.parent)
+
+
+def _painted(data: bytes) -> bytes:
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+    image.putpixel((40, 40), (255, 0, 0, 255))
+    painted = io.BytesIO()
+    image.save(painted, "png")
+    return painted.getvalue()
+
+
+def painted_figure(audited, lock) -> Iterator[Expected]:
+    with _edited(audited.root / "artifacts/figure/cloning.png", _painted):
+        yield "broken", "artifacts/figure/cloning.png"
+
+
+def edited_pdf(audited, lock) -> Iterator[Expected]:
+    path = audited.root / "artifacts/figure/meta_training.pdf"
+    with _edited(path, lambda data: data.replace(b"/Page", b"/Pagf", 1)):
+        yield "broken", "artifacts/figure/meta_training.pdf"
+
+
+def edited_page(audited, lock) -> Iterator[Expected]:
+    with _edited(audited.root / "artifacts/report/index.html", lambda data: data.replace(b"0.", b"1.", 1)):
+        yield "broken", "artifacts/report/index.html"
+
+
+def edited_results(audited, lock) -> Iterator[Expected]:
+    with _edited(audited.root / "artifacts/report/results.json", lambda data: data.replace(b"0.", b"1.", 1)):
+        yield "broken", "artifacts/report/results.json"
+
+
+def swapped_data(audited, lock) -> Iterator[Expected]:
+    path = audited.root / "artifacts/test_data/wine.npz"
+    size = path.stat().st_size
+
+    def swapped(data: bytes) -> bytes:
+        arrays, axes = read_table(path)
+        arrays["y"] = arrays["y"][::-1]
+        write_table(path.with_name(".swapped.npz"), arrays, axes)
+        return path.with_name(".swapped.npz").read_bytes()
+
+    with _edited(path, swapped):
+        assert path.stat().st_size == size
+        yield "broken", "artifacts/test_data/wine.npz"
+
+
+def lost_table(audited, lock) -> Iterator[Expected]:
+    with _gone(audited.root / "artifacts/meta_test/vsml-0.npz"):
+        yield "unproven", "artifacts/meta_test/vsml-0.npz"
+
+
+def stray_table(audited, lock) -> Iterator[Expected]:
+    path = audited.root / "artifacts/zoo_test/stray.npz"
+    path.write_text("left over")
+    yield "broken", "artifacts/zoo_test/stray.npz"
+    path.unlink()
+
+
+def locked_out(audited, lock) -> Iterator[Expected]:
+    lock["baseline@sgd"]["outs"][0]["md5"] = "0" * 32
+    yield "broken", "dvc.lock: baseline@sgd outs artifacts/baseline/sgd.npz"
+
+
+def locked_dep(audited, lock) -> Iterator[Expected]:
+    (line,) = [line for line in lock["meta_test@vsml-0"]["deps"] if line["path"].endswith("rule.npz")]
+    line["md5"] = "0" * 32
+    yield "broken", "dvc.lock: meta_test@vsml-0 deps artifacts/meta_train/vsml-0/rule.npz"
+
+
+def locked_folder(audited, lock) -> Iterator[Expected]:
+    (line,) = [line for line in lock["meta_train@vsml-1"]["deps"] if line["path"].endswith("vsml/core")]
+    line["md5"] = f"{'0' * 32}.dir"
+    yield "broken", "dvc.lock: meta_train@vsml-1 deps vsml/core"
+
+
+def locked_command(audited, lock) -> Iterator[Expected]:
+    lock["baseline@adam"]["cmd"] += " --quick"
+    yield "broken", "dvc.lock: baseline@adam cmd"
+
+
+def locked_param(audited, lock) -> Iterator[Expected]:
+    lock["baseline@adam_hidden"]["params"]["params.yaml"]["baselines.adam_hidden"]["rates"] = [0.5]
+    yield "broken", "dvc.lock: baseline@adam_hidden params baselines.adam_hidden.rates"
+
+
+def locked_size(audited, lock) -> Iterator[Expected]:
+    lock["clone_test@0"]["outs"][0]["size"] += 1
+    yield "broken", "dvc.lock: clone_test@0 outs artifacts/clone_test/0.npz size"
+
+
+def locked_hash(audited, lock) -> Iterator[Expected]:
+    lock["clone@0"]["outs"][0]["hash"] = "md5-dos2unix"
+    yield "broken", "dvc.lock: clone@0 outs artifacts/clone/0.npz"
+
+
+def lost_entry(audited, lock) -> Iterator[Expected]:
+    del lock["zoo_test@mnist"]
+    yield "unproven", "dvc.lock: zoo_test@mnist"
+
+
+def lost_dep(audited, lock) -> Iterator[Expected]:
+    deps = lock["baseline@sgd_hidden"]["deps"]
+    deps[:] = [line for line in deps if not line["path"].endswith("vsml/tasks")]
+    yield "broken", "dvc.lock: baseline@sgd_hidden deps vsml/tasks"
+
+
+def changed_params(audited, lock) -> Iterator[Expected]:
+    seed = YAML(typ="safe", pure=True).load(audited.root / "params.yaml")["introspect"]["seed"]
+    with _edited(audited.root / "params.yaml", lambda data: _with(data, "introspect", "seed", seed + 1)):
+        yield "broken", "params.yaml: introspect.seed"
+
+
+def changed_params_and_lock(audited, lock) -> Iterator[Expected]:
+    lock["unify"]["params"]["params.yaml"]["unify"]["length"] += 1
+    length = lock["unify"]["params"]["params.yaml"]["unify"]["length"]
+    with _edited(audited.root / "params.yaml", lambda data: _with(data, "unify", "length", length)):
+        yield "broken", "params of unify: unify.length"
+
+
+def _with(data: bytes, section: str, name: str, value: int) -> bytes:
+    tree = YAML(typ="safe", pure=True).load(data)
+    tree[section][name] = value
+    return json.dumps(tree).encode()
+
+
+def changed_analysis(audited, lock) -> Iterator[Expected]:
+    with _edited(audited.root / "vsml/introspect/association.py", lambda data: data + b"\n# a thought\n"):
+        yield "broken", "vsml/introspect/association.py"
+
+
+def changed_figure_code(audited, lock) -> Iterator[Expected]:
+    with _edited(audited.root / "pipeline/figures/cloning.py", lambda data: data + b"\n# a thought\n"):
+        yield "broken", "pipeline/figures/cloning.py"
+
+
+def changed_datasets_lock(audited, lock) -> Iterator[Expected]:
+    with _edited(audited.root / "datasets.lock", lambda data: data + b"\n"):
+        yield "broken", "datasets.lock"
+
+
+def flipped_artifact(audited, lock) -> Iterator[Expected]:
+    run = audited.run_of("baseline", baseline="sgd")
+    with _edited(audited.artifact(run, "outs/artifacts/baseline/sgd.npz"), _flipped):
+        yield "broken", f"artifact outs/artifacts/baseline/sgd.npz of MLflow run {run[:8]}"
+
+
+def lost_artifact(audited, lock) -> Iterator[Expected]:
+    run = audited.run_of("baseline", baseline="adam")
+    with _gone(audited.artifact(run, "outs/artifacts/baseline/adam.npz")):
+        yield "broken", f"artifact outs/artifacts/baseline/adam.npz of MLflow run {run[:8]}"
+
+
+def deleted_run(audited, lock) -> Iterator[Expected]:
+    run = audited.run_of("baseline", baseline="sgd_hidden")
+    audited.do(f"store.forget({run!r})")
+    yield "unproven", "MLflow run of baseline@sgd_hidden"
+    audited.do(f"store._client.restore_run({run!r})")
+
+
+def _tagged(audited, run: str, key: str, value: str) -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def tagged() -> Iterator[None]:
+        before = audited.do(f"answer = store.get({run!r}).tags[{key!r}]")
+        audited.do(f"store.tag({run!r}, {{ {key!r}: {value!r} }})")
+        yield
+        audited.do(f"store.tag({run!r}, {{ {key!r}: {before!r} }})")
+
+    return tagged()
+
+
+def _tag_case(key: str, value: str, item: dict[str, str], what: str, kind: str = "broken"):
+    def case(audited, lock) -> Iterator[Expected]:
+        run = audited.run_of(**item)
+        with _tagged(audited, run, key, value):
+            yield kind, f"{what} of MLflow run {run[:8]}"
+
+    case.__name__ = f"changed_tag_{key}"
+    return case
+
+
+META_TRAIN = [{"stage": "meta_train", "experiment": "vsml", "seed": seed} for seed in "01"]
+META_TEST = [{"stage": "meta_test", "experiment": "vsml", "seed": seed} for seed in "01"]
+INPUTS = "inputs (deps in manifest.json, tags version.…, device and image)"
+TAGS = [
+    _tag_case("params_digest", "0" * 64, {"stage": "baseline", "baseline": "adam_hidden"}, "tag params_digest"),
+    _tag_case("commit", NOWHERE, META_TRAIN[0], "tag commit"),
+    _tag_case("device", "8 x H200", META_TRAIN[1], INPUTS),
+    _tag_case("version.jax", "0.1", {"stage": "test_data", "set": "iris"}, INPUTS),
+    _tag_case("stage", "other", META_TEST[0], "tag stage"),
+    _tag_case("fingerprint", "0" * 64, {"stage": "improve", "seed": "0"}, "tag fingerprint"),
+    _tag_case("tree", "tidy", {"stage": "unify"}, "tag tree"),
+    _tag_case("tree", "dirty", {"stage": "zoo_test", "rule": "mnist"}, "tag tree", "noted"),
+]
+
+
+def another_commit(audited, lock) -> Iterator[Expected]:
+    tree = audited.run("git", "hash-object", "-t", "tree", "-w", "/dev/null").strip()
+    words = ("-c", "user.name=t", "-c", "user.email=t@t", "commit-tree", tree, "-m", "empty")
+    commit = audited.run("git", *words).strip()
+    run = audited.run_of("clone_test", seed="0")
+    with _tagged(audited, run, "commit", commit):
+        yield "broken", f"vsml/core/cell.py at commit {commit[:12]}, which is the tag commit of MLflow run {run[:8]}"
+
+
+def edited_manifest(audited, lock) -> Iterator[Expected]:
+    run, out = audited.run_of(**META_TEST[1]), "artifacts/meta_test/vsml-1.npz"
+    digest = sha256_file(audited.root / out).encode()
+    with _edited(audited.artifact(run, "manifest.json"), lambda data: data.replace(digest, b"0" * 64)):
+        yield "broken", f"{out} in manifest.json of MLflow run {run[:8]}"
+
+
+def edited_deps_of_manifest(audited, lock) -> Iterator[Expected]:
+    run = audited.run_of("introspect", experiment="vsml", seed="0")
+    digest = sha256_file(audited.root / "artifacts/baseline/sgd.npz").encode()
+    with _edited(audited.artifact(run, "manifest.json"), lambda data: data.replace(digest, b"0" * 64)):
+        yield "broken", f"{INPUTS} of MLflow run {run[:8]}"
+
+
+def lost_manifest(audited, lock) -> Iterator[Expected]:
+    run = audited.run_of("clone", seed="0")
+    with _gone(audited.artifact(run, "manifest.json")):
+        yield "broken", f"manifest.json of MLflow run {run[:8]}"
+
+
+def failed_run(audited, lock) -> Iterator[Expected]:
+    run = audited.run_of("introspect", experiment="vsml", seed="1")
+    audited.do(f"store.end({run!r}, 'FAILED')")
+    yield "broken", f"status of MLflow run {run[:8]}"
+    audited.do(f"store.end({run!r}, 'FINISHED')")
+
+
+def remade_and_committed(audited, lock) -> Iterator[Expected]:
+    """Numbers made by other means and told to DVC, which then has nothing to object."""
+    path, locked = audited.root / "artifacts/baseline/sgd.npz", (audited.root / "dvc.lock").read_bytes()
+    before, (arrays, axes) = path.read_bytes(), read_table(path)
+    write_table(path, {name: np.flip(array) for name, array in arrays.items()}, axes)
+    audited.run("dvc", "commit", "--force", "--quiet")
+    run = audited.run_of("baseline", baseline="sgd")
+    yield "broken", f"artifacts/baseline/sgd.npz on disk, in dvc.lock as well, against the outs of MLflow run {run[:8]}"
+    path.write_bytes(before)
+    (audited.root / "dvc.lock").write_bytes(locked)
+
+
+def painted_everywhere(audited, lock) -> Iterator[Expected]:
+    """A pixel in the figure, in DVC, and in the run's artifact, manifest and tags: drawing it again shows it."""
+    name, locked = "artifacts/figure/meta_training.png", (audited.root / "dvc.lock").read_bytes()
+    run, path = audited.run_of("figure", figure="meta_training"), audited.root / name
+    before = sha256_file(path).encode()
+    with _edited(path, _painted), _edited(audited.artifact(run, f"outs/{name}"), _painted):
+        after = sha256_file(path)
+        audited.do(f"store.tag({run!r}, {{ 'sha256.{after}': 'outs/{name}' }})")
+        audited.run("dvc", "commit", "--force", "--quiet")
+        with _edited(audited.artifact(run, "manifest.json"), lambda data: data.replace(before, after.encode())):
+            yield "broken", name
+    (audited.root / "dvc.lock").write_bytes(locked)
+
+
+ROUNDS = {  # cases that do not meet, and patterns of what else they rightly lead to
+    "files": (
+        [
+            *(flipped_table, flipped_cache_object, flipped_remote_object, lost_remote_object, flipped_checkpoint),
+            *(painted_figure, edited_pdf, edited_page, edited_results, swapped_data, lost_table, stray_table),
+        ],
+        [],
+    ),
+    "ledger": (
+        [
+            *(locked_out, locked_dep, locked_folder, locked_command, locked_param, locked_size, locked_hash),
+            *(lost_entry, lost_dep, changed_params, changed_params_and_lock, changed_analysis, changed_figure_code),
+            changed_datasets_lock,
+        ],
+        [],
+    ),
+    "runs": (
+        [
+            *(flipped_artifact, lost_artifact, deleted_run, another_commit, edited_manifest, edited_deps_of_manifest),
+            *(lost_manifest, failed_run, *TAGS),
+        ],
+        ["* at commit *", "artifacts/baseline/sgd.npz, read by introspect@vsml-0"],
+    ),
+    "numbers": ([remade_and_committed], ["artifacts/baseline/sgd.npz, read by *"]),
+    "pixels": ([painted_everywhere], ["artifacts/figure/meta_training.png, read by report"]),
+}
+
+
+def test_there_are_more_than_twenty_cases():
+    assert sum(len(cases) for cases, _ in ROUNDS.values()) > 35
+
+
+@pytest.mark.parametrize("name", ROUNDS)
+def test_tampering_is_found_and_named(audited, name):
+    cases, also = ROUNDS[name]
+    lock, path = _lock(audited), audited.root / "dvc.lock"
+    locked = json.dumps(lock)
+    with contextlib.ExitStack() as undone:
+        expected = {undone.enter_context(contextlib.contextmanager(case)(audited, lock)): case for case in cases}
+        if json.dumps(lock) != locked:  # JSON is YAML
+            whole = json.dumps({"schema": "2.0", "stages": lock}).encode()
+            undone.enter_context(_edited(path, lambda data: whole))
+        found = audited.audit(remote=name == "files")
+    objects = {(one["kind"], one["object"]) for one in found["findings"]}
+    missed = [case.__name__ for one, case in expected.items() if one not in objects]
+    patterns = [*also, *(pattern for _, pattern in expected)]
+    alarms = [one for one in objects if not any(one[1] == p or fnmatchcase(one[1], p) for p in patterns)]
+    assert not missed, f"missed: {missed}; found: {sorted(objects)}"
+    assert not alarms, f"unaccounted for: {alarms}"
+    assert set(found["verdict"].values()) != {"proved"}
+    if painted_everywhere in cases:
+        (drawn,) = [one for one in found["findings"] if one["object"] == "artifacts/figure/meta_training.png"]
+        assert "1 of" in drawn["found"] and "pixels differ" in drawn["found"]
+
+
+ON_A_CLUSTER = """
+from pathlib import Path
+from pipeline import artifacts, params, plane, provenance, tracking
+job = provenance.job("zoo_test", ("mnist",), params.read(), "registry/vsml@sha256:1 " + provenance.git()["commit"])
+answer, order = plane.place(store, job, job.device.removeprefix("image "), False)
+outs = {path.as_posix(): artifacts.sha256_file(path) for path in job.flow.outs}
+store.tag(answer, {"device": "1 x H200", "version.jax": "0.10.1"})
+plane.commit(store, answer, "first", tracking.manifest(job, outs), Path())
+"""
+
+
+def test_a_run_on_a_cluster_is_held_to_its_image_and_to_what_it_committed(audited):
+    """Its order and outs go the way of plane.py; of the pod there is no more here than what it would say."""
+    local, item = audited.run_of("zoo_test", rule="mnist"), "zoo_test@mnist"
+    run = audited.do(ON_A_CLUSTER)
+    audited.do(f"store.forget({local!r})")
+    found = audited.audit()
+    assert (found["findings"], found["items"][item]["run"]) == ([], run)
+    manifest = audited.artifact(run, "attempts/first/manifest.json")
+    with _tagged(audited, run, "image", "registry/vsml@sha256:2"), _edited(manifest, lambda data: data + b"\n"):
+        objects = {one["object"] for one in audited.audit()["findings"]}
+    assert objects == {f"{what} of MLflow run {run[:8]}" for what in (INPUTS, "manifest.json")}
+    audited.do(f"store._client.restore_run({local!r})\nstore.forget({run!r})")
+
+
+def test_all_is_proved_again(audited):
+    assert audited.audit()["findings"] == []
