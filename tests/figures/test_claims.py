@@ -154,7 +154,13 @@ def test_verdicts_follow_from_the_tables(enter):
         assert (judged[name]["verdict"], judged[name]["effects"]) == ("not run", [])
         assert "this profile has no such task" in judged[name]["because"]
     assert judged["remember-difficulty"]["because"].startswith("The abstract says that this is analysed")
-    print({n:(c['verdict'],[(e['label'],round(e['effect'],4)) for e in c['effects']]) for n,c in judged.items() if n.startswith(('feed','rem'))}); assert 0
+    regression = judged["feedback-regression"]
+    assert [round(one["effect"], 1) for one in regression["effects"]] == [2.1, 0.0]  # 1.0 and fading, to 0.03
+    assert regression["verdict"] == "reproduced"
+    assert judged["feedback-continual"]["verdict"] == "not reproduced", "no better than second order on glyphs"
+    recalled = judged["remember-snippets"]["effects"]
+    assert [one["label"] for one in recalled] == [f"Last {d}: Direct less 0.5" for d in (2, 4, 8, 16)]
+    assert judged["remember-short-term"]["verdict"] == "not run"
 
 
 def test_changed_tasks_and_mixes_are_judged_where_they_were_run(enter):
