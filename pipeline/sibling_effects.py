@@ -62,7 +62,7 @@ class Recalled(Expected):
 
     def effects(self, made: Made) -> Iterator[tuple[str, Effect]]:
         every = recall.in_order(made.tables)
-        if self.of not in every or (self.against not in ("fixed", *every) and isinstance(self.against, str)):
+        if self.of not in every or (isinstance(self.against, str) and self.against not in ("fixed", *every)):
             return
         own = dict(zip(recall.horizons(made.tables, self.of), recall.last(made.tables, self.of), strict=True))
         for horizon in self.horizons:
@@ -73,7 +73,7 @@ class Recalled(Expected):
 
     def _rival(self, made: Made, horizon: int) -> tuple[Effect | float, str] | None:
         """Accuracies, and a name for them; of fixed rules the best on these very streams, in hindsight."""
-        if isinstance(self.against, float):
+        if not isinstance(self.against, str):
             return self.against, f"{self.against:g}"
         if self.against != "fixed":
             trained = recall.horizons(made.tables, self.against)
