@@ -13,7 +13,7 @@ ALT = (
     " forgotten."
 )
 CAPTION = (
-    "Updates while sine waves are learned one after the other; definitions are ours. Left: cosine between a "
+    "Where updates point. Sine waves one after the other; definitions are ours. Left: cosine between a "
     "layer\u2019s update and the descent direction for the same lesson, from the same weights. Middle: by how much "
     "an update for one function changes the error on the others, over the size of what it does to its own; negative"
     " helps. Right: error on a function at the end less that right after it was learned. A dot for each of {seeds},"

@@ -13,7 +13,7 @@ ALT = (
     "fixed rule of that size."
 )
 CAPTION = (
-    "Ablations and moves (our reconstruction). Left: share of bits recalled right by variants of the direct network, "
+    "Ablations and moves. Our reconstruction. Left: share of bits recalled right by variants of the direct network, "
     "each meta-trained anew, and mean \u00b1 1 standard deviation over {recall_seeds}. Right: rules of the direct "
     "network with {recall_bits} bits, lived without further training in direct networks of other sizes and in a "
     "recurrent one; grey: the best fixed rule of the same size, tuned in hindsight."

@@ -13,7 +13,7 @@ ALT = (
     "were trained with gradients of other lengths, a last panel compares them."
 )
 CAPTION = (
-    "Forgetting (our reconstruction). Share of bits recalled right of the snippet that came so many snippets ago, by "
+    "Forgetting. Our reconstruction: share of bits recalled right of the snippet that came so many snippets ago, by "
     "rules that were meta-trained to remember the last D (colour; the upright line of that colour stands after the "
     "last snippet that is to be remembered); mean \u00b1 1 standard deviation over {recall_seeds}. A rule forgets "
     "what it was not asked for."

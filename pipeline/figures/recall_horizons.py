@@ -13,7 +13,7 @@ ALT = (
     "over the last 4 snippets when bits of the question are flipped, and when cues are alike."
 )
 CAPTION = (
-    "Learning to remember (our reconstruction; of arXiv 2003.03124 we know the abstract only). Left: share of bits "
+    "Learning to remember. Our reconstruction: of arXiv 2003.03124 we know the abstract only. Left: share of bits "
     "recalled right over the last D snippets, by rules that were meta-trained to remember D, on streams longer than "
     "any life of their meta-training; mean \u00b1 1 standard deviation over {recall_seeds}. The fixed rules learn "
     "the same streams in a direct linear network; their rates and decays are the best of a grid for each D, in "

@@ -13,7 +13,7 @@ ALT = (
     "delta rule and what the delta rule would."
 )
 CAPTION = (
-    "What the learned rule does (our reconstruction; direct network, D = {recall_middle}, first seed). By how much "
+    "What the learned rule does. Our reconstruction; direct network, D = {recall_middle}, first seed: by how much "
     "one snippet changes what a lone synapse answers, against cue x and answer y at its two ends, each panel over "
     "its own largest change. Top: a fresh synapse. Bottom: one that was taught (1, 1) once before. Beside it "
     "Hebb\u2019s rule x y and the delta rule x (y \u2212 w x) of the w that is most like the learned one; the cosine "
