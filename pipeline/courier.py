@@ -24,7 +24,7 @@ class Courier:
 
     def __init__(self, store: Store, run: str, folder: Path) -> None:
         self._store, self._run, self._folder = store, run, folder
-        self._logged, self._sent = 0, []
+        self._logged, self._unsure, self._sent = 0, False, []
         self._not_before = self._next_checkpoint = 0.0
 
     def unpack(self) -> None:
@@ -57,8 +57,12 @@ class Courier:
         self._refer_to([])
 
     def _send_curve(self) -> None:
+        if self._unsure:
+            self._logged = self._store.last_step(self._run)
+        self._unsure = True  # an answer may be lost whose rows are not
         for last in self._store.log_rows(self._run, self._logged, spool.rows(self._folder, self._logged)):
             self._logged = last
+        self._unsure = False
 
     def _send_checkpoint(self) -> None:
         found = sorted(paths.CHECKPOINTS.glob("*/*.npz"), key=lambda path: path.stat().st_mtime_ns)

@@ -21,7 +21,8 @@ class Run:
     """The run of one job; its curve goes up while it runs, its deps and outs at the end."""
 
     def __init__(self, store: Store, job: Job) -> None:
-        self._store, self._job, self._logged, self._not_before = store, job, 0, 0.0
+        self._store, self._job, self._not_before = store, job, 0.0
+        self._logged, self._unsure = 0, False
         self._curve: dict[str, list[Any]] = {"loss": []}
         self._last_acts: list[Callable[[], None]] = []
         self.id = begin(store, job, machine(job))
@@ -77,10 +78,14 @@ class Run:
         store.end(self.id, "FINISHED")
 
     def _log_curve(self) -> None:
+        if self._unsure:
+            self._logged = self._store.last_step(self.id)
+        self._unsure = True  # an answer may be lost whose rows are not
         ends = range(self._logged, len(self._curve["loss"]))
         rows = [{name: self._curve[name][row] for name in self._curve} for row in ends]
         for last in self._store.log_rows(self.id, self._logged, rows):
             self._logged = last
+        self._unsure = False
 
     def last_acts(self) -> None:
         for act in self._last_acts:

@@ -45,6 +45,7 @@ def _figure(found, name):
     return module.draw(figures.read(module.NEEDS, found.items), Profile.of(found))
 
 
+@pytest.mark.slow
 @each_kind
 def test_two_processes_write_the_same_bytes(enter, folders, where, name):
     enter(where)

@@ -72,6 +72,7 @@ def _theta(processes):
     return said
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the CPU collectives of JAX are for Linux")
 def test_two_processes_find_the_theta_of_one():
     (alone,) = _theta(1)

@@ -7,6 +7,7 @@ from pipeline import artifacts, lessons, params, paths
 from pipeline.stages import feedback_train
 
 
+@pytest.mark.slow
 def test_a_rule_is_meta_trained_and_tested_beside_a_newborn_one(clone):
     for words in (
         "train_data digits",
@@ -39,7 +40,7 @@ def sections(monkeypatch):
     return of
 
 
-@pytest.mark.parametrize("profile", ["", "profiles/smoke", "profiles/feedback"])
+@pytest.mark.parametrize("profile", ["", "profiles/smoke", "profiles/siblings"])
 def test_the_rates_of_every_experiment_are_those_of_its_theta(sections, profile):
     for section in sections(profile).values():
         theta, _ = feedback_train.born(section, 0)
@@ -56,7 +57,7 @@ def test_rates_of_other_groups_are_refused_by_name(sections):
 
 
 def test_drawings_have_their_ink_high_and_their_turns_as_classes(sections, tmp_path):
-    section = sections("profiles/feedback")["flp_on_omniglot"]
+    section = sections("profiles/siblings")["flp_on_omniglot"]
     x = np.full((2 * 20, 784), 255, np.uint8)
     x[:20, 0] = 0  # a class with a dot in the corner, and an empty one
     y = np.repeat(np.arange(2), 20).astype(np.int32)

@@ -20,7 +20,16 @@ from pipeline import paths
 from tests.figures import conftest as made_up
 from tests.pipeline.conftest import Clone
 
-COPIED = ("vsml", "pipeline", "dvc.yaml", "datasets.lock", ".dvcignore", ".gitignore", "requirements.lock")
+COPIED = (
+    "vsml",
+    "pipeline",
+    "dvc.yaml",
+    "claims.yaml",
+    "datasets.lock",
+    ".dvcignore",
+    ".gitignore",
+    "requirements.lock",
+)
 COPIED += (".dvc/config", ".dvc/.gitignore")
 COMMIT = ("-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm")
 FIGURES = ["meta_training", "cloning"]
