@@ -397,7 +397,7 @@ def checked(kind: type[Checked], path: str | Path, change: Callable[[Any], Any] 
       ValueError: unknown or missing keys or values of the wrong kind, each by its name.
     """
     try:
-        return kind.model_validate_json(json.dumps(change(read_yaml(path))))
+        return kind.model_validate_json(json.dumps(change(read_yaml(Path(path)))))
     except YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}") from None
     except ValidationError as error:
