@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 
 from pipeline.artifacts import read_table, sha256_file, write_arrays, write_table
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.tampering
 Expected = tuple[str, str]  # kind, and a pattern of the object
 NOWHERE = "0" * 40
 
