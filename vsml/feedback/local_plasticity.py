@@ -4,10 +4,10 @@
     u_l = beta_l f_l + (1 - beta_l) x_l                     the activity after feedback; no derivative anywhere
     Oja:  W_l += alpha_l * (u_l x_{l-1}^T - u_l^2 W_l)      Hebb: without the second term;  `*` is element-wise
 
-arXiv 2006.09549, figure 1 and section 3; every detail as in the authors' released code. The outer loop learns first
-weights W and biases b, feedback weights B and c, plasticities alpha and strengths beta. A life changes W of the last
-layers, never a bias. An example may be a mini-batch [batch features]; its changes are summed. The rule has no bound:
-large errors make it diverge.
+arXiv 2006.09549, figure 1 and section 3, as the authors' released code has it, less its slips. The outer loop learns
+first weights W and biases b, feedback weights B and c, plasticities alpha and strengths beta. A life changes W of the
+last layers, never a bias. An example may be a mini-batch [batch features]; its changes are summed. The rule has no
+bound: large errors make it diverge.
 
 Each layer has feedback weights of its own, straight from the output. Where `output` is "target", the last layer's
 activity after feedback is y itself: a running prototype of each class.
