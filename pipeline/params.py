@@ -304,6 +304,7 @@ class Items(Section):
     recall: tuple[str, ...]
     recall_seeds: tuple[Count, ...]
     feedback: tuple[str, ...]
+    feedback_seeds: tuple[Count, ...]
 
 
 class Params(Section):

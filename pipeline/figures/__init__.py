@@ -34,7 +34,7 @@ def needed(needs: tuple[str, ...], items: Items) -> list[str]:
     every.append(paths.unify())
     every += [paths.clone_test(seed) for seed in items.clones] + [paths.zoo_test(name) for name in items.zoo]
     every += [paths.recall_test(experiment, seed) for experiment in items.recall for seed in items.recall_seeds]
-    every += [paths.feedback_test(experiment, seed) for experiment in items.feedback for seed in items.seeds]
+    every += [paths.feedback_test(experiment, seed) for experiment in items.feedback for seed in items.feedback_seeds]
     names = [path.relative_to(paths.ARTIFACTS).as_posix() for path in every]
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in needs)]
 

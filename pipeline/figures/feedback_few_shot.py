@@ -15,7 +15,7 @@ ALT = (
 )
 CAPTION = (
     "Few-shot learning. Characters that meta-training has not seen, each example shown once. Left: accuracy at "
-    "the end of the life, {taught} lives for each dot, which is one of {seeds}; filled: classes one after the "
+    "the end of the life, {taught} lives for each dot, which is one of {feedback_seeds}; filled: classes one after the "
     "other; hollow: examples shuffled. Right: at the end, by the order in which classes came; bands are \u00b1 1 "
     "standard deviation over meta-seeds. Dashed: guessing."
 )

@@ -125,7 +125,7 @@ def main(item: list[str]) -> None:
             "early": min(cloning.LOOKED_AT, own.clone_test.stretches * own.clone_test.length),
         },
         recall=recall.page(found, tables) if items.recall else None,
-        feedback=feedback.page(found, tables, own.of_feedback.tests.lives, items.seeds) if items.feedback else None,
+        feedback=feedback.page(found, tables, own.of_feedback.tests.lives, items.feedback_seeds) if items.feedback else None,
     )
     write_text(paths.report("index.html"), page)
 
@@ -193,6 +193,7 @@ def _figures(own: Params, found: Results, judged: list[dict[str, Any]]) -> Itera
         words |= {"recall_bits": own.of_recall.size, "recall_middle": recall.middle(first.training.horizons)}
     if own.items.feedback:
         words["taught"] = own.of_feedback.tests.lives
+        words["feedback_seeds"] = _counted(len(own.items.feedback_seeds), "meta-seed")
     digest_of_params = digest(_drawn(own).params)
     for name in own.items.figures:
         module, path = figures.module(name, own.items), paths.figure(name)

@@ -140,6 +140,7 @@ def _write_params(name: str) -> None:
             "recall": list(tree["recall"]["experiments"]) if name == "default" else ["direct"],
             "recall_seeds": [0, 1, 2] if name == "default" else [0],
             "feedback": tree["items"]["feedback"],
+            "feedback_seeds": list(shape["seeds"]),
         },
         "tests": {"lives": lives, "length": length, "seed": 1000, "suites": shape["suites"]},
         "results": {"horizons": list(shape["horizons"])},
@@ -207,7 +208,7 @@ def _fill(found: Params) -> None:
         for seed in found.items.recall_seeds:
             write_table(paths.recall_test(experiment, seed), *_recall(found, experiment, seed))
     for name in found.items.feedback:
-        for seed in found.items.seeds:
+        for seed in found.items.feedback_seeds:
             write_table(paths.feedback_test(name, seed), *_feedback(np.random.default_rng(seed), found, name))
     for name in found.items.baselines:
         lived = _tasks(found, found.baselines[name].suites)

@@ -35,7 +35,7 @@ def _items(found):
     by_stage["introspect"] = [(experiment, seed) for experiment in found.items.introspect for seed in seeds]
     learning = [(one, str(seed)) for one in found.items.recall for seed in found.items.recall_seeds]
     by_stage |= dict.fromkeys(("recall_train", "recall_test"), learning)
-    own = [(experiment, seed) for experiment in found.items.feedback for seed in seeds]
+    own = [(one, str(seed)) for one in found.items.feedback for seed in found.items.feedback_seeds]
     by_stage |= {"feedback_train": own, "feedback_test": own}
     seeded = [(experiment, seed) for experiment in found.items.experiments for seed in seeds]
     return [(stage, item) for stage in STAGES for item in by_stage.get(stage, seeded)]
