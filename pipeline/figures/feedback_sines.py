@@ -15,8 +15,8 @@ ALT = (
 CAPTION = (
     "Sine waves, one after the other. Left: mean squared error on the functions learned so far. "
     "Middle: on each function at the end of the life; what came first is the oldest. Bars: \u00b1 1 standard "
-    "deviation over {feedback_seeds}, {taught} lives each. Right: on all functions at the end, a dot for each meta-seed, "
-    "filled where functions come in order and hollow where lessons are shuffled."
+    "deviation over {feedback_seeds}, {taught} lives each. Right: on all functions at the end, a dot for each "
+    "meta-seed, filled where functions come in order and hollow where lessons are shuffled."
 )
 
 
