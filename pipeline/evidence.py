@@ -2,8 +2,9 @@
 
 It has the figures and the report; for them and for every item that they come from an in-toto statement (v1) with a
 SLSA provenance (v1): what was left, by which command with which params, from which deps, all by sha256, and in which
-commit and run; the publishers' files; the packages of this environment as a CycloneDX list; and SHA256SUMS over all of
-it. `python -m pipeline verify FOLDER` checks it anywhere, without a network. It is packed only if the audit proves all.
+commit and run; the publishers' files; the packages of this environment as a CycloneDX list; all of it once more as an
+RO-Crate; and SHA256SUMS over it. `python -m pipeline verify FOLDER` checks it anywhere, without a network. It is packed
+only if the audit proves all.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import params
+from pipeline import crate, params
 from pipeline.artifacts import sha256_file, write_json, write_text
 from pipeline.audit import data, sbom, show, walk
 from pipeline.audit.findings import NOTED
@@ -51,14 +52,17 @@ def main(words: list[str]) -> None:
 
 def pack(found: Audit, own: params.Params, folder: Path) -> None:
     """Write the bundle of a profile, all of whose findings are notes."""
-    for name in dict.fromkeys(inner for drawn in found.drawn() for inner in found.chain(drawn)):
-        write_json(folder / "statements" / f"{name}.json", statement(found, own, name))
+    names = dict.fromkeys(inner for drawn in found.drawn() for inner in found.chain(drawn))
+    statements = {name: statement(found, own, name) for name in names}
+    for name, one in statements.items():
+        write_json(folder / "statements" / f"{name}.json", one)
     for name in found.drawn():
         for out in found.entries[name].outs:
             (folder / out).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(out, folder / out)
     write_json(folder / "audit.json", show.as_json(found))
     write_json(folder / "sbom.cdx.json", sbom.sbom())
+    write_json(folder / crate.NAME, crate.crate(folder, statements))
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     lines = [f"{sha256_file(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     write_text(folder / SUMS, "".join(lines))

@@ -73,7 +73,8 @@ def _run_of(store: Store, stage: str, names: Mapping[str, str], digest: str) -> 
     found = [run for run in store.find({"stage": stage, "params_digest": digest, **names}) if run.status == "FINISHED"]
     if not found:
         raise ValueError(
-            f"{store.uri} has no finished run of {stage} {names} with the params of now: dvc repro makes it."
+            f"{store.uri} has no finished run of {stage} {names} with the params of now: "
+            "name the server that has it in MLFLOW_TRACKING_URI, or make it with dvc repro."
         )
     commit = found[0].tags.get("commit", "none")
     if subprocess.run(["git", "-C", str(paths.ROOT), "cat-file", "-e", f"{commit}^{{commit}}"], check=False).returncode:

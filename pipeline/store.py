@@ -27,6 +27,7 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 PROJECT = "vsml"
 METRICS_A_BATCH = 1000  # the limits of MLflow
@@ -74,6 +75,7 @@ class Store:
         self._mlflow, self._repository = mlflow, get_artifact_repository
         self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.MLFLOW_DATABASE}"
         self._served = self.uri.startswith("http")
+        self._folders: dict[str, str] = {}  # of a run's files, which never move
         with self._explained():
             self._client, self._experiment = self._open()
 
@@ -86,7 +88,7 @@ class Store:
         words = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
         with self._explained():
             runs = self._client.search_runs([self._experiment], words, order_by=["attributes.start_time DESC"])
-        return [_found(run) for run in runs]
+        return [self._found(run) for run in runs]
 
     def every(self) -> list[Found]:
         """All runs that are not deleted, the newest first."""
@@ -98,7 +100,7 @@ class Store:
                 runs += page
                 token = page.token
                 if not token:
-                    return [_found(run) for run in runs]
+                    return [self._found(run) for run in runs]
 
     def having(self, digest: str) -> tuple[str, str] | None:
         """A finished run that has a file of this sha256 (`tracking.by_digest` makes it known), and the file's path."""
@@ -109,7 +111,7 @@ class Store:
 
     def get(self, run: str) -> Found:
         with self._explained():
-            return _found(self._client.get_run(run))
+            return self._found(self._client.get_run(run))
 
     def log_params(self, run: str, params: Mapping[str, str]) -> None:
         pairs = [self._mlflow.entities.Param(key, value) for key, value in params.items()]
@@ -165,14 +167,18 @@ class Store:
             self.upload(run, name, Path(folder) / "value.json")
 
     def download(self, run: str, name: str, path: Path) -> None:
-        """Copy a file of a run to `path`. Nothing vouches for its bytes: compare them with a digest."""
+        """Copy a file of a run to `path`. Nothing vouches for its bytes: compare them with a digest.
+
+        One request: MLflow's own client makes some thirty of it, and calls a file missing when the server is away.
+        """
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder, self._explained():
-            Path(self._client.download_artifacts(run, name, folder)).replace(path)
+            whole = Path(folder) / "whole"
+            self._files(run)._download_file(name, str(whole))
+            whole.replace(path)
 
     def remove(self, run: str, name: str) -> None:
         with self._explained():
-            folder = self._client.get_run(run).info.artifact_uri
-            self._repository(str(folder), tracking_uri=self.uri).delete_artifacts(name)
+            self._files(run).delete_artifacts(name)
 
     def link(self, run: str) -> str:
         """Where MLflow's pages show a run, as seen from any other."""
@@ -230,6 +236,15 @@ class Store:
         with self._explained():
             self._client.delete_run(run)
 
+    def _files(self, run: str) -> "ArtifactRepository":
+        if run not in self._folders:
+            self._found(self._client.get_run(run))
+        return self._repository(self._folders[run], tracking_uri=self.uri)
+
+    def _found(self, run: "Run") -> Found:
+        self._folders[run.info.run_id] = str(run.info.artifact_uri)
+        return Found(run.info.run_id, run.info.status, dict(run.data.tags), dict(run.data.params))
+
     def _open(self) -> "tuple[MlflowClient, str]":
         """A client and the id of the project's experiment; one process at a time makes what is not there yet."""
         local = self.uri == f"sqlite:///{paths.MLFLOW_DATABASE}"
@@ -265,7 +280,3 @@ def _kind(error: Any, served: bool) -> type[TrackingError]:
     if missing:
         return MissingInStoreError
     return TrackerAway if served and not refused else TrackingError
-
-
-def _found(run: "Run") -> Found:
-    return Found(run.info.run_id, run.info.status, dict(run.data.tags), dict(run.data.params))

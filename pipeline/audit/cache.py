@@ -35,15 +35,14 @@ def check_remote(wanted: Mapping[str, tuple[str, ...]], hasher: Hasher) -> Itera
     """The same of the default remote, every object of which is read; one that is not there is unproven.
 
     Raises:
-      ValueError: no remote is configured.
+      ValueError: no remote is configured, or it cannot be read.
     """
     with Repo(str(paths.ROOT)) as repo:
         try:
             remote = repo.cloud.get_remote_odb()
         except DvcException as error:
-            raise ValueError(
-                f"--remote: DVC has no remote to look into ({error}). Add one: dvc remote add -d."
-            ) from error
+            remedy = "Add one (dvc remote add -d), or install what one of its kind needs, as dvc[s3] for S3."
+            raise ValueError(f"--remote: DVC has no remote to look into ({error}). {remedy}") from error
         for md5, items in wanted.items():
             path = remote.oid_to_path(md5)
             try:
@@ -52,6 +51,9 @@ def check_remote(wanted: Mapping[str, tuple[str, ...]], hasher: Hasher) -> Itera
             except FileNotFoundError:
                 yield Finding(UNPROVEN, f"DVC remote object {path}", f"md5 {md5}", "no such object", "dvc push", items)
                 continue
+            except Exception as error:  # each kind of remote has its library, and each library its own errors
+                why = f"{path} cannot be read ({type(error).__name__}: {error})"
+                raise ValueError(f"--remote: {why}. Look at its address and keys: dvc remote list.") from error
             if found != md5:
                 remedy = "remove it there, then dvc push; and have DVC look itself: dvc remote modify NAME verify true"
                 yield Finding(BROKEN, f"DVC remote object {path}", f"md5 {md5}", f"md5 {found}", remedy, items)

@@ -38,8 +38,12 @@ def evidence(store: Store, every: list[Found], subject: Subject, hasher: Hasher,
     """That of the run with which least is wrong, among those that have something to do with the item as it is."""
     digests = {f"sha256.{one.sha256}" for one in subject.outs.values() if one}
     own = {"stage": subject.stage, **subject.names}
+
+    def rank(run: Found) -> tuple[int, bool, bool]:
+        return -len(digests & run.tags.keys()), not own.items() <= run.tags.items(), run.status != "FINISHED"
+
     alike = [run for run in every if own.items() <= run.tags.items() or digests & run.tags.keys()]
-    alike.sort(key=lambda run: (-len(digests & run.tags.keys()), run.status != "FINISHED"))  # stable: newest first
+    alike.sort(key=rank)  # stable: newest first
     best: Evidence | None = None
     for run in alike:
         if best is not None and (not any(_weight(best)) or not (any(_weight(best)[:2]) or digests & run.tags.keys())):

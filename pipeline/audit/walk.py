@@ -1,5 +1,6 @@
 """The audit of a profile: every item of every stage, and for each figure the chain up to the publishers' data."""
 
+import functools
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -78,9 +79,9 @@ def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
     moved = set()  # items with inputs that are not those of their run: drawn again, they would be others
     with History(ROOT) as history:
         evidence, findings = _evidence(entries, own, hasher, history, say)
+        then = _params_then(evidence, history)
         for name, entry in entries.items():
-            then = _params_then(evidence[name], history)
-            against = lock.check(entry, evidence[name], lock.Profile(own.root, hasher, produced), then)
+            against = lock.check(entry, evidence[name], lock.Profile(own.root, hasher, produced), then.get(name))
             against += _unsaid(evidence[name], against)
             findings += against
             if any(one.object not in entry.outs and not one.object.startswith("dvc.lock: ") for one in against):
@@ -141,13 +142,17 @@ def _unsaid(evidence: Evidence, said: list[Finding]) -> list[Finding]:
     return list(unsaid)
 
 
-def _params_then(evidence: Evidence, history: History) -> Any:
-    """The params.yaml of the run's commit, if the run's tree was clean."""
-    if evidence.run is None or evidence.run.tags.get("tree") != "clean":
-        return None
+def _params_then(evidence: Mapping[str, Evidence], history: History) -> dict[str, Any]:
+    """By item the params.yaml of its run's commit, if the run's tree was clean; each is parsed once, as it is slow."""
     path = Path("params.yaml").resolve().relative_to(ROOT.resolve()).as_posix()
-    content = history.content(evidence.run.tags.get("commit", ""), path)
-    return None if content is None else params.read_yaml(content)
+
+    @functools.cache
+    def at(commit: str) -> Any:
+        content = history.content(commit, path)
+        return None if content is None else params.read_yaml(content)
+
+    clean = {name: one.run for name, one in evidence.items() if one.run and one.run.tags.get("tree") == "clean"}
+    return {name: at(run.tags.get("commit", "")) for name, run in clean.items()}
 
 
 def _needs(entries: Mapping[str, Entry], own: params.Params) -> dict[str, tuple[str, ...]]:

@@ -33,6 +33,13 @@ COPIED = (
 COPIED += (".dvc/config", ".dvc/.gitignore")
 COMMIT = ("-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm")
 FIGURES = ["meta_training", "cloning"]
+ITEMS = {  # a few of every stage
+    "seeds": [0, 1],
+    "figures": FIGURES,
+    "recall": ["direct"],
+    "recall_seeds": [0],
+    "feedback": ["flp_on_sines"],
+}
 
 
 class Audited:
@@ -139,7 +146,7 @@ def _copy(root: Path) -> None:
     with contextlib.chdir(root):
         made_up._write_params("default")
         tree = json.loads(Path("params.yaml").read_text())
-    tree["items"] |= {"seeds": [0, 1], "figures": FIGURES}
+    tree["items"] |= ITEMS
     yaml = YAML()
     yaml.default_flow_style = False
     with (root / "params.yaml").open("w") as file:

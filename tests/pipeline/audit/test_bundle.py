@@ -68,6 +68,38 @@ def test_a_bundle_is_whole_and_says_so_without_a_network(bundle):
     assert any(dep.get("name") == "artifacts/clone_test/0.npz" for dep in definition["resolvedDependencies"])
 
 
+def test_the_crate_lists_every_file_and_leads_from_each_figure_to_its_commit(audited, bundle):
+    crate = json.loads((bundle / "ro-crate-metadata.json").read_text())
+    known = {one["@id"]: one for one in crate["@graph"]}
+    assert len(known) == len(crate["@graph"])
+
+    def named(value):
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        ids = [value["@id"]] if isinstance(value, dict) and value.keys() == {"@id"} else []
+        return ids + [one for part in inner for one in named(part)]
+
+    assert {one for one in named(crate["@graph"]) if one not in known} == {"https://w3id.org/ro/crate/1.1"}
+    there = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()}
+    parts = [one["@id"] for one in known["./"]["hasPart"]]
+    assert {*parts} == there - {"SHA256SUMS", "ro-crate-metadata.json"}
+    assert all(known[name]["sha256"] == sha256_file(bundle / name) for name in parts)
+
+    runs = [known[one["@id"]] for one in known["./"]["mentions"]]
+    left = {one["@id"]: run for run in runs for one in run["result"]}
+    seen, above = set(), [name for name in parts if name.startswith("artifacts/")]
+    assert above
+    while above:
+        name = above.pop()
+        if name not in seen and name in left:  # else it is a publisher's
+            above += [one["@id"] for one in left[name]["object"]]
+        seen.add(name)
+    assert {name for name in seen if name not in left} == {one for one in seen if one.startswith(("wheel:", "http"))}
+    assert {run["instrument"]["@id"] for run in runs} == {
+        f"swh:1:rev:{audited.run('git', 'rev-parse', 'HEAD').strip()}"
+    }
+    assert all(run["subjectOf"]["@id"] in there for run in runs)
+
+
 def _painted(bundle):
     path = bundle / "artifacts/figure/cloning.png"
     path.write_bytes(path.read_bytes() + b"x")

@@ -62,9 +62,17 @@ def _object(folder: Path, md5: str) -> Path:
     return folder / "files/md5" / md5[:2] / md5[2:]
 
 
-def flipped_table(audited, lock) -> Iterator[Expected]:
-    with _edited(audited.root / "artifacts/baseline/sgd.npz", _flipped):
-        yield "broken", "artifacts/baseline/sgd.npz"
+def _flip_case(name: str):
+    def case(audited, lock) -> Iterator[Expected]:
+        with _edited(audited.root / name, _flipped):
+            yield "broken", name
+
+    case.__name__ = f"flipped_{name}"
+    return case
+
+
+TABLES = ("baseline/sgd.npz", "recall_test/direct-0.npz", "feedback_train/flp_on_sines-1/rule.npz")
+FLIPPED = [_flip_case(f"artifacts/{name}") for name in TABLES]
 
 
 def flipped_cache_object(audited, lock) -> Iterator[Expected]:
@@ -355,7 +363,7 @@ def painted_everywhere(audited, lock) -> Iterator[Expected]:
 ROUNDS = {  # cases that do not meet, and patterns of what else they rightly lead to
     "files": (
         [
-            *(flipped_table, flipped_cache_object, flipped_remote_object, lost_remote_object, flipped_checkpoint),
+            *(*FLIPPED, flipped_cache_object, flipped_remote_object, lost_remote_object, flipped_checkpoint),
             *(painted_figure, edited_pdf, edited_page, edited_results, swapped_data, lost_table, stray_table),
         ],
         [],
@@ -390,7 +398,11 @@ def test_tampering_is_found_and_named(audited, name):
     lock, path = _lock(audited), audited.root / "dvc.lock"
     locked = json.dumps(lock)
     with contextlib.ExitStack() as undone:
-        expected = {undone.enter_context(contextlib.contextmanager(case)(audited, lock)): case for case in cases}
+        expected = {}
+        for case in cases:
+            steps = case(audited, lock)
+            expected[next(steps)] = case
+            undone.callback(next, steps, None)  # and no error is thrown into it, so that it undoes all
         if json.dumps(lock) != locked:  # JSON is YAML
             whole = json.dumps({"schema": "2.0", "stages": lock}).encode()
             undone.enter_context(_edited(path, lambda data: whole))

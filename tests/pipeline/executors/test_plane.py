@@ -11,7 +11,7 @@ from pipeline.checkpoints import Folder
 from pipeline.courier import Courier
 from pipeline.flow import Flow
 from pipeline.provenance import Job, dep_files
-from pipeline.store import Store
+from pipeline.store import MissingInStoreError, Store, TrackerAway
 
 OUTS = ("artifacts/a.npz", "artifacts/deep/b.npz")
 IN = "artifacts/in.npz"
@@ -76,6 +76,19 @@ def test_a_dep_that_was_changed_in_the_store_is_refused(store, job, served, tmp_
     with pytest.raises(plane.IntegrityError, match=rf"{IN} of MLflow run .* expected {job.deps[IN]}"):
         plane.lay_out(store, order, tmp_path / "elsewhere")
     assert not (tmp_path / "elsewhere" / IN).exists()
+
+
+def test_a_file_is_missing_only_if_the_server_says_so(store, run, wire, profile):
+    store.upload(run, "outs/a", profile / IN)
+    with pytest.raises(MissingInStoreError, match="404"):
+        store.download(run, "outs/b", profile / "b")
+    wire.cut = True
+    with pytest.raises(TrackerAway):
+        store.download(run, "outs/a", profile / "a")
+    assert not list(profile.glob("[ab]"))
+    wire.cut = False
+    store.download(run, "outs/a", profile / "a")
+    assert (profile / "a").read_bytes() == (profile / IN).read_bytes()
 
 
 def _attempt(folder, text):
