@@ -23,7 +23,8 @@ from pipeline.effects import (
     OverFitting,
     SecondSighting,
 )
-from pipeline.params import Section, checked, plain
+from pipeline.params import checked, plain
+from pipeline.sections.base import Section
 from pipeline.sibling_effects import Recalled, Taught
 
 VERDICTS = ("not run", "not reproduced", "underpowered", "consistent", "reproduced")  # of several, the first holds

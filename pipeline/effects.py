@@ -13,7 +13,6 @@ from jaxtyping import Float
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from pipeline import cloning, comparison, generality, introspection, unification
-from pipeline.params import Section
 from pipeline.results import (
     RULE,
     Profile,
@@ -29,6 +28,7 @@ from pipeline.results import (
     tasks,
     without_settings,
 )
+from pipeline.sections.base import Section
 
 Effect = Float[np.ndarray, "seed life"]
 Rival = Literal["sgd", "adam", "sgd_paper", "adam_paper"]

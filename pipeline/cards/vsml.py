@@ -4,8 +4,8 @@ import numpy as np
 
 from pipeline import comparison, figures, params
 from pipeline.cards import Card, Item, ends, size
-from pipeline.params import Lives
 from pipeline.results import Profile, by_seed, cumulative, in_order, moments, sd
+from pipeline.sections.training import Lives
 
 NEEDS = ("meta_train/*/curve.npz", "meta_test/*.npz")
 
