@@ -157,7 +157,7 @@ def figure(params: Params, name: str) -> Flow:
 
 def report(params: Params) -> Flow:
     reads = (*TABLES, paths.ARTIFACTS / "figure")
-    judging = ("claims.py", "effects.py", "sibling_effects.py", "bootstrap.py")
+    judging = ("claims.py", "effects", "bootstrap.py")
     shared = ("figures", *WORDS, "lives.py", "page.html", "page", *judging)
     code = (*(f"pipeline/{page}" for page in shared), "claims.yaml")
     outs = (paths.report("index.html"), paths.report("results.json"), paths.report("claims.json"))
