@@ -76,10 +76,6 @@ def ends(loss: np.ndarray) -> str:
     return f"{loss[:tenth].mean():.3f}, {loss[-tenth:].mean():.3f}"
 
 
-def size(theta: dict[str, Any]) -> int:
-    return sum(size(part) if isinstance(part, dict) else part.size for part in theta.values())
-
-
 def plus_minus(entry: dict[str, Any], what: str = "sd") -> str:
     """A result with its spread: over lives, or over seeds where there are several (`sd_seeds`)."""
     spread = entry.get(what)

@@ -4,11 +4,12 @@ import math
 
 from pipeline import feedback, figures
 from pipeline.artifacts import read_table
-from pipeline.cards import Card, Item, ends, plus_minus, size
+from pipeline.cards import Card, Item, ends, plus_minus
 from pipeline.lessons import system
 from pipeline.params import plain
 from pipeline.paths import feedback_curve
 from pipeline.results import Results, by_seed, summary
+from pipeline.rows import size
 from pipeline.sections.feedback import Drawings, Experiment, Glyphs, Sines
 
 NEEDS = ("feedback_test/*.npz",)

@@ -1,8 +1,9 @@
 """The card of rules that learned to remember, one for each horizon."""
 
 from pipeline import figures, params, recall
-from pipeline.cards import Card, Item, plus_minus, size
+from pipeline.cards import Card, Item, plus_minus
 from pipeline.results import by_seed, summary
+from pipeline.rows import size
 
 NEEDS = ("recall_test/*.npz",)
 

@@ -3,8 +3,9 @@
 import numpy as np
 
 from pipeline import comparison, figures, params
-from pipeline.cards import Card, Item, ends, size
+from pipeline.cards import Card, Item, ends
 from pipeline.results import Profile, by_seed, cumulative, in_order, moments, sd
+from pipeline.rows import size
 from pipeline.sections.training import Lives
 
 NEEDS = ("meta_train/*/curve.npz", "meta_test/*.npz")
