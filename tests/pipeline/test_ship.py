@@ -22,6 +22,7 @@ def _commit(clone):
 def test_rules_of_the_siblings_ship_and_live_as_their_cards_and_docstring_say(clone, tiny, write_params):
     tiny["items"] |= {"recall": ["direct"], "feedback": ["flp_on_sines"]}
     tiny["items"] |= {name: [0] for name in tiny["items"] if name.endswith("seeds")}
+    tiny["recall"]["tests"]["thorough"] = []
     tiny["feedback"]["defaults"]["task"]["parts"] = 5  # of which the docstring speaks
     write_params(clone.root / "params.yaml", tiny)
     for words in (
