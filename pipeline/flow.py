@@ -35,6 +35,7 @@ WORDS = tuple(
         "shipped",
         "recall",
         "feedback",
+        "synapse",
     )
 )
 CLONING = ("vsml/core", "vsml/learners", "vsml/tasks", "vsml/cloning")
