@@ -36,6 +36,7 @@ WORDS = tuple(
         "recall",
         "feedback",
         "synapse",
+        "tables",
     )
 )
 CLONING = ("vsml/core", "vsml/learners", "vsml/tasks", "vsml/cloning")

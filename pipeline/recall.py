@@ -12,7 +12,8 @@ from jaxtyping import Float
 
 from pipeline import synapse
 from pipeline.artifacts import Table
-from pipeline.results import Results, Tables, by_seed, experiments, summary
+from pipeline.results import Results, summary
+from pipeline.tables import Tables, by_seed, experiments
 
 NAMES = {
     "direct": "Direct",

@@ -6,19 +6,8 @@ from typing import Any
 from pipeline import comparison, generality, introspection, paths
 from pipeline.artifacts import read_rule
 from pipeline.params import Items, Params
-from pipeline.results import (
-    RULE,
-    Profile,
-    Results,
-    Tables,
-    at_paper_rates,
-    by_seed,
-    final_loss,
-    guessing,
-    in_order,
-    settings,
-    tasks,
-)
+from pipeline.results import Results, final_loss, guessing
+from pipeline.tables import RULE, Profile, Tables, at_paper_rates, by_seed, in_order, settings, tasks
 
 SIGHTINGS = {
     "first_sighting": "First image of a class",

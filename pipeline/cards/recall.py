@@ -2,8 +2,9 @@
 
 from pipeline import figures, params, recall
 from pipeline.cards import Card, Item, plus_minus
-from pipeline.results import by_seed, summary
+from pipeline.results import summary
 from pipeline.rows import size
+from pipeline.tables import by_seed
 
 NEEDS = ("recall_test/*.npz",)
 

@@ -4,9 +4,10 @@ import numpy as np
 
 from pipeline import comparison, figures, params
 from pipeline.cards import Card, Item, ends
-from pipeline.results import Profile, by_seed, cumulative, in_order, moments, sd
+from pipeline.results import cumulative, moments, sd
 from pipeline.rows import size
 from pipeline.sections.training import Lives
+from pipeline.tables import Profile, by_seed, in_order
 
 NEEDS = ("meta_train/*/curve.npz", "meta_test/*.npz")
 

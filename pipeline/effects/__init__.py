@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import PositiveFloat
 
-from pipeline.results import Profile, Tables
 from pipeline.sections.base import Section
+from pipeline.tables import Profile, Tables
 
 Effect = Float[np.ndarray, "seed life"]
 Rival = Literal["sgd", "adam", "sgd_paper", "adam_paper"]

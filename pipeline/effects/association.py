@@ -7,7 +7,8 @@ import numpy as np
 
 from pipeline import introspection
 from pipeline.effects import RIVALS, Effect, Expected, Made, Rival
-from pipeline.results import RULE, associations, experiments
+from pipeline.results import associations
+from pipeline.tables import RULE, experiments
 
 
 class SecondSighting(Expected):

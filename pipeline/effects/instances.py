@@ -8,7 +8,7 @@ from pydantic import Field, PositiveInt
 
 from pipeline import cloning, unification
 from pipeline.effects import Effect, Expected, Made
-from pipeline.results import Tables
+from pipeline.tables import Tables
 
 
 class Deviation(Expected):

@@ -7,18 +7,8 @@ import numpy as np
 
 from pipeline import comparison, generality
 from pipeline.effects import RIVALS, Effect, Expected, Made, Rival
-from pipeline.results import (
-    RULE,
-    at_paper_rates,
-    baselines,
-    experiments,
-    guessing,
-    lives,
-    main_tasks,
-    settings,
-    tasks,
-    without_settings,
-)
+from pipeline.results import guessing, lives
+from pipeline.tables import RULE, at_paper_rates, baselines, experiments, main_tasks, settings, tasks, without_settings
 
 
 class Accuracy(Expected):

@@ -29,13 +29,8 @@ from pipeline.artifacts import sha256_file, write_json, write_text
 from pipeline.effects import Made
 from pipeline.flow import STAGES, Flow
 from pipeline.params import Items, Params, digest
-from pipeline.results import (
-    RULE,
-    Profile,
-    Results,
-    Tables,
-    results,
-)
+from pipeline.results import Results, results
+from pipeline.tables import RULE, Profile, Tables
 
 TABLES = (
     "test_data/*.npz",
