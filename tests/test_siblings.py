@@ -48,8 +48,9 @@ def test_a_rule_that_remembers_is_that_of_its_horizon_and_fits_every_size(stored
 
 
 def test_another_horizon_is_refused(stored):
+    settings, thetas = stored
     with pytest.raises(ValueError, match=r"horizon \(=4\) must be one of \[3, 9\]"):
-        remembering(*stored, 4)
+        remembering(settings, thetas, 4)
 
 
 @pytest.mark.parametrize("name", ["flp_on_sines", "second_order_on_sines", "flp_on_glyphs", "second_order_on_glyphs"])

@@ -8,9 +8,10 @@ from pipeline.cards import Card, Item, ends, plus_minus
 from pipeline.lessons import system
 from pipeline.params import plain
 from pipeline.paths import feedback_curve
-from pipeline.results import Results, by_seed, summary
+from pipeline.results import Results, summary
 from pipeline.rows import size
 from pipeline.sections.feedback import Drawings, Experiment, Glyphs, Sines
+from pipeline.tables import by_seed
 
 NEEDS = ("feedback_test/*.npz",)
 WHAT = {
@@ -29,7 +30,7 @@ def card(item: Item) -> Card:
     kept, training = curve["loss"][~curve["skipped"]], section.training
     features, outputs = sizes(section)
     return Card(
-        what=WHAT[section.learner.name].format(numbers=size(item.rule.theta)),
+        what=WHAT[section.learner.name].format(numbers=size(item.rule.theta)) + " Unlike other rules it has one size.",
         use=[
             f"learner = rule.learner(features={features}, classes={outputs})  # the one size that it has",
             "predictions = rollout(learner, rule.theta, jax.random.key(0), episode)",
@@ -61,7 +62,7 @@ def _data(section: Experiment) -> str:
     if isinstance(section.task, Drawings):
         return f"It has seen drawings of {section.task.train_set} only."
     kind = "characters drawn by a rule" if isinstance(section.task, Glyphs) else "sine waves"
-    return f"No data set: {kind}, from random keys."
+    return f"No data set: {kind}, from random numbers."
 
 
 def _results(item: Item) -> list[str]:
