@@ -12,19 +12,13 @@ from pydantic import Field, model_validator
 
 from pipeline import paths
 from pipeline.bootstrap import Interval, interval
-from pipeline.effects import (
-    Accuracy,
-    Association,
-    ChangedTask,
-    Cloned,
-    Deviation,
-    GradientCosine,
-    Made,
-    OverFitting,
-    SecondSighting,
-)
-from pipeline.params import Section, checked, plain
-from pipeline.sibling_effects import Recalled, Taught
+from pipeline.effects import Made
+from pipeline.effects.association import Association, GradientCosine, SecondSighting
+from pipeline.effects.instances import Cloned, Deviation
+from pipeline.effects.learning import Accuracy, ChangedTask, OverFitting
+from pipeline.effects.siblings import Recalled, Taught
+from pipeline.params import checked, plain
+from pipeline.sections.base import Section
 
 VERDICTS = ("not run", "not reproduced", "underpowered", "consistent", "reproduced")  # of several, the first holds
 MARKS = {

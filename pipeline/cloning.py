@@ -8,7 +8,8 @@ from jaxtyping import Float
 
 from pipeline.artifacts import Table
 from pipeline.comparison import title
-from pipeline.results import Results, Tables, summary
+from pipeline.results import Results, summary
+from pipeline.tables import Tables
 
 LEARNERS = ("clone", "improved", "sgd")
 LOOKED_AT = 100  # examples after which early learning is looked at, if a life is as long

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from pipeline.results import PAPER_RATES, RULE, Results, in_order, without_settings
+from pipeline.results import Results
+from pipeline.tables import PAPER_RATES, RULE, in_order, without_settings
 
 NAMES = {
     RULE: "VSML",

@@ -23,7 +23,8 @@ from pipeline.artifacts import Rule, read_rule
 from pipeline.build import OPTIMIZERS
 from pipeline.examples import Examples, read_examples
 from pipeline.figures.style import COLUMN, LOOKS, Figure, accuracy_axis, direct_labels, example_axis, save
-from pipeline.results import PAPER_RATES, cumulative, sd
+from pipeline.results import cumulative, sd
+from pipeline.tables import PAPER_RATES
 from vsml.core.rollout import rollout
 from vsml.core.scores import correct
 from vsml.core.types import Learner, RandomKey, Theta

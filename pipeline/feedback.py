@@ -14,7 +14,8 @@ from jaxtyping import Float
 
 from pipeline.artifacts import Table
 from pipeline.comparison import title
-from pipeline.results import Results, Tables, in_order, summary
+from pipeline.results import Results, summary
+from pipeline.tables import Tables, in_order
 
 FOLDER, ON, SHUFFLED = "feedback_test/", "_on_", "_iid"
 METHODS = {

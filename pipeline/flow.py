@@ -35,6 +35,8 @@ WORDS = tuple(
         "shipped",
         "recall",
         "feedback",
+        "synapse",
+        "tables",
     )
 )
 CLONING = ("vsml/core", "vsml/learners", "vsml/tasks", "vsml/cloning")
@@ -157,11 +159,12 @@ def figure(params: Params, name: str) -> Flow:
 
 def report(params: Params) -> Flow:
     reads = (*TABLES, paths.ARTIFACTS / "figure")
-    judging = ("claims.py", "effects.py", "sibling_effects.py", "bootstrap.py")
-    shared = ("figures", *WORDS, "lives.py", "page.html", "page", *judging)
+    judging = ("claims.py", "effects", "bootstrap.py")
+    shared = ("figures", *WORDS, "rows.py", "lives.py", "page.html", "page", *judging)
     code = (*(f"pipeline/{page}" for page in shared), "claims.yaml")
     outs = (paths.report("index.html"), paths.report("results.json"), paths.report("claims.json"))
-    return Flow({}, _drawn(params), code, reads, outs)
+    told = {name: plain(getattr(params, name)) for name in ("clone", "improve", "clone_test")}
+    return Flow({}, _drawn(params) | told, code, reads, outs)
 
 
 STAGES: dict[str, Callable[..., Flow]] = {

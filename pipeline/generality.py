@@ -18,19 +18,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from pipeline.comparison import NAMES, TITLES, accuracy, title, verdict, verdict_at_paper_rates
-from pipeline.results import (
-    RULE,
-    Profile,
-    Results,
-    Tables,
-    baselines,
-    experiments,
-    lives,
-    sd,
-    settings,
-    tasks,
-    without_settings,
-)
+from pipeline.results import Results, lives, sd
+from pipeline.tables import RULE, Profile, Tables, baselines, experiments, settings, tasks, without_settings
 
 ROBUST = "robust"  # the experiment of figure 7; where there is none, it is the main one
 METHODS = (RULE, "meta_rnn", "fast_memory", "hebbian")  # the experiments of figure 8 are `<method>_on_<mix>`

@@ -24,7 +24,8 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.comparison import NAMES, plus_minus
-from pipeline.results import RULE, Profile, Results, Tables, by_seed, experiments, summary
+from pipeline.results import Results, summary
+from pipeline.tables import RULE, Profile, Tables, by_seed, experiments
 
 BASELINES = ("sgd", "sgd_paper", "adam", "adam_paper")
 # Axes of beliefs.

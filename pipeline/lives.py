@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.comparison import NAMES
-from pipeline.results import RULE, Tables, by_seed
+from pipeline.tables import RULE, Tables, by_seed
 
 READINGS = {"": "The same image twice in a row", "next_": "Two images of a class in a row"}
 

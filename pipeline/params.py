@@ -8,285 +8,37 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import (
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline import paths
-from pipeline.sections.base import Count, Kernel, Optimizer, Section, Sizes
+from pipeline.sections.base import Count, Optimizer, Section, Sizes
+from pipeline.sections.cloning import Clone, CloneTest, Improve
 from pipeline.sections.feedback import Experiment as FeedbackExperiment
 from pipeline.sections.feedback import Feedback
+from pipeline.sections.learners import Learner
 from pipeline.sections.recall import Recall, RecallExperiment
+from pipeline.sections.testing import Baseline, Introspect, ResultsSection, Task, Tests, Unify
+from pipeline.sections.training import GENERATED, AntitheticEs, Backprop, Data, Estimator, Experiment, Lives, Phase
+
+__all__ = [  # sections that stages take from here; what is defined below needs no mention
+    "AntitheticEs",
+    "Backprop",
+    "Data",
+    "Estimator",
+    "Lives",
+    "Optimizer",
+    "Phase",
+    "Sizes",
+    "Task",
+]
 
 Part = TypeVar("Part")
 SYSTEMS = (("feedback", FeedbackExperiment), ("recall", RecallExperiment))  # with experiments of their own
-GENERATED = ("random", "sum_sign")  # sets without a file
-
-
 Checked = TypeVar("Checked", bound=Section)
-
-
-class Vsml(Section):
-    """What `vsml.learners.network` is built from, and the sizes of its hidden layers; fits tasks of every size.
-
-    A convolution is channels, kernel, stride.
-    """
-
-    name: Literal["vsml"]
-    convolutions: tuple[Kernel, ...]
-    hidden_layers: Sizes
-    hidden: PositiveInt
-    message: PositiveInt
-    ticks: PositiveInt
-    backward_pass: bool
-    feed_label: bool
-    layer_norm: bool
-    per_layer: bool
-
-
-class FixedSize(Section):
-    """A learner of one size: smaller tasks are padded. `front` are the channels of its convolutions, null for none."""
-
-    inputs: PositiveInt
-    outputs: PositiveInt
-    front: PositiveInt | None
-
-
-class MetaRnn(FixedSize):
-    name: Literal["meta_rnn"]
-    hidden: PositiveInt
-    ticks: PositiveInt
-
-
-class Hebbian(FixedSize):
-    name: Literal["hebbian"]
-    oja: bool
-
-
-class FastMemory(FixedSize):
-    name: Literal["fast_memory"]
-    hidden: PositiveInt
-    rows: PositiveInt
-    columns: PositiveInt
-
-
-Learner = Annotated[Vsml | MetaRnn | Hebbian | FastMemory, Field(discriminator="name")]
-
-
-class Estimating(Section):
-    """At most `at_once` lives (of ES: pairs of them) side by side on each device; null for all.
-
-    Few need less memory, and on a CPU less time.
-    """
-
-    at_once: PositiveInt | None
-
-
-class Backprop(Estimating):
-    """`segment` examples are lived again at a time on the way back; null keeps every state."""
-
-    name: Literal["backprop"]
-    segment: PositiveInt | None
-
-
-class TruncatedBptt(Estimating):
-    name: Literal["truncated_bptt"]
-    chunk: PositiveInt
-
-
-class AntitheticEs(Estimating):
-    name: Literal["antithetic_es"]
-    std: PositiveFloat
-
-
-Estimator = Annotated[Backprop | TruncatedBptt | AntitheticEs, Field(discriminator="name")]
-
-
-class Data(Section):
-    """What is meta-trained on. In a `stream` every prediction counts.
-
-    In `one_shot` each class is shown once, and only the prediction for one more example counts. Lives see the sets
-    through so many different `projections` in all; null draws one for each life.
-    """
-
-    sets: Annotated[tuple[str, ...], Field(min_length=1)]
-    episodes: Literal["stream", "one_shot"]
-    projections: PositiveInt | None
-
-
-Classes = Annotated[int, Field(ge=2)] | Annotated[tuple[Count, ...], Field(min_length=2)] | None
-View = Literal["raw", "projected", "resized_projected", "shuffled"]
-
-
-class Lives(Section):
-    """`population` lives a meta-step, spread over all combinations of sets, views, inputs and classes.
-
-    views: raw images, resized to a square of `inputs` pixels; projected to as many features at random; resized and
-    then projected; shuffled pixels. inputs: null for those of the set. classes: how many, in a fresh random order
-    for each life; or which, in this order; or null for all in their own order.
-    """
-
-    views: Annotated[tuple[View, ...], Field(min_length=1)]
-    inputs: Annotated[tuple[PositiveInt | None, ...], Field(min_length=1)]
-    classes: Annotated[tuple[Classes, ...], Field(min_length=1)]
-    length: PositiveInt
-    population: PositiveInt
-
-
-class Phase(Section):
-    """`steps` meta-steps, each on all of `lives`, whose sizes may differ."""
-
-    steps: PositiveInt
-    lives: Annotated[tuple[Lives, ...], Field(min_length=1)]
-
-
-class Task(Section):
-    """What is tested on: a set, seen in one way, of which only some classes may occur (see `Data` and `Lives`)."""
-
-    set: str
-    view: View = "raw"
-    inputs: PositiveInt | None = None
-    classes: Classes = None
-    episodes: Literal["stream", "one_shot"] = "stream"
-
-
-class Tests(Section):
-    """The lives that learners are tested by, and the tasks of each suite of tests."""
-
-    lives: PositiveInt
-    length: PositiveInt
-    seed: Count
-    suites: dict[str, dict[str, Task]]
-
-
-class Introspect(Section):
-    """How often, how long and with how many probes an introspected learner is looked at."""
-
-    set: str  # of images
-    lives: PositiveInt
-    seed: Count
-    ages: Annotated[tuple[Count, ...], Field(min_length=1)]  # examples lived before a sighting
-    gaps: PositiveInt  # examples lived after it
-    others: PositiveInt  # probes of the class of a sighting, and as many of other classes
-    length: PositiveInt  # of a life whose steps are compared with gradient steps; channels are reset at its end
-    every: PositiveInt  # so many examples, one step is compared
-    probes: PositiveInt  # images on which those functions are compared
-    shown: PositiveInt  # lives that the report's page holds, of each kind
-
-
-class ResultsSection(Section):
-    """Accuracies are reported after so many examples, and at the end of a life."""
-
-    horizons: tuple[PositiveInt, ...]
-
-
-class Unify(Section):
-    """Methods and their instances of VSML are compared over lives of this `length`, one for each seed."""
-
-    seeds: Annotated[tuple[Count, ...], Field(min_length=1)]
-    length: PositiveInt
-
-
-class CloneForm(Section):
-    """Sizes of the clone's cells, ticks of a layer each time that messages arrive, and memory for a weight of 1."""
-
-    hidden: PositiveInt
-    message: PositiveInt
-    ticks: PositiveInt
-    scale: PositiveFloat
-
-
-class RandomDrills(Section):
-    """Meta-steps by the coarse score and then by the fine one, on so many connections for `length` examples."""
-
-    coarse: PositiveInt
-    fine: PositiveInt
-    connections: PositiveInt
-    length: PositiveInt
-    population: PositiveInt
-
-
-class ShadowDrills(Section):
-    """Meta-steps beside networks that learn a set by exact gradient descent of rate `pace`."""
-
-    steps: PositiveInt
-    set: str
-    hidden_layers: Sizes
-    pace: PositiveFloat
-    length: PositiveInt
-    population: PositiveInt
-
-
-class Clone(Section):
-    """How theta is meta-trained to run backpropagation with learning rate `rate`."""
-
-    form: CloneForm
-    rate: PositiveFloat
-    optimizer: Optimizer
-    random: RandomDrills
-    shadow: ShadowDrills
-
-
-class SomeLives(Section):
-    length: PositiveInt
-    population: PositiveInt
-
-
-class Improve(Section):
-    """How a clone is meta-trained further: each meta-step on lives of several lengths, by networks of hidden layers."""
-
-    optimizer: Optimizer
-    steps: PositiveInt
-    set: str
-    hidden_layers: Sizes
-    lives: Annotated[tuple[SomeLives, ...], Field(min_length=1)]
-    segment: PositiveInt
-
-
-class CloneTest(Section):
-    """The clone learns each set with each choice of hidden layers, beside SGD, for `stretches` of `length` examples.
-
-    After each stretch both are examined on `held_out` test images, and `probes` of the clone's updates are compared.
-    """
-
-    sets: Annotated[tuple[str, ...], Field(min_length=1)]
-    networks: Annotated[tuple[Sizes, ...], Field(min_length=1)]
-    lives: PositiveInt
-    stretches: PositiveInt
-    length: PositiveInt
-    held_out: PositiveInt
-    probes: PositiveInt
-    seed: Count
-
-
-class Experiment(Section):
-    """All that decides what an experiment learns, and the suites of tests that it lives."""
-
-    learner: Learner
-    estimator: Estimator
-    optimizer: Optimizer
-    data: Data
-    curriculum: Annotated[tuple[Phase, ...], Field(min_length=1)]
-    suites: Annotated[tuple[str, ...], Field(min_length=1)]
-
-
-class Baseline(Section):
-    """A convolution is channels, kernel, stride; hidden layers come after them."""
-
-    optimizer: Literal["sgd", "adam"]
-    convolutions: tuple[Kernel, ...]
-    hidden_layers: Sizes
-    rates: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
-    suites: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Items(Section):

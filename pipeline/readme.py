@@ -13,7 +13,8 @@ from pathlib import Path
 
 from pipeline import claims, comparison, generality, params, paths
 from pipeline.artifacts import write_text
-from pipeline.results import PAPER, PAPER_RATES, Results
+from pipeline.results import Results
+from pipeline.tables import PAPER, PAPER_RATES
 
 USAGE = "Usage: python -m pipeline readme [--check]"
 

@@ -5,13 +5,15 @@ All of it is about a reconstruction: of arXiv 2003.03124 we know the abstract an
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from pipeline import synapse
 from pipeline.artifacts import Table
-from pipeline.results import Results, Tables, by_seed, experiments, summary
+from pipeline.results import Results, summary
+from pipeline.tables import Tables, by_seed, experiments
 
 NAMES = {
     "direct": "Direct",
@@ -29,7 +31,6 @@ NAMES = {
 }
 FIXED = {"hebb": "Hebb with decay", "delta": "Delta rule"}
 CHANCE = 0.5
-LIKE = 0.9  # the cosine from which on the w of a fitted delta rule says something
 
 
 def name(experiment: str) -> str:
@@ -149,36 +150,6 @@ def _harder(tables: Tables, experiment: str) -> Results:
     return found
 
 
-def cosine(a: np.ndarray, b: np.ndarray) -> float:
-    return float((a * b).sum() / max(np.sqrt((a * a).sum() * (b * b).sum()), np.finfo(float).tiny))
-
-
-class Textbook(NamedTuple):
-    """What a textbook rule would change where the learned rule is looked at, and how alike the two are."""
-
-    change: Float[np.ndarray, "pre post"]
-    cosine: float
-    held: float  # the w of the delta rule x (y - w x) that is most like the learned one; Hebb's rule has 0
-
-
-def textbook(table: Table, state: str, index: int) -> dict[str, Textbook]:
-    """Hebb's rule, and the delta rule of the w that fits best: least squares of the change on x y and x^2.
-
-    A rule that ignores what a synapse holds has w = 0 and is Hebb's.
-    """
-    learned = table.arrays[f"{state}/change"][index].astype(np.float64)
-    ends = table.arrays["ends"].astype(np.float64)
-    pre, post = np.meshgrid(ends, ends, indexing="ij")
-    hebb, own = pre * post, pre * pre
-    slope = (learned * hebb).sum() / (hebb * hebb).sum()  # over ends that are symmetric, x y and x^2 are orthogonal
-    held = -(learned * own).sum() / (own * own).sum() / slope if slope else 0.0
-    delta = hebb - held * own
-    return {
-        "hebb": Textbook(hebb, cosine(learned, hebb), 0.0),
-        "delta": Textbook(delta, cosine(learned, delta), float(held)),
-    }
-
-
 def _synapse(tables: Tables) -> Results:
     """Cosine of what the learned rule changes of a lone synapse with what the textbook rules would."""
     found: Results = {}
@@ -189,7 +160,7 @@ def _synapse(tables: Tables) -> Results:
         for index, horizon in enumerate(horizons(tables, experiment)):
             for state in ("fresh", "stored"):
                 name = f"recall/{experiment}/{state}"
-                likes = [textbook(table, state, index) for table in every]
+                likes = [synapse.textbook(table, state, index) for table in every]
                 for kind in FIXED:
                     values = np.array([like[kind].cosine for like in likes])
                     found[f"{name}_like_{kind}@{horizon}"] = summary(values[:, None])
@@ -226,28 +197,8 @@ def page(found: Results, tables: Tables) -> dict[str, Any]:
         "exams": int(table.arrays["exams"]),
         "settled": int(table.arrays["settled"]),
         "verdict": verdict(found, tables),
-        "synapse": words_of_synapse(found),
+        "synapse": synapse.words(found),
     }
-
-
-def words_of_synapse(found: Results) -> list[str]:
-    """What the learned rule is like, one sentence for each horizon that was looked at."""
-    sentences = []
-    for key in found:
-        if "/fresh_like_hebb@" in key:
-            start, _, horizon = key.partition("fresh_like_hebb@")
-            value = {
-                what: found[f"{start}{what}@{horizon}"]["value"]
-                for what in ("fresh_like_hebb", "stored_like_hebb", "stored_like_delta", "stored_held")
-            }
-            fits = value["stored_like_delta"] >= LIKE
-            held = f" that takes the synapse to answer {value['stored_held']:.2f} of the cue already" if fits else ""
-            sentences.append(
-                f"To remember {horizon}: with Hebb {value['fresh_like_hebb']:.2f} where nothing is stored; after one "
-                f"snippet {value['stored_like_hebb']:.2f}, and {value['stored_like_delta']:.2f} with the nearest delta "
-                f"rule{held}."
-            )
-    return sentences
 
 
 def verdict(found: Results, tables: Tables) -> str:

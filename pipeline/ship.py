@@ -1,114 +1,81 @@
 """`python -m pipeline ship EXPERIMENT SEED NAME` puts a rule that this profile has learned into vsml/zoo, with a card.
 
-The rule goes as it is, byte for byte, so that its md5 is that of the profile's dvc.lock.
+The rule goes as it is, byte for byte, so that its md5 is that of the profile's dvc.lock. It may be of VSML, of rules
+that remember or of networks that learn by feedback: whatever this profile has an experiment of that name for.
 """
 
 import shutil
 import sys
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
-
-from pipeline import artifacts, comparison, figures, params, paths, provenance
-from pipeline.params import Experiment, Lives, Params
-from pipeline.results import Profile, Tables, by_seed, cumulative, in_order, sd
+from pipeline import artifacts, cards, figures, params, paths, provenance
+from pipeline.cards import Card, Item, feedback, recall, vsml
+from pipeline.params import Items, Params, known_or_raise
 
 USAGE = "Usage: python -m pipeline ship EXPERIMENT SEED NAME"
-NEEDS = ("meta_train/*/curve.npz", "meta_test/*.npz")
+LARGEST = 200_000  # bytes; a wheel should not grow by more for one rule
+
+
+class System(NamedTuple):
+    """Which experiments a profile has of a system, where their rules and tests lie, and who writes a rule's card."""
+
+    experiments: Callable[[Items], Collection[str]]
+    rule: Callable[[str, int], Path]
+    test: Callable[[str, int], Path]
+    card: Callable[[Item], Card]
+
+
+SYSTEMS = {
+    "meta_train": System(lambda items: items.experiments, paths.rule, paths.meta_test, vsml.card),
+    "recall_train": System(lambda items: items.recall, paths.recall_train, paths.recall_test, recall.card),
+    "feedback_train": System(lambda items: items.feedback, paths.feedback_rule, paths.feedback_test, feedback.card),
+}
 
 
 def main(words: list[str], root: Path = paths.ROOT) -> None:
     """Copy the rule and write its card, or say what is missing and exit with 1."""
     if len(words) != 3 or not words[1].isdecimal() or not words[2].isidentifier():
         sys.exit(f"{USAGE}, where SEED is a whole number and NAME a plain word, got {words}.")
-    experiment, seed, name = words[0], int(words[1]), words[2]
     git = provenance.git()
     if git["tree"] != "clean":
         sys.exit(f"The tree is {git['tree']}: commit first, so that the card can say from which code the rule is.")
-    settings = params.read()
-    section = params.known_or_raise(settings.experiments, experiment, "experiments")
-    zoo = root / "vsml/zoo"
-    text = card(settings, section, experiment, seed, name, git["commit"])
-    shutil.copyfile(paths.rule(experiment, seed), zoo / f"{name}.npz")
-    artifacts.write_text(zoo / f"{name}.md", text)
+    zoo, name = root / "vsml/zoo", words[2]
+    try:
+        item, path = found(params.read(), words[0], int(words[1]))
+        card = cards.page(SYSTEMS[item.stage].card(item), item, name, git["commit"])
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(str(error))
+    shutil.copyfile(path, zoo / f"{name}.npz")
+    artifacts.write_text(zoo / f"{name}.md", card)
+    if item.stage == "feedback_train":
+        form = feedback.form(item.settings.of_feedback.experiments[item.experiment])
+        artifacts.write_json(zoo / f"{name}.json", form)
     print(f"{zoo / name}.npz and its card are there.")
 
 
-def card(settings: Params, section: Experiment, experiment: str, seed: int, name: str, commit: str) -> str:
-    """What the rule is, what it was made from, how it fares; Markdown."""
-    rule = artifacts.read_rule(paths.rule(experiment, seed))
-    tables = figures.read(NEEDS, settings.items)
-    curve = by_seed(tables, "meta_train", experiment)[seed].arrays
-    profile = "the default profile" if settings.root == "." else f"the profile `{Path.cwd().name}`"
-    digests = [f"- `{file}`, sha256 `{digest}`" for file, digest in rule.provenance["data"].items()]
-    return "\n".join(
-        [
-            f"# {name}",
-            "",
-            f"A learned learning algorithm: {_size(rule.theta):,} numbers that every connection of a network shares "
-            "(VSML, arXiv 2012.14905). A reproduction in kind: not the authors' rule, and not trained at their scale.",
-            "",
-            "```python",
-            "import jax, vsml",
-            "from vsml.core.rollout import rollout",
-            "",
-            f'rule = vsml.load("{name}")',
-            "predictions = rollout(rule.learner(features, classes), rule.theta, jax.random.key(0), episode)",
-            "```",
-            "",
-            "## How it was made",
-            "",
-            f"Experiment `{experiment}`, meta-seed {seed}, of {profile}, at commit `{commit}`: "
-            f"`dvc repro meta_train@{experiment}-{seed}` makes it again. Settings: `{rule.learner}`. "
-            f"Estimator: `{params.plain(section.estimator)}`; optimiser: `{params.plain(section.optimizer)}`.",
-            "",
-            *digests,
-            f"- parameters, sha256 of their JSON: `{rule.provenance['params']}`",
-            "",
-            "| phase | meta-steps | lives of a meta-step | meta loss in nats, first and last tenth |",
-            "|--:|--:|:--|--:|",
-            *(_phase(number, curve, phase.lives) for number, phase in enumerate(section.curriculum)),
-            "",
-            "## How it fares",
-            "",
-            "Cumulative accuracy on test data, from random states: mean ± standard deviation over lives. It has seen "
-            f"training data of {' and '.join(map(comparison.title, section.data.sets))} only.",
-            "",
-            *_results(settings, tables, experiment, seed),
-            "",
-        ]
+def found(settings: Params, experiment: str, seed: int) -> tuple[Item, Path]:
+    """What the profile has learned from this experiment and seed, and where it lies.
+
+    Raises:
+      ValueError: the profile has no such item, or of several systems; or the rule is too large to ship.
+      FileNotFoundError: it was not made yet.
+    """
+    items, every = settings.items, {stage: system.experiments(settings.items) for stage, system in SYSTEMS.items()}
+    known_or_raise([name for names in every.values() for name in names], experiment, "experiments of the profile")
+    stage, *others = (stage for stage, names in every.items() if experiment in names)
+    if others:
+        raise ValueError(f"{experiment!r} is an experiment of {stage} and of {others[0]}: give one another name.")
+    path, test = SYSTEMS[stage].rule(experiment, seed), SYSTEMS[stage].test(experiment, seed)
+    known_or_raise(
+        figures.needed((f"{test.parent.name}/{experiment}-*",), items),
+        f"{test.parent.name}/{test.name}",
+        "tests of the profile",
     )
-
-
-def _phase(number: int, curve: dict[str, np.ndarray], lives: tuple[Lives, ...]) -> str:
-    loss = curve["loss"][(curve["phase"] == number) & ~curve["skipped"]]
-    tenth = max(1, len(loss) // 10)
-    kinds = "; ".join(
-        f"{one.population} of {one.length} examples, {' or '.join(map(_words, one.inputs))} inputs, "
-        f"{' or '.join(map(_words, one.classes))} classes, {' or '.join(one.views)}"
-        for one in lives
-    )
-    return f"| {number + 1} | {len(loss)} | {kinds} | {loss[:tenth].mean():.3f}, {loss[-tenth:].mean():.3f} |"
-
-
-def _results(settings: Params, tables: Tables, experiment: str, seed: int) -> list[str]:
-    arrays = by_seed(tables, "meta_test", experiment)[seed].arrays
-    profile = Profile.of(settings)
-    found = [key.removesuffix("/correct") for key in arrays if key.endswith("/correct")]
-    tasks = in_order(found, [task for task in found if profile.seen(task, experiment)])
-    lines = ["| task | examples | accuracy | lives |", "|:--|--:|--:|--:|"]
-    for task in tasks:
-        accuracy = cumulative(arrays[f"{task}/correct"])
-        length = accuracy.shape[-1]
-        for moment in (*(horizon for horizon in profile.horizons if horizon < length), length):
-            at = accuracy[:, moment - 1]
-            lines.append(f"| {comparison.title(task)} | {moment} | {at.mean():.3f} ± {sd(at):.3f} | {len(at)} |")
-    return lines
-
-
-def _words(value: object) -> str:
-    return "all" if value is None else str(value)
-
-
-def _size(theta: dict) -> int:
-    return sum(_size(part) if isinstance(part, dict) else part.size for part in theta.values())
+    rule = artifacts.read_rule(path)
+    if (size := path.stat().st_size) > LARGEST:
+        raise ValueError(
+            f"{path} has {size:,} bytes, and rules that ship have at most {LARGEST:,}: ship a smaller one."
+        )
+    return Item(settings, stage, experiment, seed, rule), path

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline.comparison import title
-from pipeline.results import Profile, Results, Tables, cumulative, in_order, moments, summary
+from pipeline.results import Results, cumulative, moments, summary
+from pipeline.tables import Profile, Tables, in_order
 
 FOLDER = "zoo_test/"
 

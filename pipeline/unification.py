@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.results import Results, Tables
+from pipeline.results import Results
+from pipeline.tables import Tables
 
 TABLE = "unify/unification.npz"
 WORST = {  # over the lifetimes: of a deviation the largest, of what it is held against the smallest

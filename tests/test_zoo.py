@@ -13,11 +13,19 @@ from ruamel.yaml import YAML
 import vsml
 from pipeline import artifacts, paths
 from vsml import zoo
-from vsml.core.rollout import rollout
+from vsml.core.rollout import rollout, unroll
 from vsml.core.scores import correct
+from vsml.core.types import Episode
+from vsml.feedback.lifetime import answers, cut, squared_error
+from vsml.feedback.tasks import Course, sines
 from vsml.tasks.synthetic import random_points
 
 NAMES = zoo.names()
+STAGES = {"recall": "recall_train", "local_plasticity": "feedback_train", "descent": "feedback_train"}
+OF_STAGE = {
+    stage: [name for name in NAMES if STAGES.get(vsml.load(name).settings["name"], "meta_train") == stage]
+    for stage in ("meta_train", *STAGES.values())
+}
 
 
 def test_there_is_one():
@@ -28,24 +36,30 @@ def test_there_is_one():
 def test_a_rule_is_what_a_profile_has_left_to_the_byte(name):
     """Its md5 is that of the rule of its experiment and seed in some dvc.lock."""
     md5 = hashlib.md5((paths.ROOT / f"vsml/zoo/{name}.npz").read_bytes()).hexdigest()
-    origin = vsml.load(name).provenance
-    item = f"meta_train@{origin['experiment']}-{origin['seed']}"
+    rule = vsml.load(name)
+    stage = STAGES.get(rule.settings["name"], "meta_train")
+    item = f"{stage}@{rule.provenance['experiment']}-{rule.provenance['seed']}"
     outs = []
     for lock in (paths.ROOT / "dvc.lock", *paths.ROOT.glob("profiles/*/dvc.lock")):
         outs += YAML(typ="safe", pure=True).load(lock)["stages"].get(item, {}).get("outs", [])
-    assert md5 in [out["md5"] for out in outs if out["path"].endswith("/rule.npz")]
+    assert md5 in [out["md5"] for out in outs]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_rule_is_read_as_the_pipeline_reads_it_and_its_card_names_its_origin(name):
     rule, stored = vsml.load(name), artifacts.read_rule(paths.ROOT / f"vsml/zoo/{name}.npz")
-    jax.tree.map(np.testing.assert_array_equal, rule.theta, stored.theta)
+    theta = {name: part for name, part in rule.theta.items() if jax.tree.leaves(part)}
+    if "horizons" in rule.settings:
+        longest = int(np.argmax(rule.settings["horizons"]))
+        stored = stored._replace(theta=jax.tree.map(lambda leaf: leaf[longest], stored.theta))
+    jax.tree.map(np.testing.assert_array_equal, theta, stored.theta)
+    assert rule.name == name
     assert (rule.settings, rule.provenance) == (stored.learner, stored.provenance)
     for fact in (*rule.provenance["data"].values(), rule.provenance["params"], f"meta-seed {rule.provenance['seed']}"):
         assert fact in rule.card
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OF_STAGE["meta_train"])
 def test_a_rule_learns_what_it_has_never_met(name, key):
     """Twenty points with random labels, seen again and again: guessing is right one time in ten."""
     rule = vsml.load(name)
@@ -61,9 +75,50 @@ def test_a_rule_learns_what_it_has_never_met(name, key):
     assert float(lives(jax.tree.map(jnp.zeros_like, rule.theta), keys).mean()) < 0.3
 
 
+@pytest.mark.parametrize("name", OF_STAGE["recall_train"])
+def test_a_rule_that_remembers_recalls_the_last_snippets_and_its_newborn_does_not(name, key):
+    horizon = min(vsml.load(name).settings["horizons"])
+    rule = vsml.load(name, horizon=horizon)
+    learner = rule.learner(12, 12)  # not the size of its meta-training
+
+    @jax.jit
+    @jax.vmap
+    def right(key):
+        cue, answer = jax.random.rademacher(key, (2, 20, 12), jnp.float32)
+        state, _ = unroll(learner, rule.theta, learner.init_state(rule.theta, key), Episode(cue, answer))
+        said = jax.vmap(lambda x: learner.step(rule.theta, state, x, 0 * x)[1])(cue)
+        return ((said > 0) == (answer > 0)).mean(-1)
+
+    recalled = right(jax.random.split(key, 16)).mean(0)
+    assert float(recalled[-horizon:].mean()) > 0.7 > 0.6 > float(recalled[:5].mean())
+
+
+@pytest.mark.parametrize("name", [name for name in OF_STAGE["feedback_train"] if "trunk" not in vsml.load(name).theta])
+def test_a_network_that_learns_by_feedback_knows_sines_better_at_the_end_than_at_birth(name, key):
+    rule = vsml.load(name)
+    parts = len(rule.theta["forward"]["0"]["w"]) - 1
+    learner, course = rule.learner(parts + 1, 1), Course(parts, lessons=10, questions=1, in_order=True)
+
+    @jax.jit
+    @jax.vmap
+    def errors(key):
+        lessons, asked = cut(sines(course, points=16)(key), course.length)
+        newborn = learner.init_state(rule.theta, key)
+        states = newborn, unroll(learner, rule.theta, newborn, lessons)[0]
+        return [squared_error(answers(learner, rule.theta, state, *asked), asked.y).mean() for state in states]
+
+    before, after = (float(error.mean()) for error in errors(jax.random.split(key, 16)))
+    assert after < before / 2
+
+
 def test_an_unknown_name_is_refused():
     with pytest.raises(ValueError, match=r"'minst' is none of the rules \['digits'"):
         vsml.load("minst")
+
+
+def test_a_horizon_is_for_rules_that_remember():
+    with pytest.raises(ValueError, match=r"horizon \(=4\) is for rules that remember, which 'digits' is not"):
+        vsml.load("digits", horizon=4)
 
 
 @pytest.mark.parametrize("words", [[], ["vsml", "0"], ["vsml", "first", "x"], ["vsml", "0", "../x"]])

@@ -6,12 +6,38 @@ if TYPE_CHECKING:
     from vsml.zoo import Rule
 
 
-def load(name: str) -> "Rule":
-    """A learned rule that ships with the package: see `vsml.zoo`.
+def load(name: str, horizon: int | None = None) -> "Rule":
+    """A learned rule that ships with the package: its name, theta, learner and card; see `vsml.zoo`.
+
+    Rules of VSML fit every number of features and classes. So do those that learned to remember (names `recall_…`, a
+    reconstruction), which are one for each `horizon` of its meta-training; the longest unless it is given. Features are
+    then the bits -1 and 1 of a cue, and classes those of its answer:
+
+    >>> import jax
+    >>> import vsml
+    >>> from vsml.core.rollout import rollout, unroll
+    >>> from vsml.core.types import Episode
+    >>> rule = vsml.load("recall_direct", horizon=4)
+    >>> learner = rule.learner(features=8, classes=8)
+    >>> cue, answer = jax.random.rademacher(jax.random.key(0), (2, 4, 8), float)
+    >>> newborn = learner.init_state(rule.theta, jax.random.key(1))
+    >>> state, _ = unroll(learner, rule.theta, newborn, Episode(cue, answer))
+    >>> recalled = jax.vmap(lambda x: learner.step(rule.theta, state, x, 0 * x)[1])(cue)  # logits, from the state alone
+    >>> right = ((recalled > 0) == (answer > 0)).mean()
+
+    Networks that learn by feedback (names `flp_…`) have the one size of their theta. This one is told, in lessons of 16
+    points, which of 5 functions it is and x, and says y; each lesson is predicted before it teaches:
+
+    >>> from vsml.feedback.tasks import Course, sines
+    >>> rule = vsml.load("flp_sines")
+    >>> lessons = sines(Course(parts=5, lessons=10, questions=1, in_order=True), points=16)(jax.random.key(0))
+    >>> predictions = rollout(rule.learner(features=6, classes=1), rule.theta, jax.random.key(1), lessons)
+    >>> predictions.shape
+    (55, 16, 1)
 
     Raises:
-      ValueError: there is none of that name.
+      ValueError: there is none of that name, or it was not meta-trained for that horizon.
     """
     from vsml import zoo  # not before it is asked for: no stage depends on the zoo
 
-    return zoo.load(name)
+    return zoo.load(name, horizon)

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from pipeline.figures.style import FAINT, GREY, LOOKS, PAGE, Axes, Figure, accuracy_axis, ink
-from pipeline.results import PAPER, RULE, Profile, Tables, associations, by_seed, sd, sightings
+from pipeline.results import associations, sd, sightings
+from pipeline.tables import PAPER, RULE, Profile, Tables, by_seed
 
 NEEDS = ("introspect/vsml-*.npz",)
 ALT = (

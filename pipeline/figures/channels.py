@@ -6,7 +6,8 @@ import numpy as np
 
 from pipeline.figures.style import GREY, PAGE, Axes, Figure, accuracy_axis
 from pipeline.introspection import KINDS, SINGLE, accuracy_lost
-from pipeline.results import RULE, Profile, Tables, by_seed, sd
+from pipeline.results import sd
+from pipeline.tables import RULE, Profile, Tables, by_seed
 
 NEEDS = ("introspect/vsml-*.npz",)
 ALT = (

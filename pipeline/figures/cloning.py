@@ -4,7 +4,8 @@ import numpy as np
 
 from pipeline.cloning import LEARNERS, examples, misses, of_clones, tasks, tests, words
 from pipeline.figures.style import CLONES, GREY, PAGE, Axes, Figure, NullLocator
-from pipeline.results import Profile, Tables, sd
+from pipeline.results import sd
+from pipeline.tables import Profile, Tables
 
 NEEDS = ("clone_test/*.npz",)
 ALT = (

@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.comparison import title
 from pipeline.feedback import lives, method, name, on, tasks, tests, worth
 from pipeline.figures.style import FAINT, FEEDBACK, GREY, PAGE, Axes, Figure, accuracy_axis, ink
-from pipeline.results import Profile, Tables
+from pipeline.tables import Profile, Tables
 
 NEEDS = ("feedback_test/*.npz",)
 ALT = (

@@ -4,7 +4,8 @@ import numpy as np
 
 from pipeline.feedback import lives, method, name, on, so_far, tasks, worth
 from pipeline.figures.style import FEEDBACK, GREY, PAGE, Axes, Figure, decades, ink
-from pipeline.results import Profile, Tables, sd
+from pipeline.results import sd
+from pipeline.tables import Profile, Tables
 
 NEEDS = ("feedback_test/*.npz",)
 ALT = (

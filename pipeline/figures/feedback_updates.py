@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.feedback import cosines, forgetting, interference, method, on, tasks
 from pipeline.figures.style import FEEDBACK, GREY, PAGE, Axes, Figure, NullLocator
-from pipeline.results import Profile, Tables
+from pipeline.tables import Profile, Tables
 
 NEEDS = ("feedback_test/*.npz",)
 ALT = (

@@ -4,7 +4,8 @@ import numpy as np
 
 from pipeline.comparison import best, early, kinship, tasks, title, when, winners
 from pipeline.figures.style import GREY, LOOKS, PAGE, RULED, Axes, Figure, accuracy_axis, ink
-from pipeline.results import RULE, Profile, Results, Tables, accuracies, guessing
+from pipeline.results import Results, accuracies, guessing
+from pipeline.tables import RULE, Profile, Tables
 
 NEEDS = ("meta_test/vsml-*.npz", "baseline/*.npz", "test_data/*.npz")
 ALT = (

@@ -4,7 +4,8 @@ import numpy as np
 
 from pipeline.cloning import cumulative, tasks, words
 from pipeline.figures.style import CLONES, PAGE, Figure, accuracy_axis, example_axis
-from pipeline.results import Profile, Tables, sd
+from pipeline.results import sd
+from pipeline.tables import Profile, Tables
 
 NEEDS = ("clone_test/*.npz",)
 ALT = (

@@ -6,7 +6,8 @@ import numpy as np
 
 from pipeline.figures.style import FAINT, GREY, LOOKS, PAGE, Axes, Figure
 from pipeline.introspection import PROBES, gains, of_learners, wrong_believed, wrong_lost
-from pipeline.results import RULE, Profile, Tables, sd
+from pipeline.results import sd
+from pipeline.tables import RULE, Profile, Tables
 
 NEEDS = ("introspect/vsml-*.npz",)
 ALT = (

@@ -3,7 +3,8 @@
 import numpy as np
 
 from pipeline.figures.style import COLUMN, GREY, Axes, Figure, Look, direct_labels
-from pipeline.results import RULE, Profile, Tables, by_seed, smooth
+from pipeline.results import smooth
+from pipeline.tables import RULE, Profile, Tables, by_seed
 
 NEEDS = ("meta_train/vsml-*/curve.npz",)
 ALT = "Line chart of the meta loss against the meta-step, one line per seed, with the phases of the curriculum marked."

@@ -14,7 +14,8 @@ from pipeline.figures.style import (
     direct_labels,
     example_axis,
 )
-from pipeline.results import RULE, Profile, Tables, baselines, cumulative, guessing, lives, main_tasks, sd, tasks
+from pipeline.results import cumulative, guessing, lives, sd
+from pipeline.tables import RULE, Profile, Tables, baselines, main_tasks, tasks
 
 NEEDS = ("meta_test/vsml-*.npz", "baseline/*.npz", "test_data/*.npz")
 ALT = (

@@ -4,7 +4,8 @@ import numpy as np
 
 from pipeline.figures.style import FAINT, GREY, PAGE, Axes, Figure
 from pipeline.recall import CHANCE, by_lag, horizons, in_order
-from pipeline.results import Profile, Tables, sd
+from pipeline.results import sd
+from pipeline.tables import Profile, Tables
 
 NEEDS = ("recall_test/*.npz",)
 ALT = (

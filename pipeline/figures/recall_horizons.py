@@ -4,7 +4,8 @@ import numpy as np
 
 from pipeline.figures.style import FAINT, PAGE, RECALLING, Axes, Figure, NullLocator, direct_labels
 from pipeline.recall import CHANCE, FIXED, best_fixed, horizons, in_order, last, levels, middle, summed, tests, thorough
-from pipeline.results import Profile, Tables, sd
+from pipeline.results import sd
+from pipeline.tables import Profile, Tables
 
 NEEDS = ("recall_test/*.npz",)
 ALT = (

@@ -3,8 +3,9 @@
 import numpy as np
 
 from pipeline.figures.style import PAGE, Axes, Figure
-from pipeline.recall import FIXED, horizons, middle, tests, textbook, thorough
-from pipeline.results import Profile, Tables
+from pipeline.recall import FIXED, horizons, middle, tests, thorough
+from pipeline.synapse import textbook
+from pipeline.tables import Profile, Tables
 
 NEEDS = ("recall_test/*.npz",)
 ALT = (

@@ -5,7 +5,8 @@ import numpy as np
 from pipeline.comparison import accuracy, early, title, when
 from pipeline.figures.style import GREY, LOOKS, PAGE, RULED, Axes, Figure, accuracy_axis, ink
 from pipeline.generality import CHANGES, TOLERANCE, differences, robust, signed
-from pipeline.results import RULE, Profile, Tables, accuracies, settings, tasks
+from pipeline.results import accuracies
+from pipeline.tables import RULE, Profile, Tables, settings, tasks
 
 NEEDS = ("meta_test/robust-*.npz", "meta_test/vsml-*.npz")
 ALT = (

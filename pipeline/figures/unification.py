@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.figures.style import FAINT, GREY, LOOKS, PAGE, RULED, Axes, Figure, to_rgb
-from pipeline.results import Profile, Tables
+from pipeline.tables import Profile, Tables
 from pipeline.unification import METHODS, TABLE
 
 NEEDS = (TABLE,)

@@ -5,7 +5,8 @@ import numpy as np
 from pipeline.comparison import accuracy, tasks, title
 from pipeline.figures.style import FAINT, GREY, LOOKS, PAGE, Axes, Figure, accuracy_axis, ink
 from pipeline.generality import UNTRAINED, by_method, mix_title, over_fitting, signed
-from pipeline.results import PAPER, Profile, Results, Tables, accuracies, guessing, in_order
+from pipeline.results import Results, accuracies, guessing
+from pipeline.tables import PAPER, Profile, Tables, in_order
 
 NEEDS = ("meta_test/*_on_*.npz", "meta_test/vsml-*.npz", "baseline/sgd.npz", "test_data/*.npz")
 ALT = (

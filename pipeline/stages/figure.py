@@ -2,7 +2,7 @@
 
 from pipeline import figures, params, paths, provenance
 from pipeline.figures.style import save
-from pipeline.results import Profile
+from pipeline.tables import Profile
 
 
 def main(item: list[str]) -> None:

@@ -15,7 +15,8 @@ from ruamel.yaml import YAML
 from pipeline import params, paths
 from pipeline.artifacts import write_rule, write_table
 from pipeline.generality import METHODS
-from pipeline.params import Params, Task
+from pipeline.params import Params
+from pipeline.sections.testing import Task
 from pipeline.unification import METHODS as METHODS_UNIFIED
 
 CLASSES = {"digits": 10, "wine": 3, "breast_cancer": 2, "iris": 3, "random": 10, "sum_sign": 2, "emnist": 62}

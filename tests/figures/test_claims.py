@@ -12,8 +12,9 @@ from pipeline import claims, comparison, figures, generality, params, paths
 from pipeline.artifacts import read_table, write_table
 from pipeline.bootstrap import Interval, interval
 from pipeline.effects import Made
-from pipeline.results import Profile, results
+from pipeline.results import results
 from pipeline.stages.report import TABLES
+from pipeline.tables import Profile
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from matplotlib.text import Text
 from pipeline import figures, params, paths
 from pipeline.artifacts import sha256_file
 from pipeline.generality import by_method
-from pipeline.results import Profile, settings
+from pipeline.tables import Profile, settings
 
 CASES = [
     *(("default", name) for name in ("meta_training", "online_learning", "generalisation", "association")),

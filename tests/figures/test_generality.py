@@ -5,7 +5,8 @@ import pytest
 
 from pipeline import generality
 from pipeline.artifacts import Table
-from pipeline.results import Profile, Task, accuracies
+from pipeline.results import accuracies
+from pipeline.tables import Profile, Task
 
 
 def _lives(*shares, length=20):

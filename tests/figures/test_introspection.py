@@ -5,7 +5,7 @@ import pytest
 
 from pipeline import introspection
 from pipeline.artifacts import Table
-from pipeline.results import Profile, Task
+from pipeline.tables import Profile, Task
 
 PROFILE = Profile({"digits": Task("digits")}, {"vsml": ("digits",)}, (50,), "digits")
 LIVES = 4

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline import figures, recall
+from pipeline import figures, recall, synapse
 from pipeline.recall import NAMES
 from vsml.recall.fixed import GRID
 
@@ -64,7 +64,7 @@ def test_a_rule_that_is_the_delta_rule_is_found_to_be_it(found, tables):
     assert found["recall/direct/stored_like_delta@4"]["value"] == pytest.approx(1)
     assert found["recall/direct/stored_held@4"]["value"] == pytest.approx(1, abs=1e-5)
     assert found["recall/direct/stored_like_hebb@4"]["value"] < 0.9
-    sentences = recall.words_of_synapse(found)
+    sentences = synapse.words(found)
     assert len(sentences) == 4 and "answer 1.00 of the cue already" in sentences[1]
 
 

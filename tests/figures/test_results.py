@@ -7,7 +7,7 @@ import pytest
 
 from pipeline import comparison, figures, results
 from pipeline.artifacts import Table
-from pipeline.results import Profile, Task
+from pipeline.tables import Profile, Task, in_order, main_tasks, settings, without_settings
 
 YES, NO = True, False
 PROFILE = Profile({"iris": Task("iris")}, {"vsml": ("digits",)}, (50, 100), "digits")
@@ -123,17 +123,17 @@ def test_learners_of_other_suites_have_other_tasks(tables):
     assert found["wine/es/cumulative@4"]["value"] == 0.25
     assert "iris/es/cumulative@4" not in found
     assert "wine/vsml/cumulative@4" not in found
-    assert results.main_tasks(tables, profile) == comparison.tasks(found) == ["iris"]
+    assert main_tasks(tables, profile) == comparison.tasks(found) == ["iris"]
     assert comparison.tasks(found, "es") == ["wine"]
 
 
 def test_changed_tasks_are_not_among_the_main_ones():
     names = ["mnist", "mnist_21px", "mnist_unchanged", "fashion_mnist_unchanged", "fashion_mnist_48px", "iris_48px"]
-    assert results.settings(names) == {
+    assert settings(names) == {
         "mnist": {"unchanged": "mnist_unchanged", "21px": "mnist_21px"},
         "fashion_mnist": {"unchanged": "fashion_mnist_unchanged", "48px": "fashion_mnist_48px"},
     }
-    assert results.without_settings(names) == ["mnist", "iris_48px"]  # iris_48px has nothing to be compared with
+    assert without_settings(names) == ["mnist", "iris_48px"]  # iris_48px has nothing to be compared with
     found = {f"{name}/vsml/cumulative@9": _entry(0.5, seen=False) for name in names}
     assert comparison.tasks(found) == ["iris_48px", "mnist"]
 
@@ -156,8 +156,8 @@ def test_guessing_is_the_share_of_the_commonest_class():
 
 def test_tasks_come_seen_first_and_synthetic_last():
     names = ["sum_sign", "wine", "random", "digits", "iris"]
-    assert results.in_order(names, {"digits"}) == ["digits", "iris", "wine", "random", "sum_sign"]
-    assert results.in_order(names, {"random"})[0] == "random"
+    assert in_order(names, {"digits"}) == ["digits", "iris", "wine", "random", "sum_sign"]
+    assert in_order(names, {"random"})[0] == "random"
 
 
 def _entry(value, **more):

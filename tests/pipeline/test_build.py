@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from pipeline import artifacts, build, params, paths
-from pipeline.params import Data, Lives, Task, plain
+from pipeline.params import plain
+from pipeline.sections.testing import Task
+from pipeline.sections.training import Data, Lives
 from pipeline.sources import read
 from pipeline.stages import meta_train
 from vsml.learners.settings import image_of, learner

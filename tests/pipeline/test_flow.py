@@ -64,7 +64,7 @@ def test_every_item_reads_and_leaves_what_dvc_says(profile):
 
 # They carry a stage and do not shape its outs; downloads are what datasets.lock says, by checksum.
 PACKAGES = {"pipeline/stages/__init__.py", "pipeline/__init__.py", "vsml/__init__.py"}
-SECTIONS = {f"pipeline/sections/{name}.py" for name in ("__init__", "base", "recall", "feedback")}
+SECTIONS = {str(path.relative_to(paths.ROOT)) for path in (paths.ROOT / "pipeline/sections").glob("*.py")}
 CARRIERS = {*PACKAGES, *SECTIONS, "pipeline/transfer.py"} | {
     f"pipeline/{name}.py"
     for name in (
@@ -79,9 +79,6 @@ CARRIERS = {*PACKAGES, *SECTIONS, "pipeline/transfer.py"} | {
         "checkpoints",
         "download",
         "transfer",
-        "sections/__init__",
-        "sections/base",
-        "sections/recall",
     )
 }
 

@@ -4,10 +4,12 @@ import vsml
 rule = vsml.load("mnist")
 learner = rule.learner(features=64, classes=10)
 predictions = rollout(learner, rule.theta, key, episode)
+
+A rule NAME is NAME.npz, and its card NAME.md. A network that learns by feedback has a NAME.json too: what its theta
+does not say of its form.
 """
 
 import json
-from collections.abc import Callable
 from functools import partial
 from importlib import resources
 from typing import Any, NamedTuple
@@ -15,15 +17,17 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from vsml.core.types import Learner, Theta
+from vsml.core.types import Theta
 from vsml.learners.settings import learner
+from vsml.zoo.siblings import Sized, remembering, taught_by_feedback
 
 
 class Rule(NamedTuple):
     """A learned learning algorithm."""
 
+    name: str
     theta: Theta
-    learner: Callable[[int, int], Learner]  # (features, classes): theta fits every size
+    learner: Sized  # (features, classes): of an example, and of what is predicted of it
     settings: dict[str, Any]  # of the learner
     provenance: dict[str, Any]  # experiment, seed, digests of its data and parameters
     card: str  # what it is, what it was trained on, how it fares; Markdown
@@ -34,11 +38,11 @@ def names() -> list[str]:
     return sorted(file.name.removesuffix(".npz") for file in resources.files(__name__).iterdir() if _is_rule(file))
 
 
-def load(name: str) -> Rule:
-    """A rule of the zoo.
+def load(name: str, horizon: int | None = None) -> Rule:
+    """A rule of the zoo; see `vsml.load`.
 
     Raises:
-      ValueError: there is none of that name.
+      ValueError: there is none of that name, or it was not meta-trained for that horizon.
     """
     if name not in names():
         raise ValueError(f"{name!r} is none of the rules {names()}.")
@@ -46,6 +50,21 @@ def load(name: str) -> Rule:
     with (folder / f"{name}.npz").open("rb") as file, np.load(file, allow_pickle=False) as archive:
         arrays = {key: archive[key] for key in archive.files}
     settings, provenance = (json.loads(str(arrays.pop(key))) for key in ("__learner__", "__provenance__"))
+    theta, kind = _nested(arrays), settings["name"]
+    if horizon is not None and kind != "recall":
+        raise ValueError(f"horizon (={horizon}) is for rules that remember, which {name!r} is not: leave it out.")
+    if kind == "recall":
+        theta, sized = remembering(settings, theta, horizon)
+    elif kind in ("local_plasticity", "descent"):
+        form = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        theta, sized = taught_by_feedback(settings, theta, form)
+    else:
+        sized = partial(learner, settings)
+    card = (folder / f"{name}.md").read_text(encoding="utf-8")
+    return Rule(name, theta, sized, settings, provenance, card)
+
+
+def _nested(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     theta: dict[str, Any] = {}
     for key, value in arrays.items():
         *parents, leaf = key.removeprefix("theta/").split("/")
@@ -53,8 +72,7 @@ def load(name: str) -> Rule:
         for parent in parents:
             inner = inner.setdefault(parent, {})
         inner[leaf] = jnp.asarray(value)
-    card = (folder / f"{name}.md").read_text(encoding="utf-8")
-    return Rule(theta, partial(learner, settings), settings, provenance, card)
+    return theta
 
 
 def _is_rule(file: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What the tests of claims.yaml measure of the two sibling systems, in the form of pipeline/effects.py."""
+"""Effects of the two sibling systems: networks that learn by feedback, and rules that remember."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal

@@ -1,0 +1,63 @@
+"""The card of a rule of VSML."""
+
+import numpy as np
+
+from pipeline import comparison, figures, params
+from pipeline.cards import Card, Item, ends
+from pipeline.results import cumulative, moments, sd
+from pipeline.rows import size
+from pipeline.sections.training import Lives
+from pipeline.tables import Profile, by_seed, in_order
+
+NEEDS = ("meta_train/*/curve.npz", "meta_test/*.npz")
+
+
+def card(item: Item) -> Card:
+    section = item.settings.experiments[item.experiment]
+    tables = figures.read(NEEDS, item.settings.items)
+    curve, tested = (by_seed(tables, stage, item.experiment)[item.seed].arrays for stage in ("meta_train", "meta_test"))
+    return Card(
+        what=f"A learned learning algorithm: {size(item.rule.theta):,} numbers that every connection of a network "
+        "shares (VSML, arXiv 2012.14905). A reproduction in kind: not the authors' rule, and not trained at their "
+        "scale.",
+        use=["predictions = rollout(rule.learner(features, classes), rule.theta, jax.random.key(0), episode)"],
+        made_by=f"Settings: `{item.rule.learner}`. "
+        f"Estimator: `{params.plain(section.estimator)}`; optimiser: `{params.plain(section.optimizer)}`.",
+        made=[
+            "| phase | meta-steps | lives of a meta-step | meta loss in nats, first and last tenth |",
+            "|--:|--:|:--|--:|",
+            *(_phase(number, curve, phase.lives) for number, phase in enumerate(section.curriculum)),
+        ],
+        fares=[
+            "Cumulative accuracy on test data, from random states: mean ± standard deviation over lives. It has seen "
+            f"training data of {' and '.join(map(comparison.title, section.data.sets))} only.",
+            "",
+            *_results(Profile.of(item.settings), tested, item.experiment),
+        ],
+    )
+
+
+def _phase(number: int, curve: dict[str, np.ndarray], lives: tuple[Lives, ...]) -> str:
+    loss = curve["loss"][(curve["phase"] == number) & ~curve["skipped"]]
+    kinds = "; ".join(
+        f"{one.population} of {one.length} examples, {' or '.join(map(_words, one.inputs))} inputs, "
+        f"{' or '.join(map(_words, one.classes))} classes, {' or '.join(one.views)}"
+        for one in lives
+    )
+    return f"| {number + 1} | {len(loss)} | {kinds} | {ends(loss)} |"
+
+
+def _results(profile: Profile, arrays: dict[str, np.ndarray], experiment: str) -> list[str]:
+    found = [key.removesuffix("/correct") for key in arrays if key.endswith("/correct")]
+    tasks = in_order(found, [task for task in found if profile.seen(task, experiment)])
+    lines = ["| task | examples | accuracy | lives |", "|:--|--:|--:|--:|"]
+    for task in tasks:
+        accuracy = cumulative(arrays[f"{task}/correct"])
+        for moment in moments(accuracy.shape[-1], profile.horizons):
+            at = accuracy[:, moment - 1]
+            lines.append(f"| {comparison.title(task)} | {moment} | {at.mean():.3f} ± {sd(at):.3f} | {len(at)} |")
+    return lines
+
+
+def _words(value: object) -> str:
+    return "all" if value is None else str(value)
