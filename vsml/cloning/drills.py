@@ -151,9 +151,9 @@ def of_layers(missed: Float[Array, "time layer term 2"], y: Array) -> Float[Arra
 
 
 def random_data(connections: int, length: int) -> Draw:
-    """Inputs: half normal with sd 1.5, the rest uniform within 3 or 15 of zero; errors: of size 0.001 to 1, log-uniform.
+    """Inputs: half normal with sd 1.5, the rest uniform within 3 or 15; errors: of size 0.001 to 1, log-uniform.
 
-    What a layer hears from one that has learned for long is large: 8 in MNIST after some ten thousand examples.
+    What a layer hears from one that has learned for long is large: beyond 6 on MNIST after ten thousand examples.
     """
     return jax.tree_util.Partial(partial(_random, connections=connections, length=length))
 
