@@ -34,6 +34,11 @@ def learned(profile, tmp_path, monkeypatch):
     of_feedback = plain(own.of_feedback.experiments["flp_on_sines"].learner)
     artifacts.write_rule(paths.feedback_rule("flp_on_sines", 1), theta, of_feedback, ORIGIN)
     artifacts.write_table(paths.feedback_curve("flp_on_sines", 1), CURVE, dict.fromkeys(CURVE, ("step",)))
+    artifacts.write_rule(paths.rule("vsml", 1), {"cell": {"w": np.zeros((40, 60))}}, {"hidden": 16}, ORIGIN)
+    phases = len(own.experiments["vsml"].curriculum)
+    curve = {"loss": np.tile(CURVE["loss"], phases), "skipped": np.tile(CURVE["skipped"], phases)}
+    curve["phase"] = np.repeat(np.arange(phases), 20)
+    artifacts.write_table(paths.curve("vsml", 1), curve, dict.fromkeys(curve, ("step",)))
     return own
 
 
@@ -45,6 +50,16 @@ def _card(own, experiment):
 def _cells(card, row):
     (line,) = (line for line in card.splitlines() if line.startswith(f"| {row} |"))
     return [cell.strip() for cell in line.strip("|").split("|")][1:]
+
+
+def test_a_card_of_vsml_has_its_phases_and_its_accuracy_on_each_task(learned):
+    card = _card(learned, "vsml")
+    assert "`dvc repro meta_train@vsml-1`" in card and "2,400 numbers that every connection" in card
+    assert card.count("| 19 | ") == card.count("| 2.000, 1.053 |") == len(learned.experiments["vsml"].curriculum)
+    correct = figures.read(("meta_test/vsml-1.npz",), learned.items)["meta_test/vsml-1.npz"].arrays["iris/correct"]
+    (line,) = (line for line in card.splitlines() if line.startswith("| Iris | 100 |"))
+    accuracy = correct[:, :100].mean(1)
+    assert line == f"| Iris | 100 | {accuracy.mean():.3f} ± {accuracy.std(ddof=1):.3f} | {len(accuracy)} |"
 
 
 @pytest.mark.parametrize("experiment", ["direct", "flp_on_sines"])

@@ -1,5 +1,6 @@
 """From what is stored with a rule of a sibling system to a theta and a learner that live like any other's."""
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -57,11 +58,7 @@ def taught_by_feedback(settings: Mapping[str, Any], theta: Theta, form: Mapping[
 
 
 def _of_one_size(system: System, sizes: tuple[int, ...], features: int, classes: int) -> Learner:
-    if system.trunk is None:
-        own = sizes[0], sizes[-1]
-    else:
-        height, width, colours = system.trunk.image
-        own = height * width * colours, sizes[-1]
+    own = math.prod(system.trunk.image) if system.trunk else sizes[0], sizes[-1]
     if (features, classes) != own:
         raise ValueError(
             f"features (={features}) and classes (={classes}) must be {own[0]} and {own[1]}: this rule is a network "
