@@ -15,7 +15,7 @@ from pipeline.artifacts import sha256_file
 
 NAME = "ro-crate-metadata.json"
 CRATE, PROFILE = "https://w3id.org/ro/crate/1.1", "https://w3id.org/ro/wfrun/process/0.5"
-CONTEXT = [f"{CRATE}/context", "https://w3id.org/ro/terms/workflow-run/context"]  # the second has sha256
+CONTEXT = [f"{CRATE}/context", {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}]  # it has none itself
 
 
 def crate(folder: Path, statements: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
