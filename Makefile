@@ -65,6 +65,6 @@ $(STAMP): requirements.lock requirements.dev.lock pyproject.toml
 
 COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --fork-strategy fewest
 lock:
-	$(COMPILE) pyproject.toml --extra server --output-file requirements.lock
+	$(COMPILE) pyproject.toml --extra server --extra s3 --output-file requirements.lock
 	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements.dev.lock
 	$(COMPILE) --group cuda13 --constraint requirements.lock --output-file requirements.cuda13.lock
