@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import boto3
 import pytest
@@ -22,7 +22,7 @@ PARTS = ("master", "volume", "filer", "s3")  # of the server, with a port each, 
 
 
 class Remote(NamedTuple):
-    client: object
+    client: Any
     address: str
 
 
