@@ -32,7 +32,7 @@ class Site:
         commit = clone.run("git", "rev-parse", "HEAD").strip()
         own = {"MLFLOW_TRACKING_URI": mlflow, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
         env = own | {"VSML_COMMIT": commit, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        env["JAX_COMPILATION_CACHE_DIR"] = str(cluster.folder / "compiled")  # the watchdog is not to wait for a compiler
+        env["JAX_COMPILATION_CACHE_DIR"] = str(cluster.folder / "compiled")  # no compiling under the watchdog
         env["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
         env["XLA_FLAGS"] = "--xla_force_host_platform_device_count=1 --xla_backend_optimization_level=0"
         cluster.base = {name: clone.env[name] for name in ("PATH", "HOME", "PYTHONPATH")}
