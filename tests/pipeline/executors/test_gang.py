@@ -18,7 +18,7 @@ from pipeline.gang import LOST, STALLED_AFTER
 from pipeline.store import Store
 
 pytestmark = pytest.mark.slow
-STEPS, STALLED_AFTER_S = 500, 30
+STEPS, STALLED_AFTER_S = 400, 60  # some ten seconds of computing, and longer than a loaded machine takes to start
 
 
 class Site:
@@ -62,13 +62,14 @@ class Site:
 @pytest.fixture
 def site(clone, tiny, write_params, cluster, mlflow):
     tiny["defaults"]["curriculum"][0]["steps"] = STEPS - 8
+    tiny["defaults"]["curriculum"][0]["lives"][0]["population"] = 128
     write_params(clone.root / "params.yaml", tiny)
     clone.run("python", "-m", "pipeline", "train_data", "digits")
     return Site(clone, cluster, mlflow)
 
 
 def _ends(driver):
-    out, error = driver.communicate(timeout=300)
+    out, error = driver.communicate(timeout=900)
     assert driver.returncode == 0, out + error
     return out
 
@@ -107,7 +108,7 @@ def test_a_pod_is_killed_another_hangs_and_nothing_is_lost(site, cluster):
         _until(functools.partial(_over, first.values()), "the end of both pods")
         took_s = time.monotonic() - struck
         print(blow, victim, f"{took_s:.1f} s", [pod.ended() for pod in first.values()], _log(first[1 - victim])[-600:])
-        assert took_s < STALLED_AFTER_S + 10
+        assert took_s < STALLED_AFTER_S + 30
         assert first[1 - victim].ended() == LOST
         assert first[victim].ended() == (137 if blow == signal.SIGKILL else LOST)
         out = _ends(driver)
@@ -117,7 +118,7 @@ def test_a_pod_is_killed_another_hangs_and_nothing_is_lost(site, cluster):
         assert site.outs() == undisturbed, blow
 
 
-def _until(done, what, seconds=90.0):
+def _until(done, what, seconds=300.0):
     give_up = time.monotonic() + seconds
     while not (found := done()):
         assert time.monotonic() < give_up, f"{what} did not happen within {seconds} s"
