@@ -21,7 +21,7 @@ from pipeline.provenance import Job
 
 COORDINATOR, PROCESSES = "VSML_COORDINATOR", "VSML_PROCESSES"  # environment: address of process 0, and how many
 NUMBER = "JOB_COMPLETION_INDEX"  # set by Kubernetes
-STALLED_AFTER = "VSML_STALLED_AFTER_S"  # for a template whose meta-steps, or the compiling between them, take longer
+STALLED_AFTER = "VSML_STALLED_AFTER_S"  # for a template whose meta-steps, or the compiling before them, take longer
 LOST = 75  # exit code, EX_TEMPFAIL of sysexits.h: not this process failed, and to try again is of use
 JOINED_WITHIN_S = 1800  # nodes may have to be made
 STALLED_AFTER_S = 900.0
@@ -118,19 +118,20 @@ def start_alike(one: Member, job: Job) -> None:
 
 
 class Watchdog:
-    """Knows whether a stage goes on: new rows of its curve are progress."""
+    """Knows whether a stage goes on: that it has joined the others, and rows of its curve, are progress."""
 
     def __init__(self, folder: Path) -> None:
-        self._curve, self._seen = folder / spool.CURVE, 0
+        self._folder, self._seen = folder, (False, 0)
         self._after_s = float(os.environ.get(STALLED_AFTER) or STALLED_AFTER_S)
         self._since_s = time.monotonic()
 
     def stalled(self) -> bool:
-        """Whether it has stood still for too long; to begin with, for longer than it waits for the others."""
-        seen = self._curve.stat().st_size if self._curve.exists() else 0
+        """Whether it has stood still for too long; before it has joined, for longer than it waits for the others."""
+        curve = self._folder / spool.CURVE
+        seen = ((self._folder / spool.MACHINE).exists(), curve.stat().st_size if curve.exists() else 0)
         if seen != self._seen:
             self._seen, self._since_s = seen, time.monotonic()
-        return time.monotonic() - self._since_s > self._after_s + (0 if seen else JOINED_WITHIN_S)
+        return time.monotonic() - self._since_s > self._after_s + (0 if seen[0] else JOINED_WITHIN_S)
 
     def __str__(self) -> str:
         return f"No meta-step was finished in {self._after_s:.0f} s"

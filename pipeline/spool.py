@@ -16,7 +16,7 @@ from pipeline.provenance import Job
 from pipeline.tracking import machine, manifest
 
 FOLDER, RUN = "VSML_SPOOL", "VSML_RUN"  # environment: where to write, and the id of the run that it will become
-CURVE = "curve.jsonl"
+MACHINE, CURVE = "machine.json", "curve.jsonl"
 
 
 class Spool:
@@ -26,7 +26,7 @@ class Spool:
         self.id = os.environ[RUN]
         self._folder, self._written = folder, 0
         self._last_acts: list[Callable[[], None]] = []
-        artifacts.write_json(folder / "machine.json", machine(job))
+        artifacts.write_json(folder / MACHINE, machine(job))
 
     def resume(self, run_id: str) -> None:
         """Nothing to do: the run is the same on every machine."""
@@ -68,7 +68,7 @@ def rows(folder: Path, first: int) -> list[dict[str, float]]:
 
 def tags(folder: Path) -> dict[str, str]:
     """On what the stage runs."""
-    return json.loads((folder / "machine.json").read_text(encoding="utf-8"))
+    return json.loads((folder / MACHINE).read_text(encoding="utf-8"))
 
 
 def left(folder: Path) -> dict[str, Any]:

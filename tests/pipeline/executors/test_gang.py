@@ -18,7 +18,7 @@ from pipeline.gang import LOST, STALLED_AFTER
 from pipeline.store import Store
 
 pytestmark = pytest.mark.slow
-STEPS, STALLED_AFTER_S = 400, 60  # some ten seconds of computing, and longer than a loaded machine takes to start
+STEPS, STALLED_AFTER_S = 400, 120  # some ten seconds of computing, and longer than a loaded machine takes to start
 
 
 class Site:
