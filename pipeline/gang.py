@@ -23,7 +23,6 @@ COORDINATOR, PROCESSES = "VSML_COORDINATOR", "VSML_PROCESSES"  # environment: ad
 NUMBER = "JOB_COMPLETION_INDEX"  # set by Kubernetes
 STALLED_AFTER = "VSML_STALLED_AFTER_S"  # for a template whose meta-steps, or the compiling before them, take longer
 LOST = 75  # exit code, EX_TEMPFAIL of sysexits.h: not this process failed, and to try again is of use
-FAILED = 70  # EX_SOFTWARE: it did; with 1 and by SIGABRT jax itself ends a process whose peers do not answer
 JOINED_WITHIN_S = 1800  # nodes may have to be made
 STALLED_AFTER_S = 900.0
 
@@ -92,7 +91,7 @@ def joined(one: Member) -> Iterator[None]:
             print(f"Process {one.number} of {one.processes} ends: it has lost the others.", file=sys.stderr)
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(LOST if lost else FAILED)
+        os._exit(LOST if lost else 1)
 
 
 def start_alike(one: Member, job: Job) -> None:

@@ -53,7 +53,7 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
         print(f"The stage ended with exit code {status}.", file=sys.stderr, flush=True)
         if courier is not None:
             courier.send(now=True)
-        if status in (1, -signal.SIGABRT) and not one.alone:  # jax itself has ended it (pipeline/gang.py)
+        if status == -signal.SIGABRT and not one.alone:  # as jax ends a process whose peers do not answer
             status = gang.LOST
         sys.exit(status if status > 0 else 128 - status)
     if courier is None:
