@@ -61,7 +61,7 @@ def test_a_template_that_sets_what_is_ours_or_has_no_place_for_it_is_refused():
         manifest(JOB, other)
 
 
-def _gang(pods, subdomain="vsml-gang"):
+def _gang(pods: str, subdomain: str | None = "vsml-gang"):
     template = copy.deepcopy(TEMPLATE)
     template["metadata"]["annotations"][PODS] = pods
     if subdomain:
