@@ -42,20 +42,37 @@ class Folder:
             path.unlink()
 
     def load(self) -> Checkpoint | None:
-        """The newest checkpoint that is whole, or None; what is damaged is reported on the terminal and removed."""
+        """The newest checkpoint that is whole, or None."""
+        path = self.newest()
+        if path is None:
+            return None
+        arrays = artifacts.read_arrays(path)
+        return Checkpoint(_step(path), arrays, json.loads(str(arrays.pop("__facts__"))))
+
+    def newest(self) -> Path | None:
+        """The file of the newest checkpoint that is whole; what is damaged is reported on the terminal and removed."""
         for path in self._newest_first():
-            step, expected = path.stem.split("-")
             found = artifacts.sha256_file(path)
-            if found == expected:
-                arrays = artifacts.read_arrays(path)
-                return Checkpoint(int(step), arrays, json.loads(str(arrays.pop("__facts__"))))
+            if found == path.stem.split("-")[1]:
+                return path
             print(f"Checkpoint {path} is damaged (sha256 is {found}): going back before it.", file=sys.stderr)
             path.unlink()
         return None
+
+    def replace(self, name: str, held: bytes) -> None:
+        """Have the checkpoint of this name and content as the only one; without a name, none."""
+        self.remove()
+        if name:
+            with artifacts.atomic(self.folder / name) as temporary:
+                temporary.write_bytes(held)
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _newest_first(self) -> list[Path]:
         found = [path for path in self.folder.glob("*.npz") if NAME.fullmatch(path.stem)]
-        return sorted(found, key=lambda path: int(path.stem.split("-")[0]), reverse=True)
+        return sorted(found, key=_step, reverse=True)
+
+
+def _step(path: Path) -> int:
+    return int(path.stem.split("-")[0])

@@ -16,6 +16,7 @@ from pipeline.provenance import Job
 from pipeline.tracking import machine, manifest
 
 FOLDER, RUN = "VSML_SPOOL", "VSML_RUN"  # environment: where to write, and the id of the run that it will become
+MACHINE, CURVE = "machine.json", "curve.jsonl"
 
 
 class Spool:
@@ -25,7 +26,7 @@ class Spool:
         self.id = os.environ[RUN]
         self._folder, self._written = folder, 0
         self._last_acts: list[Callable[[], None]] = []
-        artifacts.write_json(folder / "machine.json", machine(job))
+        artifacts.write_json(folder / MACHINE, machine(job))
 
     def resume(self, run_id: str) -> None:
         """Nothing to do: the run is the same on every machine."""
@@ -34,7 +35,7 @@ class Spool:
         """Write the rows of `curve` that are not yet written."""
         rows = range(self._written, len(curve["loss"]))
         lines = (json.dumps({name: float(curve[name][row]) for name in curve}) for row in rows)
-        with (self._folder / "curve.jsonl").open("a", encoding="utf-8") as file:
+        with (self._folder / CURVE).open("a", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in lines)
         self._written = len(curve["loss"])
 
@@ -58,7 +59,7 @@ def run(job: Job, folder: Path) -> Iterator[Spool]:
 
 def rows(folder: Path, first: int) -> list[dict[str, float]]:
     """The rows of the curve from number `first` on, as far as they are written out."""
-    path = folder / "curve.jsonl"
+    path = folder / CURVE
     if not path.exists():
         return []
     *lines, _unfinished = path.read_text(encoding="utf-8").split("\n")
@@ -67,7 +68,7 @@ def rows(folder: Path, first: int) -> list[dict[str, float]]:
 
 def tags(folder: Path) -> dict[str, str]:
     """On what the stage runs."""
-    return json.loads((folder / "machine.json").read_text(encoding="utf-8"))
+    return json.loads((folder / MACHINE).read_text(encoding="utf-8"))
 
 
 def left(folder: Path) -> dict[str, Any]:

@@ -10,15 +10,18 @@ from pipeline.executors.api import Api
 from pipeline.executors.connection import ClusterError
 from pipeline.executors.logs import Reader
 from pipeline.executors.manifest import CONFIGURATION, CONTAINER, INTEGRITY
+from pipeline.gang import LOST
 from pipeline.patience import Away, patiently
 
 QUIET_S = 20.0  # a log without a line for so long may be a dead connection
 PAUSE_S = 0.3
 PATIENCE_S = 5 * 60  # with the end of a log
+NUMBER = "batch.kubernetes.io/job-completion-index"  # annotation of the pods of an Indexed Job
 MEANING = {
     137: "killed: out of memory, or by the node",
     143: "asked to go, by an eviction or a drain",
     CONFIGURATION: "a configuration that cannot run; see what the pod says",
+    LOST: "a pod of its Job was lost or hung; all of them go on from the last checkpoint",
     INTEGRITY: "a file that is not what its digest says; see what the pod says",
 }
 
@@ -56,7 +59,10 @@ class Follower:
             time.sleep(PAUSE_S)  # a server that answers at once is still not asked too often
 
     def look(self, pod: dict[str, Any]) -> bool:
-        """Say what is new of a pod, for as long as it runs and speaks; tell whether it runs."""
+        """Say what is new of a pod, for as long as it runs and speaks; tell whether it runs and is listened to.
+
+        Of a gang the first speaks; the others are asked when they have ended, so that no silence holds up the first.
+        """
         name, state = pod["metadata"]["name"], _state(pod)
         if name in self._closed:
             return False
@@ -68,6 +74,8 @@ class Follower:
             self._closed.add(name)
             self._read_to_the_end(name)
             self._say_end(name, pod, state.get("terminated", {}))
+            return False
+        if pod["metadata"].get("annotations", {}).get(NUMBER, "0") != "0":
             return False
         with contextlib.suppress(Away, ClusterError):  # broken, quiet, or not to be had now: the next look goes on
             self._read(name, ended=False)

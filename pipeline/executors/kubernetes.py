@@ -2,7 +2,8 @@
 
 The fingerprint is the key: whoever asks for the same work, now or later, from this machine or another, finds the Job by
 its name and the result by the tag of its run. So this process may die at any moment and nothing is lost. It knows of
-the other machine only its image; what decides the outs is the command, the params, the deps and that image.
+the other machine only its image; what decides the outs is the command, the params, the deps, that image and, where
+sums are split, the number of pods.
 """
 
 import os
@@ -15,7 +16,7 @@ from pipeline import params, plane, provenance
 from pipeline.executors.api import Api
 from pipeline.executors.connection import ClusterError
 from pipeline.executors.following import Follower, outcome
-from pipeline.executors.manifest import Submission, image_of, manifest, name_of, template_name
+from pipeline.executors.manifest import Submission, image_of, manifest, name_of, pods_of, template_name
 from pipeline.patience import patiently
 from pipeline.provenance import Job
 from pipeline.store import MissingInStoreError, Store, TrackingError
@@ -34,15 +35,18 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
     if not os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http"):
         raise TrackingError("On a cluster, results travel through MLflow: set MLFLOW_TRACKING_URI to its address.")
     api = Api()
-    image, commit = image_of(api.template(template_name(stage)))
+    template = api.template(template_name(stage))
+    image, commit = image_of(template)
+    pods = pods_of(stage, template)
+    where = f"{image} {commit}" + (f" on {pods} pods" if pods > 1 else "")
     dirty = not _auditable(commit, provenance.git())
     own = params.read()
-    job = provenance.job(stage, item, own, f"{image} {commit}")
+    job = provenance.job(stage, item, own, where)
     store = patiently(Store, "Starting", PATIENCE_S)
     name, follower = name_of(stage, job.fingerprint), Follower(api)
     while True:
         try:
-            return _obtain(api, store, follower, job, f"{image} {commit}", dirty)
+            return _obtain(api, store, follower, job, where, dirty)
         except Detached:
             print(f"Detached from Job {name}, which goes on. `dvc repro` attaches to it again.", flush=True)
             raise

@@ -4,13 +4,20 @@ import importlib
 import os
 from pathlib import Path
 
-from pipeline import params, provenance, spool, tracking
+from pipeline import gang, params, provenance, spool, tracking
 
 DRAWN = ("figure", "report")  # stages that compute nothing and need to know no more than their words
 
 
 def execute(stage: str, item: tuple[str, ...]) -> None:
+    one = gang.member()
+    with gang.joined(one):
+        _execute(stage, item, one)
+
+
+def _execute(stage: str, item: tuple[str, ...], one: gang.Member) -> None:
     job = provenance.job(stage, item, params.read())
+    gang.start_alike(one, job)
     module = importlib.import_module(f"pipeline.stages.{stage}")
     folder = os.environ.get(spool.FOLDER)
     with spool.run(job, Path(folder)) if folder else tracking.run(job) as run:

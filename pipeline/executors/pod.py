@@ -2,6 +2,7 @@
 
 The stage is a child process that knows nothing of this: it works in a folder laid out like its profile, and its run is
 a spool on disk. Checkpoints go to MLflow at a bounded pace, so that whoever takes over when this pod is lost goes on.
+Of the pods of a gang the first does so; the others compute with it, and end when it has committed.
 """
 
 import os
@@ -12,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipeline import lineage, params, paths, plane, provenance, spool
+from pipeline import gang, lineage, params, paths, plane, provenance, spool
 from pipeline.courier import Courier
 from pipeline.executors.manifest import CONFIGURATION, INTEGRITY, ORDER
 from pipeline.patience import patiently
@@ -20,6 +21,7 @@ from pipeline.store import MissingInStoreError, Store
 
 PATIENCE_S = 30 * 60  # with MLflow away, at the start and when all is computed
 LOOK_EVERY_S = 0.2
+COMMITTED_WITHIN_LOOKS, COMMITTED_EVERY_S = 150, 2.0
 
 
 class Evicted(SystemExit):
@@ -42,12 +44,20 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
     if (order["stage"], tuple(order["item"])) != (stage, item):
         raise Refused(CONFIGURATION, f"it is told to run {stage} {item}, its order is {order['stage']} {order['item']}")
     folder = workspace / ".spool"
-    courier = Courier(store, run, folder)
-    patiently(courier.unpack, "Looking for checkpoints", PATIENCE_S)
-    status = _watch(_start(stage, item, profile, folder), courier)
+    one = gang.member()
+    courier = Courier(store, run, folder) if one.leads else None
+    if courier is not None:
+        patiently(courier.unpack, "Looking for checkpoints", PATIENCE_S)
+    status = _watch(_start(stage, item, profile, folder), courier, None if one.alone else gang.Watchdog(folder))
     if status:
         print(f"The stage ended with exit code {status}.", file=sys.stderr, flush=True)
+        if courier is not None:
+            courier.send(now=True)
+        if status == -signal.SIGABRT and not one.alone:  # as jax ends a process whose peers do not answer
+            status = gang.LOST
         sys.exit(status if status > 0 else 128 - status)
+    if courier is None:
+        return _await_commit(store, run)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # all is computed; what time is left is best spent on sending it
     patiently(courier.finish, "All is computed", PATIENCE_S)
     _commit(store, run, order, profile, folder)
@@ -82,19 +92,36 @@ def _start(stage: str, item: tuple[str, ...], profile: Path, folder: Path) -> su
     return subprocess.Popen([sys.executable, "-m", "pipeline", stage, *item], cwd=profile, env=os.environ | own)
 
 
-def _watch(stage: subprocess.Popen[bytes], courier: Courier) -> int:
+def _watch(stage: subprocess.Popen[bytes], courier: Courier | None, watchdog: gang.Watchdog | None) -> int:
     """Pass on what a stage says until it ends; return its exit status."""
     try:
         while stage.poll() is None:
             time.sleep(LOOK_EVERY_S)
-            courier.send()
+            if courier is not None:
+                courier.send()
+            if watchdog is not None and watchdog.stalled():
+                print(f"{watchdog}. A pod of this Job is lost or hangs: all of them start again.", file=sys.stderr)
+                stage.kill()
+                stage.wait()
+                return gang.LOST
     except Evicted:
         print("This pod has to go. The last checkpoint is sent, and another pod goes on from there.", flush=True)
         stage.kill()
         stage.wait()
-        courier.send(now=True)
+        if courier is not None:
+            courier.send(now=True)
         raise
     return stage.returncode
+
+
+def _await_commit(store: Store, run: str) -> None:
+    """Stay until the first pod has committed: should it be lost before, it needs this one to compute the end again."""
+    for _ in range(COMMITTED_WITHIN_LOOKS):
+        if plane.COMMITTED in patiently(lambda: store.get(run), "All is computed", PATIENCE_S).params:
+            return
+        time.sleep(COMMITTED_EVERY_S)
+    print("The first pod of this Job has not committed a result: all of them start again.", file=sys.stderr)
+    sys.exit(gang.LOST)
 
 
 def _commit(store: Store, run: str, order: dict[str, Any], profile: Path, folder: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline import deploy
 from pipeline.executors import cluster
+from pipeline.executors import manifest as of_jobs
 from pipeline.executors.connection import NAMESPACE
 
 VERSIONS = (".".join(map(str, cluster.OLDEST)), "1.37")
@@ -49,7 +50,7 @@ def test_all_is_in_the_namespace(rendered):
 def test_templates_are_as_the_executor_expects(rendered):
     assert [template["metadata"]["name"] for template in rendered.kind("PodTemplate")] == sorted(cluster.TEMPLATES)
     for template in rendered.kind("PodTemplate"):
-        assert template["metadata"]["annotations"] == {cluster.COMMIT: rendered.commit}
+        assert template["metadata"]["annotations"][cluster.COMMIT] == rendered.commit
         (stage,) = template["template"]["spec"]["containers"]
         assert stage["name"] == "stage"
         env = {variable["name"]: variable.get("value", "") for variable in stage["env"]}
@@ -63,9 +64,27 @@ def test_a_queue_and_a_gang_are_there_if_asked_for(rendered):
         assert queue == ("vsml" if "queue" in rendered.components else None)
         subdomain = template["template"]["spec"].get("subdomain")
         assert subdomain == ("vsml-gang" if "distributed" in rendered.components else None)
+        spread = "distributed" in rendered.components and template["metadata"]["name"] == "vsml-large"
+        assert of_jobs.pods_of("meta_train", template) == (2 if spread else 1)
     assert [queue["metadata"]["name"] for queue in rendered.kind("LocalQueue")] == ["vsml"] * (
         "queue" in rendered.components
     )
+
+
+def test_jobs_of_gangs_fit_the_schema_and_find_their_coordinator(rendered):
+    template = rendered.one("PodTemplate", "vsml-large")
+    job = of_jobs.manifest(of_jobs.Submission("meta_train", ("vsml", "0"), "ab" * 32, "run", "order"), template)
+    job["metadata"]["namespace"] = NAMESPACE
+    for version in VERSIONS:
+        validate(json.dumps(job), version)
+    assert (job["spec"].get("completionMode") == "Indexed") == ("distributed" in rendered.components)
+    if "distributed" in rendered.components:
+        env = {entry["name"]: entry.get("value") for entry in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+        host, _, port = env["VSML_COORDINATOR"].partition(":")
+        service = rendered.one("Service", host.partition(".")[2])
+        assert host == f"{job['metadata']['name']}-0.{service['metadata']['name']}"
+        assert [str(one["port"]) for one in service["spec"]["ports"]] == [port] == [str(of_jobs.PORT)]
+        assert service["spec"]["clusterIP"] == "None" and service["spec"]["publishNotReadyAddresses"]
 
 
 def test_the_driver_has_the_rights_that_it_needs_and_no_other(rendered):

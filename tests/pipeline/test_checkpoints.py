@@ -40,3 +40,17 @@ def test_a_checkpoint_that_was_being_written_is_no_checkpoint(tmp_path):
     assert last is not None and last.step == 5
     folder.remove()
     assert not (tmp_path / "c").exists()
+
+
+def test_what_is_put_in_the_place_of_checkpoints_is_the_only_one(tmp_path):
+    here, there = Folder(tmp_path / "a"), Folder(tmp_path / "b")
+    _saved(here, (5, 9))
+    _saved(there, (7, 100))
+    newest = here.newest()
+    assert newest is not None
+    there.replace(newest.name, newest.read_bytes())
+    last = there.load()
+    assert last is not None and last.step == 9
+    assert len(list(there.folder.iterdir())) == 1
+    there.replace("", b"")
+    assert there.load() is None

@@ -56,11 +56,16 @@ class Fault(NamedTuple):
 class Pod:
     """A process with a log, stamped line by line as a container runtime does it."""
 
-    def __init__(self, number: int, job: dict, folder: Path, base: dict[str, str]) -> None:
+    def __init__(self, number: int, job: dict, folder: Path, base: dict[str, str], index: int | None = None) -> None:
         self.name, self.uid = f"{job['metadata']['name']}-{number}", str(uuid.uuid4())
-        self.job, self.log, self.began = job, [], now()
+        self.job, self.log, self.began, self.index = job, [], now(), index
         (container,) = job["spec"]["template"]["spec"]["containers"]
         env = {entry["name"]: entry.get("value", self.uid) for entry in container["env"]}
+        if index is not None:
+            env["JOB_COMPLETION_INDEX"] = str(index)
+            first = f"{job['metadata']['name']}-0.{job['spec']['template']['spec']['subdomain']}:"
+            assert env["VSML_COORDINATOR"].startswith(first), "what DNS knows"
+            env["VSML_COORDINATOR"] = f"127.0.0.1:{job['port']}"
         folder.mkdir(parents=True)
         command = [*container["command"], *container["args"]]
         pipe = subprocess.PIPE
@@ -100,6 +105,8 @@ class Pod:
             "creationTimestamp": self.began,
             "labels": {"job-name": self.job["metadata"]["name"]},
         }
+        if self.index is not None:
+            about["annotations"] = {"batch.kubernetes.io/job-completion-index": str(self.index)}
         return {"metadata": about, "status": {"phase": phase, "containerStatuses": statuses}}
 
 
@@ -143,6 +150,11 @@ class Cluster:
             job["metadata"] |= {"creationTimestamp": now(), "uid": str(uuid.uuid4())}
             job["status"] = {"active": 1, "failed": 0}
             self.jobs[name] = job
+            if job["spec"].get("completionMode") == "Indexed":
+                job["port"] = free_port()
+                for index in range(job["spec"]["parallelism"]):
+                    self._start(job, index)
+                return True
             for _ in range(self.at_once):
                 self._start(job)
             return True
@@ -174,9 +186,9 @@ class Cluster:
                 self.faults.remove(found)
             return found
 
-    def _start(self, job: dict) -> None:
+    def _start(self, job: dict, index: int | None = None) -> None:
         number = len(self.pods) + 1
-        self.pods.append(Pod(number, job, self.folder / f"pod{number}" / str(uuid.uuid4()), self.base))
+        self.pods.append(Pod(number, job, self.folder / f"pod{number}" / str(uuid.uuid4()), self.base, index))
 
     def _kubelet(self) -> None:
         """The Job controller too: pods that fail have successors, until policy or limit say no."""
@@ -189,11 +201,13 @@ class Cluster:
     def _control(self, job: dict) -> None:
         pods = self.pods_of(job["metadata"]["name"])
         codes = [pod.ended() for pod in pods]
-        if None in codes:
+        indexed = job["spec"].get("completionMode") == "Indexed"
+        last = {pod.index: code for pod, code in zip(pods, codes, strict=True)}  # of each index
+        if None in codes and not indexed:
             return
         final = job["spec"]["podFailurePolicy"]["rules"][1]["onExitCodes"]["values"]
         failed = [code for code in codes if code]
-        if 0 in codes:
+        if all(code == 0 for code in last.values()) if indexed else 0 in codes:
             end = {"type": "Complete", "status": "True"}
         elif any(code in final for code in failed):
             end = {"type": "Failed", "status": "True", "reason": "PodFailurePolicy", "message": f"exit codes {failed}"}
@@ -201,7 +215,8 @@ class Cluster:
             end = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "too many"}
         else:
             job["status"]["failed"] = len(failed)
-            self._start(job)
+            for index in [index for index, code in last.items() if code]:
+                self._start(job, index)
             return
         job["status"] = {"active": 0, "failed": len(failed), "conditions": [end]}
 

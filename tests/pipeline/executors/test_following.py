@@ -1,6 +1,7 @@
 """Logs over a bad connection, from an API that fails in every scripted way; the pods are real processes."""
 
 import threading
+import time
 
 import pytest
 
@@ -8,7 +9,7 @@ from pipeline.executors.api import Api
 from pipeline.executors.connection import ClusterError
 from pipeline.executors.following import Follower
 from pipeline.executors.logs import Reader
-from pipeline.executors.manifest import Submission, manifest
+from pipeline.executors.manifest import PODS, Submission, manifest
 from pipeline.patience import Away
 
 SCRIPT = "for i in $(seq 1 30); do echo line $i; sleep 0.03; done; printf 'the end, without a newline'"
@@ -141,3 +142,31 @@ def test_what_the_kubelet_says_of_itself_is_said_once():
     reader = Reader()
     assert _read(reader, "rpc error: no such container\n") == ["rpc error: no such container"]
     assert _read(reader, "rpc error: no such container\n") == []
+
+
+def test_of_a_gang_the_first_speaks_and_the_ends_of_others_are_told(api, cluster, tmp_path):
+    """A silent one holds nothing up; one that is lost is started again under its number."""
+    cluster.template("vsml-large", {"PATH": "/usr/bin:/bin"})
+    cluster.templates["vsml-large"]["metadata"]["annotations"] = {PODS: "3"}
+    cluster.templates["vsml-large"]["template"]["spec"]["subdomain"] = "vsml-gang"
+    job = manifest(Submission("meta_train", ("vsml", "0"), "f" * 64, "run", "order"), api.template("vsml-large"))
+    mark = tmp_path / "started once"
+    script = (
+        f"case $JOB_COMPLETION_INDEX in 0) for i in 1 2 3; do echo line $i; sleep 0.3; done;; 1) sleep 4;; "
+        f'2) test -e "{mark}" || {{ touch "{mark}"; echo lost >&2; exit 75; }};; esac'
+    )
+    job["spec"]["template"]["spec"]["containers"][0] |= {"command": ["sh", "-c"], "args": [script]}
+    cluster.fail(r"/log\?", "cut", 45)
+    assert api.create(job)
+    said, at = [], []
+
+    def say(line):
+        said.append(line)
+        at.append(time.monotonic())
+
+    assert Follower(api, say).follow(job["metadata"]["name"]) == "Complete"
+    assert [line for line in said if line.startswith("line")] == ["line 1", "line 2", "line 3"]
+    assert at[said.index("line 3")] - at[said.index("line 1")] < 2.5, "the silent pod holds nothing up"
+    (told,) = [line for line in said if "ended" in line]
+    assert "exit code 75, a pod of its Job was lost or hung" in told and said[said.index(told) - 1] == "lost"
+    assert sorted(pod.index for pod in cluster.pods) == [0, 1, 2, 2]

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from pipeline.executors.connection import check
-from pipeline.executors.manifest import Submission, image_of, manifest, name_of, template_name
+from pipeline.executors.manifest import PODS, Submission, image_of, manifest, name_of, pods_of, template_name
 from pipeline.flow import STAGES
 
 TEMPLATE = {
@@ -59,6 +59,41 @@ def test_a_template_that_sets_what_is_ours_or_has_no_place_for_it_is_refused():
     other["template"]["spec"]["containers"][0]["name"] = "main"
     with pytest.raises(ValueError, match=r"containers \['main'\], expected one that is called 'stage'"):
         manifest(JOB, other)
+
+
+def _gang(pods: str, subdomain: str | None = "vsml-gang"):
+    template = copy.deepcopy(TEMPLATE)
+    template["metadata"]["annotations"][PODS] = pods
+    if subdomain:
+        template["template"]["spec"]["subdomain"] = subdomain
+    return template
+
+
+def test_a_template_that_asks_for_pods_has_a_population_spread_over_an_indexed_job():
+    alone, made = manifest(JOB, TEMPLATE), manifest(JOB, _gang("3"))
+    check(made)
+    spec = made["spec"]
+    assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 3, 3)
+    assert spec["backoffLimit"] == 3 * alone["spec"]["backoffLimit"], "the loss of one ends three"
+    assert spec["podFailurePolicy"] == alone["spec"]["podFailurePolicy"]
+    assert spec["template"]["spec"]["subdomain"] == "vsml-gang"
+    env, of_one = (
+        {entry["name"]: entry.get("value") for entry in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+        for job in (made, alone)
+    )
+    own = {"VSML_COORDINATOR": f"{made['metadata']['name']}-0.vsml-gang:8476", "VSML_PROCESSES": "3"}
+    assert env == of_one | own
+    assert "completionMode" not in alone["spec"]
+
+
+def test_a_stage_whose_work_cannot_be_spread_has_one_pod_and_a_template_that_asks_for_what_cannot_be_is_refused():
+    assert {stage for stage in STAGES if pods_of(stage, _gang("2")) == 2} == {"meta_train"}
+    assert "completionMode" not in manifest(JOB._replace(stage="clone", item=("0",)), _gang("2"))["spec"]
+    with pytest.raises(ValueError, match="vsml-large asks for 2 pods, but has no subdomain"):
+        manifest(JOB, _gang("2", subdomain=None))
+    for wrong in ("0", "-1", "two", "1.5"):
+        with pytest.raises(ValueError, match=f"vsml/pods: '{wrong}', expected a number"):
+            manifest(JOB, _gang(wrong))
 
 
 def test_fields_that_no_job_has_are_found_before_a_server_is_asked():
