@@ -121,6 +121,9 @@ def _write_params(name: str) -> None:
     """The params.yaml of a made-up profile: the sections of the default one, under other items."""
     shape = SHAPES[name]
     tree = YAML(typ="safe", pure=True).load(paths.ROOT / "params.yaml")
+    more = {name: {"graph": {"name": name, "hidden": 16, "density": 1.0}} for name in ("hidden", "recurrent")}
+    tree["recall"]["experiments"] = {"direct": {}} | more | tree["recall"]["experiments"]
+    tree["recall"]["tests"]["thorough"] += list(more)
     data = {exp: tree["defaults"]["data"] | {"sets": list(sets)} for exp, sets in shape["trained_on"].items()}
     drawn_from = {sets for sets in sum(shape["trained_on"].values(), ()) if sets != "random"}
     tested_on = {task["set"] for suite in shape["suites"].values() for task in suite.values()}
