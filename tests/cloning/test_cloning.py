@@ -87,6 +87,15 @@ def test_a_layer_says_the_sums_of_what_its_connections_say(key, theta):
             close(whole.cells.memory[a, 1], said[a][1].cells.memory[0, 0])
 
 
+def test_what_a_layer_hears_is_clipped_where_tanh_is_flat(key, theta):
+    cells, error = FORM.hold(newborn(SIZES, key)[0]), jnp.array([0.2, -0.1, 0.4, 0.3])
+    far, at_bound = (jnp.array([scale * 4.0, -scale * 4.0, 1.0, 0.0, -2.0, 4.0]) for scale in (5.0, 1.0))
+    for heard in (None, error):
+        close(FORM.tick(theta, cells, far, heard), FORM.tick(theta, cells, at_bound, heard))
+    inside = at_bound.at[0].set(3.5)
+    assert np.abs(FORM.tick(theta, cells, inside, error).below - FORM.tick(theta, cells, far, error).below).max() > 1e-6
+
+
 def test_a_connection_and_a_layer_of_one_are_measured_alike(key, theta):
     """The drill of random connections and the comparison of layers are two ways to the same misses."""
     drill = drills.random_connections(FORM, RATE, 1)
