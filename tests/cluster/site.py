@@ -133,10 +133,7 @@ def _s3(folder: Path, servers: contextlib.ExitStack) -> None:
     client = boto3.client("s3", endpoint_url=at["endpoint"], region_name=at["region"], **own)
 
     def made() -> bool:
-        try:
-            client.create_bucket(Bucket=BUCKET)
-        except client.exceptions.BucketAlreadyExists:
-            pass
+        client.create_bucket(Bucket=BUCKET)
         return True
 
     _until(made, "SeaweedFS")
