@@ -19,8 +19,6 @@ FEW = {  # of the smoke profile, so much that each kind of work is there, from r
     "experiments": ["vsml"],
     "introspect": [],
     "seeds": [0],
-    "clones": [],
-    "zoo": [],
     "baselines": ["sgd"],
     "figures": ["meta_training", "online_learning"],
     "recall": [],
