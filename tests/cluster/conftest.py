@@ -15,7 +15,6 @@ from pipeline import artifacts
 ROOT = Path(__file__).parents[2]
 PROFILE = "profiles/smoke"
 FEW = {  # of the smoke profile, so much that each kind of work is there, from raw files to the report
-    "test_sets": ["digits"],
     "experiments": ["vsml"],
     "introspect": [],
     "seeds": [0],
