@@ -215,7 +215,9 @@ class Store:
         with self._explained():
             if version is None:
                 self._ensure_model(model)
-                made = self._client.create_model_version(model, f"runs:/{run}/{folder}", run, tags=dict(tags))
+                made = self._client.create_model_version(
+                    model, f"runs:/{run}/{folder}", run, tags=dict(tags), await_creation_for=None
+                )
                 version = str(made.version)
             if alias is not None:
                 self._client.set_registered_model_alias(model, alias, version)

@@ -58,6 +58,8 @@ class Watched:
         """Wait for the end, which is a good one."""
         self._listener.join(900)
         assert self._driver.wait(10) == 0, "\n".join(self.said)
+        assert self._driver.stdout is not None
+        self._driver.stdout.close()
         assert outcome(self._job()) == "Complete"
 
     def forget(self) -> None:
@@ -204,9 +206,7 @@ def in_order(said: list[str]) -> None:
 
 
 def trained(checkout) -> dict[str, str]:
-    return {
-        name: digest for name, digest in checkout.digests().items() if name in ("rule.npz", "curve.npz", "curve.csv")
-    }
+    return {name: digest for name, digest in checkout.digests().items() if name.startswith("meta_train/")}
 
 
 def kubectl(*words: str) -> str:
