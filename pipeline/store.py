@@ -5,6 +5,7 @@ goes wrong comes as a TrackingError, and as a TrackerAway if the same request ma
 """
 
 import contextlib
+import gc
 import json
 import os
 import tempfile
@@ -71,15 +72,11 @@ class Store:
     """The runs of this project in one MLflow store."""
 
     def __init__(self, uri: str | None = None) -> None:
-        # Imported here, since it takes seconds, and a stage that writes to a spool has no use for it.
-        import mlflow
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-        self._mlflow, self._repository = mlflow, get_artifact_repository
+        self._mlflow, self._repository = _imported()
         self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.MLFLOW_DATABASE}"
         self._served = self.uri.startswith("http")
         self._folders: dict[str, str] = {}  # of a run's files, which never move
-        with self._explained():
+        with self._explained(), _all_stays():  # much of mlflow is imported by its client only
             self._client, self._experiment = self._open()
 
     def create(self, name: str, tags: Mapping[str, str]) -> str:
@@ -216,7 +213,7 @@ class Store:
             if version is None:
                 self._ensure_model(model)
                 made = self._client.create_model_version(
-                    model, f"runs:/{run}/{folder}", run, tags=dict(tags), await_creation_for=None
+                    model, f"runs:/{run}/{folder}", run, tags=dict(tags), await_creation_for=0
                 )
                 version = str(made.version)
             if alias is not None:
@@ -274,6 +271,29 @@ class Store:
             yield
         except (self._mlflow.MlflowException, requests.RequestException) as error:
             raise _kind(error, self._served)(f"MLflow at {self.uri} does not answer or refuses: {error}.") from error
+
+
+def _imported() -> tuple[Any, Any]:
+    """What of mlflow is used here; imported late, since a stage that writes to a spool has no use for it."""
+    with _all_stays():
+        import mlflow
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        return mlflow, get_artifact_repository
+
+
+@contextlib.contextmanager
+def _all_stays() -> Iterator[None]:
+    """Make many objects that stay, as an import does, and have no one look for garbage among them, then or later.
+
+    Importing mlflow takes two seconds of every item, and a third more if the collector goes through it again and again.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _kind(error: Any, served: bool) -> type[TrackingError]:
