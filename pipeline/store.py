@@ -9,7 +9,6 @@ import gc
 import json
 import os
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -119,16 +118,21 @@ class Store:
             for start in range(0, len(pairs), PARAMS_A_BATCH):
                 self._client.log_batch(run, params=pairs[start : start + PARAMS_A_BATCH])
 
-    def log_rows(self, run: str, first: int, rows: Sequence[Mapping[str, float]]) -> Iterator[int]:
+    def log_rows(
+        self, run: str, first: int, rows: Sequence[Mapping[str, float]], at_ms: Sequence[int]
+    ) -> Iterator[int]:
         """Log rows of a curve, the first as step `first` + 1, and say after each batch which step was the last."""
-        now, size = int(time.time() * 1000), METRICS_A_BATCH // max((len(row) for row in rows), default=1)
-        metric = self._mlflow.entities.Metric
+        size, metric = METRICS_A_BATCH // max((len(row) for row in rows), default=1), self._mlflow.entities.Metric
         for start in range(0, len(rows), size):
-            batch = list(enumerate(rows[start : start + size], first + start + 1))
-            metrics = [metric(name, float(value), now, step) for step, row in batch for name, value in row.items()]
+            batch = range(start, min(start + size, len(rows)))
+            metrics = [
+                metric(name, float(value), at_ms[number], first + number + 1)
+                for number in batch
+                for name, value in rows[number].items()
+            ]
             with self._explained():
                 self._client.log_batch(run, metrics=metrics)
-            yield batch[-1][0]
+            yield first + batch[-1] + 1
 
     def last_step(self, run: str, metric: str = "loss") -> int:
         with self._explained():
