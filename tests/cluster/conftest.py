@@ -14,21 +14,15 @@ from pipeline import artifacts
 
 ROOT = Path(__file__).parents[2]
 PROFILE = "profiles/smoke"
-FEW = {  # of the smoke profile, so much that each kind of work is there, from raw files to the report
-    "experiments": ["vsml"],
-    "introspect": [],
-    "seeds": [0],
-    "baselines": ["sgd"],
-    "figures": ["meta_training", "online_learning"],
-    "recall": [],
-    "recall_seeds": [],
-    "feedback": [],
-    "feedback_seeds": [],
-}
+STAGES = ("train_data", "test_data", "meta_train", "meta_test", "baseline", "figure")
+FEW = {"experiments": ["vsml"], "seeds": [0], "baselines": ["sgd"], "figures": ["meta_training", "online_learning"]}
 
 
 class Checkout:
-    """A clone with a profile that has never run: its numbers are of no other run, and its code is committed."""
+    """A clone with a part of the smoke profile, from raw files to figures, that has never run.
+
+    Its numbers are of no other run, and its code is committed.
+    """
 
     def __init__(self, folder: Path, steps: int = 2000, population: int = 4) -> None:
         self.root, self.profile = folder, folder / PROFILE
@@ -40,6 +34,10 @@ class Checkout:
         first["steps"], first["lives"][0]["population"] = steps, population
         tree["experiments"]["vsml"]["optimizer"]["learning_rate"] = random.uniform(0.004, 0.005)
         yaml.dump(tree, self.profile / "params.yaml")
+        pipeline = yaml.load(self.profile / "dvc.yaml")
+        pipeline["stages"] = {name: pipeline["stages"][name] for name in STAGES}
+        (self.profile / "dvc.yaml").unlink()  # it may be a link to that of all profiles
+        yaml.dump(pipeline, self.profile / "dvc.yaml")
 
     def start(self, *command: str, executor: str = "kubernetes", **env: str) -> subprocess.Popen[str]:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
