@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipeline import artifacts
 from pipeline.executors.api import Api
 from pipeline.executors.following import outcome
 from pipeline.store import Store
@@ -24,6 +25,7 @@ from pipeline.store import Store
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 STEPS, POPULATION = 4000, 16  # for a minute or so
 AWAY_S = 120.0
+CURVE = "artifacts/meta_train/vsml-0/curve.npz"
 HOGS = """
 import os, time
 for _ in range(40):
@@ -123,6 +125,7 @@ def watched(course):
     found.ends()
     assert trained(checkout) == expected
     in_order(found.said)
+    assert logged(found.run) == list(range(1, len(artifacts.read_arrays(checkout.profile / CURVE)["loss"]) + 1))
     found.forget()
 
 
@@ -211,6 +214,11 @@ def in_order(said: list[str]) -> None:
             step = int(line.split("meta-step ")[1].split()[0])
             assert step > last, line
             last = step
+
+
+def logged(run: str) -> list[int]:
+    """The rows of the curve that MLflow has."""
+    return sorted(seen.step for seen in Store()._client.get_metric_history(run, "loss"))
 
 
 def trained(checkout) -> dict[str, str]:
