@@ -25,7 +25,7 @@ test: setup
 
 # The smoke profile as real Jobs where KUBECONFIG, VSML_NAMESPACE and MLFLOW_TRACKING_URI point to; see docs/cluster.md.
 test-cluster: setup
-	pytest -n 0 -m cluster tests/cluster
+	pytest -n 0 -m "cluster and not slow" tests/cluster
 
 bench: setup
 	python -m benchmarks

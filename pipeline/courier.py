@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from pipeline import artifacts, checkpoints, paths, spool
+from pipeline.curve import Curve
 from pipeline.store import MissingInStoreError, Store, TrackingError
 
 CHECKPOINT_EVERY_S = 30.0
@@ -24,12 +25,12 @@ class Courier:
 
     def __init__(self, store: Store, run: str, folder: Path) -> None:
         self._store, self._run, self._folder = store, run, folder
-        self._logged, self._unsure, self._sent = 0, False, []
+        self._curve, self._sent = Curve(store, run), []
         self._not_before = self._next_checkpoint = 0.0
 
     def unpack(self) -> None:
         """Fetch the checkpoints that an earlier attempt left, and learn how much of the curve is logged."""
-        self._logged = self._store.last_step(self._run)
+        self._curve.look()
         for name in json.loads(self._store.get(self._run).tags.get(TAG, "[]")):
             if not NAME.fullmatch(name):
                 print(f"{name!r}, to which run {self._run} refers, is no name of a checkpoint.", flush=True)
@@ -57,12 +58,7 @@ class Courier:
         self._refer_to([])
 
     def _send_curve(self) -> None:
-        if self._unsure:
-            self._logged = self._store.last_step(self._run)
-        self._unsure = True  # an answer may be lost whose rows are not
-        for last in self._store.log_rows(self._run, self._logged, spool.rows(self._folder, self._logged)):
-            self._logged = last
-        self._unsure = False
+        self._curve.send(lambda first: spool.rows(self._folder, first))
 
     def _send_checkpoint(self) -> None:
         found = sorted(paths.CHECKPOINTS.glob("*/*.npz"), key=lambda path: path.stat().st_mtime_ns)

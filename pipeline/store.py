@@ -5,10 +5,10 @@ goes wrong comes as a TrackingError, and as a TrackerAway if the same request ma
 """
 
 import contextlib
+import gc
 import json
 import os
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,6 +24,9 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # the default of 
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+# Through the server, always: where S3 is behind it, it would hand out presigned URLs, and pods have no way to S3.
+os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
+os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "false")
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
@@ -68,15 +71,11 @@ class Store:
     """The runs of this project in one MLflow store."""
 
     def __init__(self, uri: str | None = None) -> None:
-        # Imported here, since it takes seconds, and a stage that writes to a spool has no use for it.
-        import mlflow
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-        self._mlflow, self._repository = mlflow, get_artifact_repository
+        self._mlflow, self._repository = _imported()
         self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.MLFLOW_DATABASE}"
         self._served = self.uri.startswith("http")
         self._folders: dict[str, str] = {}  # of a run's files, which never move
-        with self._explained():
+        with self._explained(), _all_stays():  # much of mlflow is imported by its client only
             self._client, self._experiment = self._open()
 
     def create(self, name: str, tags: Mapping[str, str]) -> str:
@@ -119,16 +118,21 @@ class Store:
             for start in range(0, len(pairs), PARAMS_A_BATCH):
                 self._client.log_batch(run, params=pairs[start : start + PARAMS_A_BATCH])
 
-    def log_rows(self, run: str, first: int, rows: Sequence[Mapping[str, float]]) -> Iterator[int]:
+    def log_rows(
+        self, run: str, first: int, rows: Sequence[Mapping[str, float]], at_ms: Sequence[int]
+    ) -> Iterator[int]:
         """Log rows of a curve, the first as step `first` + 1, and say after each batch which step was the last."""
-        now, size = int(time.time() * 1000), METRICS_A_BATCH // max((len(row) for row in rows), default=1)
-        metric = self._mlflow.entities.Metric
+        size, metric = METRICS_A_BATCH // max((len(row) for row in rows), default=1), self._mlflow.entities.Metric
         for start in range(0, len(rows), size):
-            batch = list(enumerate(rows[start : start + size], first + start + 1))
-            metrics = [metric(name, float(value), now, step) for step, row in batch for name, value in row.items()]
+            batch = range(start, min(start + size, len(rows)))
+            metrics = [
+                metric(name, float(value), at_ms[number], first + number + 1)
+                for number in batch
+                for name, value in rows[number].items()
+            ]
             with self._explained():
                 self._client.log_batch(run, metrics=metrics)
-            yield batch[-1][0]
+            yield first + batch[-1] + 1
 
     def last_step(self, run: str, metric: str = "loss") -> int:
         with self._explained():
@@ -212,7 +216,9 @@ class Store:
         with self._explained():
             if version is None:
                 self._ensure_model(model)
-                made = self._client.create_model_version(model, f"runs:/{run}/{folder}", run, tags=dict(tags))
+                made = self._client.create_model_version(
+                    model, f"runs:/{run}/{folder}", run, tags=dict(tags), await_creation_for=0
+                )
                 version = str(made.version)
             if alias is not None:
                 self._client.set_registered_model_alias(model, alias, version)
@@ -269,6 +275,29 @@ class Store:
             yield
         except (self._mlflow.MlflowException, requests.RequestException) as error:
             raise _kind(error, self._served)(f"MLflow at {self.uri} does not answer or refuses: {error}.") from error
+
+
+def _imported() -> tuple[Any, Any]:
+    """What of mlflow is used here; imported late, since a stage that writes to a spool has no use for it."""
+    with _all_stays():
+        import mlflow
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        return mlflow, get_artifact_repository
+
+
+@contextlib.contextmanager
+def _all_stays() -> Iterator[None]:
+    """Make many objects that stay, as an import does, and have no one look for garbage among them, then or later.
+
+    Importing mlflow takes two seconds of every item, and a third more if the collector goes through it again and again.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _kind(error: Any, served: bool) -> type[TrackingError]:

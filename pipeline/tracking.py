@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import artifacts, lineage
+from pipeline.curve import Curve
 from pipeline.params import digest
 from pipeline.patience import patiently
 from pipeline.provenance import Job, dep_files, git, versions
@@ -22,22 +23,23 @@ class Run:
 
     def __init__(self, store: Store, job: Job) -> None:
         self._store, self._job, self._not_before = store, job, 0.0
-        self._logged, self._unsure = 0, False
         self._curve: dict[str, list[Any]] = {"loss": []}
         self._last_acts: list[Callable[[], None]] = []
         self.id = begin(store, job, machine(job))
+        self._sent = Curve(store, self.id)
 
     def resume(self, run_id: str) -> None:
         """Go on in the run that a checkpoint names; if this store has no such run, stay in the new one."""
         try:
-            logged = self._store.last_step(run_id)
+            sent = Curve(self._store, run_id)
+            sent.look()
             self._store.tag(run_id, {"resumed": "true"})
             self._store.reopen(run_id)
         except MissingInStoreError:
             print(f"This MLflow store has no run {run_id}, so its curve goes into a new one, from the first step on.")
             return
         self._store.forget(self.id)
-        self.id, self._logged = run_id, logged
+        self.id, self._sent = run_id, sent
 
     def follow(self, curve: dict[str, list[Any]]) -> None:
         """Log the rows of `curve` that are not yet logged. What does not go up now goes up with a later call.
@@ -78,14 +80,8 @@ class Run:
         store.end(self.id, "FINISHED")
 
     def _log_curve(self) -> None:
-        if self._unsure:
-            self._logged = self._store.last_step(self.id)
-        self._unsure = True  # an answer may be lost whose rows are not
-        ends = range(self._logged, len(self._curve["loss"]))
-        rows = [{name: self._curve[name][row] for name in self._curve} for row in ends]
-        for last in self._store.log_rows(self.id, self._logged, rows):
-            self._logged = last
-        self._unsure = False
+        end = len(self._curve["loss"])
+        self._sent.send(lambda first: [{n: self._curve[n][row] for n in self._curve} for row in range(first, end)])
 
     def last_acts(self) -> None:
         for act in self._last_acts:

@@ -363,10 +363,12 @@ def _kubeconfig(port: int) -> dict[str, Any]:
 
 
 class Wire:
-    """Connections to a server, all of which can be cut and refused."""
+    """Connections to a server, all of which can be cut and refused; what is sent while `late` is set waits for it."""
 
     def __init__(self, target: int) -> None:
         self.target, self.cut = target, False
+        self.late: threading.Event | None = None
+        self.answer_to_late = b""
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -389,6 +391,13 @@ class Wire:
                     for end in ready:
                         data = end.recv(2**16)
                         if not data:
+                            return
+                        if end is near and self.late is not None:
+                            self.late.wait()
+                            while data:
+                                far.sendall(data)
+                                data = near.recv(2**16)
+                            self.answer_to_late = far.recv(2**16)
                             return
                         (far if end is near else near).sendall(data)
 

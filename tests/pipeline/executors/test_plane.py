@@ -2,6 +2,8 @@
 
 import json
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -184,3 +186,23 @@ def test_a_tracker_that_is_away_delays_and_loses_nothing(store, run, courier, sa
     assert len(spool.rows(tmp_path / "spool", 0)) == 6
     assert [m.step for m in store._client.get_metric_history(run, "loss")] == [1, 2, 3, 4, 5, 6]
     assert store.get(run).tags["checkpoints"] == "[]"
+
+
+def test_rows_that_come_late_are_not_logged_twice(store, run, courier, wire, tmp_path, monkeypatch, capsys):
+    """A server that stands still takes a request long after its sender has given up, and sent the rows again."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    rows = [json.dumps({"loss": step}) for step in range(1, 7)]
+    file = tmp_path / "spool/curve.jsonl"
+    file.write_text("\n".join(rows[:4]) + "\n")
+    wire.late = late = threading.Event()
+    courier.send(now=True)
+    assert "MLflow takes nothing now" in capsys.readouterr().out
+    wire.late = None
+    file.write_text("\n".join(rows) + "\n")
+    courier.send(now=True)
+    late.set()
+    give_up = time.monotonic() + 30
+    while not wire.answer_to_late.startswith(b"HTTP/1.1 200"):
+        assert time.monotonic() < give_up, wire.answer_to_late
+        time.sleep(0.02)
+    assert [m.step for m in store._client.get_metric_history(run, "loss")] == [1, 2, 3, 4, 5, 6]
