@@ -25,19 +25,18 @@ LAYERS = ("#0b3954", "#3f88c5", "#a2c3e6")
 
 def draw(tables: Tables, profile: Profile) -> Figure:
     every = tasks(tables)
-    figure = Figure((PAGE, 3.6))
+    figure = Figure((PAGE, 3.8))
     grid = figure.subplots(2, len(every), sharey="row", squeeze=False)
     for column, task in enumerate(every):
         top, bottom = grid[:, column]
         _accuracy(top, tables, task)
         _missed(bottom, tables, task)
-        top.set_title(words(task))
-        bottom.set_xlabel("examples learned from")
+        top.set_title(words(task).replace(", ", "\n") if len(every) > 2 else words(task))
     grid[0, 0].set_ylabel("test accuracy")
-    grid[1, 0].set_ylabel("miss, relative to backpropagation")
-    grid[0, 0].legend(frameon=False, loc="lower right")
-    for bottom in grid[1]:
-        bottom.legend(frameon=False, fontsize=6.5, loc="upper left", ncols=2, columnspacing=1)
+    grid[1, 0].set_ylabel("miss, relative to\nbackpropagation")
+    figure.supxlabel("examples learned from", fontsize=7.5)
+    handles = {name: line for axes in grid.flat for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles, loc="outside upper left", ncols=5, frameon=False, fontsize=7)
     return figure
 
 
@@ -59,13 +58,13 @@ def _missed(axes: Axes, tables: Tables, task: str) -> None:
         for term, line in zip(SHOWN, ("-", ":"), strict=True):
             if term == "below" and layer == 0:
                 continue  # nothing is below the first layer
-            name = SHOWN[term] if layers == 1 else f"layer {layer + 1}, {SHOWN[term]}"
+            name = f"{SHOWN[term]}, layer {layer + 1}"
             x, y = examples(tables, task), found[:, layer, terms.index(term)]
             axes.plot(x, y, linestyle=line, color=LAYERS[layer % len(LAYERS)], marker=".", label=name)
     axes.axhline(1, color=GREY, linewidth=0.6)
     lowest = int(np.floor(np.log10(found[..., [terms.index(term) for term in SHOWN]].min()) - 0.01))
     decades = [10.0**power for power in range(lowest, 1)]
-    axes.set(yscale="log", ylim=(decades[0], 30))  # room for the legend above what is missed
+    axes.set(yscale="log", ylim=(decades[0], 2))
     axes.set_yticks(decades, [f"{decade:g}" for decade in decades])
     axes.yaxis.set_minor_locator(NullLocator())
     _example_axis(axes, int(examples(tables, task)[-1]))
@@ -74,4 +73,4 @@ def _missed(axes: Axes, tables: Tables, task: str) -> None:
 
 def _example_axis(axes: Axes, last: int) -> None:
     axes.set_xlim(0, 1.08 * last)
-    axes.set_xticks([0, last // 2, last])
+    axes.set_xticks([0, last], ["0", f"{last:,}"])
