@@ -23,7 +23,8 @@ audit: setup
 test: setup
 	pytest -n 2
 
-# Stages of the smoke profile as real Jobs where KUBECONFIG, VSML_NAMESPACE and MLFLOW_TRACKING_URI point to; see docs/cluster.md.
+# Stages of the smoke profile as real Jobs, where KUBECONFIG, VSML_NAMESPACE and MLFLOW_TRACKING_URI point to; see
+# docs/cluster.md.
 test-cluster: setup
 	pytest -n 0 -m "cluster and not slow" tests/cluster
 
