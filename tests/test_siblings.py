@@ -7,7 +7,6 @@ import pytest
 
 from pipeline import lessons, params, paths
 from pipeline.cards import feedback
-from pipeline.params import plain
 from vsml.core.rollout import rollout
 from vsml.core.types import Episode, Learner, RandomKey, Theta
 from vsml.recall.graphs import GRAPHS
@@ -59,7 +58,7 @@ def test_a_network_that_learns_by_feedback_lives_as_the_one_that_was_meta_traine
     system = lessons.system(section)
     theta = system.init_theta(key)
     not_empty = {group: part for group, part in theta.items() if jax.tree.leaves(part)}
-    loaded, sized = taught_by_feedback(plain(section.learner), not_empty, feedback.form(section))
+    loaded, sized = taught_by_feedback(lessons.settings(section), not_empty, feedback.form(section))
     jax.tree.map(np.testing.assert_array_equal, loaded, theta)
     features, outputs = feedback.sizes(section)
     points = (4,) if section.task.name == "sines" else ()
@@ -71,6 +70,6 @@ def test_a_network_that_learns_by_feedback_lives_as_the_one_that_was_meta_traine
 def test_a_network_of_one_size_refuses_another(sections, key):
     section = sections["flp_on_glyphs"]
     theta = lessons.system(section).init_theta(key)
-    _, sized = taught_by_feedback(plain(section.learner), theta, feedback.form(section))
+    _, sized = taught_by_feedback(lessons.settings(section), theta, feedback.form(section))
     with pytest.raises(ValueError, match=r"features \(=784\) and classes \(=10\) must be 784 and 3"):
         sized(784, 10)

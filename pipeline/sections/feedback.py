@@ -29,23 +29,30 @@ class Sines(Course):
     functions: PositiveInt | None
 
 
-class Glyphs(Course):
-    """Characters drawn by a rule, and so many output units. Rotated, each training class makes four."""
+class Characters(Course):
+    """So many output units. Training classes that are `rotated` make four each, `mirrored` two; `jitter` redraws them
+    whenever they are shown, see `vsml.feedback.hands.redrawn`.
+    """
 
-    name: Literal["glyphs"]
     outputs: PositiveInt
     rotated: bool
+    mirrored: bool
+    jitter: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Glyphs(Characters):
+    """Characters drawn by a rule."""
+
+    name: Literal["glyphs"]
     train_classes: PositiveInt
     test_classes: PositiveInt
     drawings: PositiveInt
 
 
-class Drawings(Course):
+class Drawings(Characters):
     """Characters of one set to train on and of another one to test on: images with ink 0 and paper 255."""
 
     name: Literal["drawings"]
-    outputs: PositiveInt
-    rotated: bool
     train_set: str
     test_set: str
 
@@ -88,6 +95,17 @@ class Descent(Section):
     clip: PositiveFloat | None
 
 
+class Pretrained(Section):
+    """Gradient descent of first order in a life, in a network that has never lived before: its weights were trained on
+    all parts at once, without lives. Of characters the output layer is then zero.
+    """
+
+    name: Literal["pretrained"]
+    plastic: PositiveInt
+    rate: PositiveFloat
+    clip: PositiveFloat | None
+
+
 class Rate(Section):
     """Adam's learning rate rises to `peak` over `warmup` meta-steps and falls to `final` of it on a cosine.
 
@@ -99,13 +117,14 @@ class Rate(Section):
 
 
 class Training(Section):
-    """One life a meta-step. Each group of theta has a rate of its own; meta-gradients are clipped together.
+    """`population` lives a meta-step. Each group of theta has a rate of its own; meta-gradients are clipped together.
 
     `patience` non-finite ones in a row stop the run; `segment` lessons are lived again at a time on the way back, null
     keeps every state.
     """
 
     steps: PositiveInt
+    population: PositiveInt
     rates: dict[str, Rate]
     final: Annotated[float, Field(gt=0, le=1)]
     clip: PositiveFloat
@@ -116,7 +135,7 @@ class Training(Section):
 class Experiment(Section):
     task: Annotated[Sines | Glyphs | Drawings, Field(discriminator="name")]
     network: Network
-    learner: Annotated[LocalPlasticity | Descent, Field(discriminator="name")]
+    learner: Annotated[LocalPlasticity | Descent | Pretrained, Field(discriminator="name")]
     training: Training
 
 

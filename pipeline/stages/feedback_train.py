@@ -11,12 +11,11 @@ import optax
 
 from pipeline import artifacts, lessons, paths, provenance
 from pipeline.checkpoints import Checkpoint, Folder
-from pipeline.params import plain
 from pipeline.provenance import Job
-from pipeline.sections.feedback import Experiment, Rate, Training
+from pipeline.sections.feedback import Rate, Training
 from pipeline.tracking import Run
 from vsml.core.types import Theta
-from vsml.feedback.lifetime import question_loss
+from vsml.feedback.lifetime import HEAD
 from vsml.meta.estimators import backprop
 from vsml.meta.train import Group, MetaState, guarded, meta_train, start
 
@@ -28,7 +27,9 @@ def main(job: Job, run: Run) -> None:
     experiment, seed = job.item
     section = job.params.of_feedback.experiments[experiment]
     settings = section.training
-    theta, key = born(section, int(seed))
+    school = lessons.school(section, paths.train_data)
+    theta_key, train_key = jax.random.split(jax.random.key(int(seed)))
+    theta = school.init_theta(theta_key)
     optimizer = guarded(by_group(settings, theta), settings.patience)
     folder = Folder(paths.CHECKPOINTS / job.fingerprint)
     state, curve = _resume(folder.load(), start(theta, optimizer), run)
@@ -44,7 +45,8 @@ def main(job: Job, run: Run) -> None:
 
     saved_s = time.monotonic()
     left = settings.steps - int(state.step)
-    steps = meta_train([_group(section)], optimizer, state, key, left, settings.patience)
+    group = Group(backprop(school.loss), school.draw, settings.population)
+    steps = meta_train([group], optimizer, state, train_key, left, settings.patience)
     for _, state, seen in steps:
         for name, value in seen._asdict().items():
             curve[name].append(np.asarray(value).item())
@@ -57,14 +59,9 @@ def main(job: Job, run: Run) -> None:
     artifacts.write_table(paths.feedback_curve(experiment, seed), arrays, dict.fromkeys(CURVE, ("step",)))
     name = job.params.of_feedback.trained_on(experiment)
     origin = provenance.learned_from(job, [paths.train_data(name)] if name else [], settings.steps)
-    artifacts.write_rule(paths.feedback_rule(experiment, seed), state.theta, plain(section.learner), origin)
+    learned = {name: part for name, part in state.theta.items() if name != HEAD}
+    artifacts.write_rule(paths.feedback_rule(experiment, seed), learned, lessons.settings(section), origin)
     run.at_end(folder.remove)
-
-
-def born(section: Experiment, seed: int) -> tuple[Theta, jax.Array]:
-    """Theta before the first meta-step, and the key of all meta-steps."""
-    theta_key, train_key = jax.random.split(jax.random.key(seed))
-    return lessons.system(section).init_theta(theta_key), train_key
 
 
 def by_group(settings: Training, theta: Theta) -> optax.GradientTransformation:
@@ -98,12 +95,6 @@ def _adam(settings: Training, rate: Rate) -> optax.GradientTransformation:
         end_value=settings.final * rate.peak,
     )
     return optax.adam(schedule)
-
-
-def _group(section: Experiment) -> Group:
-    taught = lessons.course(section).length
-    loss = question_loss(lessons.system(section), lessons.score(section), taught, section.training.segment)
-    return Group(backprop(loss), lessons.draw(section, paths.train_data), 1)
 
 
 def _resume(last: Checkpoint | None, fresh: MetaState, run: Run) -> tuple[MetaState, dict[str, list[Any]]]:

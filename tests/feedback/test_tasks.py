@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from vsml.feedback.glyphs import glyphs
-from vsml.feedback.tasks import Course, characters, sines
+from vsml.feedback.hands import redrawn
+from vsml.feedback.tasks import Course, Hands, catalogue, characters, sines
 
 COURSE = Course(parts=3, lessons=4, questions=2, in_order=True)
 
@@ -87,3 +88,36 @@ def test_glyphs_of_a_class_are_alike_and_those_of_others_are_not(key):
     within = np.linalg.norm(x - centre[:, None], axis=-1).mean()
     between = np.linalg.norm(centre[:, None] - centre[None], axis=-1)[~np.eye(6, dtype=bool)].mean()
     assert np.linalg.norm(x[:, 0] - x[:, 1], axis=-1).min() > 0 and within < between
+
+
+def test_a_hand_moves_stretches_and_slants_what_it_draws(key):
+    height, width = 21, 31
+    cross = np.zeros((height, width, 1), np.float32)
+    cross[8:13, 15], cross[10, 10:21] = 1, 1
+    drawn = np.asarray(redrawn(key, jnp.asarray(np.stack([cross.ravel()] * 200)), cross.shape, 0.2))
+    assert drawn.shape == (200, height * width) and drawn.min() >= 0 and drawn.max() <= 1 + 1e-6
+    ink = drawn.reshape(200, height, width) / drawn.sum(1)[:, None, None]
+    lines, columns = np.linspace(-1, 1, height), np.linspace(-1, 1, width)
+    at = np.stack([ink.sum(2) @ lines, ink.sum(1) @ columns], -1)
+    assert np.abs(at).max() < 0.24 and at.std(0) == pytest.approx(0.2 / 3**0.5, rel=0.15)  # uniform in +-0.2
+    tall = np.sqrt(ink.sum(2) @ lines**2 - at[:, 0] ** 2)
+    assert 1.3 < tall.max() / tall.min() < 1.7  # 1.2 / 0.8, and what interpolation blurs
+    both = np.einsum("dhw,h,w->d", ink, lines, columns) - at.prod(-1)
+    assert both.min() < 0 < both.max()  # lines lean to either side
+    (same,) = redrawn(key, jnp.asarray(cross.ravel()[None]), cross.shape, 0.0)
+    np.testing.assert_allclose(same, cross.ravel(), atol=1e-5)
+
+
+def test_hands_change_the_drawings_and_nothing_else(key, pool):
+    pool = jnp.repeat(pool, 9, axis=2)
+    plain, redone = (characters(COURSE, pool, 4, hands)(key) for hands in (None, Hands((3, 3, 1), 0.3)))
+    np.testing.assert_array_equal(plain.y, redone.y)
+    assert plain.x.shape == redone.x.shape and not np.allclose(plain.x, redone.x)
+    assert np.abs(plain.x.mean(1) - redone.x.mean(1)).max() < plain.x.mean(1).max()
+
+
+def test_a_catalogue_names_each_class_by_its_number(key, pool):
+    x, y = catalogue(pool, 64)(key)
+    assert x.shape == (64, 1) and y.shape == (64, 5)
+    np.testing.assert_array_equal(np.rint(255 * x[:, 0]).astype(int) // 10, y.argmax(-1))
+    assert set(np.asarray(y.argmax(-1)).tolist()) == set(range(5))

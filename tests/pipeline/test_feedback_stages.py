@@ -1,5 +1,6 @@
 """Feedback and local plasticity through the doors of its stages."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -40,34 +41,68 @@ def sections(monkeypatch):
     return of
 
 
+@pytest.fixture
+def drawings(tmp_path):
+    """Where every set's file lies: five classes, of which the first has a dot in the corner and others are empty."""
+    x = np.full((5 * 20, 784), 255, np.uint8)
+    x[:20, 0] = 0
+    y = np.repeat(np.arange(5), 20).astype(np.int32)
+    artifacts.write_table(tmp_path / "set.npz", {"x": x, "y": y}, {"x": ("example", "pixel"), "y": ("example",)})
+    return lambda name: tmp_path / "set.npz"
+
+
 @pytest.mark.parametrize("profile", ["", "profiles/smoke", "profiles/siblings"])
-def test_the_rates_of_every_experiment_are_those_of_its_theta(sections, profile):
+def test_the_rates_of_every_experiment_are_those_of_its_theta(sections, drawings, profile):
     for section in sections(profile).values():
-        theta, _ = feedback_train.born(section, 0)
+        theta = lessons.school(section, drawings).init_theta(jax.random.key(0))
         feedback_train.by_group(section.training, theta)
 
 
-def test_rates_of_other_groups_are_refused_by_name(sections):
+def test_rates_of_other_groups_are_refused_by_name(sections, drawings):
     section = sections("profiles/smoke")["second_order_on_sines"]
-    theta, _ = feedback_train.born(sections("profiles/smoke")["flp_on_sines"], 0)
+    theta = lessons.school(sections("profiles/smoke")["flp_on_sines"], drawings).init_theta(jax.random.key(0))
     with pytest.raises(
         ValueError, match=r"rates are for \['forward', 'rates'\], and theta has the groups \['feedback'"
     ):
         feedback_train.by_group(section.training, theta)
 
 
-def test_drawings_have_their_ink_high_and_their_turns_as_classes(sections, tmp_path):
-    section = sections("profiles/siblings")["flp_on_omniglot"]
-    x = np.full((2 * 20, 784), 255, np.uint8)
-    x[:20, 0] = 0  # a class with a dot in the corner, and an empty one
-    y = np.repeat(np.arange(2), 20).astype(np.int32)
-    artifacts.write_table(tmp_path / "set.npz", {"x": x, "y": y}, {"x": ("example", "pixel"), "y": ("example",)})
-    task = section.task.model_copy(update={"parts": 2})
-    draw = lessons.draw(section.model_copy(update={"task": task}), lambda name: tmp_path / "set.npz")
-    (pool,) = draw.args
-    assert pool.shape == (8, 20, 784)
-    corners = [int(np.flatnonzero(np.asarray(pool[number, 0]))[0]) for number in (0, 2, 4, 6)]
-    assert set(corners) == {0, 27, 28 * 27, 783} and not np.asarray(pool[1::2]).any()
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_drawings_have_their_ink_high_and_their_turns_and_mirror_images_as_classes(sections, drawings, mirrored):
+    task = sections("profiles/siblings")["flp_on_omniglot"].task
+    pool = lessons.train_pool(task.model_copy(update={"mirrored": mirrored}), drawings)
+    assert pool.shape == (40 if mirrored else 20, 20, 784)
+    corners = [int(np.flatnonzero(pool[number, 0])[0]) for number in range(0, len(pool), 5)]
+    assert corners[:4] == [0, 28 * 27, 783, 27]
+    assert corners[4:] == ([27, 783, 28 * 27, 0] if mirrored else [])  # of each turn, what a mirror makes of it
+    assert not pool[1::5].any()
+
+
+def test_only_meta_training_sees_drawings_redrawn(sections, drawings):
+    section, key = sections("profiles/siblings")["flp_on_omniglot"], jax.random.key(0)
+    trained, tested = lessons.draw(section, drawings)(key), lessons.draw(section, drawings, 4)(key)
+    assert set(np.unique(tested.x)) == {0, 1}
+    assert len(np.unique(trained.x)) > 2
+
+
+def test_a_network_is_pretrained_without_lives_and_then_lives_by_descent(sections, drawings):
+    section = sections("profiles/siblings")["pretrained_on_omniglot"]
+    school = lessons.school(section, drawings)
+    theta = school.init_theta(jax.random.key(0))
+    episode = school.draw(jax.random.key(1))
+    assert theta["head"]["w"].shape == (64, 40) and episode.y.shape == (50, 40)
+    slope = jax.jit(jax.grad(school.loss))(theta, jax.random.key(2), episode)
+    assert not np.any(theta["forward"]["1"]["w"])  # the layer of lives starts anew
+    assert not np.any(slope["forward"]["1"]["w"])  # and is not in school
+    assert all(np.any(part) for part in jax.tree.leaves((slope["head"], slope["trunk"], slope["forward"]["0"])))
+    assert lessons.settings(section) == {
+        "name": "descent",
+        "plastic": section.learner.plastic,
+        "order": "first",
+        "rate": section.learner.rate,
+        "per": None,
+        "clip": None,
+    }
 
 
 def test_convolutions_over_numbers_are_refused(sections):

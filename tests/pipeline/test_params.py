@@ -37,7 +37,8 @@ def test_a_feedback_experiment_replaces_whole_sections_too(read, tiny):
 
 def test_drawings_need_their_sets(read, tiny):
     task = {key: tiny["feedback"]["defaults"]["task"][key] for key in ("parts", "lessons", "questions", "in_order")}
-    task |= {"name": "drawings", "outputs": 5, "rotated": True, "train_set": "omniglot_small1", "test_set": "iris"}
+    task |= {"name": "drawings", "outputs": 5, "rotated": True, "mirrored": True, "jitter": 0.1}
+    task |= {"train_set": "omniglot_small1", "test_set": "iris"}
     tiny["feedback"]["experiments"]["flp_on_sines"] = {"task": task}
     with pytest.raises(ValueError, match=r"'omniglot_small1' is none of the items.train_sets"):
         read(tiny)

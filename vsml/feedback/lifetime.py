@@ -11,8 +11,10 @@ from jaxtyping import Array, Float
 
 from vsml.core.rollout import unroll
 from vsml.core.types import Episode, Learner, State, Theta
-from vsml.feedback.network import System
+from vsml.feedback.network import System, assembled, climb
 from vsml.meta.losses import MetaLoss, Score
+
+HEAD = "head"  # a group of theta in school only
 
 
 def squared_error(said: Float[Array, "*batch s"], y: Float[Array, "*batch s"]) -> Float[Array, "*batch"]:
@@ -46,5 +48,23 @@ def question_loss(system: System, score: Score, lessons: int, segment: int | Non
         taught, asked = cut(system.seen(theta, episode), lessons)
         state, _ = unroll(learner, theta, learner.init_state(theta, key), taught, segment)
         return score(answers(learner, theta, state, asked.x, asked.y), asked.y).mean()
+
+    return loss
+
+
+def schooled_loss(system: System, score: Score) -> MetaLoss:
+    """The mean score of a network that does not live: all examples at once, its first weights their only teacher.
+
+    What a network is pretrained with. If theta has a `head`, an output layer for the classes of school, that answers in
+    place of the last layer, which stays as it is.
+    """
+
+    def loss(theta: Theta, key, episode: Episode) -> Float[Array, ""]:
+        del key
+        layers = assembled(theta["forward"], {})
+        if HEAD in theta:
+            layers = [*layers[:-1], theta[HEAD]]
+        x, y = (z.reshape(-1, z.shape[-1]) for z in system.seen(theta, episode))
+        return score(climb(layers, x)[-1], y).mean()
 
     return loss

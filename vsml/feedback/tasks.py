@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from vsml.core.types import Episode, RandomKey
+from vsml.feedback.hands import Image, redrawn
 from vsml.meta.estimators import Draw
 
 
@@ -60,10 +61,20 @@ def _sines(key: RandomKey, *, course: Course, points: int, functions: int | None
     return _arranged(order_key, course, jnp.concatenate([slot, x], -1), y)
 
 
-def characters(course: Course, pool: Num[Array, "class drawing pixels"], outputs: int) -> Draw:
+class Hands(NamedTuple):
+    """Who draws: see `redrawn`."""
+
+    image: Image
+    jitter: float
+
+
+def characters(
+    course: Course, pool: Num[Array, "class drawing pixels"], outputs: int, hands: Hands | None = None
+) -> Draw:
     """Classes of a pool of drawings, lessons and questions about different drawings, labels in random order.
 
-    The pool, bytes or numbers of 0 to 255 where ink is high, is an argument of what is returned and no constant in it.
+    With `hands` each drawing is redrawn whenever it is shown. The pool, bytes or numbers of 0 to 255 where ink is high,
+    is an argument of what is returned and no constant in it.
 
     Raises:
       ValueError: the pool has too few classes or drawings, or there are too few outputs.
@@ -77,19 +88,41 @@ def characters(course: Course, pool: Num[Array, "class drawing pixels"], outputs
         )
     if outputs < course.parts:
         raise ValueError(f"outputs (={outputs}) must be at least the number of classes (={course.parts}).")
-    return jax.tree_util.Partial(partial(_characters, course=course, outputs=outputs), pool)
+    return jax.tree_util.Partial(partial(_characters, course=course, outputs=outputs, hands=hands), pool)
 
 
-def _characters(pool: Num[Array, "class drawing pixels"], key: RandomKey, *, course: Course, outputs: int) -> Episode:
-    class_key, drawing_key, label_key, order_key = jax.random.split(key, 4)
+def _characters(
+    pool: Num[Array, "class drawing pixels"], key: RandomKey, *, course: Course, outputs: int, hands: Hands | None
+) -> Episode:
+    class_key, drawing_key, label_key, order_key, hand_key = jax.random.split(key, 5)
     classes, drawings, _ = pool.shape
     chosen = jax.random.choice(class_key, classes, (course.parts,), replace=False)
     wanted = course.lessons + course.questions
     keys = jax.random.split(drawing_key, course.parts)
     shown = jax.vmap(lambda k: jax.random.permutation(k, drawings)[:wanted])(keys)
-    x = pool[chosen[:, None], shown].astype(jnp.float32) / 255
+    x = _shown(hand_key, pool[chosen[:, None], shown], hands)
     label = jax.nn.one_hot(jax.random.permutation(label_key, course.parts), outputs)
     return _arranged(order_key, course, x, jnp.broadcast_to(label[:, None], (*x.shape[:2], outputs)))
+
+
+def catalogue(pool: Num[Array, "class drawing pixels"], examples: int, hands: Hands | None = None) -> Draw:
+    """So many random drawings of a pool at once, each with the number of its class in the pool, which never changes."""
+    return jax.tree_util.Partial(partial(_catalogue, examples=examples, hands=hands), pool)
+
+
+def _catalogue(
+    pool: Num[Array, "class drawing pixels"], key: RandomKey, *, examples: int, hands: Hands | None
+) -> Episode:
+    class_key, drawing_key, hand_key = jax.random.split(key, 3)
+    classes, drawings, _ = pool.shape
+    chosen = jax.random.randint(class_key, (examples,), 0, classes)
+    shown = jax.random.randint(drawing_key, (examples,), 0, drawings)
+    return Episode(_shown(hand_key, pool[chosen, shown], hands), jax.nn.one_hot(chosen, classes))
+
+
+def _shown(key: RandomKey, drawings: Num[Array, "*any pixels"], hands: Hands | None) -> Float[Array, "*any pixels"]:
+    x = drawings.astype(jnp.float32) / 255
+    return x if hands is None else redrawn(key, x.reshape(-1, x.shape[-1]), *hands).reshape(x.shape)
 
 
 def _arranged(
