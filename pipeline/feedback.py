@@ -23,6 +23,7 @@ METHODS = {
     "first_order": "first-order gradient",
     "second_order": "second-order gradient",
     "learned_rates": "second order, learned rates",
+    "pretrained": "pretrained, no lives",
     "first_order_output": "first order, output layer only",
     "flp_output": "FLP, output layer only",
     "flp_random_feedback": "FLP, random feedback",

@@ -36,6 +36,7 @@ WORDS = tuple(
         "recall",
         "feedback",
         "synapse",
+        "sighted",
         "tables",
     )
 )
@@ -132,9 +133,11 @@ def recall_train(params: Params, experiment: str, seed: str) -> Flow:
 
 
 def recall_test(params: Params, experiment: str, seed: str) -> Flow:
-    section = {"tests": plain(params.of_recall.tests), "size": params.of_recall.size}
-    out = paths.recall_test(experiment, seed)
-    return Flow(_seeded(experiment, seed), section, RECALL, (paths.recall_train(experiment, seed),), (out,))
+    tests, size = plain(params.of_recall.tests), params.of_recall.size
+    section = {"tests": tests, "size": size, "introspect": plain(params.introspect)}
+    reads, out = (paths.recall_train(experiment, seed), TEST_DATA), paths.recall_test(experiment, seed)
+    looking = (f"vsml/introspect/{name}.py" for name in ("__init__", "sighting", "probing"))
+    return Flow(_seeded(experiment, seed), section, (*RECALL, "vsml/tasks", *looking), reads, (out,))
 
 
 def feedback_train(params: Params, experiment: str, seed: str) -> Flow:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from pipeline import synapse
+from pipeline import sighted, synapse
 from pipeline.artifacts import Table
 from pipeline.results import Results, summary
-from pipeline.tables import Tables, by_seed, experiments
+from pipeline.tables import RULE, Tables, by_seed, experiments
 
 NAMES = {
     "direct": "Direct",
@@ -111,7 +111,7 @@ def recall(tables: Tables) -> Results:
             inverse = summed(table, "pseudo_inverse")[index, :, :horizon]
             found[f"recall/pseudo_inverse/last@{horizon}"] = _entry(float(inverse.mean()), n)
     for experiment in thorough(tables):
-        found |= _harder(tables, experiment)
+        found |= _harder(tables, experiment) | sighted.sighted(tests(tables, experiment), f"recall/{experiment}")
     return found | _synapse(tables)
 
 
@@ -186,8 +186,8 @@ def rows(found: Results, tables: Tables) -> Iterator[dict[str, Any]]:
             }
 
 
-def page(found: Results, tables: Tables) -> dict[str, Any]:
-    """What the report says of all this."""
+def page(found: Results, tables: Tables, introspected: str) -> dict[str, Any]:
+    """What the report says of all this; `introspected` is the set whose images introspection shows."""
     table = tests(tables, in_order(tables)[0])[0]
     lines = list(rows(found, tables))
     return {
@@ -198,6 +198,7 @@ def page(found: Results, tables: Tables) -> dict[str, Any]:
         "settled": int(table.arrays["settled"]),
         "verdict": verdict(found, tables),
         "synapse": synapse.words(found),
+        "sighted": list(sighted.words(found, f"recall/{thorough(tables)[0]}", f"{introspected}/{RULE}")),
     }
 
 

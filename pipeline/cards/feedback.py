@@ -21,6 +21,8 @@ WHAT = {
     "Litwin-Kumar 2020); sizes and meta-training are ours, and the numbers below say nothing of the paper's.",
     "descent": "A network that learns by gradient descent from a meta-learned start, {numbers:,} numbers: a baseline "
     "of feedback with local plasticity (arXiv 2006.09549). Sizes and meta-training are ours.",
+    "pretrained": "A network of {numbers:,} numbers that was trained on all parts at once, and then learns by gradient "
+    "descent: a reference for feedback with local plasticity (arXiv 2006.09549). Sizes and training are ours.",
 }
 
 
@@ -38,9 +40,9 @@ def card(item: Item) -> Card:
         made_by=f"Task: `{plain(section.task)}`; network: `{plain(section.network)}`; learner: `{item.rule.learner}`; "
         f"learning rates: `{plain(training)['rates']}`. {_data(section)}",
         made=[
-            "| meta-steps, one life each | skipped | meta loss, first and last tenth |",
-            "|--:|--:|--:|",
-            f"| {training.steps} | {int(curve['skipped'].sum())} | {ends(kept)} |",
+            "| meta-steps | lives in each | skipped | meta loss, first and last tenth |",
+            "|--:|--:|--:|--:|",
+            f"| {training.steps} | {training.population} | {int(curve['skipped'].sum())} | {ends(kept)} |",
         ],
         fares=_results(item),
     )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.figures.style import FAINT, GREY, PAGE, Axes, Figure
+from pipeline.figures.style import FAINT, GREY, LINES, PAGE, SHADES, Axes, Figure
 from pipeline.recall import CHANCE, by_lag, horizons, in_order
 from pipeline.results import sd
 from pipeline.tables import Profile, Tables
@@ -20,8 +20,6 @@ CAPTION = (
     "what it was not asked for."
 )
 SHOWN = ("direct", "hidden", "recurrent")
-SHADES = ("#9ecae1", "#4292c6", "#08519c", "#081d3f")  # more to remember is darker
-LINES = ("-", "--", "-.", ":")
 WINDOWS = {"window_1": 1, "window_4": 4, "direct": 16}
 
 

@@ -1,7 +1,8 @@
 """Rules live streams longer than any of their meta-training and are asked about every recent snippet.
 
 `right` counts the bits of each answer that are recalled; thorough tests add harder streams, other sizes, other
-networks, the fixed rules on the same streams and what the rule does to a lone synapse.
+networks, the fixed rules on the same streams, what the rule does to a lone synapse, and the protocol of introspection:
+what one sighting of a labelled image changes, in the very lives in which VSML is looked at.
 """
 
 from collections.abc import Iterator
@@ -13,15 +14,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from pipeline import artifacts, paths
-from pipeline.params import plain
+from pipeline.params import Introspect, plain
 from pipeline.provenance import Job
 from pipeline.sections.recall import RecallTests
 from pipeline.tracking import Run
-from vsml.core.types import Theta
+from vsml.core.types import Learner, Theta
+from vsml.introspect.sighting import Fork, draw_fork, follow
 from vsml.recall.fixed import GRID
 from vsml.recall.graphs import GRAPHS, Graph
-from vsml.recall.rules import Rules
+from vsml.recall.rules import Rules, neural_rules
 from vsml.recall.trial import EASY, Difficulty, live, live_fixed, live_inverse, synapse_changes
+from vsml.tasks.datasets import SETS, standardise
 
 Named = tuple[str, np.ndarray, tuple[str, ...]]
 ENDS = np.linspace(-1.5, 1.5, 13, dtype=np.float32)  # of a synapse, where what it learns is looked at
@@ -45,6 +48,8 @@ def main(job: Job, run: Run) -> None:
     section = job.params.of_recall.tests
     rule = artifacts.read_rule(paths.recall_train(experiment, seed))
     found = list(_trials(section, rule.learner, rule.theta, experiment in section.thorough))
+    if experiment in section.thorough:
+        found += _sightings(job.params.introspect, rule.learner, rule.theta)
     arrays, axes = {name: array for name, array, _ in found}, {name: names for name, _, names in found}
     horizons = np.asarray(rule.learner["horizons"], np.int32)
     size = rule.learner["size"]
@@ -99,6 +104,39 @@ def _trials(section: RecallTests, settings: dict[str, Any], theta: Theta, thorou
             yield f"{name}/held", np.asarray(held), ("horizon",)
             yield f"{name}/change", np.asarray(change), ("horizon", "pre", "post")
         yield "ends", ENDS, ("pre",)
+
+
+def _sightings(section: Introspect, settings: dict[str, Any], theta: Theta) -> Iterator[Named]:
+    """As the stage introspect does, with its keys: a network of the rule, as wide as images, learns to classify them.
+
+    Told are bits, of which that of the class is 1. Of answers of which just one is 1, the odds of each bit are what
+    the probabilities of the classes are proportional to, so that a bit's logit is the class's.
+    """
+    facts, table = SETS[section.set], artifacts.read_table(paths.test_data(section.set)).arrays
+    x, y = standardise(facts, table["x"]), table["y"]
+    graph = GRAPHS[settings["graph"]["name"]](
+        facts.features, facts.classes, settings["graph"]["hidden"], settings["graph"]["density"]
+    )
+    own = neural_rules(graph, Rules(**settings["rules"]))
+    learner = Learner(own.init_theta, own.init_state, lambda theta, state, x, y: own.step(theta, state, x, 2 * y - 1))
+
+    draw_key, birth_key = jax.vmap(jax.random.fold_in, in_axes=(0, None))(
+        jax.random.split(jax.random.key(section.seed)), 1
+    )
+    length = max(section.ages) + section.gaps + 1
+    forks = jax.vmap(lambda key: draw_fork(key, x, y, facts.classes, length, section.others))(
+        jax.random.split(draw_key, section.lives)
+    )
+    births = jax.random.split(birth_key, section.lives)
+
+    @jax.jit
+    def read(theta: Theta, births: jax.Array, forks: Fork, age: jax.Array) -> jax.Array:
+        return jax.vmap(lambda key, fork: follow(learner, theta, key, fork, age, section.gaps))(births, forks)
+
+    thetas = [jax.tree.map(lambda leaf, at=at: leaf[at], theta) for at in range(len(settings["horizons"]))]
+    found = [[np.asarray(read(one, births, forks, jnp.asarray(age))) for age in section.ages] for one in thetas]
+    yield "belief", np.array(found), ("horizon", "age", "life", "told", "gap", "probe", "class")
+    yield "age", np.array(section.ages, np.int32), ("age",)
 
 
 def _graph(settings: dict[str, Any], size: int) -> Graph:

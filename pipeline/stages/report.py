@@ -95,7 +95,7 @@ def main(item: list[str]) -> None:
             "improved_by": own.improve.steps,
             "early": min(cloning.LOOKED_AT, own.clone_test.stretches * own.clone_test.length),
         },
-        recall=recall.page(found, tables) if items.recall else None,
+        recall=recall.page(found, tables, profile.introspected) if items.recall else None,
         feedback=feedback.page(found, tables, own.of_feedback.tests.lives) if items.feedback else None,
     )
     write_text(paths.report("index.html"), page)

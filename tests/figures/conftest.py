@@ -46,7 +46,7 @@ RATES = (0.001, 0.003, 0.01, 0.03)
 FIGURES = ("meta_training", "online_learning", "generalisation", "association", "introspection", "channels")
 FEEDBACK = ("feedback_sines", "feedback_few_shot", "feedback_updates")
 BASELINES = ("sgd", "adam", "sgd_hidden", "adam_hidden")
-RECALL = ("recall_horizons", "recall_forgetting", "recall_rule", "recall_ablations")
+RECALL = ("recall_horizons", "recall_forgetting", "recall_rule", "recall_ablations", "recall_association")
 DRAWN = {  # what the items.figures of each profile are
     "default": (*FIGURES, "unification", "cloning", "improvement", *RECALL, *FEEDBACK),
     "mnist": (*FIGURES, "robustness", "varying_data", "cloning"),
@@ -337,6 +337,15 @@ def _recall(found: Params, experiment: str, seed: int) -> tuple[dict, dict]:
     summed |= {f"transfer_{network.name}/right": (0.6 * late * bits * exams, "horizon") for network in section.transfer}
     for name, (values, axis) in summed.items():
         arrays[name], axes[name] = np.rint(values).astype(np.int32), (axis, "life", "lag")
+    ages, gaps = found.introspect.ages, found.introspect.gaps
+    belief = np.full(
+        (len(horizons), len(ages), lives, 3, gaps + 1, 3, 2), 0.1
+    )  # one sighting lasts as long as it is to
+    lasts = np.arange(gaps + 1) < horizons[:, None]
+    belief[:, :, :, 1, :, 0, 0] += 0.6 * lasts[:, None, None] * (1 + 0.1 * random.random((lives, 1)))
+    belief[:, :, :, 1, :, 2, 0] += 0.1
+    arrays |= {"belief": belief.astype(np.float32), "age": np.array(ages, np.int32)}
+    axes |= {"belief": ("horizon", "age", "life", "told", "gap", "probe", "class"), "age": ("age",)}
     if experiment == "direct":
         ends = np.linspace(-1.5, 1.5, 13, dtype=np.float32)
         for name, held in (("fresh", 0.0), ("stored", 1.0)):  # it learns by the delta rule

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline import figures, recall, synapse
+from pipeline import figures, recall, sighted, synapse
 from pipeline.recall import NAMES
 from vsml.recall.fixed import GRID
 
@@ -80,3 +80,15 @@ def test_every_row_of_the_page_has_a_name_and_every_kind_of_fixed_rule_is_known(
     assert [row["name"] for row in rows][:4] == [NAMES[name] for name in ("direct", "hidden", "recurrent", "frozen")]
     assert len(rows) == 4 + 3
     assert {kind for kind, _, _ in GRID} == set(recall.FIXED)
+
+
+def test_a_sighting_counts_less_what_strangers_gain_and_as_long_as_it_is_remembered(tables, found):
+    last = tables["recall_test/direct-0.npz"].arrays["belief"].shape[4] - 1
+    for horizon in (2, 4, 8, 16):
+        at_once, later = (found[f"recall/direct/gain_own{gap}@0@{horizon}"] for gap in ("", f"_after_{last}"))
+        assert 0.49 < at_once["value"] < 0.57 and at_once["sd_seeds"] > 0
+        assert later["value"] == pytest.approx(at_once["value"] if last < horizon else -0.1, abs=0.02)
+    vsml = {"value": 0.25, "sd": 0.1, "n": 24, "sd_seeds": 0.01}
+    first, *_ = sighted.words(found | {"digits/vsml/gain_own@0": vsml}, "recall/direct", "digits/vsml")
+    assert first.startswith("At birth: 0.5") and first.endswith("(D = 16); VSML 0.25 \u00b1 0.01.")
+    assert all("VSML" not in said for said in sighted.words(found, "recall/direct", "digits/vsml"))

@@ -51,10 +51,14 @@ def drawings(tmp_path):
     return lambda name: tmp_path / "set.npz"
 
 
-@pytest.mark.parametrize("profile", ["", "profiles/smoke", "profiles/siblings"])
-def test_the_rates_of_every_experiment_are_those_of_its_theta(sections, drawings, profile):
+@pytest.mark.parametrize("profile", ["", "profiles/smoke", "profiles/siblings", "profiles/paper"])
+def test_every_experiment_has_a_meta_step_and_a_rate_for_each_group_of_its_theta(sections, drawings, profile):
+    key = jax.random.key(0)
     for section in sections(profile).values():
-        theta = lessons.school(section, drawings).init_theta(jax.random.key(0))
+        school = lessons.school(section, drawings)
+        theta = jax.eval_shape(school.init_theta, key)
+        slope = jax.eval_shape(lambda theta, s=school: jax.grad(s.loss)(theta, key, s.draw(key)), theta)
+        assert jax.tree.map(lambda z: z.shape, slope) == jax.tree.map(lambda z: z.shape, theta)
         feedback_train.by_group(section.training, theta)
 
 
