@@ -1,11 +1,8 @@
 """One sighting of an image, by rules that learned to remember random bits and by VSML, in the same lives."""
 
-import numpy as np
-
-from pipeline.figures.style import FAINT, LINES, LOOKS, PAGE, SHADES, Axes, Figure
+from pipeline.figures.style import FAINT, LINES, LOOKS, PAGE, SHADES, Figure, seeds_curve
 from pipeline.introspection import gains, of_learners, when
 from pipeline.recall import horizons, tests, thorough
-from pipeline.results import sd
 from pipeline.sighted import SAME, STRANGER, own_gains
 from pipeline.tables import RULE, Profile, Tables
 
@@ -35,12 +32,12 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     for at, (axes, age) in enumerate(zip(grid, ages, strict=True)):
         for index, horizon in enumerate(horizons(tables, experiment)):
             style = {"color": SHADES[index % 4], "linestyle": LINES[index % 4], "label": f"remembers {horizon}"}
-            _curve(axes, own_gains(every, index)[:, at], style)
+            seeds_curve(axes, own_gains(every, index)[:, at], style)
         for name in BESIDE:
             gained = gains(seen[name])[:, at]
             look = LOOKS[name]
             style = {"color": look.colour, "linestyle": look.line, "linewidth": look.width, "label": look.name}
-            _curve(axes, gained[..., SAME] - gained[..., STRANGER], style)
+            seeds_curve(axes, gained[..., SAME] - gained[..., STRANGER], style)
         axes.axhline(0, color=FAINT, linewidth=0.5, zorder=0)
         axes.set_title(when(age))
         axes.set_xlabel("examples since the sighting")
@@ -50,12 +47,3 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=6.5)
     return figure
-
-
-def _curve(axes: Axes, lives: np.ndarray, style: dict) -> None:
-    """`lives` is [seed life gap]; the spread is that of the seeds' means."""
-    of_seed = lives.mean(1)
-    mean, spread = of_seed.mean(0), np.nan_to_num(sd(of_seed, axis=0))
-    gap = np.arange(len(mean))
-    axes.plot(gap, mean, **style)
-    axes.fill_between(gap, mean - spread, mean + spread, color=style["color"], alpha=0.12, linewidth=0)

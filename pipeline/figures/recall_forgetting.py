@@ -1,10 +1,7 @@
 """Forgetting: what is recalled of a snippet by how long ago it was, and how the length of the gradient matters."""
 
-import numpy as np
-
-from pipeline.figures.style import FAINT, GREY, LINES, PAGE, SHADES, Axes, Figure
+from pipeline.figures.style import FAINT, GREY, LINES, PAGE, SHADES, Axes, Figure, seeds_curve
 from pipeline.recall import CHANCE, by_lag, horizons, in_order
-from pipeline.results import sd
 from pipeline.tables import Profile, Tables
 
 NEEDS = ("recall_test/*.npz",)
@@ -33,7 +30,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     for axes, experiment in zip(grid, shown, strict=False):
         for index, horizon in enumerate(horizons(tables, experiment)):
             style = {"color": SHADES[index % 4], "linestyle": LINES[index % 4], "label": f"D = {horizon}"}
-            _curve(axes, by_lag(tables, experiment)[:, index], style)
+            seeds_curve(axes, by_lag(tables, experiment)[:, index], style)
             axes.axvline(horizon - 0.5, color=SHADES[index % 4], linewidth=0.6, ymax=0.06)
         axes.set_title(experiment)
     if len(windows) > 1:
@@ -48,15 +45,6 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     return figure
 
 
-def _curve(axes: Axes, lives: np.ndarray, style: dict) -> None:
-    """`lives` is [seed life lag]; the spread is that of the seeds' means."""
-    of_seed = lives.mean(1)
-    mean, spread = of_seed.mean(0), np.nan_to_num(sd(of_seed, axis=0))
-    lag = np.arange(len(mean))
-    axes.plot(lag, mean, **style)
-    axes.fill_between(lag, mean - spread, mean + spread, color=style["color"], alpha=0.15, linewidth=0)
-
-
 def _windows(axes: Axes, tables: Tables, windows: list[str]) -> None:
     """For the longest horizon but one: the longest may be more than the network can hold."""
     every = horizons(tables, windows[0])
@@ -65,5 +53,5 @@ def _windows(axes: Axes, tables: Tables, windows: list[str]) -> None:
     for number, experiment in enumerate(windows):
         label = f"gradient through {WINDOWS[experiment]}"
         style = {"color": colours[number % 5], "linestyle": LINES[number % 4], "label": label}
-        _curve(axes, by_lag(tables, experiment)[:, index], style)
+        seeds_curve(axes, by_lag(tables, experiment)[:, index], style)
     axes.set_title(f"direct, D = {every[index]}")

@@ -6,11 +6,11 @@ the same bytes.
 """
 
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import matplotlib
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
@@ -21,6 +21,7 @@ from matplotlib.transforms import Bbox
 
 from pipeline.artifacts import atomic
 from pipeline.comparison import NAMES
+from pipeline.results import sd
 
 COLUMN, PAGE = 3.5, 7.2  # inches: one column of a journal, and its full width
 GREY, FAINT, RULED = "#555555", "#c4c4c4", "#e6e6e6"
@@ -108,6 +109,15 @@ FEEDBACK = {  # in figures of their own: who learns by feedback and local plasti
 }
 SHADES = ("#9ecae1", "#4292c6", "#08519c", "#081d3f")  # of rules that remember: more snippets are darker
 LINES = ("-", "--", "-.", ":")
+
+
+def seeds_curve(axes: Axes, lives: Shaped[np.ndarray, "seed life x"], style: dict[str, Any]) -> None:
+    """The mean over all lives at x = 0, 1, …, shaded by +- 1 standard deviation of the seeds' means."""
+    of_seed = lives.mean(1)
+    mean, spread = of_seed.mean(0), np.nan_to_num(sd(of_seed, axis=0))
+    x = np.arange(len(mean))
+    axes.plot(x, mean, **style)
+    axes.fill_between(x, mean - spread, mean + spread, color=style["color"], alpha=0.15, linewidth=0)
 
 
 def ink(colour: str) -> tuple[float, ...]:
