@@ -43,7 +43,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         axes.set_xlabel("examples since the sighting")
         axes.margins(x=0)
         axes.grid(axis="y")
-    grid[0].set_ylabel("added, less other classes")
+    grid[0].set(ylabel="added, less other classes", ylim=(-0.22, 1.05), yticks=(0, 0.5, 1))
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=6.5)
     return figure

@@ -107,7 +107,7 @@ FEEDBACK = {  # in figures of their own: who learns by feedback and local plasti
     "learned_rates": Look("learned rates", "#CC79A7", (0, (3, 1, 1, 1)), "v"),
     "first_order_output": Look("first order, output", "#56B4E9", (0, (1, 1)), "D"),
 }
-SHADES = ("#9ecae1", "#4292c6", "#08519c", "#081d3f")  # of rules that remember: more snippets are darker
+SHADES = ("#b3a2d6", "#8465bd", "#5b2c8f", "#2a0a4a")  # of rules that remember: more snippets are darker
 LINES = ("-", "--", "-.", ":")
 
 
