@@ -47,7 +47,7 @@ def _variants(axes: Axes, tables: Tables) -> None:
     axes.set_xlim(0.45, 1.02)
     axes.set_xlabel("bits recalled right")
     axes.set_title("meta-trained anew")
-    axes.legend(frameon=False, loc="lower center", ncols=2)
+    axes.legend(frameon=False, loc="center", bbox_to_anchor=(0.45, 0.5))
     axes.grid(axis="x")
 
 
