@@ -338,9 +338,8 @@ def _recall(found: Params, experiment: str, seed: int) -> tuple[dict, dict]:
     for name, (values, axis) in summed.items():
         arrays[name], axes[name] = np.rint(values).astype(np.int32), (axis, "life", "lag")
     ages, gaps = found.introspect.ages, found.introspect.gaps
-    belief = np.full(
-        (len(horizons), len(ages), lives, 3, gaps + 1, 3, 2), 0.1
-    )  # one sighting lasts as long as it is to
+    belief = np.full((len(horizons), len(ages), lives, 3, gaps + 1, 3, 2), 0.1)
+    # One sighting is remembered for as long as it is to be.
     lasts = np.arange(gaps + 1) < horizons[:, None]
     belief[:, :, :, 1, :, 0, 0] += 0.6 * lasts[:, None, None] * (1 + 0.1 * random.random((lives, 1)))
     belief[:, :, :, 1, :, 2, 0] += 0.1
