@@ -1,6 +1,7 @@
 """VSML against the best of SGD and the best of Adam: who wins where, in numbers and in words. Reads results only."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from pipeline.results import Results
 from pipeline.tables import PAPER_RATES, RULE, in_order, without_settings
@@ -114,8 +115,10 @@ def kinship(results: Results, task: str, learner: str = RULE) -> str:
     return "unseen images" if entry is not None and entry["seen"] else "never seen"
 
 
-def plus_minus(entry: dict) -> str:
-    return f"{entry['value']:.2f}" + ("" if entry["sd"] is None else f" ± {entry['sd']:.2f}")
+def plus_minus(entry: Mapping[str, Any], what: str = "sd", digits: int = 2) -> str:
+    """A result with its spread: over lives, or over seeds where there are several (`sd_seeds`)."""
+    spread = entry.get(what)
+    return f"{entry['value']:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
 
 
 def _lost(families: dict[str, dict[str, dict]]) -> str:

@@ -177,20 +177,37 @@ def verdicts(found: Results, tables: Tables) -> Iterator[str]:
                 continue
             for other in ("first_order", "first_order_output", "second_order", "learned_rates"):
                 for kind, words in (("", "lessons in order"), (SHUFFLED, "lessons shuffled")):
-                    pair = [f"feedback/{who}{ON}{of_task}{kind}/{metric}" for who in ("flp", other)]
-                    if all(key in found for key in pair):
-                        mine, theirs = (found[key]["value"] for key in pair)
+                    pair = [f"{who}{ON}{of_task}{kind}" for who in ("flp", other)]
+                    if all(f"feedback/{each}/{metric}" in found for each in pair):
+                        mine, theirs = (worth(tables, each).mean(1) for each in pair)
                         yield f"{title(of_task)}, {words}: FLP {_against(mine, theirs, regression)} {METHODS[other]}."
             shuffled = f"feedback/flp{ON}{of_task}{SHUFFLED}/{metric}"
             if not regression and shuffled in found:
                 lost = found[shuffled]["value"] - found[f"{own}/{metric}"]["value"]
-                yield f"{title(of_task)}: from shuffled lessons to lessons in order FLP loses {lost:.3f} of accuracy."
+                change = f"{'loses' if lost >= 0 else 'gains'} {abs(lost):.3f} of accuracy"
+                yield f"{title(of_task)}: from shuffled lessons to lessons in order FLP {change}."
 
 
-def _against(mine: float, theirs: float, regression: bool) -> str:
-    numbers = f"({mine:.3g} against {theirs:.3g})"
+def _against(mine: Float[np.ndarray, " seed"], theirs: Float[np.ndarray, " seed"], regression: bool) -> str:
+    """In words: FLP beside another learner. It wins or loses only where its seeds and those of the other lie apart."""
+    numbers = f"({mine.mean():.3g} against {theirs.mean():.3g}; {_seeds(mine, theirs)})"
     if regression:
-        return f"has {'less' if mine < theirs else 'more'} error {numbers} than the"
-    gap = mine - theirs
-    word = "draws with" if abs(gap) <= MATCHES else "wins against" if gap > 0 else "loses against"
-    return f"{word} {numbers} the"
+        return f"has {'less' if mine.mean() < theirs.mean() else 'more'} error {numbers} than the"
+    gap = mine.mean() - theirs.mean()
+    if abs(gap) <= MATCHES:
+        return f"draws with {numbers} the"
+    if _apart(mine, theirs):
+        return f"{'wins' if gap > 0 else 'loses'} against {numbers} the"
+    return f"is {'ahead of' if gap > 0 else 'behind'} {numbers} the"
+
+
+def _apart(mine: np.ndarray, theirs: np.ndarray) -> bool:
+    """Of several seeds, all on one side lie above all on the other; one seed shows nothing."""
+    several = min(len(mine), len(theirs)) > 1
+    return several and bool(mine.min() > theirs.max() or mine.max() < theirs.min())
+
+
+def _seeds(mine: np.ndarray, theirs: np.ndarray) -> str:
+    if min(len(mine), len(theirs)) == 1:
+        return "one seed"
+    return "seeds apart" if _apart(mine, theirs) else "seeds overlap"

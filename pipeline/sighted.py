@@ -10,10 +10,11 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.artifacts import Table
-from pipeline.introspection import gains, when
+from pipeline.comparison import plus_minus
+from pipeline.introspection import PROBES, gains, when
 from pipeline.results import Results, summary
 
-SAME, STRANGER = 0, 2  # probes
+SAME, STRANGER = PROBES.index("same"), PROBES.index("stranger")
 
 
 def own_gains(tables: list[Table], index: int) -> Float[np.ndarray, "seed age life gap"]:
@@ -33,16 +34,12 @@ def sighted(tables: list[Table], prefix: str) -> Results:
     return found
 
 
-def _spread(entry: dict) -> str:
-    return f"{entry['value']:.2f}" + (f" \u00b1 {entry['sd_seeds']:.2f}" if "sd_seeds" in entry else "")
-
-
 def words(found: Results, prefix: str, rule: str) -> Iterator[str]:
     """A sentence for each age: the rules for all horizons, and VSML where `rule` names its gains."""
     ages = dict.fromkeys(key.split("@")[1] for key in found if key.startswith(f"{prefix}/gain_own@"))
     for age in ages:
         of_age = {key.split("@")[2]: found[key] for key in found if key.startswith(f"{prefix}/gain_own@{age}@")}
-        said = ", ".join(f"{_spread(entry)} (D = {horizon})" for horizon, entry in of_age.items())
+        said = ", ".join(f"{plus_minus(entry, 'sd_seeds')} (D = {horizon})" for horizon, entry in of_age.items())
         beside = found.get(f"{rule}/gain_own@{age}", {})
-        vsml = f"; VSML {_spread(beside)}" if "sd_seeds" in beside else ""  # of one seed nothing is said
+        vsml = f"; VSML {plus_minus(beside, 'sd_seeds')}" if "sd_seeds" in beside else ""  # of one seed nothing is said
         yield f"{when(int(age)).capitalize()}: {said}{vsml}."

@@ -1,10 +1,12 @@
 """Cards of rules that ship: what each system says of its own, from the profile's params and tables, as Markdown."""
 
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from pipeline import comparison
 from pipeline.artifacts import Rule
 from pipeline.params import Params
 
@@ -76,7 +78,4 @@ def ends(loss: np.ndarray) -> str:
     return f"{loss[:tenth].mean():.3f}, {loss[-tenth:].mean():.3f}"
 
 
-def plus_minus(entry: dict[str, Any], what: str = "sd") -> str:
-    """A result with its spread: over lives, or over seeds where there are several (`sd_seeds`)."""
-    spread = entry.get(what)
-    return f"{entry['value']:.3f}" + ("" if spread is None else f" ± {spread:.3f}")
+plus_minus = partial(comparison.plus_minus, digits=3)

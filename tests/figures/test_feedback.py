@@ -62,8 +62,19 @@ def test_verdicts_follow_the_numbers(tables):
     assert any("FLP has more error" in each and "second-order" in each for each in words)
     assert any("FLP draws with" in each for each in words)
     assert words[-1] == "Glyphs: from shuffled lessons to lessons in order FLP loses 0.000 of accuracy."
-    found["feedback/flp_on_glyphs/accuracy"]["value"] = 0.5
-    assert any("FLP loses against (0.5 against" in each for each in feedback.verdicts(found, tables))
+
+
+def test_one_learner_wins_only_where_its_seeds_lie_apart(tables):
+    def said(mine):
+        for table, accuracy in zip(feedback.tests(tables)["flp_on_glyphs"], mine, strict=True):
+            table.arrays["correct"][0, :, -1] = accuracy
+        words = list(feedback.verdicts(feedback.feedback(tables), tables))
+        return next(each for each in words if each.startswith("Glyphs, lessons in order") and "second-order" in each)
+
+    theirs = [table.arrays["correct"][0, :, -1].mean() for table in feedback.tests(tables)["second_order_on_glyphs"]]
+    assert "FLP loses against (" in said([0.0] * len(theirs)) and "seeds apart" in said([0.0] * len(theirs))
+    mixed = [1.0] * (len(theirs) - 1) + [0.0]
+    assert "seeds overlap" in said(mixed) and "wins" not in said(mixed) and "loses" not in said(mixed)
 
 
 def test_rows_are_complete(tables):
