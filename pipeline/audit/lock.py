@@ -88,7 +88,7 @@ def _deps(entry: Entry, evidence: Evidence, profile: Profile) -> Iterator[Findin
             continue
         files = dep_files(path)
         md5s = {name: found.md5 for name, file in files.items() if (found := profile.hasher.digests(file))}
-        if not md5s:
+        if not md5s and not Path(path).is_dir():  # of a stage that this profile has no items of, the folder is empty
             yield _lost(path, line.get("md5"))
             continue
         md5 = folder_md5(md5s) if Path(path).is_dir() else md5s[""]

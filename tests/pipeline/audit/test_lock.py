@@ -1,0 +1,37 @@
+"""dvc.lock against the disk, where no run is asked."""
+
+import shutil
+
+import pytest
+
+from pipeline.audit import lock
+from pipeline.audit.hashing import Hasher
+from pipeline.audit.ledger import Entry
+from pipeline.audit.runs import Evidence
+
+# What DVC 3 writes of a folder that is empty but for what .dvcignore names: a profile without items of that stage.
+FOLDER = "artifacts/recall_test"
+LINE = {"path": FOLDER, "hash": "md5", "md5": "d751713988987e9331980363e24189ce.dir", "size": 0, "nfiles": 0}
+
+
+@pytest.fixture
+def findings(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / FOLDER).mkdir(parents=True)
+    (tmp_path / FOLDER / ".keep").touch()
+    entry = Entry("figure", "figure", (), "draw", (FOLDER,), (), {}, {"cmd": "draw", "deps": [LINE]})
+    nothing = Evidence(None, {}, {}, [], {})
+    return lambda: lock.check(entry, nothing, lock.Profile(".", Hasher(), {}), None)
+
+
+def test_an_empty_folder_is_no_missing_one(findings):
+    assert findings() == []
+
+
+def test_a_file_in_it_and_its_loss_are_found(findings, tmp_path):
+    (tmp_path / FOLDER / "new.npz").write_bytes(b"new")
+    (changed,) = findings()
+    assert (changed.kind, changed.object) == (lock.BROKEN, FOLDER)
+    shutil.rmtree(tmp_path / FOLDER)
+    (lost,) = findings()
+    assert (lost.kind, lost.object, lost.found) == (lock.UNPROVEN, FOLDER, "no such file")
