@@ -78,7 +78,10 @@ class Phase(Section):
 
 
 class Experiment(Section):
-    """All that decides what an experiment learns, and the suites of tests that it lives."""
+    """All that decides what an experiment learns, and the suites of tests that it lives.
+
+    start: the number that a leaf of theta starts from, by the leaf's name; others are drawn as the learner draws them.
+    """
 
     learner: Learner
     estimator: Estimator
@@ -86,3 +89,4 @@ class Experiment(Section):
     data: Data
     curriculum: Annotated[tuple[Phase, ...], Field(min_length=1)]
     suites: Annotated[tuple[str, ...], Field(min_length=1)]
+    start: dict[str, float] = {}

@@ -12,7 +12,7 @@ import optax
 from pipeline import artifacts, paths, provenance
 from pipeline.build import train_lives
 from pipeline.checkpoints import Checkpoint, Folder
-from pipeline.params import GENERATED, AntitheticEs, Backprop, Estimator, Experiment, Lives, Phase, plain
+from pipeline.params import GENERATED, AntitheticEs, Backprop, Estimator, Experiment, Lives, Phase, known_or_raise, plain
 from pipeline.provenance import Job
 from pipeline.tracking import Run
 from vsml.core.scores import cross_entropy
@@ -104,6 +104,8 @@ def build(section: Experiment, seed: int) -> Outer:
     phases = [[group for lives in phase.lives for group in _groups(section, lives)] for phase in section.curriculum]
     first = next(train_lives(section.data, section.curriculum[0].lives[0]))
     theta = learner(plain(section.learner), first.inputs, first.classes).init_theta(theta_key)
+    for name, value in section.start.items():
+        theta = {**theta, name: jnp.full_like(known_or_raise(theta, name, "leaves of theta"), value)}
     state, key = on_all(jax.devices(), (start(theta, optimizer), train_key))
     return Outer(state, key, optimizer, phases)
 

@@ -34,6 +34,7 @@ def browse(report):
             options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
         driver = webdriver.Chrome(options=options, service=Service(DRIVER))
         opened.append(driver)
+        driver.implicitly_wait(20)  # without scripts, `get` may return before the parts of a large page are there
         driver.get(report.as_uri())
         return driver
 
