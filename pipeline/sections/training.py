@@ -89,4 +89,4 @@ class Experiment(Section):
     data: Data
     curriculum: Annotated[tuple[Phase, ...], Field(min_length=1)]
     suites: Annotated[tuple[str, ...], Field(min_length=1)]
-    start: dict[str, float] = {}
+    start: dict[str, float] = Field(default_factory=dict)

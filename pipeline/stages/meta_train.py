@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from pipeline import artifacts, paths, provenance
+from pipeline import artifacts, params, paths, provenance
 from pipeline.build import train_lives
 from pipeline.checkpoints import Checkpoint, Folder
-from pipeline.params import GENERATED, AntitheticEs, Backprop, Estimator, Experiment, Lives, Phase, known_or_raise, plain
+from pipeline.params import GENERATED, AntitheticEs, Backprop, Estimator, Experiment, Lives, Phase, plain
 from pipeline.provenance import Job
 from pipeline.tracking import Run
 from vsml.core.scores import cross_entropy
@@ -105,7 +105,7 @@ def build(section: Experiment, seed: int) -> Outer:
     first = next(train_lives(section.data, section.curriculum[0].lives[0]))
     theta = learner(plain(section.learner), first.inputs, first.classes).init_theta(theta_key)
     for name, value in section.start.items():
-        theta = {**theta, name: jnp.full_like(known_or_raise(theta, name, "leaves of theta"), value)}
+        theta = {**theta, name: jnp.full_like(params.known_or_raise(theta, name, "leaves of theta"), value)}
     state, key = on_all(jax.devices(), (start(theta, optimizer), train_key))
     return Outer(state, key, optimizer, phases)
 
