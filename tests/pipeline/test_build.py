@@ -130,6 +130,18 @@ def test_the_rates_of_a_baseline_are_half_decades_in_order(name):
     np.testing.assert_allclose(np.diff(rates), 0.5, atol=0.03)
 
 
+def test_theta_starts_from_the_numbers_given_and_otherwise_as_it_is_drawn(profile):
+    section = params.read(paths.ROOT / "params.yaml").experiments["vsml"]
+    drawn = meta_train.build(section.model_copy(update={"start": {}}), 0).state.theta
+    given = meta_train.build(section.model_copy(update={"start": {"norm_fwd_scale": 7.0}}), 0).state.theta
+    np.testing.assert_array_equal(given["norm_fwd_scale"], np.full(8, 7.0, np.float32))
+    assert np.all(np.asarray(drawn["norm_fwd_scale"]) == 1)
+    assert given.keys() == drawn.keys()
+    jax.tree.map(np.testing.assert_array_equal, {**given, "norm_fwd_scale": 0}, {**drawn, "norm_fwd_scale": 0})
+    with pytest.raises(ValueError, match=r"'norm_scale' is none of the leaves of theta \[.*'norm_fwd_scale'"):
+        meta_train.build(section.model_copy(update={"start": {"norm_scale": 7.0}}), 0)
+
+
 @pytest.mark.parametrize("folder", PROFILES, ids=str)
 def test_every_experiment_builds_and_every_task_of_its_suite_fits_it(profile, folder):
     found = params.read(paths.ROOT / folder / "params.yaml")

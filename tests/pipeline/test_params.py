@@ -82,6 +82,7 @@ def _break(tree, where, value):
             -1,
             r"vsml\.optimizer\.clip \(=-1\).*greater than 0",
         ),
+        (("experiments", "vsml", "start"), {"norm_fwd_scale": "ten"}, r"vsml\.start\.norm_fwd_scale \(='ten'\)"),
         (("experiments", "vsml", "tests"), {}, r"experiments\.vsml\.tests .* is unknown"),
         (("defaults", "learner", "name"), "lstm", r"defaults\.learner .*'lstm'.*'meta_rnn'"),
         (("experiments", "vsml", "curriculum"), [], r"experiments\.vsml\.curriculum"),
