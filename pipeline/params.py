@@ -49,7 +49,7 @@ class Items(Section):
     experiments: tuple[str, ...]
     introspect: tuple[str, ...]
     seeds: tuple[Count, ...]
-    clones: Annotated[tuple[Count, ...], Field(min_length=1)]
+    clones: tuple[Count, ...]
     zoo: Annotated[tuple[str, ...], Field(min_length=1)]
     baselines: tuple[str, ...]
     figures: tuple[str, ...]

@@ -51,7 +51,8 @@ def main(item: list[str]) -> None:
     items, profile = own.items, Profile.of(own)
     tables = figures.read(TABLES, items)
     found = results(tables, profile) | generality.generality(tables, profile)
-    found |= introspection.introspection(tables, profile) | unification.unification(tables) | cloning.cloning(tables)
+    found |= introspection.introspection(tables, profile) | unification.unification(tables)
+    found |= cloning.cloning(tables) if items.clones else {}
     found |= shipped.shipped(tables, profile) | recall.recall(tables) | feedback.feedback(tables)
     write_json(paths.report("results.json"), found)
     judged = claims.judge(claims.read(), Made(tables, profile, comparison.early(found), own.improve.set))
@@ -86,15 +87,7 @@ def main(item: list[str]) -> None:
         learned=list(rows.learned(items, tables)),
         unification={"rows": list(unification.rows(found)), "matrix": unification.words_of_matrix(found)},
         shipped=shipped.table(found, tables, profile),
-        cloning={
-            "rows": list(cloning.rows(found, tables)),
-            "terms": list(cloning.TERMS.values()),
-            "rate": own.clone.rate,
-            "improvement": list(cloning.improvement(found, tables)),
-            "improved_on": comparison.title(own.improve.set),
-            "improved_by": own.improve.steps,
-            "early": min(cloning.LOOKED_AT, own.clone_test.stretches * own.clone_test.length),
-        },
+        cloning=_cloned(own, found, tables) if items.clones else None,
         recall=recall.page(found, tables, profile.introspected) if items.recall else None,
         feedback=feedback.page(found, tables, own.of_feedback.tests.lives) if items.feedback else None,
     )
@@ -108,6 +101,18 @@ def _stamp(own: Params, tables: Tables) -> str:
 
 def _trained_on(profile: Profile) -> str:
     return " and ".join(comparison.title(name) for name in profile.trained_on[RULE])
+
+
+def _cloned(own: Params, found: Results, tables: Tables) -> dict[str, Any]:
+    return {
+        "rows": list(cloning.rows(found, tables)),
+        "terms": list(cloning.TERMS.values()),
+        "rate": own.clone.rate,
+        "improvement": list(cloning.improvement(found, tables)),
+        "improved_on": comparison.title(own.improve.set),
+        "improved_by": own.improve.steps,
+        "early": min(cloning.LOOKED_AT, own.clone_test.stretches * own.clone_test.length),
+    }
 
 
 def _headline(found: Results) -> dict[str, Any]:

@@ -145,10 +145,10 @@ def test_the_report_of_a_profile_has_the_sections_of_what_it_made(reported, ente
     items = enter("mnist").items
     page = Page(paths.report("index.html").read_text())
     text = "".join(page.text)
-    assert len(page.all("img")) == len(items.figures) == 9
-    assert len(page.all("caption")) - text.count("Effects, positive where") == 19  # four moments, robustness, mixes,
-    # their means, association, sightings, cosines, channels, a life, cloning, improvement, shipped, unity, training,
-    # siblings
+    assert len(page.all("img")) == len(items.figures) == 8
+    assert len(page.all("caption")) - text.count("Effects, positive where") == 17  # four moments, robustness, mixes,
+    # their means, association, sightings, cosines, channels, a life, shipped, unity, training, siblings
+    assert "Cloning backpropagation" not in text
     assert "1 of 5 sets" in text or "none of 5 sets" in text
     assert "MNIST: within 0.05 of the reference" in text
     assert "Meta RNN" in text and "All but MNIST" in text
