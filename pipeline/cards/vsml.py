@@ -22,8 +22,8 @@ def card(item: Item) -> Card:
         "scale.",
         use=["predictions = rollout(rule.learner(features, classes), rule.theta, jax.random.key(0), episode)"],
         made_by=f"Settings: `{item.rule.learner}`. "
-        f"Estimator: `{params.plain(section.estimator)}`; optimiser: `{params.plain(section.optimizer)}`; "
-        f"theta starts from `{section.start}` and otherwise from random numbers.",
+        f"Estimator: `{params.plain(section.estimator)}`; optimiser: `{params.plain(section.optimizer)}`"
+        + (f"; theta starts from `{section.start}` and otherwise from random numbers." if section.start else "."),
         made=[
             "| phase | meta-steps | lives of a meta-step | meta loss in nats, first and last tenth |",
             "|--:|--:|:--|--:|",
