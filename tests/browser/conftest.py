@@ -22,6 +22,8 @@ def browse(report):
     from selenium import webdriver
     from selenium.webdriver.chrome.options import Options
     from selenium.webdriver.chrome.service import Service
+    from selenium.webdriver.support.expected_conditions import url_to_be
+    from selenium.webdriver.support.wait import WebDriverWait
 
     opened = []
 
@@ -34,8 +36,9 @@ def browse(report):
             options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
         driver = webdriver.Chrome(options=options, service=Service(DRIVER))
         opened.append(driver)
-        driver.implicitly_wait(20)  # without scripts, `get` may return before the parts of a large page are there
+        driver.implicitly_wait(20)  # `get` has been seen to return before the parts of the page were there
         driver.get(report.as_uri())
+        WebDriverWait(driver, 20).until(url_to_be(report.as_uri()))
         return driver
 
     yield open_report
