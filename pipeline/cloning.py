@@ -37,9 +37,12 @@ def of_clones(tables: Tables, name: str) -> np.ndarray:
 
 
 def misses(tables: Tables, task: str) -> Float[np.ndarray, "stretch layer term"]:
-    """Norm of what updates missed over the norm of what backpropagation wanted, over all clones, lives and probes."""
-    squares = of_clones(tables, f"{task}/missed").sum((0, 1), dtype=np.float64)
-    return np.sqrt(squares[..., 0] / np.maximum(squares[..., 1], np.finfo(np.float64).tiny))
+    """Norm of what updates missed over the norm of what backpropagation wanted, over all clones, lives and probes.
+
+    Not a number where backpropagation wanted nothing.
+    """
+    missed, wanted = np.moveaxis(of_clones(tables, f"{task}/missed").sum((0, 1), dtype=np.float64), -1, 0)
+    return np.sqrt(np.divide(missed, wanted, out=np.full_like(missed, np.nan), where=wanted > 0))
 
 
 def cumulative(tables: Tables, task: str, learner: str) -> Float[np.ndarray, "clone life time"]:
@@ -50,7 +53,10 @@ def cumulative(tables: Tables, task: str, learner: str) -> Float[np.ndarray, "cl
 
 
 def cloning(tables: Tables) -> Results:
-    """`cloning/task/metric` -> {"value", "sd", "n"}; a miss is a ratio of norms over all lives and has no sd."""
+    """`cloning/task/metric` -> {"value", "sd", "n"}; a miss is a ratio of norms over all lives and has no sd.
+
+    There is none where backpropagation wanted nothing.
+    """
     found: Results = {}
     terms = tests(tables)[0].arrays["term"].tolist()
     for task in tasks(tables):
@@ -63,8 +69,9 @@ def cloning(tables: Tables) -> Results:
         found[f"cloning/{task}/agreement"] = summary(of_clones(tables, f"{task}/agree")[:, :, -1])
         for layer, of_layer in enumerate(misses(tables, task)[-1], start=1):
             for term, value in zip(terms, of_layer.tolist(), strict=True):
-                name = f"cloning/{task}/layer_{layer}_{term.replace(' ', '_')}"
-                found[name] = {"value": value, "sd": None, "n": held_out[..., 0, 0].size}
+                if np.isfinite(value):
+                    name = f"cloning/{task}/layer_{layer}_{term.replace(' ', '_')}"
+                    found[name] = {"value": value, "sd": None, "n": held_out[..., 0, 0].size}
     return found
 
 
@@ -80,7 +87,7 @@ def rows(found: Results, tables: Tables) -> Iterator[dict[str, Any]]:
         layers = misses(tables, task).shape[1]
         for layer in range(1, layers + 1):
             missed = {
-                words: found[f"cloning/{task}/layer_{layer}_{term.replace(' ', '_')}"]["value"]
+                words: found.get(f"cloning/{task}/layer_{layer}_{term.replace(' ', '_')}")
                 for term, words in TERMS.items()
             }
             yield {

@@ -62,7 +62,8 @@ def _missed(axes: Axes, tables: Tables, task: str) -> None:
             x, y = examples(tables, task), found[:, layer, terms.index(term)]
             axes.plot(x, y, linestyle=line, color=LAYERS[layer % len(LAYERS)], marker=".", label=name)
     axes.axhline(1, color=GREY, linewidth=0.6)
-    lowest = int(np.floor(np.log10(found[..., [terms.index(term) for term in SHOWN]].min()) - 0.01))
+    shown = found[..., [terms.index(term) for term in SHOWN]]
+    lowest = int(np.floor(np.log10(shown[shown > 0].min(initial=1.0)) - 0.01))
     decades = [10.0**power for power in range(lowest, 1)]
     axes.set(yscale="log", ylim=(decades[0], 2))
     axes.set_yticks(decades, [f"{decade:g}" for decade in decades])

@@ -1,15 +1,24 @@
 """What is said of clones and of what became of them, on made-up tables."""
 
+import json
+
 import numpy as np
 import pytest
 
 from pipeline import cloning, figures
+from pipeline.figures.cloning import draw
+from pipeline.tables import Profile
 from vsml.cloning import trial
 
 
 @pytest.fixture
-def tables(enter):
-    return figures.read(("clone_test/*.npz",), enter("default").items)
+def settings(enter):
+    return enter("default")
+
+
+@pytest.fixture
+def tables(settings):
+    return figures.read(("clone_test/*.npz",), settings.items)
 
 
 def test_cumulative_accuracy_is_that_of_the_first_predictions_across_stretches(tables):
@@ -31,6 +40,20 @@ def test_the_verdict_on_what_was_improved_follows_the_numbers(tables):
     found[f"cloning/{task}/improved"] = {"value": found[f"cloning/{task}/clone"]["value"] - 0.02, "sd": 0.0, "n": 6}
     first = next(cloning.improvement(found, tables))
     assert first["verdict"] == "learns no faster at first, and at the end is worse"
+
+
+def test_where_backpropagation_wanted_nothing_there_is_no_miss(tables, settings):
+    task, (path, table) = cloning.tasks(tables)[0], next(item for item in tables.items() if "clone_test" in item[0])
+    missed = table.arrays[f"{task}/missed"].copy()
+    below = table.arrays["term"].tolist().index("below")
+    missed[:, :, -1, below, 1] = 0.0
+    silent = {**tables, path: table._replace(arrays={**table.arrays, f"{task}/missed": missed})}
+    found = cloning.cloning(silent)
+    json.dumps(found, allow_nan=False)
+    last = list(cloning.rows(found, silent))[missed.shape[2] - 1]
+    assert {term for term, miss in last["missed"].items() if miss is None} == {"Error passed down"}
+    drawn = draw(silent, Profile.of(settings))
+    assert all(np.isfinite(axes.get_ylim()).all() for axes in drawn.axes)
 
 
 def test_learners_are_those_of_a_trial():
