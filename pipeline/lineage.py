@@ -15,7 +15,7 @@ MADE_FROM = "made_from."  # a tag for each dep that a run of this store has left
 NOTE = "mlflow.note.content"  # MLflow shows it as Markdown, so the runs can be clicked
 CONTEXTS = {"artifacts/train_data": "training", "artifacts/test_data": "evaluation"}
 ZOO = "vsml/zoo"
-PAPER = "paper"  # the alias of a rule that ships with the package
+RELEASED = "released"  # the alias of a rule that ships with the package
 RULE = "rule/rule.npz"
 
 
@@ -36,7 +36,7 @@ def describe(store: Store, run: str, manifest: dict[str, Any], profile: Path) ->
             _register(store, run, manifest, "learned", profile / rule, manifest["outs"][rule], None)
         case "zoo_test":
             (rule,) = (name for name in deps if name.startswith(f"{ZOO}/") and name.endswith(".npz"))
-            _register(store, run, manifest, "shipped", paths.ROOT / rule, deps[rule], PAPER)
+            _register(store, run, manifest, "shipped", paths.ROOT / rule, deps[rule], RELEASED)
         case "report":
             judged = json.loads((profile / paths.report("claims.json")).read_text(encoding="utf-8"))
             tags |= {f"claim.{claim['id']}": claim["verdict"] for claim in judged["claims"]}

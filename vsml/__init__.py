@@ -9,14 +9,27 @@ if TYPE_CHECKING:
 def load(name: str, horizon: int | None = None) -> "Rule":
     """A learned rule that ships with the package: its name, theta, learner and card; see `vsml.zoo`.
 
-    Rules of VSML fit every number of features and classes. So do those that learned to remember (names `recall_…`, a
-    reconstruction), which are one for each `horizon` of its meta-training; the longest unless it is given. Features are
-    then the bits -1 and 1 of a cue, and classes those of its answer:
+    Rules of VSML fit every number of features and classes. Examples are standardised, labels one-hot, and each example
+    is predicted (logits) before its label is told:
 
     >>> import jax
+    >>> import jax.numpy as jnp
     >>> import vsml
+    >>> from sklearn.datasets import load_breast_cancer
     >>> from vsml.core.rollout import rollout, unroll
     >>> from vsml.core.types import Episode
+    >>> x, y = (jnp.asarray(z, float) for z in load_breast_cancer(return_X_y=True))
+    >>> x = (x - x.mean(0)) / x.std(0)
+    >>> rule = vsml.load("digits")
+    >>> learner = rule.learner(features=30, classes=2)
+    >>> logits = rollout(learner, rule.theta, jax.random.key(0), Episode(x, jax.nn.one_hot(y, 2)))
+    >>> bool((logits.argmax(1) == y).mean() > 0.85)
+    True
+
+    So do those that learned to remember (names `recall_…`, a reconstruction), which are one for each `horizon` of its
+    meta-training; the longest unless it is given. Features are then the bits -1 and 1 of a cue, and classes those of
+    its answer:
+
     >>> rule = vsml.load("recall_direct", horizon=4)
     >>> learner = rule.learner(features=8, classes=8)
     >>> cue, answer = jax.random.rademacher(jax.random.key(0), (2, 4, 8), float)

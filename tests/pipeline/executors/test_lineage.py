@@ -94,16 +94,16 @@ def test_a_learned_rule_is_one_version_however_often_it_is_made(finish, client, 
     assert newest.tags["sha256"] == artifacts.sha256_file(tmp_path / LEARNED) != digest
 
 
-def test_a_rule_that_ships_is_found_and_fetched_by_the_alias_paper(store, client, tmp_path):
+def test_a_rule_that_ships_is_found_and_fetched_by_its_alias(store, client, tmp_path):
     rule = "vsml/zoo/mnist.npz"
     digest = artifacts.sha256_file(paths.ROOT / rule)
     manifest = {"stage": "zoo_test", "item": ["mnist"], "fingerprint": "f" * 64, "deps": {rule: digest}, "outs": {}}
     for _ in range(2):
         run = store.create("zoo_test mnist", {"stage": "zoo_test"})
         lineage.describe(store, run, manifest, tmp_path)
-    found = client.get_model_version_by_alias("shipped.mnist", "paper")
+    found = client.get_model_version_by_alias("shipped.mnist", "released")
     assert found.tags["sha256"] == digest
-    got = download_artifacts(artifact_uri="models:/shipped.mnist@paper", dst_path=str(tmp_path / "got"))
+    got = download_artifacts(artifact_uri="models:/shipped.mnist@released", dst_path=str(tmp_path / "got"))
     assert artifacts.sha256_file(Path(got) / "rule.npz") == digest
     assert len(client.search_model_versions("name = 'shipped.mnist'")) == 1
 
