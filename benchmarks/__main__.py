@@ -1,4 +1,4 @@
-"""`python -m benchmarks` measures this machine in a quarter of an hour; `--quick` is much shorter. It asserts nothing."""
+"""`python -m benchmarks` measures this machine in a quarter of an hour, `--quick` in far less. It asserts nothing."""
 
 import argparse
 import json
