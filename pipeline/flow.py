@@ -122,8 +122,11 @@ def clone_test(params: Params, seed: str) -> Flow:
 
 
 def zoo_test(params: Params, rule: str) -> Flow:
-    code = (*LEARNERS, f"vsml/zoo/{rule}.npz")
-    return Flow({"rule": rule}, _tests(params, params.defaults.suites), code, (TEST_DATA,), (paths.zoo_test(rule),))
+    code = (*LEARNERS, "vsml/random_features.py", f"vsml/zoo/{rule}.npz")
+    own = params.random_features
+    rivals = {name: plain(known_or_raise(params.baselines, name, "baselines")) for name in own.baselines}
+    section = {"random_features": plain(own), "baselines": rivals, **_tests(params, params.defaults.suites)}
+    return Flow({"rule": rule}, section, code, (TEST_DATA,), (paths.zoo_test(rule),))
 
 
 def recall_train(params: Params, experiment: str, seed: str) -> Flow:
@@ -166,7 +169,7 @@ def report(params: Params) -> Flow:
     shared = ("figures", *WORDS, "rows.py", "lives.py", "page.html", "page", *judging)
     code = (*(f"pipeline/{page}" for page in shared), "claims.yaml")
     outs = (paths.report("index.html"), paths.report("results.json"), paths.report("claims.json"))
-    told = {name: plain(getattr(params, name)) for name in ("clone", "improve", "clone_test")}
+    told = {name: plain(getattr(params, name)) for name in ("clone", "improve", "clone_test", "random_features")}
     return Flow({}, _drawn(params) | told, code, reads, outs)
 
 

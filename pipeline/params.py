@@ -21,7 +21,7 @@ from pipeline.sections.feedback import Experiment as FeedbackExperiment
 from pipeline.sections.feedback import Feedback
 from pipeline.sections.learners import Learner
 from pipeline.sections.recall import Recall, RecallExperiment
-from pipeline.sections.testing import Baseline, Introspect, ResultsSection, Task, Tests, Unify
+from pipeline.sections.testing import Baseline, Introspect, RandomFeatures, ResultsSection, Task, Tests, Unify
 from pipeline.sections.training import GENERATED, AntitheticEs, Backprop, Data, Estimator, Experiment, Lives, Phase
 
 __all__ = [  # sections that stages take from here; what is defined below needs no mention
@@ -66,6 +66,7 @@ class Params(Section):
     experiments: dict[str, Experiment]
     baselines: dict[str, Baseline]
     tests: Tests
+    random_features: RandomFeatures
     introspect: Introspect
     results: ResultsSection
     unify: Unify
@@ -91,6 +92,8 @@ class Params(Section):
                 known_or_raise(known, name, kind)
                 for suite in known[name].suites:
                     known_or_raise(self.tests.suites, suite, "suites of tests")
+        for name in self.random_features.baselines:
+            known_or_raise(self.baselines, name, "baselines")
         known_or_raise(self.items.test_sets, self.introspect.set, "items.test_sets")
         if self.introspect.length % self.introspect.every:
             raise ValueError(

@@ -1,56 +1,89 @@
-"""How the rules that ship with the package fare on the tasks of a profile. Reads tables only."""
+"""How the rules that ship with the package fare on the tasks of a profile. Reads tables only.
+
+A rule lives them as it is, and with random features beside those of each example; then SGD and Adam have the same ones.
+"""
 
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.comparison import title
+import numpy as np
+from jaxtyping import Bool
+
+from pipeline.comparison import NAMES, title
 from pipeline.results import Results, cumulative, moments, summary
 from pipeline.tables import Profile, Tables, in_order
 
 FOLDER = "zoo_test/"
+FEATURES = "_features"  # `sgd_features` is SGD that sees random features, too
+
+Lived = dict[str, dict[str, Bool[np.ndarray, "rate life time"]]]  # by task and learner; a rule has no rates but one
 
 
 def names(tables: Tables) -> list[str]:
     return sorted(path.removeprefix(FOLDER).removesuffix(".npz") for path in tables if path.startswith(FOLDER))
 
 
+def lived(tables: Tables, name: str) -> Lived:
+    """What came of every prediction of the rule and of those beside it: whether it was correct."""
+    found: Lived = {}
+    for key, correct in tables[f"{FOLDER}{name}.npz"].arrays.items():
+        *features, task, kind = key.split("/")
+        if kind == "correct":
+            who = features[1] if features else name
+            learner = (f"zoo_{name}" if who == name else who) + (FEATURES if features else "")
+            found.setdefault(task, {})[learner] = correct if correct.ndim == 3 else correct[None]
+    return found
+
+
 def shipped(tables: Tables, profile: Profile) -> Results:
-    """`task/zoo_<rule>/cumulative@examples` -> {"value", "sd", "n"}, over lives."""
+    """`task/learner/cumulative@examples` -> {"value", "sd", "n"}, over lives, and the rate of SGD and Adam.
+
+    The learner is `zoo_<rule>`, `zoo_<rule>_features`, `sgd_features` or `adam_features`; a rate is chosen in hindsight
+    for this very number, as everywhere.
+    """
     found: Results = {}
     for name in names(tables):
-        for task, correct in _correct(tables, name):
-            if profile.tasks[task].one_shot:
-                found[f"{task}/zoo_{name}/one_shot"] = summary(correct.mean(-1)[None])
-                continue
-            for moment in moments(correct.shape[-1], profile.horizons):
-                accuracy = cumulative(correct)[..., moment - 1]
-                found[f"{task}/zoo_{name}/cumulative@{moment}"] = summary(accuracy[None])
+        rates = {key: grid for key, grid in tables[f"{FOLDER}{name}.npz"].arrays.items() if key.startswith("rate/")}
+        for task, learners in lived(tables, name).items():
+            for learner, correct in learners.items():
+                length, one_shot = correct.shape[-1], profile.tasks[task].one_shot
+                for moment in [length] if one_shot else moments(length, profile.horizons):
+                    accuracy = cumulative(correct)[..., moment - 1]
+                    best = int(accuracy.mean(1).argmax())
+                    grid = rates.get(f"rate/{learner.removesuffix(FEATURES)}")
+                    more = {} if grid is None else {"rate": float(f"{grid[best]:.6g}")}
+                    metric = "one_shot" if one_shot else f"cumulative@{moment}"
+                    found[f"{task}/{learner}/{metric}"] = summary(accuracy[best][None]) | more
     return found
 
 
 def table(found: Results, tables: Tables, profile: Profile) -> dict[str, Any]:
-    """The table of the report: a row for each rule and task, a column for each horizon, and the end of the lives."""
+    """The table of the report: a row for each learner and task, a column for each horizon, and the end of the lives."""
     return {"moments": list(profile.horizons), "rows": list(_rows(found, tables, profile))}
 
 
 def _rows(found: Results, tables: Tables, profile: Profile) -> Iterator[dict[str, Any]]:
     for name in names(tables):
-        lived = dict(_correct(tables, name))
-        for task in in_order(lived, ()):
-            of, examples = _under(found, f"{task}/zoo_{name}/"), lived[task].shape[-1]
-            yield {
-                "rule": title(name),
-                "task": title(task),
-                "cells": [of.get(f"cumulative@{moment}") for moment in profile.horizons],
-                "end": of["one_shot"] if profile.tasks[task].one_shot else of[f"cumulative@{examples}"],
-                "examples": "one shot" if profile.tasks[task].one_shot else f"{examples:,}",
-            }
+        by_task = lived(tables, name)
+        for task in in_order(by_task, ()):
+            for learner, correct in by_task[task].items():
+                of, examples = _under(found, f"{task}/{learner}/"), correct.shape[-1]
+                one_shot = profile.tasks[task].one_shot
+                yield {
+                    "rule": words(learner),
+                    "task": title(task),
+                    "cells": [of.get(f"cumulative@{moment}") for moment in profile.horizons],
+                    "end": of["one_shot"] if one_shot else of[f"cumulative@{examples}"],
+                    "examples": "one shot" if one_shot else f"{examples:,}",
+                }
+
+
+def words(learner: str) -> str:
+    """The learner's name for readers."""
+    own = learner.removesuffix(FEATURES)
+    name = title(own.removeprefix("zoo_")) if own.startswith("zoo_") else NAMES[own]
+    return name if own == learner else f"{name}, with random features"
 
 
 def _under(found: Results, prefix: str) -> Results:
     return {name.removeprefix(prefix): entry for name, entry in found.items() if name.startswith(prefix)}
-
-
-def _correct(tables: Tables, name: str) -> list[tuple[str, Any]]:
-    arrays = tables[f"{FOLDER}{name}.npz"].arrays
-    return [(key.removesuffix("/correct"), values) for key, values in arrays.items() if key.endswith("/correct")]

@@ -63,3 +63,10 @@ class Baseline(Section):
     hidden_layers: Sizes
     rates: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
     suites: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class RandomFeatures(Section):
+    """How many random features the shipped rules see beside those of an example, and the baselines that do so, too."""
+
+    count: PositiveInt
+    baselines: tuple[str, ...]

@@ -86,7 +86,7 @@ def main(item: list[str]) -> None:
         lives=lives.lives(tables) if RULE in items.introspect else None,
         learned=list(rows.learned(items, tables)),
         unification={"rows": list(unification.rows(found)), "matrix": unification.words_of_matrix(found)},
-        shipped=shipped.table(found, tables, profile),
+        shipped=shipped.table(found, tables, profile) | {"count": own.random_features.count},
         cloning=_cloned(own, found, tables) if items.clones else None,
         recall=recall.page(found, tables, profile.introspected) if items.recall else None,
         feedback=feedback.page(found, tables, own.of_feedback.tests.lives) if items.feedback else None,

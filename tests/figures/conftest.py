@@ -49,7 +49,7 @@ BASELINES = ("sgd", "adam", "sgd_hidden", "adam_hidden")
 RECALL = ("recall_horizons", "recall_forgetting", "recall_rule", "recall_ablations", "recall_association")
 DRAWN = {  # what the items.figures of each profile are
     "default": (*FIGURES, "unification", "cloning", "improvement", *RECALL, *FEEDBACK),
-    "mnist": (*FIGURES, "robustness", "varying_data"),
+    "mnist": (*FIGURES, "random_features", "robustness", "varying_data"),
     "paper": (*FIGURES, "robustness", "varying_data", "cloning"),
 }
 
@@ -205,7 +205,17 @@ def _fill(found: Params) -> None:
     for name in found.items.zoo:
         lived = _tasks(found, found.defaults.suites)
         table = {f"{task}/correct": _correct("zoo", task, found) for task in lived}
-        write_table(paths.zoo_test(name), table, dict.fromkeys(table, ("life", "time")))
+        table |= {f"features/{name}/{task}/correct": _correct("zoo", task, found, 1, skill=1.1) for task in lived}
+        axes: dict[str, tuple[str, ...]] = dict.fromkeys(table, ("life", "time"))
+        for rival in found.random_features.baselines:
+            skills = [
+                np.stack([_correct(rival, task, found, 9, i, skill=k) for i, k in enumerate((0.7, 1.0, 0.9))])
+                for task in lived
+            ]
+            more = {f"features/{rival}/{task}/correct": values for task, values in zip(lived, skills, strict=True)}
+            table |= more | {f"rate/{rival}": np.array([0.01, 0.03, 0.1], np.float32)}
+            axes |= dict.fromkeys(more, ("rate", "life", "time")) | {f"rate/{rival}": ("rate",)}
+        write_table(paths.zoo_test(name), table, axes)
     for seed in found.items.clones:
         write_table(paths.clone_test(seed), *_cloning(np.random.default_rng(seed), found))
     for experiment in found.items.recall:

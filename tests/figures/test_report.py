@@ -93,7 +93,7 @@ def test_tables_have_captions_and_headers_with_a_scope(page):
     assert set(scopes) == {"col", "row"}
     assert (
         scopes.count("row") - sum(len(claim["effects"]) for claim in judged)
-        == 3 * 6 + 20 + 3 + 15 + 5 + 4 + 8 + 2 + 2 + 6 + 7 + 2
+        == 3 * 6 + 20 + 3 + 15 + 5 + 4 + 8 + 2 + 2 + 4 * 6 + 7 + 2
     )  # sets at moments, sightings, seeds, ages, cosines, groups, unified methods, networks cloned, improved, shipped,
     # rules that remember and what they are held against, tasks with feedback
 
@@ -124,6 +124,8 @@ def test_results_are_flat_and_finite_json(reported, profile):
     assert found["digits/sgd/gain_same@10"]["n"] == 8
     assert found["digits/vsml-2/lost_memory_3_newborn"]["n"] == 8
     assert found["digits/vsml/cumulative@100"]["n"] == 48
+    assert found["iris/zoo_mnist_features/cumulative@150"]["n"] == 16
+    assert found["iris/adam_features/cumulative@150"]["rate"] == 0.03
     assert found["wine/adam_hidden/cumulative@178"]["n"] == 16
     assert found["wine/adam_hidden/cumulative@178"]["rate"] == 0.03
     assert found["digits/vsml/second_sighting_probability"]["n"] == 24
@@ -145,7 +147,7 @@ def test_the_report_of_a_profile_has_the_sections_of_what_it_made(reported, ente
     items = enter("mnist").items
     page = Page(paths.report("index.html").read_text())
     text = "".join(page.text)
-    assert len(page.all("img")) == len(items.figures) == 8
+    assert len(page.all("img")) == len(items.figures) == 9
     assert len(page.all("caption")) - text.count("Effects, positive where") == 17  # four moments, robustness, mixes,
     # their means, association, sightings, cosines, channels, a life, shipped, unity, training, siblings
     assert "Cloning backpropagation" not in text

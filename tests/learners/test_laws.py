@@ -20,6 +20,7 @@ from vsml.learners.hebbian import hebbian
 from vsml.learners.meta_rnn import meta_rnn
 from vsml.learners.network import network
 from vsml.learners.wrappers import conv_features, conv_front, padded
+from vsml.random_features import with_random_features
 from vsml.recall.graphs import GRAPHS
 from vsml.recall.rules import Rules, neural_rules
 
@@ -70,6 +71,7 @@ LEARNERS = {
         FEATURES,
         CLASSES,
     ),
+    "network with random features": with_random_features(lambda *sizes: network(sizes), 6)(FEATURES, CLASSES),
     "neural rules, direct": neural_rules(GRAPHS["direct"](FEATURES, CLASSES, 0, 1.0), Rules()),
     "neural rules, hidden": neural_rules(GRAPHS["hidden"](FEATURES, CLASSES, 4, 1.0), Rules(kind="gru")),
     "feedback by target": local_plasticity((FEATURES, 4, CLASSES), BY_TARGET, classifies=True),

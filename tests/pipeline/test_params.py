@@ -87,6 +87,8 @@ def _break(tree, where, value):
         (("defaults", "learner", "name"), "lstm", r"defaults\.learner .*'lstm'.*'meta_rnn'"),
         (("experiments", "vsml", "curriculum"), [], r"experiments\.vsml\.curriculum"),
         (("baselines", "sgd", "optimizer"), "rmsprop", r"baselines\.sgd\.optimizer \(='rmsprop'\)"),
+        (("random_features", "baselines"), ["rmsprop"], r"'rmsprop' is none of the baselines"),
+        (("random_features", "count"), 0, r"random_features\.count \(=0\)"),
         (("items", "experiments"), ["vsmll"], r"'vsmll' is none of the experiments \['vsml'\]"),
         (("items", "feedback"), ["flp"], r"'flp' is none of the feedback.experiments \["),
         (
