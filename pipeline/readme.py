@@ -11,7 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from pipeline import claims, comparison, generality, params, paths
+from pipeline import claims, comparison, generality, params, paths, shipped
 from pipeline.artifacts import write_text
 from pipeline.results import Results
 from pipeline.tables import PAPER, PAPER_RATES
@@ -19,7 +19,7 @@ from pipeline.tables import PAPER, PAPER_RATES
 USAGE = "Usage: python -m pipeline readme [--check]"
 
 
-KINDS = ("results", "claims")  # each a file of the report, and a block made from it
+KINDS = {"results": "results", "features": "results", "claims": "claims"}  # of blocks, and the file each is made from
 
 
 def markers(profile: str, kind: str = "results") -> tuple[str, str]:
@@ -38,7 +38,7 @@ def main(words: list[str], root: Path = paths.ROOT) -> None:
         return
     text = _read(readme)
     for kind, profile in _blocks(text):
-        stored = _docs(root, profile) / f"{kind}.json"
+        stored = _docs(root, profile) / f"{KINDS[kind]}.json"
         if text != _with_block(text, kind, profile, stored):
             sys.exit(
                 f"The block after {markers(profile, kind)[0]} of {readme} is not what {stored} says: "
@@ -50,14 +50,14 @@ def _refresh(readme: Path) -> None:
     settings = params.read()
     profile = "" if settings.root == "." else Path.cwd().name
     docs = _docs(readme.parent, profile)
-    for kind in KINDS:
+    for kind in dict.fromkeys(KINDS.values()):
         _copy(paths.report(f"{kind}.json"), docs / f"{kind}.json")
     for name in settings.items.figures:
         _copy(paths.figure(name), docs / "figures" / f"{name}.png")
     text = _read(readme)
     for kind, owner in _blocks(text):
         if owner == profile:
-            text = _with_block(text, kind, profile, docs / f"{kind}.json")
+            text = _with_block(text, kind, profile, docs / f"{KINDS[kind]}.json")
     if text != _read(readme):
         write_text(readme, text)
 
@@ -89,8 +89,32 @@ def block(results: Results) -> str:
     return "\n\n".join(["\n".join(lines), words, *generality.verdicts(results)])
 
 
-def _cell(entry: dict | None, bold: bool) -> str:
-    words = comparison.plus_minus(entry) if entry else "-"
+def features(results: Results) -> str:
+    """The shipped rules with and without random features, beside SGD and Adam: a row for each set and moment."""
+    widened = sorted({name.split("/")[1] for name in results if re.search(rf"/zoo_\w+{shipped.FEATURES}/cumul", name)})
+    members_of: dict[str, tuple[str, ...]] = {}
+    for learner in widened:
+        alone = learner.removesuffix(shipped.FEATURES)
+        rule = f"rule `{alone.removeprefix('zoo_')}`"
+        members_of |= {rule: (alone,), f"{rule}, random features": (learner,)}
+    members_of["SGD or Adam"] = tuple(name for of in ("SGD", "Adam") for name in comparison.FAMILIES[of])
+    members_of["SGD or Adam, random features"] = tuple(name + shipped.FEATURES for name in ("sgd", "adam"))
+    lines = [_line(["Data set", "examples", *members_of]), _line([":--", *["--:"] * (len(members_of) + 1)])]
+    for task in comparison.tasks(results):
+        first = comparison.title(task)
+        for moment in comparison.moments(results):
+            families = comparison.best(results, task, moment, members_of)
+            if not families:  # lives are shorter
+                continue
+            ahead = comparison.winners(families)
+            cells = [_cell(families.get(family), family in ahead, 3) for family in members_of]
+            lines.append(_line([first, f"{moment or comparison.length(results, task):,}", *cells]))
+            first = ""
+    return "\n".join(lines)
+
+
+def _cell(entry: dict | None, bold: bool, digits: int = 2) -> str:
+    words = comparison.plus_minus(entry, digits=digits) if entry else "-"
     return f"**{words}**" if bold else words
 
 
@@ -115,7 +139,7 @@ def _with_block(text: str, kind: str, profile: str, stored: Path) -> str:
     if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
         sys.exit(f"README.md must have one line {begin} and after it one line {end}: put them where the results go.")
     made = json.loads(stored.read_text())
-    new = claims.block(made["claims"]) if kind == "claims" else block(made)
+    new = claims.block(made["claims"]) if kind == "claims" else features(made) if kind == "features" else block(made)
     return text[: text.index(begin) + len(begin)] + f"\n{new}\n" + text[text.index(end) :]
 
 
