@@ -70,7 +70,7 @@ def main(item: list[str]) -> None:
         introspected=comparison.title(profile.introspected),
         verdicts=generality.verdicts(found),
         headline=_headline(found),
-        figures=list(_figures(own, found, judged)),
+        figures=list(_figures(own, found, tables, judged)),
         claims=list(_claims(judged, items)),
         tally=claims.counts(judged),
         marks=claims.MARKS,
@@ -142,7 +142,7 @@ def _drawn(own: Params) -> Flow:
     return STAGES["figure"](own, own.items.figures[0])
 
 
-def _figures(own: Params, found: Results, judged: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _figures(own: Params, found: Results, tables: Tables, judged: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Each figure with its words, the claims that it shows, and all that is needed to draw it again.
 
     No clock, no commit and no run: the same tables give the same page.
@@ -163,6 +163,7 @@ def _figures(own: Params, found: Results, judged: list[dict[str, Any]]) -> Itera
         "clone_lives": own.clone_test.lives,
         "clone_probes": own.clone_test.probes,
         "recall_seeds": _counted(len(own.items.recall_seeds), "meta-seed"),
+        "shipped": shipped.names(tables)[0],
     }
     if own.items.recall:
         first = own.of_recall.experiments[own.items.recall[0]]
@@ -176,7 +177,7 @@ def _figures(own: Params, found: Results, judged: list[dict[str, Any]]) -> Itera
         png, code = path.read_bytes(), f"pipeline/figures/{name}.py"
         width, height = int.from_bytes(png[16:20]), int.from_bytes(png[20:24])
         title, _, caption = module.CAPTION.format(**words).partition(". ")
-        tables = [paths.ARTIFACTS / table for table in figures.needed(module.NEEDS, own.items)]
+        drawn = [paths.ARTIFACTS / table for table in figures.needed(module.NEEDS, own.items)]
         yield {
             "name": name,
             "title": title,
@@ -191,7 +192,7 @@ def _figures(own: Params, found: Results, judged: list[dict[str, Any]]) -> Itera
             "params": digest_of_params,
             "code": {"name": code, "sha256": sha256_file(paths.ROOT / code)},
             "sha256": sha256_file(path),
-            "tables": [{"name": table.as_posix(), "sha256": sha256_file(table)} for table in tables],
+            "tables": [{"name": table.as_posix(), "sha256": sha256_file(table)} for table in drawn],
         }
 
 
