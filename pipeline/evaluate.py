@@ -9,6 +9,8 @@ Axis letters: rate (of learning; one, not a number, for the rule), life, time.
 import argparse
 import itertools
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -30,6 +32,7 @@ from vsml.core.scores import correct
 from vsml.core.types import Learner, RandomKey, Theta
 from vsml.learners.gradient import gradient
 from vsml.learners.settings import learner
+from vsml.random_features import with_random_features
 from vsml.tasks.episodes import test_episode
 
 RATES = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
@@ -47,7 +50,7 @@ def main(args: list[str]) -> None:
     try:
         rule, examples = read_rule(options.rule), read_examples(options.data)
         length = _length(options.length, len(examples.y))
-        living = _learner(rule, examples)
+        living = _learner(rule, examples, options.random_features)
         at_once = _lives_at_once(living, rule, examples)
     except (ValueError, OSError) as error:
         _refuse(error)
@@ -55,11 +58,15 @@ def main(args: list[str]) -> None:
         f"{options.data}: {len(examples.y)} examples, {examples.x.shape[1]} features, {examples.classes} classes.\n"
         f"{options.lives} lives of {length} examples in random order, no example twice; seed {options.seed}.\n"
         "Each feature is standardised by its mean and standard deviation over all examples, labels unseen.\n"
+        + (
+            f"All learners see {options.random_features} random features beside these.\n"
+            * bool(options.random_features)
+        )
     )
     keys = jax.random.split(jax.random.key(options.seed), options.lives)
     outcomes = {"vsml": live(living, rule.theta, examples, keys, length, at_once)[None]}
     for name in OPTIMIZERS:
-        outcomes[name] = live_rates(name, examples, keys, length, at_once)
+        outcomes[name] = live_rates(name, examples, options.random_features, keys, length, at_once)
     print(table(outcomes, length))
     print(
         f"\nCumulative accuracy ± standard deviation over {options.lives} lives. SGD and Adam are linear and online,\n"
@@ -82,13 +89,15 @@ def live(
 
 
 def live_rates(
-    name: str, examples: Examples, keys: Array, length: int, at_once: int
+    name: str, examples: Examples, random_features: int, keys: Array, length: int, at_once: int
 ) -> Bool[np.ndarray, "rate life time"]:
     """The same for a linear baseline, at each of `RATES`."""
-    sizes = (examples.x.shape[1], examples.classes)
 
     def life(rate: Array, key: RandomKey) -> Bool[Array, " time"]:
-        return _life(gradient(sizes, OPTIMIZERS[name](rate)), (), examples, key, length)
+        def linear(features: int, classes: int) -> Learner:
+            return gradient((features, classes), OPTIMIZERS[name](rate))
+
+        return _life(_sized(linear, examples, random_features), (), examples, key, length)
 
     rates = jnp.array(RATES)
     return _map(lambda key: jax.vmap(life, in_axes=(0, None))(rates, key), keys, at_once).swapaxes(0, 1)
@@ -176,6 +185,13 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--lives", type=at_least(1), default=16, help="random orders of the data (default: 16)")
     parser.add_argument("--length", type=at_least(2), help=f"examples of a life (default: all, at most {LONGEST})")
     parser.add_argument("--seed", type=at_least(0), default=0, help="of the orders and the newborn states (default: 0)")
+    parser.add_argument(
+        "--random-features",
+        type=at_least(0),
+        default=0,
+        metavar="N",
+        help="show all learners N random functions of each example beside it (default: 0)",
+    )
     parser.add_argument("--out", type=picture, default=Path("evaluate.png"), help="png or pdf (default: evaluate.png)")
     return parser
 
@@ -188,9 +204,14 @@ def _length(length: int | None, examples: int) -> int:
     return length
 
 
-def _learner(rule: Rule, examples: Examples) -> Learner:
+def _sized(sized: Callable[[int, int], Learner], examples: Examples, random_features: int) -> Learner:
+    widened = with_random_features(sized, random_features) if random_features else sized
+    return widened(examples.x.shape[1], examples.classes)
+
+
+def _learner(rule: Rule, examples: Examples, random_features: int) -> Learner:
     """The rule's learner, sized for the data; refuse settings or a theta that this version's does not have."""
-    living = learner(params.learner_section(rule.learner), examples.x.shape[1], examples.classes)
+    living = _sized(partial(learner, params.learner_section(rule.learner)), examples, random_features)
     needed = jax.eval_shape(living.init_theta, jax.random.key(0))
     shapes = [jax.tree.map(lambda z: list(z.shape), theta) for theta in (rule.theta, needed)]
     if shapes[0] != shapes[1]:

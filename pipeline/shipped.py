@@ -24,7 +24,7 @@ def names(tables: Tables) -> list[str]:
 
 
 def lived(tables: Tables, name: str) -> Lived:
-    """What came of every prediction of the rule and of those beside it: whether it was correct."""
+    """What came of every prediction: whether it was correct. First the rule, then all with random features."""
     found: Lived = {}
     for key, correct in tables[f"{FOLDER}{name}.npz"].arrays.items():
         *features, task, kind = key.split("/")
@@ -32,7 +32,8 @@ def lived(tables: Tables, name: str) -> Lived:
             who = features[1] if features else name
             learner = (f"zoo_{name}" if who == name else who) + (FEATURES if features else "")
             found.setdefault(task, {})[learner] = correct if correct.ndim == 3 else correct[None]
-    return found
+    order = [f"zoo_{name}", f"zoo_{name}{FEATURES}", *(rival + FEATURES for rival in NAMES)]
+    return {task: {who: of[who] for who in sorted(of, key=order.index)} for task, of in found.items()}
 
 
 def shipped(tables: Tables, profile: Profile) -> Results:
@@ -70,7 +71,7 @@ def _rows(found: Results, tables: Tables, profile: Profile) -> Iterator[dict[str
                 of, examples = _under(found, f"{task}/{learner}/"), correct.shape[-1]
                 one_shot = profile.tasks[task].one_shot
                 yield {
-                    "rule": words(learner),
+                    "learner": words(learner),
                     "task": title(task),
                     "cells": [of.get(f"cumulative@{moment}") for moment in profile.horizons],
                     "end": of["one_shot"] if one_shot else of[f"cumulative@{examples}"],
@@ -81,7 +82,7 @@ def _rows(found: Results, tables: Tables, profile: Profile) -> Iterator[dict[str
 def words(learner: str) -> str:
     """The learner's name for readers."""
     own = learner.removesuffix(FEATURES)
-    name = title(own.removeprefix("zoo_")) if own.startswith("zoo_") else NAMES[own]
+    name = f"rule {own.removeprefix('zoo_')}" if own.startswith("zoo_") else NAMES[own]
     return name if own == learner else f"{name}, with random features"
 
 

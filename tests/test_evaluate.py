@@ -66,6 +66,10 @@ def test_the_command_prints_a_table_and_draws_the_curves(rule, tmp_path, monkeyp
 
     evaluate.main(words)
     assert capsys.readouterr().out == done.stdout and (tmp_path / "o/my.png").read_bytes() == curves
+    evaluate.main([*words, "--random-features", "5"])
+    widened = capsys.readouterr().out
+    assert "All learners see 5 random features beside these.\n" in widened
+    assert widened.split("unseen.")[1] != done.stdout.split("unseen.")[1]
     evaluate.main([*words, "--seed", "1"])
     assert capsys.readouterr().out.split("seed 1")[1] != done.stdout.split("seed 0")[1]
 
@@ -96,10 +100,19 @@ def test_lives_in_batches_are_the_same_lives(rule, tmp_path):
     np.savez(tmp_path / "my.npz", x=X, y=Y)
     examples = read_examples(tmp_path / "my.npz")
     keys = jax.random.split(jax.random.key(0), 5)
-    together, batched = (evaluate.live_rates("sgd", examples, keys, 12, at_once) for at_once in (5, 2))
+    together, batched = (evaluate.live_rates("sgd", examples, 0, keys, 12, at_once) for at_once in (5, 2))
     np.testing.assert_array_equal(together, batched)
     assert together.shape == (len(evaluate.RATES), 5, 12)
     assert together.mean() > 0.5, "a baseline learns this"
+
+
+def test_with_random_features_a_linear_learner_learns_what_it_could_not(tmp_path):
+    x = np.random.default_rng(1).normal(size=(300, 2))
+    np.savez(tmp_path / "my.npz", x=x, y=np.prod(x, axis=1) > 0)
+    examples, keys = read_examples(tmp_path / "my.npz"), jax.random.split(jax.random.key(0), 4)
+    alone, widened = (evaluate.live_rates("sgd", examples, count, keys, 300, 4) for count in (0, 64))
+    late = [found[:, :, 150:].mean((1, 2)).max() for found in (alone, widened)]
+    assert late[0] < 0.65 and late[1] > 0.8
 
 
 def test_labels_are_numbered_and_features_standardised(tmp_path):
