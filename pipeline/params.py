@@ -93,7 +93,12 @@ class Params(Section):
                 for suite in known[name].suites:
                     known_or_raise(self.tests.suites, suite, "suites of tests")
         for name in self.random_features.baselines:
-            known_or_raise(self.baselines, name, "baselines")
+            rival = known_or_raise(self.baselines, name, "baselines")
+            if rival.hidden_layers or rival.convolutions:
+                raise ValueError(
+                    f"baselines.{name}, which random_features.baselines names, must be linear: give it neither hidden "
+                    f"layers (={rival.hidden_layers}) nor convolutions (={rival.convolutions})."
+                )
         known_or_raise(self.items.test_sets, self.introspect.set, "items.test_sets")
         if self.introspect.length % self.introspect.every:
             raise ValueError(

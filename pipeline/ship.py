@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline import artifacts, cards, figures, params, paths, provenance
+from pipeline import artifacts, cards, figures, params, paths, provenance, shipped
 from pipeline.cards import Card, Item, feedback, recall, vsml
 from pipeline.params import Items, Params, known_or_raise
 
@@ -38,6 +38,8 @@ def main(words: list[str], root: Path = paths.ROOT) -> None:
     """Copy the rule and write its card, or say what is missing and exit with 1."""
     if len(words) != 3 or not words[1].isdecimal() or not words[2].isidentifier():
         sys.exit(f"{USAGE}, where SEED is a whole number and NAME a plain word, got {words}.")
+    if words[2].endswith(shipped.FEATURES):
+        sys.exit(f"NAME (={words[2]}) must not end in {shipped.FEATURES}, by which results name random features.")
     git = provenance.git()
     if git["tree"] != "clean":
         sys.exit(f"The tree is {git['tree']}: commit first, so that the card can say from which code the rule is.")

@@ -20,7 +20,8 @@ Lived = dict[str, dict[str, Bool[np.ndarray, "rate life time"]]]  # by task and 
 
 
 def names(tables: Tables) -> list[str]:
-    return sorted(path.removeprefix(FOLDER).removesuffix(".npz") for path in tables if path.startswith(FOLDER))
+    """The rules, in the order of the profile's items."""
+    return [path.removeprefix(FOLDER).removesuffix(".npz") for path in tables if path.startswith(FOLDER)]
 
 
 def lived(tables: Tables, name: str) -> Lived:
@@ -29,8 +30,7 @@ def lived(tables: Tables, name: str) -> Lived:
     for key, correct in tables[f"{FOLDER}{name}.npz"].arrays.items():
         *features, task, kind = key.split("/")
         if kind == "correct":
-            who = features[1] if features else name
-            learner = (f"zoo_{name}" if who == name else who) + (FEATURES if features else "")
+            learner = features[1] + FEATURES if features else f"zoo_{name}"
             found.setdefault(task, {})[learner] = correct if correct.ndim == 3 else correct[None]
     order = [f"zoo_{name}", f"zoo_{name}{FEATURES}", *(rival + FEATURES for rival in NAMES)]
     return {task: {who: of[who] for who in sorted(of, key=order.index)} for task, of in found.items()}
@@ -64,10 +64,14 @@ def table(found: Results, tables: Tables, profile: Profile) -> dict[str, Any]:
 
 
 def _rows(found: Results, tables: Tables, profile: Profile) -> Iterator[dict[str, Any]]:
+    told: set[tuple[str, str]] = set()  # SGD and Adam are in the table of every rule, and the same
     for name in names(tables):
         by_task = lived(tables, name)
         for task in in_order(by_task, ()):
             for learner, correct in by_task[task].items():
+                if (task, learner) in told:
+                    continue
+                told.add((task, learner))
                 of, examples = _under(found, f"{task}/{learner}/"), correct.shape[-1]
                 one_shot = profile.tasks[task].one_shot
                 yield {

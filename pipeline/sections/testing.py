@@ -66,7 +66,10 @@ class Baseline(Section):
 
 
 class RandomFeatures(Section):
-    """How many random features the shipped rules see beside those of an example, and the baselines that do so, too."""
+    """How many random features the shipped rules see beside those of an example, and the baselines that do so, too.
+
+    These are linear.
+    """
 
     count: PositiveInt
-    baselines: tuple[str, ...]
+    baselines: Annotated[tuple[Literal["sgd", "adam"], ...], Field(min_length=1)]

@@ -1,7 +1,7 @@
 """A learned rule that ships with the package lives the tests of this profile, wherever it was meta-trained.
 
-It does so as it is, and once more with random features beside those of each example; there SGD and Adam, with every
-learning rate of their grids, live the same lives with such features, too.
+It does so as it is, and once more with random features beside those of each example. Linear SGD and Adam, with every
+learning rate of their grids, live the same lives with the same features.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def main(job: Job, run: Run) -> None:
     arrays: dict[str, np.ndarray] = {f"rate/{rival}": grid for rival, grid in rates.items()}
     axes: dict[str, tuple[str, ...]] = dict.fromkeys(arrays, ("rate",))
     for trial in trials(job.params.tests, job.params.defaults.suites):
-        for prefix, sized in (("", rule.learner), (f"features/{name}/", widened)):
+        for prefix, sized in (("", rule.learner), (f"features/zoo_{name}/", widened)):
             outcome = jax.jit(live, static_argnums=0)(sized(trial.features, trial.classes), rule.theta, trial)
             arrays |= {f"{prefix}{trial.task}/{kind}": np.asarray(values) for kind, values in outcome.items()}
             axes |= {f"{prefix}{trial.task}/{kind}": ("life", "time") for kind in outcome}

@@ -48,7 +48,7 @@ FEEDBACK = ("feedback_sines", "feedback_few_shot", "feedback_updates")
 BASELINES = ("sgd", "adam", "sgd_hidden", "adam_hidden")
 RECALL = ("recall_horizons", "recall_forgetting", "recall_rule", "recall_ablations", "recall_association")
 DRAWN = {  # what the items.figures of each profile are
-    "default": (*FIGURES, "unification", "cloning", "improvement", *RECALL, *FEEDBACK),
+    "default": (*FIGURES, "random_features", "unification", "cloning", "improvement", *RECALL, *FEEDBACK),
     "mnist": (*FIGURES, "random_features", "robustness", "varying_data"),
     "paper": (*FIGURES, "robustness", "varying_data", "cloning"),
 }
@@ -138,7 +138,7 @@ def _write_params(name: str) -> None:
             "introspect": ["vsml"],
             "seeds": list(shape["seeds"]),
             "clones": [] if name == "mnist" else [0],
-            "zoo": ["mnist"],
+            "zoo": ["mnist", "digits"] if name == "default" else ["mnist"],
             "baselines": list(BASELINES),
             "figures": list(DRAWN[name]),
             "recall": list(tree["recall"]["experiments"]) if name == "default" else ["direct"],
@@ -205,7 +205,7 @@ def _fill(found: Params) -> None:
     for name in found.items.zoo:
         lived = _tasks(found, found.defaults.suites)
         table = {f"{task}/correct": _correct("zoo", task, found) for task in lived}
-        table |= {f"features/{name}/{task}/correct": _correct("zoo", task, found, 1, skill=1.1) for task in lived}
+        table |= {f"features/zoo_{name}/{task}/correct": _correct("zoo", task, found, 1, skill=1.1) for task in lived}
         axes: dict[str, tuple[str, ...]] = dict.fromkeys(table, ("life", "time"))
         for rival in found.random_features.baselines:
             skills = [

@@ -24,6 +24,7 @@ CASES = [
     *(("mnist", name) for name in ("meta_training", "online_learning", "generalisation", "robustness", "varying_data")),
     ("mnist", "random_features"),
     *(("paper", name) for name in ("meta_training", "online_learning", "robustness", "varying_data")),
+    ("default", "random_features"),
     ("default", "unification"),
     ("default", "cloning"),
     ("default", "improvement"),
@@ -100,6 +101,24 @@ def test_the_mixes_show_which_sets_were_seen(enter):
     figure = _figure(enter("mnist"), "varying_data")
     shaded = {axes.get_title("left"): len(axes.patches) for axes in figure.findobj(Axes) if axes.patches}
     assert shaded == {"MNIST": 1, "Fashion-MNIST": 1, "KMNIST": 1, "Random": 1}  # sum_sign in no mix
+
+
+def test_the_lead_is_over_whoever_is_best_at_that_moment(enter):
+    found = enter("mnist")
+    module = figures.module("random_features", found.items)
+    tables = figures.read(module.NEEDS, found.items)
+    early, late = np.tile(np.arange(2000) < 200, (8, 1)), np.tile(np.arange(2000) >= 200, (8, 1))
+    for rival in found.items.baselines:
+        tables[f"baseline/{rival}.npz"].arrays["mnist/correct"] = np.stack([early, late])
+    zoo = tables["zoo_test/mnist.npz"].arrays
+    zoo |= {"features/zoo_mnist/mnist/correct": np.ones((8, 2000), bool), "mnist/correct": np.zeros((8, 2000), bool)}
+    (panel,) = [
+        axes for axes in module.draw(tables, Profile.of(found)).findobj(Axes) if axes.get_title("left") == "MNIST"
+    ]
+    lead = {line.get_label(): line.get_ydata() for line in panel.lines}
+    over_networks = lead["over the best of SGD and Adam"]  # from the 20th example on
+    np.testing.assert_allclose(over_networks[[0, 180, 380, -1]], [0, 0, 0.5, 0.1])
+    np.testing.assert_allclose(lead["over the rule without them"], 1)
 
 
 def test_left_over_tables_of_other_seeds_are_not_drawn(profile, items):

@@ -93,7 +93,7 @@ def test_tables_have_captions_and_headers_with_a_scope(page):
     assert set(scopes) == {"col", "row"}
     assert (
         scopes.count("row") - sum(len(claim["effects"]) for claim in judged)
-        == 3 * 6 + 20 + 3 + 15 + 5 + 4 + 8 + 2 + 2 + 4 * 6 + 7 + 2
+        == 3 * 6 + 20 + 3 + 15 + 5 + 4 + 8 + 2 + 2 + 6 * 6 + 7 + 2
     )  # sets at moments, sightings, seeds, ages, cosines, groups, unified methods, networks cloned, improved, shipped,
     # rules that remember and what they are held against, tasks with feedback
 
@@ -199,6 +199,24 @@ def test_the_readme_shows_the_results_and_keeps_what_is_around_them(root, items)
     assert "At the end of the life, SGD or Adam wins on none of 6 sets." in text
     for name in items.figures:
         assert sha256_file(root / f"docs/figures/{name}.png") == sha256_file(paths.figure(name))
+
+
+def test_the_readme_may_have_a_block_of_random_features(reported, profile, tmp_path):
+    marks = [*readme.markers(""), *readme.markers("", "features")]
+    (tmp_path / "README.md").write_text("\n".join(marks))
+    readme.main([], tmp_path)
+    found = json.loads((tmp_path / "docs/results.json").read_text())
+    block = (tmp_path / "README.md").read_text().split(marks[2])[1].splitlines()
+    digits, mnist = (f"rule `{name}` | rule `{name}`, random features" for name in ("digits", "mnist"))
+    rivals = "SGD or Adam | SGD or Adam, random features"
+    assert block[1] == f"| Data set | examples | {digits} | {mnist} | {rivals} |"
+    (cells,) = [line.replace("*", "").split(" | ")[1:] for line in block if line.startswith("|  | 150 |")]  # iris
+    shown = [float(cell.split(" ±")[0]) for cell in cells[1:]]
+    learners = ("zoo_digits", "zoo_digits_features", "zoo_mnist", "zoo_mnist_features")
+    want = [found[f"iris/{name}/cumulative@150"]["value"] for name in learners]
+    for names in (("sgd", "adam", "sgd_hidden", "adam_hidden"), ("sgd_features", "adam_features")):
+        want.append(max(found[f"iris/{name}/cumulative@150"]["value"] for name in names))
+    np.testing.assert_allclose(shown, want, atol=6e-4)
 
 
 def test_writing_the_readme_again_changes_nothing(root):
