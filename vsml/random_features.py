@@ -29,8 +29,8 @@ def with_random_features(sized: Callable[[int, int], Learner], count: int) -> Ca
     """(features, classes) -> the learner that `sized` makes for `features` + `count`, of which `count` are random.
 
     They are tanh(x W + b), drawn with the newborn: W normal, of standard deviation 2 / sqrt(features), so that features
-    of mean square 1 give x W a root mean square of 2; b standard normal, without which all would be odd functions. Theta is that of
-    the inner learner.
+    of mean square 1 give x W a root mean square of 2; b standard normal, without which all would be odd functions.
+    Theta is that of the inner learner.
 
     Raises:
       ValueError: `count` is not positive.

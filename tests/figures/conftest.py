@@ -206,7 +206,7 @@ def _fill(found: Params) -> None:
         lived = _tasks(found, found.defaults.suites)
         table = {f"{task}/correct": _correct("zoo", task, found) for task in lived}
         table |= {f"features/zoo_{name}/{task}/correct": _correct("zoo", task, found, 1, skill=1.1) for task in lived}
-        axes: dict[str, tuple[str, ...]] = dict.fromkeys(table, ("life", "time"))
+        named: dict[str, tuple[str, ...]] = dict.fromkeys(table, ("life", "time"))
         for rival in found.random_features.baselines:
             skills = [
                 np.stack([_correct(rival, task, found, 9, i, skill=k) for i, k in enumerate((0.7, 1.0, 0.9))])
@@ -214,8 +214,8 @@ def _fill(found: Params) -> None:
             ]
             more = {f"features/{rival}/{task}/correct": values for task, values in zip(lived, skills, strict=True)}
             table |= more | {f"rate/{rival}": np.array([0.01, 0.03, 0.1], np.float32)}
-            axes |= dict.fromkeys(more, ("rate", "life", "time")) | {f"rate/{rival}": ("rate",)}
-        write_table(paths.zoo_test(name), table, axes)
+            named |= dict.fromkeys(more, ("rate", "life", "time")) | {f"rate/{rival}": ("rate",)}
+        write_table(paths.zoo_test(name), table, named)
     for seed in found.items.clones:
         write_table(paths.clone_test(seed), *_cloning(np.random.default_rng(seed), found))
     for experiment in found.items.recall:
