@@ -41,6 +41,12 @@ def test_it_is_the_inner_learner_on_examples_widened_by_hand(key):
     np.testing.assert_array_equal(state.bias, born.bias)
 
 
+def test_sums_of_standardised_features_reach_where_tanh_bends(key):
+    x = jax.random.normal(key, (200, 50))
+    born = with_random_features(linear, 300)(50, 2).init_state((), key)
+    assert float(jnp.square(x @ born.weights).mean() ** 0.5) == pytest.approx(2, rel=0.05)
+
+
 def test_every_life_has_its_own_and_learners_born_alike_share_them(key):
     sgd, vsml = (with_random_features(sized, 5)(2, 2) for sized in (linear, lambda *sizes: network(sizes)))
     theta = vsml.init_theta(key)

@@ -134,3 +134,10 @@ def test_ship_says_how_it_is_used(words):
     done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "Usage: python -m pipeline ship EXPERIMENT SEED NAME" in done.stderr
+
+
+def test_ship_refuses_a_name_by_which_results_would_be_confused():
+    command = [sys.executable, "-m", "pipeline", "ship", "vsml", "0", "mine_features"]
+    done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "NAME (=mine_features) must not end in _features, by which results name random features.\n"
