@@ -6,6 +6,7 @@ two machines that computed the same thing have the same file.
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -79,10 +80,12 @@ def write_arrays(path: str | Path, arrays: Mapping[str, Any]) -> None:
     """Write an uncompressed npz: its bytes depend on the arrays only, not on the version of zlib."""
     with atomic(path) as temporary, temporary.open("wb") as file, zipfile.ZipFile(file, "w") as archive:
         for name in sorted(arrays):
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.asarray(arrays[name]), allow_pickle=False)
             entry = zipfile.ZipInfo(f"{name}.npy")  # its date is the constant 1980-01-01
             entry.create_system = 3  # of every system, for the same bytes
-            with archive.open(entry, "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asarray(arrays[name]), allow_pickle=False)
+            # In one piece: what `archive.open` writes around a stream differs between versions of Python.
+            archive.writestr(entry, member.getbuffer())
 
 
 def read_arrays(path: str | Path) -> dict[str, np.ndarray]:

@@ -115,10 +115,11 @@ class Params(Section):
         for name in self.items.experiments:
             for trained_on in self.experiments[name].data.sets:
                 known_or_raise((*self.items.train_sets, *GENERATED), trained_on, "items.train_sets")
-        for name in (self.clone.shadow.set, self.improve.set, *self.clone_test.sets):
-            known_or_raise(self.items.train_sets, name, "items.train_sets")
-        for name in self.clone_test.sets:
-            known_or_raise(self.items.test_sets, name, "items.test_sets")
+        if self.items.clones:
+            for name in (self.clone.shadow.set, self.improve.set, *self.clone_test.sets):
+                known_or_raise(self.items.train_sets, name, "items.train_sets")
+            for name in self.clone_test.sets:
+                known_or_raise(self.items.test_sets, name, "items.test_sets")
         for name in self.items.feedback:
             known_or_raise(self.of_feedback.experiments, name, "feedback.experiments")
             for trained_on in filter(None, [self.of_feedback.trained_on(name)]):

@@ -90,8 +90,10 @@ class Cell(nn.Module):
     ) -> tuple[Cells, Float[Array, "b n"], Float[Array, "a n"]]:
         """Tick `ticks` times under the same incoming messages; only the messages of the last tick leave."""
         scale, offset = (_by_gate(z, self.hidden) for z in (GATE_SCALE, GATE_OFFSET))
-        drive_fwd = fwd @ (self.gates_fwd * scale[None, :]) + ((self.gates_bias + offset) * scale)[None, :]
-        drive_bwd = bwd @ (self.gates_bwd * scale[None, :])
+        drive_fwd = _matmul(fwd, self.gates_fwd * scale[None, :])
+        # The bias is what a channel that always says 1 weighs: in its gradient XLA then adds up no cells once more.
+        weights = jnp.concatenate([self.gates_bwd, (self.gates_bias + offset)[None, :]]) * scale[None, :]
+        drive_bwd = _matmul(jnp.pad(bwd, ((0, 0), (0, 1)), constant_values=1.0), weights)
         gates_hidden = self.gates_hidden * scale[None, :]
         hidden, memory = cells
         for _ in range(ticks):
@@ -122,8 +124,27 @@ def _normalised(
 
     A gradient by hand, as `tick` has one, would be no faster.
     """
-    said = hidden @ kernel + bias[None, None, :]
+    said = _matmul(hidden, kernel) + bias[None, None, :]
     return said * jax.lax.rsqrt(jnp.square(said).mean(-1, keepdims=True) + NORM_EPSILON)
+
+
+@jax.custom_vjp
+def _matmul(x: Float[Array, "*unit c"], matrix: Float[Array, "c d"]) -> Float[Array, "*unit d"]:
+    """x @ matrix. As JAX derives it, the gradient in the matrix is a transposed product: naive loops in XLA."""
+    return x @ matrix
+
+
+def _matmul_forward(x, matrix):
+    return x @ matrix, (x, matrix)
+
+
+def _matmul_backward(inputs, cotangent):
+    x, matrix = inputs
+    units = tuple(range(x.ndim - 1))
+    return cotangent @ matrix.T, jnp.tensordot(x, cotangent, axes=(units, units))
+
+
+_matmul.defvjp(_matmul_forward, _matmul_backward)
 
 
 def _tanh(x: Float[Array, "*any"]) -> Float[Array, "*any"]:
@@ -133,17 +154,18 @@ def _tanh(x: Float[Array, "*any"]) -> Float[Array, "*any"]:
 
 
 def _fraction(x: Float[Array, "*any"]) -> tuple[Float[Array, "*any"], Float[Array, "*any"]]:
-    """Numerator and denominator of tanh x; the denominator is between 0.004 and 1.
+    """Numerator and denominator of tanh x; the denominator is between 0.004 and 1. Not a number stays so.
 
-    Not a number stays so: the comparisons with it are false.
+    Constants are scalars here and in `_polynomial`: those of the shape of x, JAX moves out of the scan over a lifetime,
+    and every tick reads them from memory.
     """
-    x = jnp.where(x > TANH_BOUND, TANH_BOUND, jnp.where(x < -TANH_BOUND, -TANH_BOUND, x))
+    x = jax.lax.clamp(-TANH_BOUND, x, TANH_BOUND)
     return x * _polynomial(TANH_P, x * x), _polynomial(TANH_Q, x * x)
 
 
 def _polynomial(coefficients: tuple[float, ...], x: Float[Array, "*any"]) -> Float[Array, "*any"]:
-    value = jnp.full_like(x, coefficients[0])
-    for coefficient in coefficients[1:]:
+    value = coefficients[0] * x + coefficients[1]
+    for coefficient in coefficients[2:]:
         value = value * x + coefficient
     return value
 
@@ -185,9 +207,11 @@ def _tick_backward(inputs, cotangents):
     gates_hidden, hidden, memory, drive_fwd, drive_bwd = inputs
     d_hidden, d_memory = cotangents
     i, g, f, o = map(_tanh, _gates(hidden @ gates_hidden, drive_fwd, drive_bwd))
-    squashed = _tanh(0.5 * ((memory + g) + (f * memory + i * g)))
-    d_memory = d_memory + d_hidden * 0.5 * (1 + o) * (1 - squashed * squashed)
-    half = 0.5 * d_memory
+    squashed, squashed_under = _fraction(0.5 * ((memory + g) + (f * memory + i * g)))
+    # As one fraction, for what ends in a division XLA computes once and not again for every use.
+    under = squashed_under * squashed_under
+    half = (0.25 * d_hidden * (1 + o) * (under - squashed * squashed) + 0.5 * d_memory * under) / under
+    squashed = squashed / squashed_under
     parts = (
         half * g * (1 - i * i),
         half * (1 + i) * (1 - g * g),

@@ -128,7 +128,10 @@ def network(
         state = state._replace(layers=jax.tree.map(_merge, state.layers))
         return jax.vmap(step, in_axes=(None, 0, 0, 0))(theta, state, x, y)
 
-    return Learner(init_theta, init_state, step if batch == 1 else step_batch)
+    # A gradient keeps the state at the start of each step only, which saves more time in memory than the second
+    # computation of a step costs. Within a scan nothing can be taken for computed already, so no barrier is needed.
+    live = jax.checkpoint(step if batch == 1 else step_batch, prevent_cse=False)
+    return Learner(init_theta, init_state, live)
 
 
 def stack(sizes: tuple[int, ...], image: Image | None, convolutions: tuple[tuple[int, int, int], ...]) -> list[Layer]:
