@@ -90,7 +90,10 @@ def block(results: Results) -> str:
 
 
 def features(results: Results) -> str:
-    """The shipped rules with and without random features, beside SGD and Adam: a row for each set and moment."""
+    """The shipped rules with and without random features, beside SGD and Adam: a row for each set and moment.
+
+    In brackets, by how much the rule with random features is ahead of SGD and Adam without, ± the standard error.
+    """
     widened = sorted({name.split("/")[1] for name in results if re.search(rf"/zoo_\w+{shipped.FEATURES}/cumul", name)})
     members_of: dict[str, tuple[str, ...]] = {}
     for learner in widened:
@@ -107,10 +110,18 @@ def features(results: Results) -> str:
             if not families:  # lives are shorter
                 continue
             ahead = comparison.winners(families)
-            cells = [_cell(families.get(family), family in ahead, 3) for family in members_of]
-            lines.append(_line([first, f"{moment or comparison.length(results, task):,}", *cells]))
+            examples = moment or comparison.length(results, task)
+            leads = {family: _lead(results.get(f"{task}/{of[0]}/lead@{examples}")) for family, of in members_of.items()}
+            cells = [_cell(families.get(family), family in ahead, 3) + leads[family] for family in members_of]
+            lines.append(_line([first, f"{examples:,}", *cells]))
             first = ""
     return "\n".join(lines)
+
+
+def _lead(entry: dict | None) -> str:
+    if entry is None or entry["sd"] is None:  # no rival had the task, or one life has no standard error
+        return ""
+    return f" ({entry['value']:+.3f} ± {entry['sd'] / entry['n'] ** 0.5:.3f})"
 
 
 def _cell(entry: dict | None, bold: bool, digits: int = 2) -> str:

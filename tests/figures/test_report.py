@@ -126,6 +126,13 @@ def test_results_are_flat_and_finite_json(reported, profile):
     assert found["digits/vsml/cumulative@100"]["n"] == 48
     assert found["iris/zoo_mnist_features/cumulative@150"]["n"] == 16
     assert found["iris/adam_features/cumulative@150"]["rate"] == 0.03
+    lead = found["iris/zoo_mnist_features/lead@150"]
+    names = ("sgd", "adam", "sgd_hidden", "adam_hidden")
+    rivals = {name: found[f"iris/{name}/cumulative@150"]["value"] for name in names}
+    assert lead["rival"] == max(rivals, key=rivals.__getitem__)
+    ahead = found["iris/zoo_mnist_features/cumulative@150"]["value"] - rivals[lead["rival"]]
+    assert lead["value"] == pytest.approx(ahead)
+    assert 0 < lead["sd"] < found["iris/zoo_mnist_features/cumulative@150"]["sd"] * 3
     assert found["wine/adam_hidden/cumulative@178"]["n"] == 16
     assert found["wine/adam_hidden/cumulative@178"]["rate"] == 0.03
     assert found["digits/vsml/second_sighting_probability"]["n"] == 24
@@ -217,6 +224,8 @@ def test_the_readme_may_have_a_block_of_random_features(reported, profile, tmp_p
     for names in (("sgd", "adam", "sgd_hidden", "adam_hidden"), ("sgd_features", "adam_features")):
         want.append(max(found[f"iris/{name}/cumulative@150"]["value"] for name in names))
     np.testing.assert_allclose(shown, want, atol=6e-4)
+    lead = found["iris/zoo_mnist_features/lead@150"]
+    assert cells[4].endswith(f" ({lead['value']:+.3f} ± {lead['sd'] / 4:.3f})")  # of 16 lives
 
 
 def test_writing_the_readme_again_changes_nothing(root):
