@@ -92,7 +92,7 @@ def block(results: Results) -> str:
 def features(results: Results) -> str:
     """The shipped rules with and without random features, beside SGD and Adam: a row for each set and moment.
 
-    In brackets, by how much the rule with random features is ahead of SGD and Adam without, ± the standard error.
+    In brackets, by how much a rule is ahead of SGD and Adam without random features, ± the standard error.
     """
     widened = sorted({name.split("/")[1] for name in results if re.search(rf"/zoo_\w+{shipped.FEATURES}/cumul", name)})
     members_of: dict[str, tuple[str, ...]] = {}
