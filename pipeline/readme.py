@@ -2,7 +2,8 @@
 
 The default profile owns docs/results.json, docs/claims.json, docs/figures/ and the blocks between the plain markers, of
 which that of results must be there; another profile, say mnist, owns docs/mnist/ and, if README.md has its markers, the
-blocks between those. `--check` checks every block.
+blocks between those. `python -m pipeline readme bench` brings in what `make bench` measured instead: docs/bench.json,
+docs/bench.png and the block of speeds. `--check` checks every block.
 """
 
 import json
@@ -16,10 +17,11 @@ from pipeline.artifacts import write_text
 from pipeline.results import Results
 from pipeline.tables import PAPER, PAPER_RATES
 
-USAGE = "Usage: python -m pipeline readme [--check]"
-
-
-KINDS = {"results": "results", "features": "results", "claims": "claims"}  # of blocks, and the file each is made from
+USAGE = "Usage: python -m pipeline readme [bench | --check]"
+# Kinds of blocks, and the file each is made from; of these, those that the report stage makes.
+KINDS = {"results": "results", "features": "results", "claims": "claims", "speeds": "bench"}
+REPORTED = ("results", "claims")
+NOT_MADE = "run `dvc repro` first, in the folder of the profile"
 
 
 def markers(profile: str, kind: str = "results") -> tuple[str, str]:
@@ -30,11 +32,11 @@ def markers(profile: str, kind: str = "results") -> tuple[str, str]:
 
 def main(words: list[str], root: Path = paths.ROOT) -> None:
     """Refresh what the profile of this folder owns, or with --check exit with 1 if a block is not what docs/ says."""
-    if words not in ([], ["--check"]):
+    if words not in ([], ["bench"], ["--check"]):
         sys.exit(f"{USAGE}, got {words}.")
     readme = root / "README.md"
-    if not words:
-        _refresh(readme)
+    if words != ["--check"]:
+        (_refresh_speeds if words else _refresh)(readme)
         return
     text = _read(readme)
     for kind, profile in _blocks(text):
@@ -42,7 +44,8 @@ def main(words: list[str], root: Path = paths.ROOT) -> None:
         if text != _with_block(text, kind, profile, stored):
             sys.exit(
                 f"The block after {markers(profile, kind)[0]} of {readme} is not what {stored} says: "
-                "leave it as `python -m pipeline readme` wrote it, or run that again after `dvc repro`."
+                "leave it as `python -m pipeline readme` wrote it, or run that again after `dvc repro` (of speeds: "
+                "`python -m pipeline readme bench`, after `make bench`)."
             )
 
 
@@ -50,16 +53,23 @@ def _refresh(readme: Path) -> None:
     settings = params.read()
     profile = "" if settings.root == "." else Path.cwd().name
     docs = _docs(readme.parent, profile)
-    for kind in dict.fromkeys(KINDS.values()):
-        _copy(paths.report(f"{kind}.json"), docs / f"{kind}.json")
+    for name in REPORTED:
+        _copy(paths.report(f"{name}.json"), docs / f"{name}.json", NOT_MADE)
     for name in settings.items.figures:
-        _copy(paths.figure(name), docs / "figures" / f"{name}.png")
+        _copy(paths.figure(name), docs / "figures" / f"{name}.png", NOT_MADE)
     text = _read(readme)
     for kind, owner in _blocks(text):
-        if owner == profile:
+        if owner == profile and KINDS[kind] in REPORTED:
             text = _with_block(text, kind, profile, docs / f"{KINDS[kind]}.json")
     if text != _read(readme):
         write_text(readme, text)
+
+
+def _refresh_speeds(readme: Path) -> None:
+    measured, docs = paths.ARTIFACTS / "bench", _docs(readme.parent, "")
+    for name in ("bench.json", "bench.png"):
+        _copy(measured / name, docs / name, "run `make bench` first, and this in the folder where it was run")
+    write_text(readme, _with_block(_read(readme), "speeds", "", docs / "bench.json"))
 
 
 def block(results: Results) -> str:
@@ -118,6 +128,40 @@ def features(results: Results) -> str:
     return "\n".join(lines)
 
 
+def speeds(bench: dict) -> str:
+    """What `make bench` measured: a row for each case, and what it was measured on."""
+    heads = ["network, episodes", "forward", "gradient", "ns a tick: forward, gradient", "gradient to forward", "plain"]
+    lines = [_line(heads), _line([":--", *["--:"] * (len(heads) - 1)])]
+    for race in bench["races"]:
+        faster, ns, ratio = race["speed_up"], race["ns_per_tick"], race["gradient_to_forward"]
+        taken = ", ".join(f"{ns[f'ours {what}'][1]:.0f}" for what in ("forward", "gradient"))
+        cells = [_quartiles(faster["forward"]), _quartiles(faster["gradient"]), taken]
+        lines.append(_line([race["case"], *cells, *(_quartiles(ratio[form]) for form in ("ours", "plain"))]))
+    machine = bench["machine"]
+    memory = (
+        f"{row['working_bytes'] / 2**20:.1f} MiB for a population of {row['population']:,} "
+        f"({row['meta_steps_per_s']:.2g} meta-steps a second)"
+        for row in bench["evolution"]
+    )
+    words = (
+        f"Times as fast as the plain form, median [quartiles], on {machine['cores']} cores of {machine['cpu']} with "
+        f"JAX {machine['jax']}; the load of the machine was {machine['load_at_start'][0]:.1f} when it began. At once: "
+        "episodes that live at the same time on each core. The last two columns: how long a gradient takes beside "
+        "forward alone, ours and in the plain form. Working memory of a meta-step of evolution strategies: "
+        f"{', '.join(memory)}."
+    )
+    return "\n\n".join(["\n".join(lines), words])
+
+
+def _quartiles(values: list[float]) -> str:
+    low, median, high = values
+    return f"{median:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def _judged(made: dict) -> str:
+    return claims.block(made["claims"])
+
+
 def _lead(entry: dict | None) -> str:
     if entry is None or entry["sd"] is None:  # no rival had the task, or one life has no standard error
         return ""
@@ -150,7 +194,8 @@ def _with_block(text: str, kind: str, profile: str, stored: Path) -> str:
     if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
         sys.exit(f"README.md must have one line {begin} and after it one line {end}: put them where the results go.")
     made = json.loads(stored.read_text())
-    new = claims.block(made["claims"]) if kind == "claims" else features(made) if kind == "features" else block(made)
+    writers = {"results": block, "features": features, "claims": _judged, "speeds": speeds}
+    new = writers[kind](made)
     return text[: text.index(begin) + len(begin)] + f"\n{new}\n" + text[text.index(end) :]
 
 
@@ -159,8 +204,8 @@ def _read(readme: Path) -> str:
     return readme.read_text()
 
 
-def _copy(source: Path, target: Path) -> None:
-    _must_exist(source, "run `dvc repro` first, in the folder of the profile")
+def _copy(source: Path, target: Path, remedy: str) -> None:
+    _must_exist(source, remedy)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
 

@@ -87,6 +87,33 @@ def test_a_layer_says_the_sums_of_what_its_connections_say(key, theta):
             close(whole.cells.memory[a, 1], said[a][1].cells.memory[0, 0])
 
 
+def test_many_connections_tick_as_layers_of_one(key, theta):
+    w_key, x_key, error_key = jax.random.split(key, 3)
+    w, x = jax.random.normal(w_key, (9, 1, 1)), 3 * jax.random.normal(x_key, (9,))
+    cells = jax.vmap(FORM.hold)(Layer(w, 0.5 * w[:, 0]))
+    scratch = jnp.arange(cells.memory.size).reshape(cells.memory.shape)
+    cells = cells._replace(hidden=jnp.sin(scratch), memory=cells.memory + jnp.cos(scratch))
+    for error in (None, jax.random.normal(error_key, (9,))):
+
+        def alone(theta, cells, x, error):
+            return FORM.tick(theta, cells, x[None], None if error is None else error[None])
+
+        def mapped(theta, error=error, alone=alone):
+            return jax.vmap(alone, (None, 0, 0, None if error is None else 0))(theta, cells, x, error)
+
+        def together(theta, error=error):
+            return FORM.tick_each(theta, cells, x, error)
+
+        close(together(theta), mapped(theta))
+
+        def gradient(said):
+            return jax.grad(lambda theta: sum(jnp.sin(z).sum() for z in jax.tree.leaves(said(theta))))(theta)
+
+        jax.tree.map(
+            lambda z, w: np.testing.assert_allclose(z, w, rtol=1e-4, atol=1e-5), gradient(together), gradient(mapped)
+        )
+
+
 def test_what_a_layer_hears_is_clipped_where_tanh_is_flat(key, theta):
     cells, error = FORM.hold(newborn(SIZES, key)[0]), jnp.array([0.2, -0.1, 0.4, 0.3])
     far, at_bound = (jnp.array([scale * 4.0, -scale * 4.0, 1.0, 0.0, -2.0, 4.0]) for scale in (5.0, 1.0))

@@ -248,6 +248,40 @@ def test_check_needs_no_artifacts(root, monkeypatch, tmp_path_factory):
     readme.main(["--check"], root)
 
 
+def test_the_readme_says_how_fast_it_is_as_the_bench_measured_it(root, monkeypatch):
+    page, (begin, end) = root / "README.md", readme.markers("", "speeds")
+    page.write_text(f"{page.read_text()}{begin}\n{end}\nMore.\n")
+    monkeypatch.chdir(root)
+    with pytest.raises(SystemExit, match=r"artifacts/bench/bench\.json is missing: run `make bench` first"):
+        readme.main(["bench"], root)
+    (root / "artifacts/bench").mkdir(parents=True)
+    for name in ("bench.json", "bench.png"):
+        shutil.copy(paths.ROOT / "docs" / name, root / "artifacts/bench")
+    readme.main(["bench"], root)
+    readme.main(["--check"], root)
+    assert sha256_file(root / "docs/bench.png") == sha256_file(paths.ROOT / "docs/bench.png")
+    measured = json.loads((paths.ROOT / "docs/bench.json").read_text())
+    block = page.read_text().split(begin)[1].split(end)[0].strip().splitlines()
+    for line, race in zip(block[2:], measured["races"], strict=False):
+        name, forward, gradient, ns, ours, plain = line.strip("| ").split(" | ")
+        assert name == race["case"]
+        for shown, what in ((forward, "forward"), (gradient, "gradient")):
+            low, median, high = race["speed_up"][what]
+            assert shown == f"{median:.1f} [{low:.1f}, {high:.1f}]"
+        assert [float(z) for z in ns.split(", ")] == [
+            round(race["ns_per_tick"][f"ours {what}"][1]) for what in ("forward", "gradient")
+        ]
+        assert float(ours.split()[0]) == pytest.approx(race["gradient_to_forward"]["ours"][1], abs=0.06)
+        assert float(plain.split()[0]) == pytest.approx(race["gradient_to_forward"]["plain"][1], abs=0.06)
+    assert block[len(measured["races"]) + 2] == ""
+    for row in measured["evolution"]:
+        assert f"{row['working_bytes'] / 2**20:.1f} MiB for a population of {row['population']:,} (" in block[-1]
+    slow = page.read_text().replace(f"| {measured['races'][0]['case']} | ", f"| {measured['races'][0]['case']} | 9")
+    page.write_text(slow)
+    with pytest.raises(SystemExit, match=r"speeds:begin.* is not what .*docs/bench\.json says.*after `make bench`"):
+        readme.main(["--check"], root)
+
+
 @pytest.mark.parametrize("lost", readme.markers(""))
 def test_a_lost_marker_is_named(root, lost):
     page = root / "README.md"
@@ -336,7 +370,7 @@ def test_a_figure_is_found_in_mlflow_by_the_digest_that_the_page_says(page, prof
 
 
 def test_the_readme_has_a_block_of_claims_where_it_has_markers(reported, profile, tmp_path):
-    blocks = "\n".join("\n".join(readme.markers("", kind)) for kind in readme.KINDS)
+    blocks = "\n".join("\n".join(readme.markers("", kind)) for kind in ("results", "features", "claims"))
     (tmp_path / "README.md").write_text(f"# Title\n{blocks}\nThe end.\n")
     readme.main([], tmp_path)
     text = (tmp_path / "README.md").read_text()

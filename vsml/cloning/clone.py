@@ -14,6 +14,7 @@ units below: summed, 784 of them would learn 784 times as fast as the paper's ra
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
@@ -70,14 +71,43 @@ class Form(NamedTuple):
 
     def tick(self, theta: Theta, cells: Cells, x: Float[Array, " a"], error: Float[Array, " b"] | None) -> Said:
         """Run a layer on its way up (no error) or down; return what it tells the layers above and below."""
-        heard = jnp.zeros((cells.hidden.shape[1], self.message))
-        if error is not None:
-            heard = boundary(error, jnp.ones_like(error), message=self.message)
-        x = jnp.clip(x, -FLAT, FLAT)
-        answer: Any = self.cell.apply({"params": theta}, cells, boundary(x, message=self.message), heard, self.ticks)
-        cells, fwd, bwd = answer  # means over units; a sum is their number times the mean
         below, above = cells.hidden.shape[:2]
+        answer: Any = self.cell.apply({"params": theta}, cells, *self._heard(x, error, above), self.ticks)
+        cells, fwd, bwd = answer  # means over units; a sum is their number times the mean
         return Said(cells, below * fwd[:, SUMMED], fwd[:, AVERAGED], above * bwd[:, SUMMED])
+
+    def tick_each(
+        self, theta: Theta, cells: Cells, x: Float[Array, " each"], error: Float[Array, " each"] | None
+    ) -> Said:
+        """`tick` for many layers of one connection each, whose states are [each 1 1 h]; all of Said has that first axis.
+
+        They are one layer below a single unit, in which a cell hears from below what both of its units say, and tells
+        its unit below both of its messages. Mapped over layers of one, the gradient in theta would be a matrix for each.
+        """
+        pairs = {name: (theta[f"{name}_fwd"], theta[f"{name}_bwd"]) for name in ("gates", "head")}
+        biases = theta["head_fwd_bias"], theta["head_bwd_bias"]
+        both = {
+            "gates_fwd": jnp.concatenate(pairs["gates"]),
+            "head_bwd": jnp.concatenate(pairs["head"], axis=1),
+            "head_bwd_bias": jnp.concatenate(biases),
+        }
+        silent = {"gates_bwd": both["gates_fwd"], "head_fwd": both["head_bwd"], "head_fwd_bias": both["head_bwd_bias"]}
+        wide = theta | both | jax.tree.map(jnp.zeros_like, silent)
+        heard = jnp.concatenate(self._heard(x, error, len(x)), axis=1)
+        silence, cell = jnp.zeros((1, 2 * self.message)), Cell(self.hidden, 2 * self.message)
+        flat = Cells(cells.hidden[:, 0], cells.memory[:, 0])
+        answer: Any = cell.apply({"params": wide}, flat, heard, silence, self.ticks)
+        after, _, said = answer
+        fwd, bwd = jnp.split(said[:, None, :], 2, axis=-1)
+        return Said(
+            Cells(after.hidden[:, None], after.memory[:, None]), fwd[..., SUMMED], fwd[..., AVERAGED], bwd[..., SUMMED]
+        )
+
+    def _heard(self, x: Float[Array, " a"], error: Float[Array, " b"] | None, above: int) -> tuple[Array, Array]:
+        """What the cells of a layer hear from below and from above."""
+        silence = jnp.zeros((above, self.message))
+        told = silence if error is None else boundary(error, jnp.ones_like(error), message=self.message)
+        return boundary(jnp.clip(x, -FLAT, FLAT), message=self.message), told
 
     def up(
         self, theta: Theta, state: list[Cells], x: Float[Array, " a"]
