@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.core import jaxprs_in_params
 
 from vsml.core.rollout import rollout, unroll
 from vsml.core.types import Episode
@@ -153,3 +154,23 @@ def test_one_theta_runs_networks_of_any_size(key):
 def test_sizes_without_a_layer_are_refused():
     with pytest.raises(ValueError, match=r"sizes \(=\(5,\)\)"):
         network((5,))
+
+
+def read_by_every_step(jaxpr):
+    """Sizes of what a loop over time reads again at every step."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "scan":
+            yield from (value.aval.size for value in equation.invars[: equation.params["num_consts"]])
+        for inner in jaxprs_in_params(equation.params):
+            yield from read_by_every_step(inner)
+
+
+def test_the_gradient_reads_no_constants_of_the_size_of_the_states(key):
+    """JAX moves constants out of a loop; as large as the states, they are slow to read, in gradients only."""
+    learner = network((50, 20), layer_norm=True, backward_pass=True, feed_label=True)
+    episode = Episode(jnp.zeros((5, 50)), jnp.zeros((5, 20)))
+    theta = learner.init_theta(key)
+    gradient = jax.grad(lambda theta: jnp.square(rollout(learner, theta, key, episode)).sum())
+    sizes = list(read_by_every_step(jax.make_jaxpr(gradient)(theta).jaxpr))
+    largest = max(z.size for z in jax.tree.leaves(theta))
+    assert sizes and max(sizes) <= largest < 50 * 20 * 16
