@@ -21,7 +21,6 @@ from pipeline.artifacts import sha256_file, write_json, write_text
 from pipeline.audit import data, sbom, show, walk
 from pipeline.audit.findings import NOTED
 from pipeline.audit.walk import Audit
-from pipeline.flow import STAGES
 from pipeline.store import TrackingError
 
 STATEMENT, PREDICATE = "https://in-toto.io/Statement/v1", "https://slsa.dev/provenance/v1"
@@ -57,7 +56,7 @@ def pack(found: Audit, own: params.Params, folder: Path) -> None:
     for name, one in statements.items():
         write_json(folder / "statements" / f"{name}.json", one)
     for name in found.drawn():
-        for out in found.entries[name].outs:
+        for out in found.entries[name].item.outs:
             (folder / out).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(out, folder / out)
     write_json(folder / "audit.json", show.as_json(found))
@@ -74,9 +73,9 @@ def statement(found: Audit, own: params.Params, name: str) -> dict[str, Any]:
     run = evidence.run
     if run is None:
         raise ValueError(f"{name} has no run that proves it: see python -m pipeline audit.")
-    resolved = [{"uri": "git:.", "digest": {"gitCommit": run.tags["commit"]}}, *_named(evidence.deps)]
+    resolved = [{"uri": "git:.", "digest": {"gitCommit": run.tags["commit"]}}, *_named(evidence.code | evidence.deps)]
     if entry.stage in data.STAGES:
-        raws = data.raw_files(entry.words[0], data.STAGES[entry.stage])
+        raws = data.raw_files(entry.item.words[0], data.STAGES[entry.stage])
         resolved += [
             {
                 "name": str(raw.file),
@@ -85,14 +84,16 @@ def statement(found: Audit, own: params.Params, name: str) -> dict[str, Any]:
             }
             for raw in raws
         ]
-    asked = {"command": entry.cmd, "params": STAGES[entry.stage](own, *entry.words).params}
+    plan = json.loads(entry.item.plan.read_text(encoding="utf-8"))
+    asked = {"command": entry.item.cmd, "params": plan["params"]}
     machine = {
         key: value for key, value in run.tags.items() if key.startswith("version.") or key in ("device", "image")
     }
     definition = {
         "buildType": BUILD,
         "externalParameters": asked,
-        "internalParameters": {"tree": run.tags.get("tree"), "fingerprint": run.tags.get("fingerprint"), **machine},
+        "internalParameters": {"tree": run.tags.get("tree"), "fingerprint": run.tags.get("fingerprint"), "plan": plan}
+        | machine,
         "resolvedDependencies": resolved,
     }
     executor = run.tags.get("executor", "local")

@@ -44,7 +44,7 @@ class Spool:
         self._last_acts.append(act)
 
     def finish(self, job: Job) -> None:
-        digests = {path.as_posix(): artifacts.sha256_file(path) for path in job.flow.outs}
+        digests = {out: artifacts.sha256_file(out) for out in job.flow.outs}
         artifacts.write_json(self._folder / "manifest.json", manifest(job, digests))
         for act in self._last_acts:
             act()

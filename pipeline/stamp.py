@@ -9,19 +9,19 @@ from typing import NamedTuple
 PNG = b"\x89PNG\r\n\x1a\n"
 WORDS = re.compile(
     r"vsml (?P<stage>\w+)(?:@(?P<item>[\w@.-]+))? "
-    r"params=(?P<params>[0-9a-f]{64}) code=(?P<code>[0-9a-f]{64}) tables=(?P<tables>[0-9a-f]{64})"
+    r"plan=(?P<plan>[0-9a-f]{64}) tables=(?P<tables>[0-9a-f]{64})"
 )
 META = re.compile(r'<meta name="provenance" content="([^"]*)">')
 KEYWORDS = re.compile(rb"/Keywords \(([^)]*)\)")
 
 
 class Stamp(NamedTuple):
-    """What a file says that it was drawn from: an item of a stage, and digests of its params, code and tables."""
+    """What a file says that it was drawn from: an item of a stage, and digests of its plan and of its tables."""
 
     text: str
     stage: str
     item: tuple[str, ...]
-    params: str
+    plan: str
 
 
 def read(path: Path) -> Stamp | None:
@@ -43,7 +43,7 @@ def read(path: Path) -> Stamp | None:
     if match is None:
         return None
     return Stamp(
-        match[0], match["stage"], tuple((match["item"] or "").split("@")) if match["item"] else (), match["params"]
+        match[0], match["stage"], tuple((match["item"] or "").split("@")) if match["item"] else (), match["plan"]
     )
 
 

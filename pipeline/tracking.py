@@ -66,8 +66,8 @@ class Run:
         """
         job, store = self._job, self._store
         self._log_curve()
-        outs = {path.as_posix(): path for path in job.flow.outs}
-        for name, path in dep_files(job.stage, job.flow, job.params.root).items():
+        outs = {out: Path(out) for out in job.flow.outs}
+        for name, path in dep_files(job.flow, job.params.root).items():
             if path.stat().st_size <= UPLOADED_UP_TO_BYTES:
                 store.upload(self.id, f"deps/{name}", path)
         for name, path in outs.items():
@@ -115,10 +115,11 @@ def run(job: Job) -> Iterator[Run]:
 def begin(store: Store, job: Job, tags: dict[str, str]) -> str:
     """Make the run of a job, with its params and with what decides its outs; return its id."""
     facts = {"stage": job.stage, **job.flow.names, **git(), "fingerprint": job.fingerprint}
-    facts["params_digest"] = digest(job.flow.params)
+    facts["plan"] = job.deps[job.flow.plan.as_posix()]
+    facts["params_digest"] = digest(job.plan["params"])
     run = store.create(" ".join((job.stage, *job.item)), facts | tags)
-    params = {"digest/params": digest(job.flow.params), "digest/fingerprint": job.fingerprint}
-    store.log_params(run, flat(job.flow.params) | params)
+    params = {"digest/params": digest(job.plan["params"]), "digest/fingerprint": job.fingerprint}
+    store.log_params(run, flat(job.plan["params"]) | params)
     return run
 
 
@@ -131,7 +132,7 @@ def machine(job: Job) -> dict[str, str]:
 def manifest(job: Job, outs: dict[str, str]) -> dict[str, Any]:
     """What a job read and left, by sha256."""
     own = {"stage": job.stage, "item": list(job.item), "fingerprint": job.fingerprint}
-    return own | {"deps": job.deps, "outs": outs}
+    return own | {"code": job.code, "deps": job.deps, "outs": outs}
 
 
 def by_digest(folder: str, digests: dict[str, str]) -> dict[str, str]:

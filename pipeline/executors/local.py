@@ -4,7 +4,7 @@ import importlib
 import os
 from pathlib import Path
 
-from pipeline import gang, params, provenance, spool, tracking
+from pipeline import gang, provenance, spool, tracking
 
 DRAWN = ("figure", "report")  # stages that compute nothing and need to know no more than their words
 
@@ -16,7 +16,8 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
 
 
 def _execute(stage: str, item: tuple[str, ...], one: gang.Member) -> None:
-    job = provenance.job(stage, item, params.read())
+    provenance.own_code()
+    job = provenance.job(stage, item)
     gang.start_alike(one, job)
     module = importlib.import_module(f"pipeline.stages.{stage}")
     folder = os.environ.get(spool.FOLDER)

@@ -27,10 +27,10 @@ from pipeline import (
 )
 from pipeline.artifacts import sha256_file, write_json, write_text
 from pipeline.effects import Made
-from pipeline.flow import STAGES, Flow
 from pipeline.params import Items, Params, digest
 from pipeline.results import Results, results
 from pipeline.tables import RULE, Profile, Tables
+from pipeline.uses import STAGES, Uses
 
 TABLES = (
     "test_data/*.npz",
@@ -96,7 +96,7 @@ def main(item: list[str]) -> None:
 
 def _stamp(own: Params, tables: Tables) -> str:
     drawn = [paths.ARTIFACTS / name for name in tables] + [paths.figure(name) for name in own.items.figures]
-    return provenance.stamp("report", (), own, drawn)
+    return provenance.stamp("report", (), drawn)
 
 
 def _trained_on(profile: Profile) -> str:
@@ -137,7 +137,7 @@ def _claims(judged: list[dict[str, Any]], items: Items) -> Iterator[dict[str, An
         yield claim | {"number": number, "drawn": drawn}
 
 
-def _drawn(own: Params) -> Flow:
+def _drawn(own: Params) -> Uses:
     """What all figures depend on."""
     return STAGES["figure"](own, own.items.figures[0])
 
