@@ -59,9 +59,7 @@ def _params(item: Item, planned: Planned) -> Iterator[Finding]:
     for name in differences(held, made):
         was, now = (_at(tree, name) for tree in (held, made))
         remedy = "git checkout params.yaml, or with the new value: dvc repro"
-        yield Finding(
-            BROKEN, f"params of {item.name}: {name.removeprefix('params.')}", f"{was} (its plan)", now, remedy
-        )
+        yield Finding(BROKEN, f"params.yaml: {name.removeprefix('params.')}", f"{was} (as planned)", now, remedy)
 
 
 def _at(tree: Any, name: str) -> str:

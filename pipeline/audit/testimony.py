@@ -7,7 +7,7 @@ from pipeline import params, provenance
 from pipeline.audit.findings import BROKEN, NOTED, Finding
 from pipeline.audit.hashing import Digests
 from pipeline.audit.history import History
-from pipeline.flow import ABSENT
+from pipeline.flow import ABSENT, PLAN
 from pipeline.plane import COMMITTED
 from pipeline.store import Found
 from pipeline.tracking import flat
@@ -64,6 +64,9 @@ def identity(subject: Subject, run: Found, manifest: dict[str, Any], say: Any) -
         say("tag params_digest", logged or "no such param", run.tags.get("params_digest", "no such tag"))
     if not manifest:
         return
+    plan = manifest.get("deps", {}).get(f"{PLAN}/{subject.name}.json")
+    if run.tags.get("plan") != plan:
+        say("tag plan", plan or "no plan among the deps", run.tags.get("plan", "no such tag"))
     if (manifest.get("stage"), tuple(manifest.get("item", ()))) != (subject.stage, subject.words):
         say(
             "stage and item in manifest.json",

@@ -138,7 +138,7 @@ def subject(entry: Entry, planned: Planned, root: str, hasher: Hasher) -> Subjec
 def _unsaid(evidence: Evidence, said: list[Finding]) -> list[Finding]:
     """Inputs that are not the run's, and that dvc.lock did not object to."""
     objects = {one.object for one in said}
-    of_params = any(one.startswith("params of ") for one in objects)
+    of_params = any(one.startswith("params.yaml: ") for one in objects)
     unsaid = (
         one
         for name, one in evidence.inputs.items()

@@ -65,6 +65,7 @@ def clone(tmp_path, tiny) -> Clone:
         "dvc.yaml",
         "claims.yaml",
         "datasets.lock",
+        "requirements.lock",
         ".dvcignore",
         ".gitignore",
         ".dvc/config",

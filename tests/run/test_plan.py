@@ -45,7 +45,7 @@ def front(scale, count):
     return scale * count
 ''',
     "vsml/inner/twin.py": "def rate(x):\n    return x / 2\n\n\ndef front(scale, count):\n    return scale * count\n",
-    "vsml/helper.py": '''state = 0
+    "vsml/helper.py": """state = 0
 
 
 def _double(x):
@@ -55,7 +55,7 @@ def _double(x):
 
 
 by_name = {"double": _double}
-''',
+""",
 }
 
 
@@ -81,7 +81,9 @@ def edit(root: Path, name: str, *changes: tuple[str, str]) -> None:
 
 def comment(root: Path) -> None:
     for path in root.rglob("*.py"):
-        path.write_text("# first\n" + "\n".join(f"{line}  # a thought" * bool(line) for line in path.read_text().split("\n")))
+        path.write_text(
+            "# first\n" + "\n".join(f"{line}  # a thought" * bool(line) for line in path.read_text().split("\n"))
+        )
 
 
 def docstring(root: Path) -> None:
@@ -241,11 +243,11 @@ def test_modules_that_import_each_other_have_a_digest(root):
 
 
 def test_a_module_that_is_missing_is_named(root):
-    with pytest.raises(ValueError, match="vsml.gone is no module under"):
+    with pytest.raises(ValueError, match=r"vsml\.gone is no module under"):
         digest(root, "vsml.gone")
 
 
-SYNTAX = '''
+SYNTAX = """
 import os.path as places
 from collections import *
 from typing import NamedTuple, Protocol as P
@@ -280,7 +282,7 @@ def match_it(value):
         print(n, sep="", **{})
     with a, b as c: break_ = c[...]
     global G; G = x = y, *z = 0x10, 0b11, 1__0 if False else "a" "b" f"{x}c" 'd'
-'''.replace("1__0", "1_0")
+""".replace("1__0", "1_0")
 
 
 def test_every_version_of_python_agrees(root):
