@@ -26,14 +26,14 @@ Effect = Float[np.ndarray, "seed episode"]
 Effects = Iterator[tuple[str, Effect]]  # with their labels
 Measure = Callable[..., Effects]
 
-VERDICTS = ("not run", "not reproduced", "underpowered", "consistent", "reproduced")  # of several, the first holds
-MARKS = {
-    "reproduced": "\u2713",
-    "consistent": "\u2248",
+MARKS = {  # of several verdicts the first holds
+    "not run": "\u2013",
     "not reproduced": "\u2717",
     "underpowered": "?",
-    "not run": "\u2013",
+    "consistent": "\u2248",
+    "reproduced": "\u2713",
 }
+VERDICTS = tuple(MARKS)
 SEEDS = 3  # with fewer, luck in meta-training cannot be told from skill
 SURE = {
     "abstract": "in its abstract or introduction",
@@ -46,26 +46,22 @@ SURELY = ("abstract", "quoted", "code")
 
 
 class Test(Section):
-    """What effects should be: more than nothing, nothing, or no less than nothing; `margin` is what would matter.
+    """What effects should be; `margin` is what would matter. The tests of a measure have its arguments as well.
 
-    The tests of a measure have its arguments as well.
+    An argument is a tuple of values: an entry of claims.yaml that lists several stands for a test of each.
     """
 
     measure: str
     expect: Literal["superior", "equivalent", "not_worse"]
     margin: PositiveFloat
 
-
-def _each(entry: Any) -> tuple[Any, ...]:
-    """The tests that an entry stands for: one for each combination of values where it gives lists of them."""
-    if not isinstance(entry, dict):
-        return (entry,)  # which the check refuses
-    choices = [value if isinstance(value, list) else [value] for value in entry.values()]
-    return tuple(dict(zip(entry, chosen, strict=True)) for chosen in itertools.product(*choices))
+    def arguments(self) -> Iterator[dict[str, Any]]:
+        """Those of each test that the entry stands for: every combination of the listed values."""
+        values = {name: several for name, several in self if name not in Test.model_fields}
+        return (dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values()))
 
 
 AnyTest = TypeVar("AnyTest", bound=Test)
-Entry = Annotated[tuple[AnyTest, ...], Field(min_length=1), BeforeValidator(_each)]
 
 
 class Claim(Section, Generic[AnyTest]):
@@ -80,7 +76,7 @@ class Claim(Section, Generic[AnyTest]):
     figures: tuple[str, ...] = ()
     note: str | None = None
     untested: str | None = None
-    tests: tuple[Entry[AnyTest], ...] = ()
+    tests: tuple[AnyTest, ...] = ()
 
 
 class Paper(Section, Generic[AnyTest]):
@@ -126,10 +122,15 @@ def read(measures: Mapping[str, Measure], path: str | Path = paths.CLAIMS) -> Cl
 def _test(name: str, measure: Measure) -> type[Test]:
     """The tests of a measure: what all have, and its keyword arguments by name and type."""
     arguments = [one for one in signature(measure).parameters.values() if one.kind is Parameter.KEYWORD_ONLY]
-    types: dict[str, Any] = {
-        one.name: (one.annotation, ... if one.default is Parameter.empty else one.default) for one in arguments
-    }
-    return create_model(name, __base__=Test, measure=(Literal[name], ...), **types)
+    fields: dict[str, Any] = {"measure": (Literal[name], ...)}
+    for one in arguments:
+        several = Annotated[tuple[one.annotation, ...], BeforeValidator(_listed)]
+        fields[one.name] = (several, ... if one.default is Parameter.empty else (one.default,))
+    return create_model(name, __base__=Test, **fields)
+
+
+def _listed(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, list) and value else (value,)  # an empty list is no value: it is refused
 
 
 def judge(claims: Claims, measures: Mapping[str, Measure], made: Any) -> list[dict[str, Any]]:
@@ -146,20 +147,41 @@ def judge(claims: Claims, measures: Mapping[str, Measure], made: Any) -> list[di
 
 
 def _judged(claim: Claim, measures: Mapping[str, Measure], made: Any) -> dict[str, Any]:
-    tests = list(itertools.chain.from_iterable(claim.tests))
-    found = [[_effect(test, *one) for one in measures[test.measure](made, **_arguments(test))] for test in tests]
-    idle, effects = found.count([]), list(itertools.chain.from_iterable(found))
+    tests = [(test, arguments) for test in claim.tests for arguments in test.arguments()]
+    effects, idle = [], 0
+    for test, arguments in tests:
+        found = [_effect(test, label, values) for label, values in measures[test.measure](made, **arguments)]
+        effects += found
+        idle += not found
+    # A claim holds if all of its effects do; what was not tested keeps it from being reproduced.
+    worst = min((effect["verdict"] for effect in effects), key=VERDICTS.index, default="not run")
+    which = "None of its tests ran" if idle == len(tests) else f"{idle} of its {len(tests)} tests did not run"
+    because = f"{which}: this profile has no such task or learner." if idle else None
     return claim.model_dump(mode="json", exclude={"tests"}) | {
         "sure": SURE[claim.sure],
         "compared": "in kind",
-        "verdict": _of_all([effect["verdict"] for effect in effects], idle),
-        "because": claim.untested or (_words(idle, len(tests)) if idle else None),
+        "verdict": "consistent" if idle and worst == "reproduced" else worst,
+        "because": claim.untested or because,
         "effects": effects,
     }
 
 
-def _arguments(test: Test) -> dict[str, Any]:
-    return {name: value for name, value in test if name not in Test.model_fields}
+def _effect(test: Test, label: str, values: Effect) -> dict[str, Any]:
+    found = interval(values)
+    # Of a single value the interval is infinite, and JSON has no infinity.
+    low, high = (end if math.isfinite(end) else None for end in (found.low, found.high))
+    seeds, episodes = values.shape
+    return {
+        "label": label,
+        "expect": test.expect,
+        "margin": test.margin,
+        "effect": found.mean,
+        "low": low,
+        "high": high,
+        "seeds": seeds,
+        "lives": episodes,
+        "verdict": limited(verdict(test.expect, test.margin, found), seeds),
+    }
 
 
 def verdict(expect: str, margin: float, found: Interval) -> str:
@@ -193,39 +215,6 @@ def of_figure(judged: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     return [claim for claim in judged if name in claim["figures"]]
 
 
-def _of_all(verdicts: list[str], idle: int) -> str:
-    """A claim holds if all of its effects do; what was not tested keeps it from being reproduced."""
-    if not verdicts:
-        return "not run"
-    worst = min(verdicts, key=VERDICTS.index)
-    return "consistent" if idle and worst == "reproduced" else worst
-
-
-def _words(idle: int, tests: int) -> str:
-    which = "None of its tests ran" if idle == tests else f"{idle} of its {tests} tests did not run"
-    return f"{which}: this profile has no such task or learner."
-
-
-def _effect(test: Test, label: str, values: Any) -> dict[str, Any]:
-    found = interval(values)
-    seeds, episodes = values.shape
-    return {
-        "label": label,
-        "expect": test.expect,
-        "margin": test.margin,
-        "effect": found.mean,
-        "low": _finite(found.low),
-        "high": _finite(found.high),
-        "seeds": seeds,
-        "lives": episodes,
-        "verdict": limited(verdict(test.expect, test.margin, found), seeds),
-    }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None  # JSON has no infinity
-
-
 def words_of_interval(effect: dict[str, Any]) -> str:
     """The mean and its interval; small numbers in powers of ten."""
     low, high = (_number(effect[end]) if effect[end] is not None else "?" for end in ("low", "high"))
@@ -233,6 +222,7 @@ def words_of_interval(effect: dict[str, Any]) -> str:
 
 
 def words_of_expected(effect: dict[str, Any]) -> str:
+    """What is expected of an effect, and its margin."""
     kinds = {"superior": "more than 0; {} matters", "equivalent": "within \u00b1 {}", "not_worse": "more than \u2212{}"}
     return kinds[effect["expect"]].format(f"{effect['margin']:g}")
 

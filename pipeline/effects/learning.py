@@ -39,7 +39,7 @@ class Made(NamedTuple):
 
 
 def accuracy(
-    made: Made, *, on: Literal["home", "elsewhere"], when: Literal["early", "end"], against: Rival | Literal["guessing"]
+    made: Made, *, on: Literal["home", "elsewhere"], when: Literal["early", "end"], against: Literal[Rival, "guessing"]
 ) -> Effects:
     """Cumulative accuracy of VSML less a rival's, on each set of meta-training (home) or each other one (elsewhere)."""
     moment = made.early if when == "early" else None

@@ -7,6 +7,7 @@ import numpy as np
 from pipeline import unification
 from pipeline.claims import Effects
 from pipeline.effects.learning import Made
+from pipeline.params import known_or_raise
 
 
 def deviation(made: Made, *, of: Literal["instance", "control"], method: str) -> Effects:
@@ -18,7 +19,9 @@ def deviation(made: Made, *, of: Literal["instance", "control"], method: str) ->
     if unification.TABLE not in made.tables:
         return
     arrays = made.tables[unification.TABLE].arrays
-    row, words = arrays["pair"].tolist().index(method), unification.METHODS[method]
+    pairs = arrays["pair"].tolist()
+    row = pairs.index(known_or_raise(pairs, method, f"pairs of {unification.TABLE}"))
+    words = unification.METHODS[method]
     of_learning = arrays["learning"][row].astype(np.float64)
     off = np.maximum(
         arrays["prediction_deviation"][row] / of_learning, arrays["state_deviation"][row] / arrays["state_size"][row]
