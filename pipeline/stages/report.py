@@ -26,7 +26,8 @@ from pipeline import (
     unification,
 )
 from pipeline.artifacts import sha256_file, write_json, write_text
-from pipeline.effects import Made
+from pipeline.effects import MEASURES
+from pipeline.effects.learning import Made
 from pipeline.params import Items, Params, digest
 from pipeline.results import Results, results
 from pipeline.tables import RULE, Profile, Tables
@@ -55,7 +56,8 @@ def main(item: list[str]) -> None:
     found |= cloning.cloning(tables) if items.clones else {}
     found |= shipped.shipped(tables, profile) | recall.recall(tables) | feedback.feedback(tables)
     write_json(paths.report("results.json"), found)
-    judged = claims.judge(claims.read(), Made(tables, profile, comparison.early(found), own.improve.set))
+    made = Made(tables, profile, comparison.early(found), own.improve.set)
+    judged = claims.judge(claims.read(MEASURES), MEASURES, made)
     verdicts = {"level": bootstrap.LEVEL, "counts": claims.counts(judged), "claims": judged}
     write_json(paths.report("claims.json"), verdicts)
     loader = jinja2.FileSystemLoader(paths.ROOT / "pipeline")
