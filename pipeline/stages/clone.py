@@ -1,11 +1,11 @@
 """Meta-trains theta to run backpropagation: on random connections coarsely and finely, then beside a shadow network."""
 
-import jax
-import numpy as np
-import optax
+from functools import partial
 
-from pipeline import artifacts, paths, provenance
-from pipeline.params import Clone, Optimizer, plain
+import jax
+
+from pipeline import artifacts, paths, provenance, training
+from pipeline.params import Clone, plain
 from pipeline.provenance import Job
 from pipeline.tracking import Run
 from vsml.cloning.clone import Form
@@ -17,41 +17,24 @@ from vsml.tasks.datasets import SETS
 from vsml.tasks.episodes import Draw, Source, Task, stream
 from vsml.tasks.views import view
 
-SHOWN_EVERY = 1000  # meta-steps
-
 
 def main(job: Job, run: Run) -> None:
     section = job.params.clone
     (seed,) = job.item
-    phases = _phases(section)
-    steps = sum(count for count, _ in phases)
-    optimizer = optimizer_of(section.optimizer, steps)
+    settings, steps = section.optimizer, section.random.coarse + section.random.fine + section.shadow.steps
+    adam = training.adam(settings.learning_rate, settings.warmup, settings.final, steps, settings.clip)
+    optimizer = guarded(adam, settings.patience)
     theta_key, train_key = jax.random.split(jax.random.key(int(seed)))
-    newborn = Form(**plain(section.form)).init_theta(theta_key)
-    state, key = on_all(jax.devices(), (start(newborn, optimizer), train_key))
-    losses = []
-    for count, group in phases:
-        for report in meta_train([group], optimizer, state, key, count, section.optimizer.patience):
-            step, state, seen = report
-            losses.append(seen.loss)
-            if step % SHOWN_EVERY == 0 or step == steps:
-                print(f"clone-{seed}: meta-step {step} of {steps}, loss {float(seen.loss):.2f}", flush=True)
-    run.follow({"loss": np.asarray(losses).tolist()})
+    initial = Form(**plain(section.form)).init_theta(theta_key)
+    state, key = on_all(jax.devices(), (start(initial, optimizer), train_key))
+    phases = [
+        training.Phase(count, partial(meta_train, [group], optimizer, key=key, patience=settings.patience))
+        for count, group in _phases(section)
+    ]
+    state, _ = training.train(job, run, state, phases, partial(on_all, jax.devices()))
     origin = provenance.learned_from(job, [paths.train_data(section.shadow.set)], steps)
-    settings = {"name": "clone", **plain(section.form), "rate": section.rate}
-    artifacts.write_rule(paths.clone(seed), state.theta, settings, origin)
-
-
-def optimizer_of(settings: Optimizer, steps: int) -> optax.GradientTransformation:
-    rate = optax.warmup_cosine_decay_schedule(
-        init_value=0.0,
-        peak_value=settings.learning_rate,
-        warmup_steps=settings.warmup,
-        decay_steps=max(steps, settings.warmup + 1),
-        end_value=settings.final * settings.learning_rate,
-    )
-    clip = optax.clip_by_global_norm(settings.clip) if settings.clip else optax.identity()
-    return guarded(optax.chain(clip, optax.adam(rate)), settings.patience)
+    learner = {"name": "clone", **plain(section.form), "rate": section.rate}
+    artifacts.write_rule(paths.clone(seed), state.theta, learner, origin)
 
 
 def _phases(section: Clone) -> list[tuple[int, Group]]:
