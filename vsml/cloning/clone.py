@@ -79,7 +79,8 @@ class Form(NamedTuple):
     def tick_each(
         self, theta: Theta, cells: Cells, x: Float[Array, " each"], error: Float[Array, " each"] | None
     ) -> Said:
-        """`tick` for many layers of one connection each, whose states are [each 1 1 h]; all of Said has that first axis.
+        """`tick` for many layers of one connection each, whose states are [each 1 1 h]; all of Said has that first
+        axis.
 
         They are one layer below a single unit, in which a cell hears from below what both of its units say, and tells
         its unit below both of its messages. Mapped over layers of one, the gradient in theta would be a matrix for

@@ -1,7 +1,6 @@
 """What a drawn file says of itself, and what an audit reads without DVC."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +8,6 @@ from dvc.repo import Repo
 
 from pipeline import paths, provenance, stamp
 from pipeline.audit import ledger
-from pipeline.audit.sbom import locked_hashes, sbom
 from pipeline.figures.style import Figure, save
 
 TEXT = provenance.stamped("figure", ("cloning",), "a" * 64, {"code.py": "b" * 64}, {"table.npz": "c" * 64})
@@ -72,11 +70,3 @@ def test_items_are_those_that_dvc_resolves():
         assert set(entry.outs) == {out.def_path for out in stage.outs}
         keys = {key for dep in stage.deps for key in getattr(dep, "params", ())}
         assert entry.params.keys() == keys and ledger.ABSENT not in entry.params.values()
-
-
-def test_the_list_of_packages_has_what_the_lock_allows(tmp_path):
-    (tmp_path / "lock").write_text(f"a-b[c]==1.0 \\\n    --hash=sha256:{'1' * 64} \\\n    --hash=sha256:{'2' * 64}\n")
-    assert locked_hashes(Path(tmp_path / "lock")) == {("a-b", "1.0"): ["1" * 64, "2" * 64]}
-    listed = {one["name"]: one for one in sbom()["components"]}
-    assert listed["jax"]["purl"] == f"pkg:pypi/jax@{provenance.versions()['jax']}"
-    assert len(listed["mlflow"]["properties"]) >= 1
