@@ -147,10 +147,10 @@ def _dies_with(parent, pid_file, blow):
     try:
         _until(lambda: not _alive(child))
     finally:
-        parent.kill()
-        parent.wait()
         if _alive(child):
             child.kill()
+        parent.kill()
+        parent.communicate()
 
 
 @LINUX

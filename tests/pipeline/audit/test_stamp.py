@@ -39,6 +39,25 @@ def test_a_file_without_a_whole_stamp_has_none(tmp_path, content):
     assert stamp.read(tmp_path / "file") is None
 
 
+def test_a_damaged_picture_has_the_stamp_that_was_drawn_or_none(tmp_path):
+    """Wherever it is cut off, and whichever byte of the header, the text or what follows is another."""
+    path = tmp_path / "figure.png"
+    save(Figure((1, 1)), path, TEXT)
+    whole = path.read_bytes()
+    until = whole.index(TEXT.encode()) + len(TEXT) + 64
+    damaged = [whole[:length] for length in (*range(until), *range(until, len(whole), 101))]
+    damaged += [
+        whole[:at] + bytes([whole[at] ^ flip]) + whole[at + 1 :] for at in range(until) for flip in (1, 0x20, 0xFF)
+    ]
+    texts = []
+    for content in damaged:
+        path.write_bytes(content)
+        found = stamp.read(path)
+        texts.append(found and found.text)
+    assert set(texts) == {None, TEXT}
+    assert texts[until:][0] == TEXT  # of a picture that breaks off in its pixels
+
+
 def test_each_input_changes_the_stamp():
     whole: dict[str, Any] = {
         "stage": "figure",
