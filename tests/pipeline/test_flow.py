@@ -65,7 +65,7 @@ def test_every_item_reads_and_leaves_what_dvc_says(profile):
 # They carry a stage and do not shape its outs; downloads are what datasets.lock says, by checksum.
 PACKAGES = {"pipeline/stages/__init__.py", "pipeline/__init__.py", "vsml/__init__.py"}
 SECTIONS = {str(path.relative_to(paths.ROOT)) for path in (paths.ROOT / "pipeline/sections").glob("*.py")}
-CARRIERS = {*PACKAGES, *SECTIONS, "pipeline/transfer.py"} | {
+CARRIERS = {*PACKAGES, *SECTIONS} | {
     f"pipeline/{name}.py"
     for name in (
         "params",
@@ -78,7 +78,6 @@ CARRIERS = {*PACKAGES, *SECTIONS, "pipeline/transfer.py"} | {
         "patience",
         "checkpoints",
         "download",
-        "transfer",
     )
 }
 
