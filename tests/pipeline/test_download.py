@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable
@@ -556,6 +557,7 @@ def test_a_killed_download_is_resumed_by_the_next_run(server, locked, tmp_path):
 
 def test_a_terminal_shows_a_bar(monkeypatch):
     reader, writer = os.openpty()
+    termios.tcsetwinsize(writer, (24, 80))
     with open(writer, "w", encoding="utf-8") as terminal:  # noqa: PTH123 (a descriptor has no path)
         monkeypatch.setattr(sys, "stderr", terminal)
         with download.progress("file.bin", 10_000_000, 40_000_000) as bar:
