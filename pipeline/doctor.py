@@ -148,7 +148,8 @@ def _gpus(reached: Connection, templates: dict[str, dict[str, Any]]) -> Finding:
 
 def kubernetes_version(cluster: Connection) -> tuple[int, int]:
     """Major and minor number, as (1, 34)."""
-    said = _ask_cluster(cluster, "GET", "/version").get("gitVersion", "")  # `major` and `minor` are empty in some builds
+    # `major` and `minor` are empty in some builds.
+    said = _ask_cluster(cluster, "GET", "/version").get("gitVersion", "")
     if (number := re.match(r"v(\d+)\.(\d+)\.", said)) is None:
         raise ClusterError(f"{cluster.name} says that its version is {said!r}, where v1.34.1 or the like is expected.")
     return int(number[1]), int(number[2])
