@@ -2,8 +2,9 @@
 
 The default profile owns docs/results.json, docs/claims.json, docs/figures/ and the blocks between the plain markers, of
 which that of results must be there; another profile, say mnist, owns docs/mnist/ and, if README.md has its markers, the
-blocks between those. `python -m pipeline readme bench` brings in what `make bench` measured instead: docs/bench.json,
-docs/bench.png and the block of speeds. `--check` checks every block.
+blocks between those. Of figures, docs/ has those that README.md or a page of docs/ shows or names by path. `python -m
+pipeline readme bench` brings in what `make bench` measured instead: docs/bench.json, docs/bench.png and the block of
+speeds. `--check` checks every block.
 """
 
 import json
@@ -55,8 +56,10 @@ def _refresh(readme: Path) -> None:
     docs = _docs(readme.parent, profile)
     for name in REPORTED:
         _copy(paths.report(f"{name}.json"), docs / f"{name}.json", NOT_MADE)
+    shown = pictures(readme.parent)
     for name in settings.items.figures:
-        _copy(paths.figure(name), docs / "figures" / f"{name}.png", NOT_MADE)
+        if (target := docs / "figures" / f"{name}.png") in shown:
+            _copy(paths.figure(name), target, NOT_MADE)
     text = _read(readme)
     for kind, owner in _blocks(text):
         if owner == profile and KINDS[kind] in REPORTED:
@@ -181,6 +184,13 @@ def _blocks(text: str) -> list[tuple[str, str]]:
     """Kind and profile of each block: the results of the default profile, and all others that have a marker."""
     others = re.findall(rf"<!-- ({'|'.join(KINDS)})(?::(\w+))?:(?:begin|end) -->", text)
     return list(dict.fromkeys([("results", ""), *sorted(others)]))
+
+
+def pictures(root: Path) -> set[Path]:
+    """The PNGs that README.md and the pages of docs/ show or name, by paths from the root or from the page's folder."""
+    pages = {page: _read(page) for page in (root / "README.md", *sorted((root / "docs").glob("*.md")))}
+    names = {(page, name) for page, text in pages.items() for name in re.findall(r"[\w./-]+\.png", text)}
+    return {base / name for page, name in names for base in (root, page.parent)}
 
 
 def _docs(root: Path, profile: str) -> Path:

@@ -1,10 +1,12 @@
-"""The stamp in a drawn file, read back from PNG, PDF and HTML without a library for any of them."""
+"""The stamp in a drawn file, read back from PNG, PDF and HTML."""
 
 import html
+import io
 import re
-import struct
 from pathlib import Path
 from typing import NamedTuple
+
+from PIL import Image
 
 PNG = b"\x89PNG\r\n\x1a\n"
 WORDS = re.compile(
@@ -48,12 +50,9 @@ def read(path: Path) -> Stamp | None:
 
 
 def _of_png(content: bytes) -> str | None:
-    """The text chunk of that name; a file that ends in the middle of a chunk has none."""
-    at = len(PNG)
-    while at + 8 <= len(content):
-        (length,), kind = struct.unpack(">I", content[at : at + 4]), content[at + 4 : at + 8]
-        name, _, text = content[at + 8 : at + 8 + length].partition(b"\0")
-        if kind == b"tEXt" and name == b"Provenance":
-            return text.decode("latin-1")
-        at += length + 12
-    return None
+    """The text of that name before the pixels, which need not be whole; of a damaged text or header None."""
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            return image.info.get("Provenance")
+    except (OSError, ValueError, Image.DecompressionBombError):  # as Pillow refuses what is no picture, or too large
+        return None

@@ -13,8 +13,7 @@ import time
 from typing import Any
 
 from pipeline import plane, provenance
-from pipeline.executors.api import Api
-from pipeline.executors.connection import ClusterError
+from pipeline.executors.connection import Api, ClusterError
 from pipeline.executors.following import Follower, outcome
 from pipeline.executors.manifest import Submission, image_of, manifest, name_of, pods_of, template_name
 from pipeline.patience import patiently
