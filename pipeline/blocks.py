@@ -31,10 +31,6 @@ class Study(NamedTuple):
 
 
 VSML = "VSML, arXiv 2012.14905"
-    "VSML, 2012.14905",
-    "Feedback and local plasticity, 2006.09549",
-    "Learning to remember, 2003.03124",
-)
 STUDIES = {
     "learning": Study(
         VSML,
