@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline import blocks, claims, comparison, generality, params, paths, shipped
+from pipeline import blocks, comparison, generality, params, paths, shipped
 from pipeline.artifacts import write_text
 from pipeline.results import Results
 from pipeline.tables import PAPER, PAPER_RATES
@@ -179,10 +179,6 @@ def _quartiles(values: list[float]) -> str:
     return f"{median:.1f} [{low:.1f}, {high:.1f}]"
 
 
-def _judged(made: dict) -> str:
-    return claims.block(made["claims"])
-
-
 def _lead(entry: dict | None) -> str:
     if entry is None or entry["sd"] is None:  # no rival had the task, or one life has no standard error
         return ""
@@ -203,8 +199,10 @@ def _blocks(page: Path) -> list[Block]:
     found = re.findall(r"<!-- (\w+)(?:/(\w+))?(?::(\w+))?:(?:begin|end) -->", page.read_text())
     every = [Block(*one) for one in dict.fromkeys(found)]
     for one in every:
-        if one.kind not in KINDS or (one.study and (one.kind != "claims" or one.study not in blocks.STUDIES)):
-            known = f"kinds are {sorted(KINDS)}, and claims may be of a study of {sorted(blocks.STUDIES)}"
+        studies = blocks.STUDIES if one.kind == "claims" else ("",)
+        of_all = KINDS.get(one.kind) == "claims"  # made from the claims of several profiles, so of none
+        if one.kind not in KINDS or one.study not in studies or (of_all and one.profile):
+            known = f"kinds are {sorted(KINDS)}, and claims are of a study, claims/STUDY, of {sorted(blocks.STUDIES)}"
             sys.exit(f"{page}: {_marks(one)[0]} begins no block that is known: {known}.")
     return every
 
@@ -232,9 +230,7 @@ def _made(root: Path, one: Block) -> str:
     if one.study:
         return blocks.claims(_judgements(root, [one.study]), one.study)
     made = _stored(root, KINDS[one.kind], one.profile)
-    return {"results": block, "features": features, "claims": _judged, "speeds": speeds, **blocks.OF_RESULTS}[one.kind](
-        made
-    )
+    return {"results": block, "features": features, "speeds": speeds, **blocks.OF_RESULTS}[one.kind](made)
 
 
 def _judgements(root: Path, studies: Iterable[str]) -> dict[str, list]:
