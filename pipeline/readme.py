@@ -10,6 +10,7 @@ The pages are README.md, docs/*.md and pipeline/studies/*/README.md. A block is 
 and the same with `end`. The default profile owns docs/results.json, docs/claims.json and docs/figures/, another one,
 say mnist, docs/mnist/. `python -m pipeline readme bench` brings in what `make bench` measured instead: docs/bench.json
 and docs/bench.png. Each of them writes every block of every page anew from docs/, and `--check` compares every block.
+Of the figures, docs/ has those that a page shows or links to.
 """
 
 import json
@@ -51,6 +52,12 @@ def pages(root: Path) -> list[Path]:
     return [root / "README.md", *sorted(root.glob("docs/*.md")), *sorted(root.glob("pipeline/studies/*/README.md"))]
 
 
+def pictures(root: Path) -> set[Path]:
+    """The PNGs that a page shows or links to, by paths from the root or from the page's folder."""
+    names = {(page, name) for page in pages(root) for name in re.findall(r"[\w./-]+\.png", page.read_text())}
+    return {(base / name).resolve() for page, name in names for base in (root, page.parent)}
+
+
 def main(words: list[str], root: Path = paths.ROOT) -> None:
     """Refresh what the profile of this folder owns and all blocks, or with --check exit with 1 if a block is not so."""
     if words not in ([], ["bench"], ["--check"]):
@@ -83,8 +90,10 @@ def _bring_results(root: Path) -> None:
     docs = _docs(root, "" if settings.root == "." else Path.cwd().name)
     for name in REPORTED:
         _copy(paths.report(f"{name}.json"), docs / f"{name}.json", NOT_MADE)
+    shown = pictures(root)
     for name in settings.items.figures:
-        _copy(paths.figure(name), docs / "figures" / f"{name}.png", NOT_MADE)
+        if (target := docs / "figures" / f"{name}.png").resolve() in shown:
+            _copy(paths.figure(name), target, NOT_MADE)
 
 
 def _bring_speeds(root: Path) -> None:
