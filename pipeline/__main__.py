@@ -18,7 +18,7 @@ TOOLS = {
     "evidence": "pack what proves the figures into a folder that stands alone",
     "jobs": "list, follow or cancel what runs on the cluster",
     "plan": "write what decides the outs of each item of a profile: the first stage",
-    "readme": "write the results block of README.md",
+    "readme": "bring results into docs/, README.md and the pages of the studies",
     "replay": "run an item again as it ran, and say how alike the outs are",
     "repro": "run all that is out of date, several items at once",
     "ship": "put a learned rule into vsml/zoo",

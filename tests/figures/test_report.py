@@ -384,16 +384,17 @@ def test_a_figure_is_found_in_mlflow_by_the_digest_that_the_page_says(page, prof
 
 
 def test_the_readme_has_a_block_of_claims_where_it_has_markers(reported, profile, tmp_path):
-    blocks = "\n".join("\n".join(readme.markers("", kind)) for kind in ("results", "features", "claims"))
-    (tmp_path / "README.md").write_text(f"# Title\n{blocks}\nThe end.\n")
+    begin, end = readme.markers("", "claims", "unification")
+    (tmp_path / "README.md").write_text(f"# Title\n{begin}\n{end}\nThe end.\n")
     readme.main([], tmp_path)
     text = (tmp_path / "README.md").read_text()
     stored = json.loads((tmp_path / "docs/claims.json").read_text(), parse_constant=pytest.fail)
     assert stored["counts"]["not run"] == sum(claim["verdict"] == "not run" for claim in stored["claims"])
-    assert text.count("\n| ") == len(stored["claims"]) + 2 + text.split("<!-- claims:begin -->")[0].count("\n| ")
-    assert "VSML unifies fast weights, Hebbian plasticity, learned learning rules and meta RNNs. | 2012.14905" in text
-    assert text.endswith("no value of the papers is surely known.\n<!-- claims:end -->\nThe end.\n")
+    own = [claim for claim in stored["claims"] if claim["figures"] == ["unification"]]
+    assert text.count("\n| ") == len(own) + 2 == 4
+    for claim in own:
+        assert f"| {claim['says']} | {claim['where']} | {claim['sure']} | " in text
     readme.main(["--check"], tmp_path)
     (tmp_path / "README.md").write_text(text.replace("\u2713\u00a0reproduced", "\u2713\u00a0proved", 1))
-    with pytest.raises(SystemExit, match=r"claims:begin.* is not what .*docs/claims\.json says"):
+    with pytest.raises(SystemExit, match=r"claims/unification:begin.* is not what .*docs/claims\.json says"):
         readme.main(["--check"], tmp_path)
