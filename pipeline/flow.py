@@ -130,13 +130,13 @@ def zoo_test(params: Params, rule: str) -> Flow:
 
 
 def recall_train(params: Params, experiment: str, seed: str) -> Flow:
-    own = known_or_raise(params.of_recall.experiments, experiment, "recall.experiments")
-    section = plain(own) | {"size": params.of_recall.size}
+    own = known_or_raise(params.recall.experiments, experiment, "recall.experiments")
+    section = plain(own) | {"size": params.recall.size}
     return Flow(_seeded(experiment, seed), section, (*RECALL, "vsml/meta"), (), (paths.recall_train(experiment, seed),))
 
 
 def recall_test(params: Params, experiment: str, seed: str) -> Flow:
-    tests, size = plain(params.of_recall.tests), params.of_recall.size
+    tests, size = plain(params.recall.tests), params.recall.size
     section = {"tests": tests, "size": size, "introspect": plain(params.introspect)}
     reads, out = (paths.recall_train(experiment, seed), TEST_DATA), paths.recall_test(experiment, seed)
     looking = (f"vsml/introspect/{name}.py" for name in ("__init__", "sighting", "probing"))
@@ -144,14 +144,14 @@ def recall_test(params: Params, experiment: str, seed: str) -> Flow:
 
 
 def feedback_train(params: Params, experiment: str, seed: str) -> Flow:
-    section = plain(known_or_raise(params.of_feedback.experiments, experiment, "feedback.experiments"))
+    section = plain(known_or_raise(params.feedback.experiments, experiment, "feedback.experiments"))
     outs = (paths.feedback_rule(experiment, seed), paths.feedback_curve(experiment, seed))
     return Flow(_seeded(experiment, seed), section, FEEDBACK, (TRAIN_DATA,), outs)
 
 
 def feedback_test(params: Params, experiment: str, seed: str) -> Flow:
-    own = plain(known_or_raise(params.of_feedback.experiments, experiment, "feedback.experiments"))
-    section = {"tests": plain(params.of_feedback.tests), **{name: own[name] for name in ("task", "network", "learner")}}
+    own = plain(known_or_raise(params.feedback.experiments, experiment, "feedback.experiments"))
+    section = {"tests": plain(params.feedback.tests), **{name: own[name] for name in ("task", "network", "learner")}}
     reads = (paths.feedback_rule(experiment, seed), TEST_DATA)
     return Flow(_seeded(experiment, seed), section, FEEDBACK, reads, (paths.feedback_test(experiment, seed),))
 

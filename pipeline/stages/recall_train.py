@@ -27,7 +27,7 @@ SAVE_EVERY_S = 5.0
 
 def main(job: Job, run: Run) -> None:
     experiment, seed = job.item
-    section, size = job.params.of_recall.experiments[experiment], job.params.of_recall.size
+    section, size = job.params.recall.experiments[experiment], job.params.recall.size
     group, optimizer, (fresh, key) = build(section, size, int(seed))
     training = section.training
 

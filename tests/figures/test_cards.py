@@ -21,7 +21,7 @@ def learned(profile, tmp_path, monkeypatch):
     shutil.copytree(profile, tmp_path / "profile")
     monkeypatch.chdir(tmp_path / "profile")
     own = params.read()
-    section = own.of_recall.experiments["direct"]
+    section = own.recall.experiments["direct"]
     rules, graph = Rules(**plain(section.rules)), GRAPHS["direct"](8, 8, 0, 1.0)
     horizons = list(section.training.horizons)
     thetas = jax.vmap(lambda key: rules.init_theta(graph, key))(jax.random.split(jax.random.key(0), len(horizons)))
@@ -31,7 +31,7 @@ def learned(profile, tmp_path, monkeypatch):
     theta = {
         "forward": {"0": {"w": np.zeros((6, 8)), "b": np.zeros(8)}, "1": {"w": np.zeros((8, 1)), "b": np.zeros(1)}}
     }
-    of_feedback = plain(own.of_feedback.experiments["flp_on_sines"].learner)
+    of_feedback = plain(own.feedback.experiments["flp_on_sines"].learner)
     artifacts.write_rule(paths.feedback_rule("flp_on_sines", 1), theta, of_feedback, ORIGIN)
     artifacts.write_table(paths.feedback_curve("flp_on_sines", 1), CURVE, dict.fromkeys(CURVE, ("step",)))
     artifacts.write_rule(paths.rule("vsml", 1), {"cell": {"w": np.zeros((40, 60))}}, {"hidden": 16}, ORIGIN)
