@@ -1,7 +1,7 @@
 """The parameters of a profile, read from its params.yaml: typed, complete, and nothing unknown.
 
-`defaults` is complete. An experiment states the leaves in which it differs from it, or, with `like: OTHER`, from another
-experiment; pipeline.sections.overlay lays them over each other, since YAML's merge keys would break `dvc exp run -S`.
+`defaults` is complete; an experiment states the leaves in which it differs from it or, with `like: OTHER`, from another
+experiment. pipeline.sections.overlay completes experiments: YAML's merge keys would break `dvc exp run -S`.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -75,8 +75,8 @@ class Params(Section):
     root: str
     items: Items
     defaults: Experiment = LEFT_OUT
-    experiments: dict[Name, Experiment] = {}
-    baselines: dict[Name, Baseline] = {}
+    experiments: dict[Name, Experiment] = Field(default_factory=dict)
+    baselines: dict[Name, Baseline] = Field(default_factory=dict)
     tests: Tests = LEFT_OUT
     random_features: RandomFeatures = LEFT_OUT
     introspect: Introspect = LEFT_OUT
@@ -105,9 +105,9 @@ class Params(Section):
         for kind, sections in NEEDS.items():
             for section in sections:
                 if getattr(self.items, kind) and not self.has(section):
-                    named = list(getattr(self.items, kind))
                     raise ValueError(
-                        f"{section} is missing, and items.{kind} (={named}) needs it: add this section, or empty that list."
+                        f"{section} is missing, and items.{kind} (={list(getattr(self.items, kind))}) needs it: add "
+                        "this section, or empty that list."
                     )
         return self
 
@@ -215,10 +215,8 @@ def _overlay(tree: Any) -> Any:
 
 def _sentence(problem: Any) -> str:
     # Below a section that is one of several kinds, its kind stands among the names.
-    parts = [str(part) for part in problem["loc"]]
-    name = ".".join(
-        p for before, p in zip(["", *parts], parts, strict=False) if before not in ("learner", "estimator", "task")
-    )
+    parts, unions = [str(part) for part in problem["loc"]], ("learner", "estimator", "task")
+    name = ".".join(part for before, part in zip(["", *parts], parts, strict=False) if before not in unions)
     match problem["type"]:
         case "missing":
             return f"{name} is missing: add it (a section of another kind, and an entry of a list, is stated whole)."

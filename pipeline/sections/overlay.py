@@ -35,7 +35,7 @@ def overlaid(tree: Any, kind: type[Section], where: str) -> Any:
                 f"{where}.{name}.like (={other!r}) is none of {where} {known}: name one of them or remove it."
             )
         if other in (name, *heirs):
-            chain = " -> ".join((*reversed(heirs), name, other))
+            chain = " -> ".join(map(str, (*reversed(heirs), name, other)))
             raise ValueError(
                 f"{where}.{name}.like (={other!r}) leads back to itself ({chain}): remove one of these `like`."
             )
@@ -61,7 +61,7 @@ def merged(annotation: Any, base: Any, own: Any) -> Any:
 
 
 def _section(annotation: Any, base: Any, own: Any) -> type[Section] | None:
-    """The kind of section that both are, if they are one. Sections with a `name` are of the same kind if it is equal."""
+    """The kind of section that both are, or None. Sections that have a `name` are of the same kind if it is equal."""
     if not isinstance(base, dict) or not isinstance(own, dict) or own.get("name", base.get("name")) != base.get("name"):
         return None
     kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)

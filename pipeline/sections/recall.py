@@ -88,7 +88,7 @@ class RecallTests(Section):
 
 
 class Recall(Section):
-    """`size` bits of each cue and of each answer; an experiment states the leaves in which it differs from `defaults`."""
+    """`size` bits of each cue and of each answer; an experiment states the leaves that are not those of `defaults`."""
 
     size: PositiveInt
     defaults: RecallExperiment
