@@ -220,7 +220,7 @@ def test_what_items_are_made_by_is_there(read, tiny, section, kind):
     ],
 )
 def test_a_section_has_the_fields_and_choices_of_what_is_built_from_it(section, of):
-    """Sections are not derived from it: it comes with JAX, which takes longer to import than all else that reads params."""
+    """Sections are not derived from it: it comes with JAX, whose import takes longer than to read params does."""
     fields = {name: field.annotation for name, field in section.model_fields.items() if name != "name"}
     assert tuple(fields) == of._fields
     choices = {name: hint for name, hint in get_type_hints(of).items() if get_origin(hint) is Literal}
