@@ -220,13 +220,6 @@ def _marks(one: Block) -> tuple[str, str]:
     return markers(one.profile, one.kind, one.study)
 
 
-def pictures(root: Path) -> set[Path]:
-    """The PNGs that README.md and the pages of docs/ show or name, by paths from the root or from the page's folder."""
-    pages = {page: _read(page) for page in (root / "README.md", *sorted((root / "docs").glob("*.md")))}
-    names = {(page, name) for page, text in pages.items() for name in re.findall(r"[\w./-]+\.png", text)}
-    return {base / name for page, name in names for base in (root, page.parent)}
-
-
 def _docs(root: Path, profile: str) -> Path:
     return root / "docs" / profile
 

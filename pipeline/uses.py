@@ -55,24 +55,22 @@ def zoo_test(params: Params, rule: str) -> Uses:
 
 
 def recall_train(params: Params, experiment: str, seed: str) -> Uses:
-    own = known_or_raise(params.of_recall.experiments, experiment, "recall.experiments")
-    return Uses(plain(own) | {"size": params.of_recall.size})
+    own = known_or_raise(params.recall.experiments, experiment, "recall.experiments")
+    return Uses(plain(own) | {"size": params.recall.size})
 
 
 def recall_test(params: Params, experiment: str, seed: str) -> Uses:
-    tests, size = plain(params.of_recall.tests), params.of_recall.size
+    tests, size = plain(params.recall.tests), params.recall.size
     return Uses({"tests": tests, "size": size, "introspect": plain(params.introspect)})
 
 
 def feedback_train(params: Params, experiment: str, seed: str) -> Uses:
-    return Uses(plain(known_or_raise(params.of_feedback.experiments, experiment, "feedback.experiments")))
+    return Uses(plain(known_or_raise(params.feedback.experiments, experiment, "feedback.experiments")))
 
 
 def feedback_test(params: Params, experiment: str, seed: str) -> Uses:
-    own = plain(known_or_raise(params.of_feedback.experiments, experiment, "feedback.experiments"))
-    return Uses(
-        {"tests": plain(params.of_feedback.tests), **{name: own[name] for name in ("task", "network", "learner")}}
-    )
+    own = plain(known_or_raise(params.feedback.experiments, experiment, "feedback.experiments"))
+    return Uses({"tests": plain(params.feedback.tests), **{name: own[name] for name in ("task", "network", "learner")}})
 
 
 def figure(params: Params, name: str) -> Uses:

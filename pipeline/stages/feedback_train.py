@@ -18,7 +18,7 @@ from vsml.meta.train import Group, guarded, meta_train, start
 
 def main(job: Job, run: Run) -> None:
     experiment, seed = job.item
-    section = job.params.of_feedback.experiments[experiment]
+    section = job.params.feedback.experiments[experiment]
     settings = section.training
     school = lessons.school(section, paths.train_data)
     theta_key, train_key = jax.random.split(jax.random.key(int(seed)))
@@ -30,7 +30,7 @@ def main(job: Job, run: Run) -> None:
 
     del curve["phase"]  # there is one
     artifacts.write_table(paths.feedback_curve(experiment, seed), curve, dict.fromkeys(curve, ("step",)))
-    name = job.params.of_feedback.trained_on(experiment)
+    name = job.params.feedback.trained_on(experiment)
     origin = provenance.learned_from(job, [paths.train_data(name)] if name else [], settings.steps)
     learned = {name: part for name, part in state.theta.items() if name != HEAD}
     artifacts.write_rule(paths.feedback_rule(experiment, seed), learned, lessons.settings(section), origin)

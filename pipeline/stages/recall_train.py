@@ -24,7 +24,7 @@ from vsml.recall.rules import Rules
 
 def main(job: Job, run: Run) -> None:
     experiment, seed = job.item
-    section, size = job.params.of_recall.experiments[experiment], job.params.of_recall.size
+    section, size = job.params.recall.experiments[experiment], job.params.recall.size
     group, optimizer, (initial, key) = build(section, size, int(seed))
     count, patience = section.training.steps, section.training.optimizer.patience
     phases = [training.Phase(count, partial(meta_train, [group], optimizer, key=key, patience=patience))]

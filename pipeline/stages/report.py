@@ -91,7 +91,7 @@ def main(item: list[str]) -> None:
         shipped=shipped.table(found, tables, profile) | {"count": own.random_features.count},
         cloning=_cloned(own, found, tables) if items.clones else None,
         recall=recall.page(found, tables, profile.introspected) if items.recall else None,
-        feedback=feedback.page(found, tables, own.of_feedback.tests.lives) if items.feedback else None,
+        feedback=feedback.page(found, tables, own.feedback.tests.lives) if items.feedback else None,
     )
     write_text(paths.report("index.html"), page)
 
@@ -168,10 +168,10 @@ def _figures(own: Params, found: Results, tables: Tables, judged: list[dict[str,
         "shipped": shipped.names(tables)[0],
     }
     if own.items.recall:
-        first = own.of_recall.experiments[own.items.recall[0]]
-        words |= {"recall_bits": own.of_recall.size, "recall_middle": recall.middle(first.training.horizons)}
+        first = own.recall.experiments[own.items.recall[0]]
+        words |= {"recall_bits": own.recall.size, "recall_middle": recall.middle(first.training.horizons)}
     if own.items.feedback:
-        words["taught"] = own.of_feedback.tests.lives
+        words["taught"] = own.feedback.tests.lives
         words["feedback_seeds"] = _counted(len(own.items.feedback_seeds), "meta-seed")
     digest_of_params = digest(_drawn(own).params)
     for name in own.items.figures:

@@ -67,7 +67,7 @@ def test_an_item_that_the_profile_does_not_make_can_be_run_all_the_same():
 @pytest.fixture
 def committed(clone, tiny, write_params):
     """A clone with two experiments whose every out exists, as after a repro; the outs are empty, DVC does not mind."""
-    tiny["experiments"]["other"] = {"optimizer": dict(tiny["experiments"]["vsml"]["optimizer"])}
+    tiny["experiments"]["other"] = {"like": "vsml", "optimizer": {"learning_rate": 0.005}}
     tiny["items"]["experiments"].append("other")
     tiny["items"]["introspect"].append("other")
     write_params(clone.root / "params.yaml", tiny)
@@ -132,3 +132,26 @@ def test_dvc_exp_run_changes_one_experiment_and_nothing_else(committed):
     found = params.read(committed.root / "params.yaml").experiments
     assert (found["other"].optimizer.learning_rate, found["vsml"].optimizer.learning_rate) == (0.02, 0.005)
     assert _changed(committed) == {"meta_train@other-0", "meta_train@other-1"}
+
+
+def test_dvc_exp_run_changes_leaves_of_a_file_that_is_written_by_leaf(clone):
+    text = (paths.ROOT / "profiles/smoke/params.yaml").read_text().replace("root: ../..", "root: .")
+    (clone.root / "params.yaml").write_text(text)
+    before = params.read(clone.root / "params.yaml")
+    clone.run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qam", "smoke")
+    changes = {
+        "experiments.es.learner.ticks": "3",
+        "experiments.es.learner.hidden_layers": "[5,4]",  # a list in flow style
+        "feedback.experiments.second_order_on_glyphs.learner.rate": "0.01",  # of an experiment that is like another
+        "items.seeds": "[7]",
+    }
+    words = [word for name, value in changes.items() for word in ("-S", f"{name}={value}")]
+    clone.run("dvc", "exp", "run", "--single-item", "test_data@digits", *words)
+    found = params.read(clone.root / "params.yaml")
+    assert (found.experiments["es"].learner.ticks, found.experiments["es"].learner.hidden_layers) == (3, (5, 4))
+    assert found.feedback.experiments["second_order_on_glyphs"].learner.rate == 0.01
+    assert found.items.seeds == (7,)
+    for name in ("vsml", "truncated"):
+        assert found.experiments[name] == before.experiments[name]
+    for name in ("flp_on_glyphs", "second_order_on_sines"):
+        assert found.feedback.experiments[name] == before.feedback.experiments[name]
