@@ -3,21 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.results import Results
-from pipeline.tables import PAPER_RATES, RULE, in_order, without_settings
+from pipeline.looks import LOOKS
+from pipeline.results import Entry, Key, Results
+from pipeline.tables import PAPER, PAPER_RATES, RULE, in_order, without_settings
 
-NAMES = {
-    RULE: "VSML",
-    "sgd": "SGD",
-    "sgd_hidden": "SGD, hidden",
-    "sgd_paper": "SGD, paper\u2019s rate",
-    "adam": "Adam",
-    "adam_hidden": "Adam, hidden",
-    "adam_paper": "Adam, paper\u2019s rate",
-    "meta_rnn": "Meta RNN",
-    "hebbian": "Hebbian",
-    "fast_memory": "Fast memory",
-}
 TITLES = {
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
@@ -26,38 +15,45 @@ TITLES = {
     "cifar10": "CIFAR-10",
     "svhn": "SVHN",
 }
-FAMILIES = {"VSML": (RULE,), "SGD": ("sgd", "sgd_hidden"), "Adam": ("adam", "adam_hidden")}
-AT_PAPER_RATES = {"VSML": (RULE,), "SGD": ("sgd_paper",), "Adam": ("adam_paper",)}
+NAMES = {key: look.name for key, look in LOOKS.items()}
+FAMILIES = {
+    family: tuple(key for key, look in LOOKS.items() if look.family == family)
+    for family in dict.fromkeys(look.family for look in LOOKS.values() if look.family)
+}
+AT_PAPER_RATES = {"VSML": (RULE,)} | {str(LOOKS[name].family): (name + PAPER,) for name in PAPER_RATES}
 
 
 def tasks(results: Results, learner: str = RULE) -> list[str]:
     """What `learner` was tested on, without the changed tasks of figure 7; first what it knows from meta-training."""
-    seen = {name.split("/")[0]: entry.get("seen") for name, entry in results.items() if f"/{learner}/cumul" in name}
+    seen = {key.subject: results[key].get("seen") for key in _cumulative(results) if key.learner == learner}
     return in_order(without_settings(seen), [task for task in seen if seen[task]])
 
 
 def length(results: Results, task: str) -> int:
-    """How many examples a life on `task` has."""
-    return max(int(name.partition("@")[2]) for name in results if name.startswith(f"{task}/") and "/cumul" in name)
+    """How many examples an episode of `task` has."""
+    return max(key.at for key in _cumulative(results) if key.subject == task)
 
 
 def moments(results: Results) -> list[int | None]:
-    """When accuracies were taken, in examples; None is the end of the life, and the last."""
-    taken = {tuple(name.split("/cumulative@")) for name in results if "/cumulative@" in name}
-    before = {int(moment) for name, moment in taken if int(moment) < length(results, name.split("/")[0])}
-    return [*sorted(before), None]
+    """When accuracies were taken, in examples; None is the end of the episode, and the last."""
+    every = _cumulative(results)
+    ends = {task: length(results, task) for task in {key.subject for key in every}}
+    return [*sorted({key.at for key in every if key.at < ends[key.subject]}), None]
 
 
 def early(results: Results) -> int | None:
-    """The moment that stands for a young learner: the last one of the first quarter of the longest life."""
+    """The moment that stands for a young learner: the last one of the first quarter of the longest episode.
+
+    None if accuracy was taken at the end only, or never.
+    """
     before = [moment for moment in moments(results) if moment is not None]
-    end = max(int(name.partition("@")[2]) for name in results if "/cumulative@" in name)
+    end = max((key.at for key in _cumulative(results)), default=0)
     return max([moment for moment in before if moment <= end / 4] or before[:1], default=None)
 
 
-def accuracy(results: Results, task: str, learner: str, moment: int | None) -> dict | None:
-    """The cumulative accuracy at `moment`; None if lives on `task` are shorter or `learner` had no such task."""
-    return results.get(f"{task}/{learner}/cumulative@{moment or length(results, task)}")
+def accuracy(results: Results, task: str, learner: str, moment: int | None) -> Entry | None:
+    """The cumulative accuracy at `moment`; None if episodes of `task` are shorter or `learner` had no such task."""
+    return results.get(Key(task, learner, "cumulative", moment or length(results, task)))
 
 
 def best(
@@ -115,10 +111,17 @@ def kinship(results: Results, task: str, learner: str = RULE) -> str:
     return "unseen images" if entry is not None and entry["seen"] else "never seen"
 
 
-def plus_minus(entry: Mapping[str, Any], what: str = "sd", digits: int = 2) -> str:
-    """A result with its spread: over lives, or over seeds where there are several (`sd_seeds`)."""
+def plus_minus(entry: Mapping[str, Any] | None, what: str = "sd", digits: int = 2) -> str:
+    """A result with its spread: over episodes, or over seeds where there are several (`sd_seeds`); a dash for none."""
+    if entry is None:
+        return "\u2013"
     spread = entry.get(what)
     return f"{entry['value']:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
+
+
+def _cumulative(results: Results) -> list[Any]:
+    """The keys of cumulative accuracies, each of which has a moment."""
+    return [key for key in results if key.metric == "cumulative"]
 
 
 def _lost(families: dict[str, dict[str, dict]]) -> str:

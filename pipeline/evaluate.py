@@ -24,7 +24,8 @@ from pipeline import params
 from pipeline.artifacts import Rule, read_rule
 from pipeline.build import OPTIMIZERS
 from pipeline.examples import Examples, read_examples
-from pipeline.figures.style import COLUMN, LOOKS, Figure, accuracy_axis, direct_labels, example_axis, save
+from pipeline.figures.style import COLUMN, Figure, accuracy_axis, direct_labels, example_axis, save
+from pipeline.looks import LOOKS
 from pipeline.results import cumulative, sd
 from pipeline.tables import PAPER_RATES
 from vsml.core.rollout import rollout

@@ -12,31 +12,41 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.artifacts import Table
-from pipeline.comparison import title
-from pipeline.results import Results, summary
+from pipeline import artifacts
+from pipeline.comparison import plus_minus, title
+from pipeline.display import Cell, Table
+from pipeline.looks import Look, by_key
+from pipeline.results import Key, Results, summary
 from pipeline.tables import Tables, in_order
 
 FOLDER, ON, SHUFFLED = "feedback_test/", "_on_", "_iid"
-METHODS = {
-    "flp": "FLP",
-    "first_order": "first-order gradient",
-    "second_order": "second-order gradient",
-    "learned_rates": "second order, learned rates",
-    "pretrained": "pretrained, no lives",
-    "first_order_output": "first order, output layer only",
-    "flp_output": "FLP, output layer only",
-    "flp_random_feedback": "FLP, random feedback",
-    "flp_hebb": "FLP, Hebb for Oja",
-    "flp_linear": "FLP, linear feedback",
-    "flp_blind_hidden": "FLP, no feedback to hidden",
-}
+FEEDBACK = "feedback"  # the subject of all numbers here
+LEARNERS = by_key(  # the methods in the order of tables; those with a colour have lines in figures
+    Look("flp", "FLP", "#D55E00", "-", "o", 1.8),
+    Look("first_order", "first order", "#0072B2", "--", "s", longer="first-order gradient"),
+    Look("second_order", "second order", "#009E73", (0, (6, 1.5, 1, 1.5)), "^", longer="second-order gradient"),
+    Look("learned_rates", "learned rates", "#CC79A7", (0, (3, 1, 1, 1)), "v", longer="second order, learned rates"),
+    Look("pretrained", "pretrained, no lives"),
+    Look(
+        "first_order_output",
+        "first order, output",
+        "#56B4E9",
+        (0, (1, 1)),
+        "D",
+        longer="first order, output layer only",
+    ),
+    Look("flp_output", "FLP, output layer only"),
+    Look("flp_random_feedback", "FLP, random feedback"),
+    Look("flp_hebb", "FLP, Hebb for Oja"),
+    Look("flp_linear", "FLP, linear feedback"),
+    Look("flp_blind_hidden", "FLP, no feedback to hidden"),
+)
 MATCHES = 0.02  # of accuracy; a gap that is smaller is called a draw
 
 
-def tests(tables: Tables) -> dict[str, list[Table]]:
+def tests(tables: Tables) -> dict[str, list[artifacts.Table]]:
     """By experiment, the tables of its seeds in their order."""
-    found: dict[str, dict[int, Table]] = {}
+    found: dict[str, dict[int, artifacts.Table]] = {}
     for path, table in tables.items():
         if match := re.fullmatch(rf"{FOLDER}(.+)-(\d+)\.npz", path):
             found.setdefault(match[1], {})[int(match[2])] = table
@@ -52,7 +62,14 @@ def task(experiment: str) -> str:
 
 
 def name(experiment: str) -> str:
-    return METHODS.get(method(experiment), title(method(experiment)))
+    """The method's name for readers, in tables and sentences."""
+    return LEARNERS[method(experiment)].words if method(experiment) in LEARNERS else title(method(experiment))
+
+
+def drawn(experiment: str) -> Look | None:
+    """How the method is drawn; None where it has no line of its own."""
+    found = LEARNERS.get(method(experiment))
+    return found if found is not None and found.colour is not None else None
 
 
 def lives(tables: Tables, experiment: str, array: str, newborn: bool = False) -> np.ndarray:
@@ -71,9 +88,9 @@ def tasks(tables: Tables, regression: bool) -> list[str]:
 
 
 def on(tables: Tables, of_task: str) -> list[str]:
-    """The experiments on a task, in the order of METHODS; others after them."""
+    """The experiments on a task, in the order of LEARNERS; others after them."""
     found = [each for each in tests(tables) if task(each) == of_task]
-    known = list(METHODS)
+    known = list(LEARNERS)
     return sorted(found, key=lambda each: (known.index(method(each)) if method(each) in known else 99, each))
 
 
@@ -118,72 +135,74 @@ def cosines(tables: Tables, experiment: str) -> Float[np.ndarray, "seed layer"]:
 
 
 def feedback(tables: Tables) -> Results:
-    """`feedback/experiment/metric` -> {"value", "sd", "n"}, over lives; of ratios and cosines, over seeds."""
+    """Results of the subject `feedback`, by experiment, over episodes; of ratios and cosines, over seeds."""
     found: Results = {}
     for each, of_seeds in tests(tables).items():
-        prefix = f"feedback/{each}"
-        found[f"{prefix}/{'mse' if is_regression(tables, each) else 'accuracy'}"] = summary(worth(tables, each))
-        found[f"{prefix}/newborn"] = summary(worth(tables, each, newborn=True))
-        found[f"{prefix}/interference"] = summary(interference(tables, each)[:, None])
+        own = {metric(tables, each): worth(tables, each), "newborn": worth(tables, each, newborn=True)}
+        own["interference"] = interference(tables, each)[:, None]
         for layer, cosine in enumerate(cosines(tables, each).T, start=1):
             if np.isfinite(cosine).all():
-                found[f"{prefix}/cosine_layer_{layer}"] = summary(cosine[:, None])
+                own[f"cosine_layer_{layer}"] = cosine[:, None]
         if bool(of_seeds[0].arrays["in_order"]):
-            found[f"{prefix}/forgetting"] = summary(forgetting(tables, each))
+            own["forgetting"] = forgetting(tables, each)
+        found |= {Key(FEEDBACK, each, metric): summary(values) for metric, values in own.items()}
     return found
 
 
 def page(found: Results, tables: Tables, lives: int) -> dict[str, Any]:
     """What the report says of all this."""
-    return {
-        "rows": list(rows(found, tables)),
-        "verdicts": list(verdicts(found, tables)),
-        "lives": lives,
-        "seeds": max(map(len, tests(tables).values())),
-    }
+    return {"table": table(found, tables, lives), "verdicts": list(verdicts(found, tables))}
 
 
-def rows(found: Results, tables: Tables) -> Iterator[dict[str, Any]]:
-    """The table of the report: a row for each task and method, lessons in order and shuffled."""
+def table(found: Results, tables: Tables, lives: int) -> Table:
+    """A row for each task and method, examples in order and shuffled."""
+    rows: list[list[Cell | str | None]] = []
     for regression in (True, False):
-        metric = "mse" if regression else "accuracy"
         for of_task in tasks(tables, regression):
             shuffled = {method(each): each for each in on(tables, of_task + SHUFFLED)}
-            for number, each in enumerate(on(tables, of_task)):
-                prefix, iid = f"feedback/{each}", shuffled.get(method(each))
-                cosine = [entry["value"] for key, entry in found.items() if key.startswith(f"{prefix}/cosine_layer")]
-                yield {
-                    "task": title(of_task),
-                    "first": number == 0,
-                    "methods": len(on(tables, of_task)),
-                    "metric": "MSE" if regression else "accuracy",
-                    "method": name(each),
-                    "in_order": found[f"{prefix}/{metric}"],
-                    "iid": found[f"feedback/{iid}/{metric}"] if iid else None,
-                    "newborn": found[f"{prefix}/newborn"],
-                    "forgetting": found[f"{prefix}/forgetting"],
-                    "interference": found[f"{prefix}/interference"],
-                    "hidden_cosine": float(np.mean(np.abs(cosine[:-1]))) if cosine[:-1] else None,
-                }
+            head: Cell | None = Cell(title(of_task), "MSE" if regression else "accuracy")
+            for each in on(tables, of_task):
+                own = {key.metric: entry for key, entry in found.items() if key[:2] == (FEEDBACK, each)}
+                iid = shuffled.get(method(each))
+                cosine = [entry["value"] for metric, entry in own.items() if metric.startswith("cosine_layer")]
+                entries = [own[metric(tables, each)], found[Key(FEEDBACK, iid, metric(tables, iid))] if iid else None]
+                entries += [own["newborn"], own["forgetting"]]
+                cells = [plus_minus(entry, digits=3) if entry else "" for entry in entries]
+                hidden = f"{np.mean(np.abs(cosine[:-1])):.2f}" if cosine[:-1] else ""
+                rows.append([head, name(each), *cells, f"{own['interference']['value']:+.3f}", hidden])
+                head = None
+    seeds = max(map(len, tests(tables).values()))
+    caption = (
+        f"At the end of a life, over {lives} lives of each of {seeds} meta-seeds; a regression has a mean squared "
+        "error, characters have an accuracy. Newborn: without meta-training. Forgetting, interference and alignment "
+        "are our definitions: see the figure of updates; what is forgotten of characters holds the competition of "
+        "later classes, too"
+    )
+    heads = ("Task", "Learner", "In order", "Shuffled", "Newborn", "Forgetting", "Interference", "Alignment, hidden")
+    return Table(heads, rows, "Feedback and local plasticity", caption)
+
+
+def metric(tables: Tables, experiment: str) -> str:
+    """Under which metric `worth` is among the results."""
+    return "mse" if is_regression(tables, experiment) else "accuracy"
 
 
 def verdicts(found: Results, tables: Tables) -> Iterator[str]:
     """What the numbers say of the abstract's claims, in words that follow them."""
     for regression in (True, False):
-        metric = "mse" if regression else "accuracy"
         for of_task in tasks(tables, regression):
-            own = f"feedback/flp{ON}{of_task}"
-            if f"{own}/{metric}" not in found:
+            if (own := f"flp{ON}{of_task}") not in tests(tables):
                 continue
             for other in ("first_order", "first_order_output", "second_order", "learned_rates"):
                 for kind, words in (("", "lessons in order"), (SHUFFLED, "lessons shuffled")):
                     pair = [f"{who}{ON}{of_task}{kind}" for who in ("flp", other)]
-                    if all(f"feedback/{each}/{metric}" in found for each in pair):
+                    if all(each in tests(tables) for each in pair):
                         mine, theirs = (worth(tables, each).mean(1) for each in pair)
-                        yield f"{title(of_task)}, {words}: FLP {_against(mine, theirs, regression)} {METHODS[other]}."
-            shuffled = f"feedback/flp{ON}{of_task}{SHUFFLED}/{metric}"
-            if not regression and shuffled in found:
-                lost = found[shuffled]["value"] - found[f"{own}/{metric}"]["value"]
+                        than = LEARNERS[other].words
+                        yield f"{title(of_task)}, {words}: FLP {_against(mine, theirs, regression)} {than}."
+            if not regression and own + SHUFFLED in tests(tables):
+                in_order, shuffled = (found[Key(FEEDBACK, each, "accuracy")]["value"] for each in (own, own + SHUFFLED))
+                lost = shuffled - in_order
                 change = f"{'loses' if lost >= 0 else 'gains'} {abs(lost):.3f} of accuracy"
                 yield f"{title(of_task)}: from shuffled lessons to lessons in order FLP {change}."
 

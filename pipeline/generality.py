@@ -17,10 +17,12 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Bool, Float
 
-from pipeline.comparison import NAMES, TITLES, accuracy, title, verdict, verdict_at_paper_rates
-from pipeline.results import Results, lives, sd
+from pipeline.comparison import TITLES, accuracy, title, verdict, verdict_at_paper_rates
+from pipeline.looks import called
+from pipeline.results import Key, Results, lives, sd
 from pipeline.tables import RULE, Profile, Tables, baselines, experiments, settings, tasks, without_settings
 
+VARYING = "varying_data"  # the subject of means over data sets
 ROBUST = "robust"  # the experiment of figure 7; where there is none, it is the main one
 METHODS = (RULE, "meta_rnn", "fast_memory", "hebbian")  # the experiments of figure 8 are `<method>_on_<mix>`
 UNTRAINED = "sgd"
@@ -37,9 +39,9 @@ TOLERANCE = 0.05  # of accuracy: what still counts as comparable
 
 
 def generality(tables: Tables, profile: Profile) -> Results:
-    found = {f"{task}/{robust(tables)}/difference": entry for task, entry in differences(tables).items()}
+    found = {Key(task, robust(tables), "difference"): entry for task, entry in differences(tables).items()}
     for learner, values in over_fitting(tables, profile).items():
-        found |= {f"varying_data/{learner}/{metric}": entry for metric, entry in values.items()}
+        found |= {Key(VARYING, learner, metric): entry for metric, entry in values.items()}
     return found
 
 
@@ -48,15 +50,19 @@ def robust(tables: Tables) -> str:
     return ROBUST if ROBUST in experiments(tables) else RULE
 
 
+def changed_tasks(tables: Tables) -> dict[str, dict[str, str]]:
+    """By set and setting, the tasks of figure 7 that its experiment was tested on; none without that experiment."""
+    experiment = robust(tables)
+    return settings(tasks(tables, experiment)) if experiment in experiments(tables) else {}
+
+
 def differences(tables: Tables, moment: int | None = None) -> dict[str, dict]:
     """By changed task, how much better the rule of figure 7 does on it than on the unchanged one of its set.
 
     Over the first `moment` examples, or as many as the shorter of the two lives has.
     """
     experiment, found = robust(tables), {}
-    if experiment not in experiments(tables):
-        return {}
-    for of_setting in settings(tasks(tables, experiment)).values():
+    for of_setting in changed_tasks(tables).values():
         first, *others = of_setting.values()
         reference = lives(tables, first, experiment).correct
         for task in others:
@@ -114,10 +120,10 @@ def verdicts(results: Results) -> list[str]:
 
 def verdict_robust(results: Results) -> str:
     """For each set, on how many changed tasks the rule does as on the unchanged one; then the paper's claim."""
-    found = {name.split("/")[0]: entry for name, entry in results.items() if name.endswith("/difference")}
-    experiment = next((name.split("/")[1] for name in results if name.endswith("/difference")), ROBUST)
+    found = {key.subject: entry for key, entry in results.items() if key.metric == "difference"}
+    experiment = next((key.learner for key in results if key.metric == "difference"), ROBUST)
     sentences = []
-    for base, of_setting in settings(name.split("/")[0] for name in results).items():
+    for base, of_setting in settings(key.subject for key in results).items():
         reference = accuracy(results, of_setting["unchanged"], experiment, None)
         entries = {CHANGES[key]: found[task] for key, task in of_setting.items() if task in found}
         if reference is None or not entries:
@@ -142,15 +148,15 @@ def verdict_robust(results: Results) -> str:
 def verdict_varying(results: Results) -> str:
     """What each method reaches on seen and on unseen sets; then the paper's claim about who over-fits."""
     values = {
-        learner: {what: results[f"varying_data/{learner}/{what}"]["value"] for what in MEANS}
+        learner: {what: results[Key(VARYING, learner, what)]["value"] for what in MEANS}
         for learner in (*METHODS, UNTRAINED)
-        if f"varying_data/{learner}/gap" in results
+        if Key(VARYING, learner, "gap") in results
     }
     methods = [learner for learner in values if learner in METHODS]
     if not methods:
         return ""
     parts = [
-        f"{NAMES[learner]} {value['seen']:.2f} and {value['unseen']:.2f} (gap {signed(value['gap'])})"
+        f"{called(learner)} {value['seen']:.2f} and {value['unseen']:.2f} (gap {signed(value['gap'])})"
         for learner, value in values.items()
     ]
     head = "Mean cumulative accuracy at the end of the life, on sets of meta-training and on others:"
@@ -161,8 +167,8 @@ def verdict_varying(results: Results) -> str:
         largest, ahead = (max(methods, key=lambda method: values[method][what]) for what in ("gap", "unseen"))
         holds = "holds" if (largest, ahead) == ("meta_rnn", "vsml") else "does not hold"
         words.append(
-            f"The largest gap is that of {NAMES[largest]}, the best on other sets is {NAMES[ahead]}: the paper\u2019s "
-            f"claim, that the meta RNN over-fits most and VSML generalises best, {holds} here."
+            f"The largest gap is that of {called(largest)}, the best on other sets is {called(ahead)}: the "
+            f"paper\u2019s claim, that the meta RNN over-fits most and VSML generalises best, {holds} here."
         )
     return " ".join(words)
 

@@ -1,7 +1,7 @@
 """What introspection found, in numbers and words: one sighting, a wrong label, gradient steps, channels of the state.
 
-`introspection` gives, besides what `results` of pipeline/results.py does, under `SET/LEARNER/…` and each with n and sd
-over lives (AGE: examples lived before; PROBE: same, other image of the class, stranger of another class)
+`introspection` gives, besides what `results` of pipeline/results.py does, of a set and a learner and each with n and sd
+over episodes (AGE: examples before; PROBE: the same image, an other one of the class, a stranger of another class)
 
   gain_PROBE@AGE              rise of the probability of the right class by one sighting, against the same life without
   gain_own@AGE                gain_same less gain_stranger: what is tied to the image, and not said of everything
@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.comparison import NAMES, plus_minus
-from pipeline.results import Results, summary
+from pipeline.comparison import plus_minus
+from pipeline.looks import LOOKS
+from pipeline.results import Entry, Key, Results, summary
 from pipeline.tables import RULE, Profile, Tables, by_seed, experiments
 
 BASELINES = ("sgd", "sgd_paper", "adam", "adam_paper")
@@ -36,7 +37,7 @@ KINDS = ("hidden", "memory")
 SINGLE = re.compile(r"(hidden|memory)_\d+")  # a reset of one channel; others are of groups
 LATER = (1, 5)  # examples after which a gain is reported; the last that was measured is one more
 COSINES = ("cosine", "cosine_first", "cosine_last")
-RIVALS = {"sgd": "SGD at its best rate", "sgd_paper": "SGD at the paper\u2019s rate"}
+RIVALS = {name: LOOKS[name].words for name in ("sgd", "sgd_paper")}
 SIGNS = {1: "larger", -1: "smaller", 0: "not clearly different"}
 CLEAR = 2.0  # standard errors
 
@@ -44,15 +45,14 @@ CLEAR = 2.0  # standard errors
 def introspection(tables: Tables, profile: Profile) -> Results:
     found: Results = {}
     for experiment in experiments(tables, "introspect"):
+        task = profile.introspected
         for learner, seeds in of_learners(tables, experiment):
             own = _of_learner(seeds)
-            found |= {f"{profile.introspected}/{learner}/{metric}": summary(values) for metric, values in own.items()}
-            for metric, entry in _cosines(seeds):
-                found[f"{profile.introspected}/{learner}/{metric}"] = entry
+            found |= {Key(task, learner, *metric): summary(values) for metric, values in own.items()}
+            found |= {Key(task, learner, metric): entry for metric, entry in _cosines(seeds)}
         for metric, values in _leads(tables, experiment):
-            entry = summary(values) | {"lives": values.shape[1]}
-            found[f"{profile.introspected}/{experiment}/{metric}"] = entry
-        found |= {f"{profile.introspected}/{name}": entry for name, entry in _channels(tables, experiment).items()}
+            found[Key(task, experiment, *metric)] = summary(values) | {"lives": values.shape[1]}
+        found |= {Key(task, name, metric): entry for name, metric, entry in _channels(tables, experiment)}
     return found
 
 
@@ -98,7 +98,7 @@ def verdict(found: Results, profile: Profile) -> str:
     task = profile.introspected
     clauses = []
     for baseline, rival in RIVALS.items():
-        leads = {age: found[f"{task}/{RULE}/gain_own_less_{baseline}@{age}"] for age in ages(found, profile)}
+        leads = {age: found[Key(task, RULE, f"gain_own_less_{baseline}", age)] for age in ages(found, profile)}
         by_sign = {sign: [when(age) for age in leads if _sign(leads[age]) == sign] for sign in SIGNS}
         parts = [f"{SIGNS[sign]} {_listed(whens)}" for sign, whens in by_sign.items() if whens]
         clauses.append(f"that of {rival} it is {', '.join(parts)}")
@@ -114,8 +114,9 @@ def details(found: Results, profile: Profile) -> list[str]:
 
 
 def ages(found: Results, profile: Profile) -> list[int]:
-    name = f"{profile.introspected}/{RULE}/gain_own@"
-    return [int(key.removeprefix(name)) for key in found if key.startswith(name)]
+    """How many examples VSML had seen before it was looked at."""
+    own = (profile.introspected, RULE, "gain_own")
+    return [key.at for key in found if key[:3] == own and key.at is not None]
 
 
 def when(age: int) -> str:
@@ -125,9 +126,9 @@ def when(age: int) -> str:
 def _at_age(found: Results, task: str, age: int) -> str:
     clauses = []
     for what in ("same", "own"):
-        gain = {name: plus_minus(found[f"{task}/{name}/gain_{what}@{age}"]) for name in (RULE, *RIVALS)}
-        by = ", ".join(f"{value} ({NAMES[name]})" for name, value in gain.items())
-        leads = {rival: found[f"{task}/{RULE}/gain_{what}_less_{name}@{age}"] for name, rival in RIVALS.items()}
+        gain = {name: plus_minus(found[Key(task, name, f"gain_{what}", age)]) for name in (RULE, *RIVALS)}
+        by = ", ".join(f"{value} ({LOOKS[name].name})" for name, value in gain.items())
+        leads = {rival: found[Key(task, RULE, f"gain_{what}_less_{name}", age)] for name, rival in RIVALS.items()}
         words = " and ".join(f"{_than(lead)} that of {rival} ({_far(lead)})" for rival, lead in leads.items())
         clauses.append(f"{by}; VSML\u2019s is {words}")
     first, own = clauses
@@ -159,23 +160,24 @@ def _listed(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _of_learner(seeds: list[dict[str, Any]]) -> dict[str, Float[np.ndarray, "seed life"]]:
+def _of_learner(seeds: list[dict[str, Any]]) -> dict[tuple[str, int], Float[np.ndarray, "seed life"]]:
+    """By metric and age."""
     ages = seeds[0]["age"].tolist()
     gain, believed, lost = gains(seeds), wrong_believed(seeds), wrong_lost(seeds)
     gaps = gain.shape[3]
     found = {}
     for a, age in enumerate(ages):
         for p, probe in enumerate(PROBES):
-            found[f"gain_{probe}@{age}"] = gain[:, a, :, 0, p]
+            found[f"gain_{probe}", age] = gain[:, a, :, 0, p]
             for gap in (*(later for later in LATER if later < gaps - 1), gaps - 1):
-                found[f"gain_{probe}_after_{gap}@{age}"] = gain[:, a, :, gap, p]
-            found[f"wrong_believed_{probe}@{age}"] = believed[:, a, :, 0, p]
-            found[f"wrong_lost_{probe}@{age}"] = lost[:, a, :, 0, p]
-        found[f"gain_own@{age}"] = gain[:, a, :, 0, 0] - gain[:, a, :, 0, 2]
+                found[f"gain_{probe}_after_{gap}", age] = gain[:, a, :, gap, p]
+            found[f"wrong_believed_{probe}", age] = believed[:, a, :, 0, p]
+            found[f"wrong_lost_{probe}", age] = lost[:, a, :, 0, p]
+        found["gain_own", age] = gain[:, a, :, 0, 0] - gain[:, a, :, 0, 2]
     return found
 
 
-def _cosines(seeds: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _cosines(seeds: list[dict[str, Any]]) -> Iterator[tuple[str, Entry]]:
     """Means over moments whose change has a direction; `clear` is their share, and lives without any are left out."""
     cosine = _stack(seeds, "cosine")
     quarter = max(1, cosine.shape[-1] // 4)
@@ -188,39 +190,36 @@ def _cosines(seeds: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]
             yield name, summary(shaped) | {"clear": float(clear.mean())}
 
 
-def _leads(tables: Tables, experiment: str) -> Iterator[tuple[str, Float[np.ndarray, "seed life"]]]:
-    """Life by life, since all learners live the same."""
+def _leads(tables: Tables, experiment: str) -> Iterator[tuple[tuple[str, int], Float[np.ndarray, "seed life"]]]:
+    """By metric and age; episode by episode, since all learners have the same."""
     every = dict(of_learners(tables, experiment))
     own = _of_learner(every[experiment])
     for baseline in (name for name in BASELINES if name in every):
         theirs = _of_learner(every[baseline])
-        for name in own:
-            what, at, age = name.partition("@")
+        for what, age in own:
             if what in ("gain_same", "gain_other", "gain_own"):
-                yield f"{what}_less_{baseline}{at}{age}", own[name] - theirs[name]
+                yield (f"{what}_less_{baseline}", age), own[what, age] - theirs[what, age]
 
 
-def _channels(tables: Tables, experiment: str) -> Results:
-    """Of groups over all seeds; of single channels seed by seed, since each seed numbers them in its own way."""
+def _channels(tables: Tables, experiment: str) -> Iterator[tuple[str, str, Entry]]:
+    """Learner, metric and number: of groups over all seeds, of single channels seed by seed, which numbers its own."""
     if not has_channels(tables, experiment):
-        return {}
-    found = {}
+        return
     seeds = {seed: table.arrays for seed, table in by_seed(tables, "introspect", experiment).items()}
     for name, own in {experiment: [*seeds.values()], **{f"{experiment}-{s}": [seeds[s]] for s in seeds}}.items():
         lost = accuracy_lost(own)
-        found[f"{name}/intact_accuracy"] = summary(_stack(own, "intact_accuracy"))
+        yield name, "intact_accuracy", summary(_stack(own, "intact_accuracy"))
         for w, way in enumerate(own[0]["way"].tolist()):
             for r, reset in enumerate(own[0]["reset"].tolist()):
                 if (name != experiment) == bool(SINGLE.fullmatch(reset)):
-                    found[f"{name}/lost_{reset}_{way}"] = summary(lost[:, :, w, r])
+                    yield name, f"lost_{reset}_{way}", summary(lost[:, :, w, r])
     for seed, arrays in seeds.items():
         follows = arrays["follows"]
         for f, what in enumerate(arrays["followed"].tolist()):
             for k, kind in enumerate(KINDS):
                 for channel in range(follows.shape[-1]):
-                    name = f"{experiment}-{seed}/follows_{what}_{kind}_{channel}"
-                    found[name] = summary(follows[None, :, f, k, channel])
-    return found
+                    metric = f"follows_{what}_{kind}_{channel}"
+                    yield f"{experiment}-{seed}", metric, summary(follows[None, :, f, k, channel])
 
 
 def _stack(seeds: list[dict[str, Any]], name: str) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.comparison import NAMES
+from pipeline.looks import called
 from pipeline.tables import RULE, Tables, by_seed
 
 READINGS = {"": "The same image twice in a row", "next_": "Two images of a class in a row"}
@@ -20,7 +20,9 @@ def lives(tables: Tables) -> dict[str, Any]:
     arrays = next(iter(by_seed(tables, "introspect", RULE).values())).arrays
     learners = zip(arrays["learner"].tolist(), arrays["rate"].tolist(), strict=True)
     return {
-        "learners": [{"name": NAMES[name], "rate": None if np.isnan(rate) else f"{rate:g}"} for name, rate in learners],
+        "learners": [
+            {"name": called(name), "rate": None if np.isnan(rate) else f"{rate:g}"} for name, rate in learners
+        ],
         "readings": [_reading(arrays, prefix, title) for prefix, title in READINGS.items()],
     }
 

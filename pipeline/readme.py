@@ -23,7 +23,9 @@ from typing import NamedTuple
 
 from pipeline import blocks, comparison, generality, params, paths, shipped
 from pipeline.artifacts import write_text
-from pipeline.results import Results
+from pipeline.display import Cell, Table
+from pipeline.looks import called
+from pipeline.results import Entry, Key, Results, parsed
 from pipeline.tables import PAPER, PAPER_RATES
 
 USAGE = "Usage: python -m pipeline readme [bench | --check]"
@@ -104,20 +106,20 @@ def _bring_speeds(root: Path) -> None:
 
 def block(results: Results) -> str:
     """The results as a markdown table, a row for each set and moment, and the verdicts in words."""
-    rates = [name + PAPER for name in PAPER_RATES if any(f"/{name}{PAPER}/cumulative@" in key for key in results)]
-    heads = ["Data set", "examples", "VSML", "best SGD", "best Adam", *(comparison.NAMES[name] for name in rates)]
-    lines = [_line(heads), _line([":--", *["--:"] * (len(heads) - 1)])]
+    learners = {key.learner for key in results if key.metric == "cumulative"}
+    rates = [name + PAPER for name in PAPER_RATES if name + PAPER in learners]
+    rows: list[list[Cell | str | None]] = []
     for task in comparison.tasks(results):
-        first = f"{comparison.title(task)} ({comparison.kinship(results, task)})"
+        head: str | None = f"{comparison.title(task)} ({comparison.kinship(results, task)})"
         for moment in comparison.moments(results):
             families = comparison.best(results, task, moment)
-            if not families:  # lives are shorter
+            if not families:  # episodes are shorter
                 continue
             ahead = comparison.winners(families)
             cells = [_cell(families.get(family), family in ahead) for family in comparison.FAMILIES]
             cells += [_cell(comparison.accuracy(results, task, name, moment), False) for name in rates]
-            lines.append(_line([first, f"{moment or comparison.length(results, task):,}", *cells]))
-            first = ""
+            rows.append([head, f"{moment or comparison.length(results, task):,}", *cells])
+            head = None
     families = comparison.best(results, comparison.tasks(results)[0], None)
     counts = ", ".join(f"{entry['n']} for {family}" for family, entry in families.items())
     words = (
@@ -126,7 +128,8 @@ def block(results: Results) -> str:
         "layer, at the best learning rate of a grid, chosen in hindsight for each set and moment, which flatters them. "
         "Bold: the highest of VSML and those two."
     )
-    return "\n\n".join(["\n".join(lines), words, *generality.verdicts(results)])
+    heads = ("Data set", "examples", "VSML", "best SGD", "best Adam", *map(called, rates))
+    return "\n\n".join([Table(heads, rows).markdown(), words, *generality.verdicts(results)])
 
 
 def features(results: Results) -> str:
@@ -134,7 +137,8 @@ def features(results: Results) -> str:
 
     In brackets, by how much a rule is ahead of SGD and Adam without random features, ± the standard error.
     """
-    widened = sorted({name.split("/")[1] for name in results if re.search(rf"/zoo_\w+{shipped.FEATURES}/cumul", name)})
+    learners = {key.learner for key in results if key.metric == "cumulative"}
+    widened = sorted(one for one in learners if one.startswith("zoo_") and one.endswith(shipped.FEATURES))
     members_of: dict[str, tuple[str, ...]] = {}
     for learner in widened:
         alone = learner.removesuffix(shipped.FEATURES)
@@ -142,31 +146,35 @@ def features(results: Results) -> str:
         members_of |= {rule: (alone,), f"{rule}, random features": (learner,)}
     members_of["SGD or Adam"] = tuple(name for of in ("SGD", "Adam") for name in comparison.FAMILIES[of])
     members_of["SGD or Adam, random features"] = tuple(name + shipped.FEATURES for name in ("sgd", "adam"))
-    lines = [_line(["Data set", "examples", *members_of]), _line([":--", *["--:"] * (len(members_of) + 1)])]
+    rows: list[list[Cell | str | None]] = []
     for task in comparison.tasks(results):
-        first = comparison.title(task)
+        head: str | None = comparison.title(task)
         for moment in comparison.moments(results):
             families = comparison.best(results, task, moment, members_of)
-            if not families:  # lives are shorter
+            if not families:  # episodes are shorter
                 continue
-            ahead = comparison.winners(families)
+            ahead, cells = comparison.winners(families), []
             examples = moment or comparison.length(results, task)
-            leads = {family: _lead(results.get(f"{task}/{of[0]}/lead@{examples}")) for family, of in members_of.items()}
-            cells = [_cell(families.get(family), family in ahead, 3) + leads[family] for family in members_of]
-            lines.append(_line([first, f"{examples:,}", *cells]))
-            first = ""
-    return "\n".join(lines)
+            for family, (first, *_) in members_of.items():
+                cell, lead = (
+                    _cell(families.get(family), family in ahead, 3),
+                    results.get(Key(task, first, "lead", examples)),
+                )
+                cells.append(cell._replace(after=_lead(lead)))
+            rows.append([head, f"{examples:,}", *cells])
+            head = None
+    return Table(("Data set", "examples", *members_of), rows).markdown()
 
 
 def speeds(bench: dict) -> str:
     """What `make bench` measured: a row for each case, and what it was measured on."""
     heads = ["network, episodes", "forward", "gradient", "ns a tick: forward, gradient", "gradient to forward", "plain"]
-    lines = [_line(heads), _line([":--", *["--:"] * (len(heads) - 1)])]
+    rows = []
     for race in bench["races"]:
         faster, ns, ratio = race["speed_up"], race["ns_per_tick"], race["gradient_to_forward"]
         taken = ", ".join(f"{ns[f'ours {what}'][1]:.0f}" for what in ("forward", "gradient"))
         cells = [_quartiles(faster["forward"]), _quartiles(faster["gradient"]), taken]
-        lines.append(_line([race["case"], *cells, *(_quartiles(ratio[form]) for form in ("ours", "plain"))]))
+        rows.append([race["case"], *cells, *(_quartiles(ratio[form]) for form in ("ours", "plain"))])
     machine = bench["machine"]
     memory = (
         f"{row['working_bytes'] / 2**20:.1f} MiB for a population of {row['population']:,} "
@@ -180,7 +188,7 @@ def speeds(bench: dict) -> str:
         "forward alone, ours and in the plain form. Working memory of a meta-step of evolution strategies: "
         f"{', '.join(memory)}."
     )
-    return "\n\n".join(["\n".join(lines), words])
+    return "\n\n".join([Table(heads, rows).markdown(), words])
 
 
 def _quartiles(values: list[float]) -> str:
@@ -188,19 +196,14 @@ def _quartiles(values: list[float]) -> str:
     return f"{median:.1f} [{low:.1f}, {high:.1f}]"
 
 
-def _lead(entry: dict | None) -> str:
+def _lead(entry: Entry | None) -> str:
     if entry is None or entry["sd"] is None:  # no rival had the task, or one life has no standard error
         return ""
     return f" ({entry['value']:+.3f} ± {entry['sd'] / entry['n'] ** 0.5:.3f})"
 
 
-def _cell(entry: dict | None, bold: bool, digits: int = 2) -> str:
-    words = comparison.plus_minus(entry, digits=digits) if entry else "-"
-    return f"**{words}**" if bold else words
-
-
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _cell(entry: Entry | None, bold: bool, digits: int = 2) -> Cell:
+    return Cell(comparison.plus_minus(entry, digits=digits) if entry else "-", mark="best" if bold else "")
 
 
 def _blocks(page: Path) -> list[Block]:
@@ -239,7 +242,13 @@ def _made(root: Path, one: Block) -> str:
     if one.study:
         return blocks.claims(_judgements(root, [one.study]), one.study)
     made = _stored(root, KINDS[one.kind], one.profile)
-    return {"results": block, "features": features, "speeds": speeds, **blocks.OF_RESULTS}[one.kind](made)
+    writers = {
+        "results": lambda found: block(parsed(found)),
+        "features": lambda found: features(parsed(found)),
+        "speeds": speeds,
+        **blocks.OF_RESULTS,
+    }
+    return writers[one.kind](made)
 
 
 def _judgements(root: Path, studies: Iterable[str]) -> dict[str, list]:

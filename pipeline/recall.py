@@ -4,41 +4,55 @@ All of it is about a reconstruction: of arXiv 2003.03124 we know the abstract an
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from pipeline import sighted, synapse
-from pipeline.artifacts import Table
-from pipeline.results import Results, summary
-from pipeline.tables import RULE, Tables, by_seed, experiments
+from pipeline import artifacts, sighted, synapse
+from pipeline.comparison import plus_minus
+from pipeline.display import Table
+from pipeline.looks import GREY, Look, by_key
+from pipeline.results import Key, Results, single, summary
+from pipeline.tables import Tables, by_seed, experiments
 
-NAMES = {
-    "direct": "Direct",
-    "hidden": "Hidden layer with feedback",
-    "recurrent": "Recurrent",
-    "frozen": "Direct, synapses never change",
-    "sparse": "Recurrent, half of the synapses",
-    "alike": "Direct, one embedding for all",
-    "mlp": "Direct, functions are MLPs",
-    "gru": "Direct, functions are GRUs",
-    "synapse_1": "Direct, synapses of 1 number",
-    "synapse_8": "Direct, synapses of 8 numbers",
-    "window_1": "Direct, gradient through 1 snippet",
-    "window_4": "Direct, gradient through 4 snippets",
-}
-FIXED = {"hebb": "Hebb with decay", "delta": "Delta rule"}
+RECALL = "recall"  # the subject of all numbers here
+LEARNERS = by_key(  # networks of a learned rule, in the order of tables
+    Look("direct", "direct", "#D55E00", "-", "o", 1.6, "Direct"),
+    Look("hidden", "hidden layer", "#009E73", "-", "^", 1.6, "Hidden layer with feedback"),
+    Look("recurrent", "recurrent", "#CC79A7", "-", "s", 1.6, "Recurrent"),
+    Look("frozen", "synapses never change", "#8a8a8a", (0, (1, 2)), "x", longer="Direct, synapses never change"),
+    Look("sparse", "recurrent, half of the synapses", "#8f6b00", "-", "D", longer="Recurrent, half of the synapses"),
+    Look("alike", "Direct, one embedding for all"),
+    Look("mlp", "Direct, functions are MLPs"),
+    Look("gru", "Direct, functions are GRUs"),
+    Look("synapse_1", "Direct, synapses of 1 number"),
+    Look("synapse_8", "Direct, synapses of 8 numbers"),
+    Look("window_1", "Direct, gradient through 1 snippet"),
+    Look("window_4", "Direct, gradient through 4 snippets"),
+)
+FIXED = by_key(
+    Look("hebb", "Hebb with decay, tuned", "#3b2a8c", (0, (4, 1.5)), longer="Hebb with decay"),
+    Look("delta", "delta rule, tuned", "#0072B2", "--", longer="Delta rule"),
+)
+INVERSE = Look(
+    "pseudo_inverse",
+    "pseudo-inverse, not online",
+    GREY,
+    (0, (1, 1)),
+    longer="Pseudo-inverse of the last ones, not online",
+)
 CHANCE = 0.5
 
 
 def name(experiment: str) -> str:
-    return NAMES.get(experiment, experiment)
+    return LEARNERS[experiment].words if experiment in LEARNERS else experiment
 
 
 def in_order(tables: Tables) -> list[str]:
-    known = list(NAMES)
+    """The experiments that were tested: those of `LEARNERS` in its order, others after them."""
+    known = list(LEARNERS)
     return sorted(experiments(tables, "recall_test"), key=lambda e: (known.index(e) if e in known else 99, e))
 
 
@@ -47,7 +61,7 @@ def middle(every: Sequence[int]) -> int:
     return 4 if 4 in every else every[0]
 
 
-def tests(tables: Tables, experiment: str) -> list[Table]:
+def tests(tables: Tables, experiment: str) -> list[artifacts.Table]:
     return list(by_seed(tables, "recall_test", experiment).values())
 
 
@@ -75,14 +89,19 @@ def last(tables: Tables, experiment: str) -> Float[np.ndarray, "horizon seed lif
     return np.stack([lags[:, i, :, :d].mean(-1) for i, d in enumerate(horizons(tables, experiment))])
 
 
-def summed(table: Table, array: str, bits: int | None = None) -> Float[np.ndarray, "*any lag"]:
+def summed(table: artifacts.Table, array: str, bits: int | None = None) -> Float[np.ndarray, "*any lag"]:
     """An array of bits that were summed over all exams, as a share."""
     exams = int(table.arrays["exams"]) * (bits or int(table.arrays["bits"]))
     return table.arrays[array] / exams
 
 
 def best_fixed(
-    table: Table, kind: str, horizon: int, array: str = "fixed", bits: int | None = None, at: int | None = None
+    table: artifacts.Table,
+    kind: str,
+    horizon: int,
+    array: str = "fixed",
+    bits: int | None = None,
+    at: int | None = None,
 ) -> tuple[float, float, float]:
     """Accuracy over the last snippets of the best rule of a kind, its rate and decay: the grid is tuned in hindsight.
 
@@ -96,22 +115,22 @@ def best_fixed(
 
 
 def recall(tables: Tables) -> Results:
-    """`recall/experiment/metric` -> {"value", "sd", "n"}; sd over lives, and over seeds where there are several."""
+    """Results of the subject `recall`, by experiment; sd over episodes, and over seeds where there are several."""
     found: Results = {}
     for experiment in in_order(tables):
         for horizon, lives in zip(horizons(tables, experiment), last(tables, experiment), strict=True):
-            found[f"recall/{experiment}/last@{horizon}"] = summary(lives)
+            found[Key(RECALL, experiment, "last", horizon)] = summary(lives)
     reference = thorough(tables)[:1]
     for experiment in reference:
         table = tests(tables, experiment)[0]
         n = table.arrays["fixed"].shape[1]
         for index, horizon in enumerate(horizons(tables, experiment)):
             for kind in FIXED:
-                found[f"recall/{kind}/last@{horizon}"] = _entry(best_fixed(table, kind, horizon)[0], n)
+                found[Key(RECALL, kind, "last", horizon)] = single(best_fixed(table, kind, horizon)[0], n)
             inverse = summed(table, "pseudo_inverse")[index, :, :horizon]
-            found[f"recall/pseudo_inverse/last@{horizon}"] = _entry(float(inverse.mean()), n)
+            found[Key(RECALL, INVERSE.key, "last", horizon)] = single(float(inverse.mean()), n)
     for experiment in thorough(tables):
-        found |= _harder(tables, experiment) | sighted.sighted(tests(tables, experiment), f"recall/{experiment}")
+        found |= _harder(tables, experiment) | sighted.sighted(tests(tables, experiment), experiment)
     return found | _synapse(tables)
 
 
@@ -143,10 +162,10 @@ def _harder(tables: Tables, experiment: str) -> Results:
     for kind in ("noise", "correlation"):
         for at, level in enumerate(table.arrays[kind].tolist()):
             for horizon, seeds in zip(horizons(tables, experiment), levels(tables, experiment, kind)[at], strict=True):
-                found[f"recall/{experiment}/{kind}_{level:g}@{horizon}"] = summary(seeds[:, None])
+                found[Key(RECALL, experiment, f"{kind}_{level:g}", horizon)] = summary(seeds[:, None])
     for what in moves(tables, experiment):
         for horizon, seeds in zip(horizons(tables, experiment), moved(tables, experiment, what), strict=True):
-            found[f"recall/{experiment}/{what}@{horizon}"] = summary(seeds[:, None])
+            found[Key(RECALL, experiment, what, horizon)] = summary(seeds[:, None])
     return found
 
 
@@ -159,46 +178,45 @@ def _synapse(tables: Tables) -> Results:
             continue
         for index, horizon in enumerate(horizons(tables, experiment)):
             for state in ("fresh", "stored"):
-                name = f"recall/{experiment}/{state}"
                 likes = [synapse.textbook(table, state, index) for table in every]
                 for kind in FIXED:
                     values = np.array([like[kind].cosine for like in likes])
-                    found[f"{name}_like_{kind}@{horizon}"] = summary(values[:, None])
+                    found[Key(RECALL, experiment, f"{state}_like_{kind}", horizon)] = summary(values[:, None])
                 held = np.array([like["delta"].held for like in likes])
-                found[f"{name}_held@{horizon}"] = summary(held[:, None])
+                found[Key(RECALL, experiment, f"{state}_held", horizon)] = summary(held[:, None])
     return found
 
 
-def rows(found: Results, tables: Tables) -> Iterator[dict[str, Any]]:
-    """The table of the report: recall of each rule and of what it is held against, by horizon."""
+def table(found: Results, tables: Tables) -> Table:
+    """Recall of each rule and of what it is held against, by horizon."""
     every = sorted({d for experiment in in_order(tables) for d in horizons(tables, experiment)})
-    others = FIXED | {"pseudo_inverse": "Pseudo-inverse of the last ones, not online"}
-    for key, words in ({e: name(e) for e in in_order(tables)} | others).items():
-        cells = [found.get(f"recall/{key}/last@{horizon}") for horizon in every]
-        if any(cells):
-            table = tests(tables, key)[0].arrays if key not in others else None
-            yield {
-                "name": words,
-                "synapses": int(table["synapses"]) if table else None,
-                "numbers": int(table["numbers"]) if table else None,
-                "horizons": every,
-                "cells": cells,
-            }
+    rows = []
+    for experiment in in_order(tables):
+        arrays = tests(tables, experiment)[0].arrays
+        rows.append([name(experiment), experiment, str(arrays["synapses"]), str(arrays["numbers"])])
+    rows += [[look.words, look.key, plus_minus(None), plus_minus(None)] for look in (*FIXED.values(), INVERSE)]
+    filled = []
+    for words, key, *sizes in rows:
+        entries = [found.get(Key(RECALL, key, "last", horizon)) for horizon in every]
+        if any(entries):
+            filled.append([words, *(plus_minus(entry, "sd_seeds", 3) for entry in entries), *sizes])
+    caption = (
+        "Bits recalled right over the last D snippets, by rules meta-trained for that D; \u00b1 standard deviation "
+        f"over seeds; chance is {CHANCE}"
+    )
+    heads = ("Network and rule", *(f"D = {horizon}" for horizon in every), "Synapses", "Learned numbers")
+    return Table(heads, filled, "Learning to remember", caption)
 
 
 def page(found: Results, tables: Tables, introspected: str) -> dict[str, Any]:
     """What the report says of all this; `introspected` is the set whose images introspection shows."""
-    table = tests(tables, in_order(tables)[0])[0]
-    lines = list(rows(found, tables))
-    return {
-        "rows": lines,
-        "horizons": lines[0]["horizons"],
-        "bits": int(table.arrays["bits"]),
-        "exams": int(table.arrays["exams"]),
-        "settled": int(table.arrays["settled"]),
+    arrays = tests(tables, in_order(tables)[0])[0].arrays
+    numbers = {name: int(arrays[name]) for name in ("bits", "exams", "settled")}
+    return numbers | {
+        "table": table(found, tables),
         "verdict": verdict(found, tables),
         "synapse": synapse.words(found),
-        "sighted": list(sighted.words(found, f"recall/{thorough(tables)[0]}", f"{introspected}/{RULE}")),
+        "sighted": [words for one in thorough(tables)[:1] for words in sighted.words(found, one, introspected)],
     }
 
 
@@ -208,8 +226,8 @@ def verdict(found: Results, tables: Tables) -> str:
     for experiment in thorough(tables):
         ahead, behind = [], []
         for horizon in horizons(tables, experiment):
-            value = found[f"recall/{experiment}/last@{horizon}"]["value"]
-            best = max(found[f"recall/{kind}/last@{horizon}"]["value"] for kind in FIXED)
+            value = found[Key(RECALL, experiment, "last", horizon)]["value"]
+            best = max(found[Key(RECALL, kind, "last", horizon)]["value"] for kind in FIXED)
             (ahead if value > best else behind).append((horizon, value, best))
         said = [f"{d} ({value:.3f} against {best:.3f})" for d, value, best in ahead]
         lost = [f"{d} ({value:.3f} against {best:.3f})" for d, value, best in behind]
@@ -219,7 +237,3 @@ def verdict(found: Results, tables: Tables) -> str:
             + (f"; not above it over the last {', '.join(lost)}." if lost else ".")
         )
     return " ".join(sentences)
-
-
-def _entry(value: float, n: int) -> dict[str, Any]:
-    return {"value": value, "sd": None, "n": n}

@@ -2,11 +2,12 @@
 
 Pure numpy, shared by the figures, the report and the README, so that each number has one source.
 
-Axis letters: seed (of meta-training), rate (of learning), life, time, class. A result is {"value", "sd", "n"}
-under the name `task/learner/metric`; `results` says what else it may have.
+Axis letters: seed (of meta-training), rate (of learning), life (an episode of a test), time, class. A result is an
+entry {"value", "sd", "n"} under a `Key`; `results` says what else it may have.
 """
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +28,46 @@ from pipeline.tables import (
     tasks,
 )
 
-Results = dict[str, dict[str, Any]]
+
+class Key(NamedTuple):
+    """What a number is about. In results.json it is called `subject/learner/metric`, then `@at` and `@horizon`.
+
+    The subject is a task or a set of examples, or a word for a whole comparison (recall, feedback, cloning, ...). The
+    learner may be an experiment or a pair of algorithms. `at` says when: after so many examples, at that age, or for
+    the last so many snippets; `horizon` is how many snippets a rule was trained to remember, where `at` is an age.
+    """
+
+    subject: str
+    learner: str
+    metric: str
+    at: int | None = None
+    horizon: int | None = None
+
+    def __str__(self) -> str:
+        numbers = (str(number) for number in (self.at, self.horizon) if number is not None)
+        return "@".join((f"{self.subject}/{self.learner}/{self.metric}", *numbers))
+
+    @classmethod
+    def parse(cls, name: str) -> "Key":
+        """The key that results.json calls `name`; a ValueError if no key is called so."""
+        if not (match := re.fullmatch(r"([^/@]+)/([^/@]+)/([^/@]+)(?:@(\d+))?(?:@(\d+))?", name)):
+            raise ValueError(f"{name!r} must be SUBJECT/LEARNER/METRIC and at most two numbers, as SET/sgd/gain@10.")
+        *words, at, horizon = match.groups()
+        return cls(*words, *(None if number is None else int(number) for number in (at, horizon)))
+
+
+Entry = dict[str, Any]
+Results = dict[Key, Entry]
+
+
+def named(found: Results) -> dict[str, Entry]:
+    """Results as results.json has them."""
+    return {str(key): entry for key, entry in found.items()}
+
+
+def parsed(found: Mapping[str, Entry]) -> Results:
+    """Results from what results.json has."""
+    return {Key.parse(name): entry for name, entry in found.items()}
 
 
 class Lives(NamedTuple):
@@ -143,19 +183,21 @@ def associations(tables: Tables, experiment: str) -> Iterator[tuple[str, str, Fl
 
 
 def results(tables: Tables, profile: Profile) -> Results:
-    """The numbers of the report, flat: `task/learner/metric` -> {"value", "sd", "n"} and more.
+    """The numbers of the report: {"value", "sd", "n"} and more, by `Key`.
 
-    value is the mean and sd the standard deviation over the n lives of all seeds; sd_seeds, where there are several
+    value is the mean and sd the standard deviation over the n episodes of all seeds; sd_seeds, where there are several
     seeds, is that of the seeds' means; rate is a baseline's, chosen in hindsight for this very metric; seen, of a
     learned rule, says whether meta-training drew from the set of the task (other examples of it).
     """
     found = accuracies(tables, profile)
     for experiment in experiments(tables):
         curves = by_seed(tables, "meta_train", experiment).values()
-        found[f"meta_train/{experiment}/final_loss"] = summary(np.array([[final_loss(curve)] for curve in curves]))
+        found[Key("meta_train", experiment, "final_loss")] = summary(
+            np.array([[final_loss(curve)] for curve in curves])
+        )
     for experiment in experiments(tables, "introspect"):
         for name, metric, values in associations(tables, experiment):
-            found[f"{profile.introspected}/{name}/{metric}"] = summary(values)
+            found[Key(profile.introspected, name, metric)] = summary(values)
     return found
 
 
@@ -170,15 +212,21 @@ def accuracies(tables: Tables, profile: Profile) -> Results:
             for moment in [length] if one_shot else moments(length, profile.horizons):
                 correct, rate = lives(tables, task, learner, moment)
                 more = {"seen": profile.seen(task, learner)} if rate is None else {"rate": rate}
-                metric = "one_shot" if one_shot else f"cumulative@{moment}"
-                found[f"{task}/{learner}/{metric}"] = summary(correct[..., :moment].mean(axis=-1)) | more
+                metric = ("one_shot",) if one_shot else ("cumulative", moment)
+                found[Key(task, learner, *metric)] = summary(correct[..., :moment].mean(axis=-1)) | more
     return found
 
 
-def summary(values: Shaped[np.ndarray, "seed life"]) -> dict[str, Any]:
+def summary(values: Shaped[np.ndarray, "seed life"]) -> Entry:
+    """Mean, standard deviation and number of the values; with several seeds, the deviation of their means, too."""
     seeds = {"sd_seeds": float(sd(values.mean(axis=1)))} if len(values) > 1 else {}
     spread = float(sd(values)) if values.size > 1 else None  # JSON has no nan
     return {"value": float(values.mean()), "sd": spread, "n": values.size} | seeds
+
+
+def single(value: float, n: int) -> Entry:
+    """A number that stands for n episodes and has no spread: a worst case, a ratio of sums, or what was counted."""
+    return {"value": value, "sd": None, "n": n}
 
 
 def _seen_before(what: Integer[np.ndarray, "*lives time"]) -> Bool[np.ndarray, "*lives time"]:

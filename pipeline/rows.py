@@ -1,13 +1,18 @@
-"""The tables of the report's page, row by row: from results to what the templates lay out."""
+"""The tables of the report's page on VSML and its rivals."""
 
 from collections.abc import Iterator
 from typing import Any
 
+from markupsafe import Markup
+
 from pipeline import comparison, generality, introspection, paths
 from pipeline.artifacts import read_rule
-from pipeline.params import Items, Params
-from pipeline.results import Results, final_loss, guessing
-from pipeline.tables import RULE, Profile, Tables, at_paper_rates, by_seed, in_order, settings, tasks
+from pipeline.comparison import plus_minus
+from pipeline.display import Cell, Table
+from pipeline.looks import called
+from pipeline.params import Items
+from pipeline.results import Entry, Key, Results, final_loss, guessing
+from pipeline.tables import RULE, Profile, Tables, at_paper_rates, by_seed, in_order
 
 SIGHTINGS = {
     "first_sighting": "First image of a class",
@@ -29,8 +34,20 @@ GROUPS = {
 }
 
 
-def accuracies(found: Results, tables: Tables, profile: Profile, items: Items) -> Iterator[dict[str, Any]]:
-    """One table for each moment: a row for each task whose lives are long enough, a column for each learner.
+def main_tables(found: Results, tables: Tables, profile: Profile, items: Items) -> Iterator[Table]:
+    """The tables of the section `Tables`: those that have rows."""
+    yield from accuracies(found, tables, profile, items)
+    others = (
+        robustness(found, tables),
+        *varying_data(found, profile),
+        one_shot(found, tables, profile),
+        associations(found, profile, items),
+    )
+    yield from (table for table in others if table.rows)
+
+
+def accuracies(found: Results, tables: Tables, profile: Profile, items: Items) -> Iterator[Table]:
+    """One table for each moment: a row for each task whose episodes are long enough, a column for each learner.
 
     The experiments of figures 7 and 8 have tables of their own.
     """
@@ -45,139 +62,182 @@ def accuracies(found: Results, tables: Tables, profile: Profile, items: Items) -
     for moment in comparison.moments(found):
         rows = []
         for task in names:
-            cells = [comparison.accuracy(found, task, learner, moment) for learner in learners]
-            values = [cell["value"] for cell in cells if cell is not None]
-            if values:
-                row = {
-                    "title": comparison.title(task),
-                    "kinship": comparison.kinship(found, task),
-                    "length": moment or comparison.length(found, task),
-                    "guessing": guessing(tables, profile.tasks[task]),
-                    "cells": [cell and cell | {"best": cell["value"] == max(values)} for cell in cells],
-                }
-                rows.append(row)
+            entries = [comparison.accuracy(found, task, learner, moment) for learner in learners]
+            if any(entries):
+                best = max(entry["value"] for entry in entries if entry is not None)
+                length = f"{moment or comparison.length(found, task):,}"
+                guess = f"{guessing(tables, profile.tasks[task]):.2f}"
+                head = Cell(comparison.title(task), comparison.kinship(found, task))
+                rows.append([head, length, guess, *(_accuracy(entry, best) for entry in entries)])
         if rows:
-            yield {
-                "moment": comparison.when(moment),
-                "learners": [_name(learner) for learner in learners],
-                "rows": rows,
-            }
+            words = f"Cumulative accuracy {comparison.when(moment)}"
+            yield Table(["Data set", "Examples", "Guessing", *map(called, learners)], rows, words, words)
 
 
-def one_shot(found: Results, tables: Tables, profile: Profile) -> Iterator[dict[str, Any]]:
-    for name, entry in found.items():
-        task, learner, metric = name.split("/")
-        if metric == "one_shot":
-            guess = guessing(tables, profile.tasks[task])
-            yield {"task": comparison.title(task), "learner": _name(learner), "guessing": guess, "accuracy": entry}
+def _accuracy(entry: Entry | None, best: float) -> Cell:
+    if entry is None:
+        return Cell(plus_minus(None))
+    rate = f"rate {entry['rate']:g}, " if "rate" in entry else ""
+    return Cell(plus_minus(entry), f"{rate}n = {entry['n']}", "best" if entry["value"] == best else "")
 
 
-def robustness(found: Results, tables: Tables) -> Iterator[dict[str, Any]]:
+def one_shot(found: Results, tables: Tables, profile: Profile) -> Table:
+    rows = [
+        [
+            comparison.title(key.subject),
+            called(key.learner),
+            f"{guessing(tables, profile.tasks[key.subject]):.2f}",
+            plus_minus(entry),
+            str(entry["n"]),
+        ]
+        for key, entry in found.items()
+        if key.metric == "one_shot"
+    ]
+    heads = ("Task", "Learner", "Guessing", "Accuracy", "n")
+    return Table(heads, rows, "One shot", "One example of each class, then one question")
+
+
+def robustness(found: Results, tables: Tables) -> Table:
     """A row for each set and setting of figure 7."""
-    robust, early = generality.robust(tables), comparison.early(found)
-    for base, of_setting in settings(tasks(tables, robust)).items():
+    robust, early, rows = generality.robust(tables), comparison.early(found), []
+    for base, of_setting in generality.changed_tasks(tables).items():
         for setting, task in of_setting.items():
-            yield {
-                "set": comparison.title(base),
-                "setting": generality.CHANGES[setting],
-                "early": comparison.accuracy(found, task, robust, early),
-                "early_when": comparison.when(early),
-                "end": comparison.accuracy(found, task, robust, None),
-                "difference": found.get(f"{task}/{robust}/difference"),
-            }
+            difference = found.get(Key(task, robust, "difference"))
+            end = comparison.accuracy(found, task, robust, None)
+            less, within = "reference", ""
+            if difference is not None:
+                less, within = generality.signed(difference["value"], 3), "yes" if difference["within"] else "no"
+            first = plus_minus(comparison.accuracy(found, task, robust, early))
+            last = Cell(plus_minus(end), f"n = {end['n']}" if end else "")
+            rows.append([comparison.title(base), generality.CHANGES[setting], first, last, less, within])
+    at = [f"Accuracy {comparison.when(early)}", "Accuracy at the end of the life"]
+    caption = "Robustness: tasks changed in ways that meta-training never used"
+    return Table(("Data set", "Task", *at, "Less the reference", "Within 0.05"), rows, "Robustness", caption)
 
 
-def varying_data(found: Results, profile: Profile) -> dict[str, Any]:
-    """A row for each experiment of figure 8, a column for each task; the means over seen and unseen sets."""
+def varying_data(found: Results, profile: Profile) -> tuple[Table, Table]:
+    """A row for each experiment of figure 8, a column for each task; and the means over seen and unseen sets."""
     methods = generality.by_method(profile.trained_on)
     names = [name for of_mix in methods.values() for name in of_mix.values()]
     columns = in_order((task for name in names for task in comparison.tasks(found, name)), ())
+
+    def cell(task: str, name: str) -> Cell:
+        entry = comparison.accuracy(found, task, name, None)
+        return Cell(plus_minus(entry), mark="seen" if entry and entry["seen"] else "")
+
     rows = [
-        {
-            "method": _name(method),
-            "mix": generality.mix_title(mix),
-            "cells": [comparison.accuracy(found, task, name, None) for task in columns],
-        }
+        [called(method), generality.mix_title(mix), *(cell(task, name) for task in columns)]
         for method, of_mix in methods.items()
         for mix, name in of_mix.items()
     ]
-    means = [
-        {"name": _name(learner)} | {what: found.get(f"varying_data/{learner}/{what}") for what in generality.MEANS}
-        for learner in (*methods, generality.UNTRAINED)
-        if f"varying_data/{learner}/gap" in found
-    ]
-    return {"tasks": [comparison.title(task) for task in columns], "rows": rows, "means": means}
+    caption = Markup(
+        'Varying data sets: cumulative accuracy at the end of the life; <span class="seen">tinted</span>: other '
+        "examples of a set of meta-training"
+    )
+    heads = ("Method", "Meta-trained on", *map(comparison.title, columns))
+    means = []
+    for learner in (*methods, generality.UNTRAINED):
+        seen, unseen, gap = (found.get(Key(generality.VARYING, learner, what)) for what in generality.MEANS)
+        if gap is not None:
+            means.append([called(learner), plus_minus(seen), plus_minus(unseen), generality.signed(gap["value"])])
+    return Table(heads, rows, "Varying data sets", caption), Table(
+        ("Method", "Sets of meta-training", "Other sets", "Gap"),
+        means,
+        "Seen and unseen sets",
+        "The same, mean over all mixes and data sets; \u00b1 standard deviation over meta-seeds",
+        "SGD is meta-trained on nothing: its gap is what the data sets differ in difficulty. What a method\u2019s gap "
+        "exceeds it by is over-fitting to the sets of meta-training.",
+    )
 
 
-def associations(found: Results, profile: Profile, items: Items) -> Iterator[dict[str, Any]]:
-    for learner in (*items.introspect, "sgd", "sgd_paper", "adam", "adam_paper"):
+def associations(found: Results, profile: Profile, items: Items) -> Table:
+    rows = []
+    for learner in (*items.introspect, *introspection.BASELINES):
         for kind, words in SIGHTINGS.items():
-            name = f"{profile.introspected}/{learner}/{kind}"
-            if f"{name}_probability" in found:
-                probability, accuracy = (found[f"{name}_{what}"] for what in ("probability", "accuracy"))
-                yield {"learner": _name(learner), "kind": words, "probability": probability, "accuracy": accuracy}
+            probability, accuracy = (
+                found.get(Key(profile.introspected, learner, f"{kind}_{what}")) for what in ("probability", "accuracy")
+            )
+            if probability is not None:
+                rows.append(
+                    [called(learner), words, plus_minus(probability), plus_minus(accuracy), str(probability["n"])]
+                )
+    caption = (
+        f"Fast association on unseen images of {comparison.title(profile.introspected)}: two images of each class, "
+        "each shown twice in a row"
+    )
+    heads = ("Learner", "Sighting", "Probability of the right class", "Accuracy", "n")
+    return Table(heads, rows, "Association", caption)
 
 
-def introspected(found: Results, profile: Profile, own: Params) -> dict[str, Any]:
-    """The verdict on fast association, and the rows of its tables."""
-    task, section = profile.introspected, own.introspect
-    learners = (*own.items.introspect, *introspection.BASELINES)
-    sighting = [
-        {
-            "learner": _name(learner),
-            "age": age,
-            "gains": [found[f"{task}/{learner}/{what}@{age}"] for what in GAINS],
-            "later": found[f"{task}/{learner}/gain_same_after_{section.gaps}@{age}"],
-            "believed": found[f"{task}/{learner}/wrong_believed_same@{age}"],
-            "lost": found[f"{task}/{learner}/wrong_lost_same@{age}"],
-        }
-        for age in section.ages
-        for learner in learners
-        if f"{task}/{learner}/gain_own@{age}" in found
-    ]
-    cosines = [
-        {"learner": _name(learner)} | {part: found.get(f"{task}/{learner}/{part}") for part in introspection.COSINES}
-        for learner in learners
-        if f"{task}/{learner}/cosine" in found
-    ]
-    channels = [
-        {"group": words, "intact": found[f"{task}/{name}/intact_accuracy"]}
-        | {way: found[f"{task}/{name}/lost_{group}_{way}"] for way in ("newborn", "mean")}
-        for name in own.items.introspect
-        if f"{task}/{name}/intact_accuracy" in found
-        for group, words in GROUPS.items()
-    ]
+def introspected(found: Results, profile: Profile, items: Items, gaps: int, length: int) -> dict[str, Any]:
+    """The verdict on fast association, and its tables; gaps and length are those of the section `introspect`."""
+    task = profile.introspected
+    learners, every = (*items.introspect, *introspection.BASELINES), set(found)
+    sighting = []
+    for age in sorted({key.at for key in every if key.metric == "gain_own" and key.subject == task}):
+        for learner in learners:
+            own = {key.metric: found[key] for key in every if key[:2] == (task, learner) and key.at == age}
+            if "gain_own" in own:
+                whats = (*GAINS, f"gain_same_after_{gaps}", "wrong_believed_same", "wrong_lost_same")
+                n = str(own["gain_same"]["n"])
+                sighting.append([called(learner), str(age), *(plus_minus(own[what]) for what in whats), n])
+    cosines = []
+    for learner in learners:
+        parts = [found.get(Key(task, learner, part)) for part in introspection.COSINES]
+        if parts[0] is not None:
+            clear, n = f"{100 * parts[0]['clear']:.0f} %", str(parts[0]["n"])
+            cosines.append([called(learner), *map(plus_minus, parts), clear, n])
+    channels = []
+    for name in items.introspect:
+        if intact := found.get(Key(task, name, "intact_accuracy")):
+            for group, words in GROUPS.items():
+                born, mean = (found[Key(task, name, f"lost_{group}_{way}")] for way in ("newborn", "mean"))
+                channels.append([words, plus_minus(intact), plus_minus(born), plus_minus(mean), str(born["n"])])
+    later = (f"Same, {gaps} examples later", "Wrong class, once told", "Right class, by a wrong label")
+    tables = (
+        Table(
+            ("Learner", "Examples lived", *GAINS.values(), *later, "n"),
+            sighting,
+            "One sighting",
+            f"One sighting on unseen images of {comparison.title(task)}: what it adds to the probability of the right "
+            "class, and what one wrong label does to the image\u2019s",
+        ),
+        Table(
+            ("Learner", "Whole life", "First quarter", "Last quarter", "Steps large enough to have a direction", "n"),
+            cosines,
+            "Cosine with gradient steps",
+            "Cosine between what a step changes in the logits of other images and what a gradient step of a linear "
+            f"model with the same predictions would; lives of {length} examples",
+        ),
+        Table(
+            ("Channels", "Accuracy before", "Lost, reset to birth", "Lost, reset to the mean of the cells", "n"),
+            channels,
+            "Channels of the state",
+            "Where VSML\u2019s states store it: accuracy lost when channels of all cells are reset after "
+            f"{length} examples",
+        ),
+    )
     return {
-        "verdict": introspection.verdict(found, profile) if RULE in own.items.introspect else None,
+        "verdict": introspection.verdict(found, profile) if RULE in items.introspect else None,
         "details": introspection.details(found, profile),
-        "gains": list(GAINS.values()),
-        "gaps": section.gaps,
-        "length": section.length,
-        "sighting": sighting,
-        "cosines": cosines,
-        "channels": channels,
+        "tables": [table for table in tables if table.rows],
     }
 
 
-def learned(items: Items, tables: Tables) -> Iterator[dict[str, Any]]:
-    """What meta-training made, from the rules themselves."""
+def learned(items: Items, tables: Tables) -> dict[str, Any]:
+    """What meta-training made, from the rules themselves: a table, and the settings and provenance of each rule."""
+    rows, rules = [], {}
     for experiment in items.experiments:
         for seed, curve in by_seed(tables, "meta_train", experiment).items():
             rule = read_rule(paths.rule(experiment, seed))
-            yield {
-                "experiment": experiment,
-                "seed": seed,
-                "numbers": size(rule.theta),
-                "learner": rule.learner,
-                "provenance": rule.provenance,
-                "loss": final_loss(curve),
-                "skipped": int(curve.arrays["skipped"].sum()),
-            }
+            steps, skipped = rule.provenance["meta_steps"], curve.arrays["skipped"].sum()
+            numbers = (f"{size(rule.theta):,}", f"{final_loss(curve):.3f}")
+            rows.append([experiment, str(seed), str(steps), str(skipped), *numbers])
+            rules[f"{experiment}-{seed}"] = [*rule.learner.items(), *rule.provenance.items()]
+    heads = ("Experiment", "Seed", "Meta-steps", "Skipped (non-finite)", "Numbers learned", "Final meta loss (nats)")
+    return {"table": Table(heads, rows, "Meta-training", "Meta-training"), "rules": rules}
 
 
 def size(theta: dict[str, Any]) -> int:
+    """How many numbers there are in a rule."""
     return sum(size(part) if isinstance(part, dict) else part.size for part in theta.values())
-
-
-def _name(learner: str) -> str:
-    return comparison.NAMES.get(learner, learner)

@@ -3,14 +3,13 @@
 A rule lives them as it is, and with random features beside those of each example; then SGD and Adam have the same ones.
 """
 
-from collections.abc import Iterator
-from typing import Any
-
 import numpy as np
 from jaxtyping import Bool, Float
 
-from pipeline.comparison import NAMES, title
-from pipeline.results import Results, cumulative, lives, moments, summary
+from pipeline.comparison import plus_minus, title
+from pipeline.display import Table
+from pipeline.looks import LOOKS, called
+from pipeline.results import Key, Results, cumulative, lives, moments, summary
 from pipeline.tables import Profile, Tables, baselines, in_order, tasks
 
 FOLDER = "zoo_test/"
@@ -32,15 +31,15 @@ def lived(tables: Tables, name: str) -> Lived:
         if kind == "correct":
             learner = features[1] + FEATURES if features else f"zoo_{name}"
             found.setdefault(task, {})[learner] = correct if correct.ndim == 3 else correct[None]
-    order = [f"zoo_{name}", f"zoo_{name}{FEATURES}", *(rival + FEATURES for rival in NAMES)]
+    order = [f"zoo_{name}", f"zoo_{name}{FEATURES}", *(rival + FEATURES for rival in LOOKS)]
     return {task: {who: of[who] for who in sorted(of, key=order.index)} for task, of in found.items()}
 
 
 def shipped(tables: Tables, profile: Profile) -> Results:
-    """`task/learner/cumulative@examples` -> {"value", "sd", "n"}, over lives, and the rate of SGD and Adam.
+    """The cumulative accuracy of each learner on each task, over episodes, and the rate of SGD and Adam.
 
     The learner is `zoo_<rule>`, `zoo_<rule>_features`, `sgd_features` or `adam_features`; a rate is chosen in hindsight
-    for this very number, as everywhere. Of a rule there is `lead@examples`, too: by how much it is right more often
+    for this very number, as everywhere. Of a rule there is `lead`, too: by how much it is right more often
     than the best of SGD and Adam without random features, its `rival`, in the same lives.
     """
     found: Results = {}
@@ -54,12 +53,12 @@ def shipped(tables: Tables, profile: Profile) -> Results:
                     best = int(accuracy.mean(1).argmax())
                     grid = rates.get(f"rate/{learner.removesuffix(FEATURES)}")
                     more = {} if grid is None else {"rate": float(f"{grid[best]:.6g}")}
-                    metric = "one_shot" if one_shot else f"cumulative@{moment}"
-                    found[f"{task}/{learner}/{metric}"] = summary(accuracy[best][None]) | more
+                    metric = ("one_shot",) if one_shot else ("cumulative", moment)
+                    found[Key(task, learner, *metric)] = summary(accuracy[best][None]) | more
                     if grid is None and not one_shot and (rivals := _rivals(tables, task, moment)):
                         rival = max(rivals, key=lambda name: rivals[name].mean())
                         lead = summary(accuracy[best][None] - rivals[rival])
-                        found[f"{task}/{learner}/lead@{moment}"] = lead | {"rival": rival}
+                        found[Key(task, learner, "lead", moment)] = lead | {"rival": rival}
     return found
 
 
@@ -69,37 +68,29 @@ def _rivals(tables: Tables, task: str, moment: int) -> dict[str, Float[np.ndarra
     return {name: lives(tables, task, name, moment).correct[..., :moment].mean(-1) for name in able}
 
 
-def table(found: Results, tables: Tables, profile: Profile) -> dict[str, Any]:
-    """The table of the report: a row for each learner and task, a column for each horizon, and the end of the lives."""
-    return {"moments": list(profile.horizons), "rows": list(_rows(found, tables, profile))}
-
-
-def _rows(found: Results, tables: Tables, profile: Profile) -> Iterator[dict[str, Any]]:
-    told: set[tuple[str, str]] = set()  # SGD and Adam are in the table of every rule, and the same
+def table(found: Results, tables: Tables, profile: Profile) -> Table:
+    """A row for each learner and task, a column for each horizon, and the end of the episodes."""
+    heads = ("Learner", "Lives", *(f"After {moment:,}" for moment in profile.horizons), "At the end", "Examples")
+    caption = (
+        "Cumulative accuracy of the shipped rules after so many examples, and of SGD and Adam with random features, "
+        "mean \u00b1 standard deviation over lives"
+    )
+    rows: dict[tuple[str, str], list[str]] = {}  # SGD and Adam are in the table of every rule, and the same
     for name in names(tables):
         by_task = lived(tables, name)
         for task in in_order(by_task, ()):
             for learner, correct in by_task[task].items():
-                if (task, learner) in told:
-                    continue
-                told.add((task, learner))
-                of, examples = _under(found, f"{task}/{learner}/"), correct.shape[-1]
-                one_shot = profile.tasks[task].one_shot
-                yield {
-                    "learner": words(learner),
-                    "task": title(task),
-                    "cells": [of.get(f"cumulative@{moment}") for moment in profile.horizons],
-                    "end": of["one_shot"] if one_shot else of[f"cumulative@{examples}"],
-                    "examples": "one shot" if one_shot else f"{examples:,}",
-                }
+                examples, one_shot = correct.shape[-1], profile.tasks[task].one_shot
+                of = [found.get(Key(task, learner, "cumulative", moment)) for moment in profile.horizons]
+                end = found[Key(task, learner, "one_shot") if one_shot else Key(task, learner, "cumulative", examples)]
+                cells = [plus_minus(entry) for entry in (*of, end)]
+                row = [words(learner), title(task), *cells, "one shot" if one_shot else f"{examples:,}"]
+                rows.setdefault((task, learner), row)
+    return Table(heads, list(rows.values()), "Rules that ship", caption)
 
 
 def words(learner: str) -> str:
     """The learner's name for readers."""
     own = learner.removesuffix(FEATURES)
-    name = f"rule {own.removeprefix('zoo_')}" if own.startswith("zoo_") else NAMES[own]
+    name = f"rule {own.removeprefix('zoo_')}" if own.startswith("zoo_") else called(own)
     return name if own == learner else f"{name}, with random features"
-
-
-def _under(found: Results, prefix: str) -> Results:
-    return {name.removeprefix(prefix): entry for name, entry in found.items() if name.startswith(prefix)}

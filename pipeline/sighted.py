@@ -12,7 +12,8 @@ from jaxtyping import Float
 from pipeline.artifacts import Table
 from pipeline.comparison import plus_minus
 from pipeline.introspection import PROBES, gains, when
-from pipeline.results import Results, summary
+from pipeline.results import Key, Results, summary
+from pipeline.tables import RULE
 
 SAME, STRANGER = PROBES.index("same"), PROBES.index("stranger")
 
@@ -23,23 +24,23 @@ def own_gains(tables: list[Table], index: int) -> Float[np.ndarray, "seed age li
     return gained[..., SAME] - gained[..., STRANGER]
 
 
-def sighted(tables: list[Table], prefix: str) -> Results:
-    """`prefix/gain_own@AGE@D`, and `gain_own_after_GAP` for the last gap; sd over lives and over seeds."""
+def sighted(tables: list[Table], experiment: str) -> Results:
+    """`gain_own` of each age and horizon, and `gain_own_after_GAP` for the last gap; none if no image was shown."""
     found: Results = {}
-    for index, horizon in enumerate(tables[0].arrays["horizon"].tolist()):
+    for index, horizon in enumerate(tables[0].arrays["horizon"].tolist() if "belief" in tables[0].arrays else ()):
         gained = own_gains(tables, index)
+        last = gained.shape[-1] - 1
         for at, age in enumerate(tables[0].arrays["age"].tolist()):
-            found[f"{prefix}/gain_own@{age}@{horizon}"] = summary(gained[:, at, :, 0])
-            found[f"{prefix}/gain_own_after_{gained.shape[-1] - 1}@{age}@{horizon}"] = summary(gained[:, at, :, -1])
+            for metric, gap in (("gain_own", 0), (f"gain_own_after_{last}", last)):
+                found[Key("recall", experiment, metric, age, horizon)] = summary(gained[:, at, :, gap])
     return found
 
 
-def words(found: Results, prefix: str, rule: str) -> Iterator[str]:
-    """A sentence for each age: the rules for all horizons, and VSML where `rule` names its gains."""
-    ages = dict.fromkeys(key.split("@")[1] for key in found if key.startswith(f"{prefix}/gain_own@"))
-    for age in ages:
-        of_age = {key.split("@")[2]: found[key] for key in found if key.startswith(f"{prefix}/gain_own@{age}@")}
-        said = ", ".join(f"{plus_minus(entry, 'sd_seeds')} (D = {horizon})" for horizon, entry in of_age.items())
-        beside = found.get(f"{rule}/gain_own@{age}", {})
+def words(found: Results, experiment: str, images: str) -> Iterator[str]:
+    """A sentence for each age: the rules for all horizons, and VSML where its gains on that set of images are known."""
+    own = [key for key in found if key[:3] == ("recall", experiment, "gain_own")]
+    for age in dict.fromkeys(key.at for key in own if key.at is not None):
+        said = ", ".join(f"{plus_minus(found[key], 'sd_seeds')} (D = {key.horizon})" for key in own if key.at == age)
+        beside = found.get(Key(images, RULE, "gain_own", age), {})
         vsml = f"; VSML {plus_minus(beside, 'sd_seeds')}" if "sd_seeds" in beside else ""  # of one seed nothing is said
-        yield f"{when(int(age)).capitalize()}: {said}{vsml}."
+        yield f"{when(age).capitalize()}: {said}{vsml}."

@@ -45,17 +45,14 @@ def words(found: Results) -> list[str]:
     """What the learned rule is like, one sentence for each horizon that was looked at."""
     sentences = []
     for key in found:
-        if "/fresh_like_hebb@" in key:
-            start, _, horizon = key.partition("fresh_like_hebb@")
-            value = {
-                what: found[f"{start}{what}@{horizon}"]["value"]
-                for what in ("fresh_like_hebb", "stored_like_hebb", "stored_like_delta", "stored_held")
-            }
-            fits = value["stored_like_delta"] >= LIKE
-            held = f" that takes the synapse to answer {value['stored_held']:.2f} of the cue already" if fits else ""
+        if key.metric == "fresh_like_hebb":
+            fresh, hebb, delta, held = (
+                found[key._replace(metric=metric)]["value"]
+                for metric in ("fresh_like_hebb", "stored_like_hebb", "stored_like_delta", "stored_held")
+            )
+            answers = f" that takes the synapse to answer {held:.2f} of the cue already" if delta >= LIKE else ""
             sentences.append(
-                f"To remember {horizon}: with Hebb {value['fresh_like_hebb']:.2f} where nothing is stored; after one "
-                f"snippet {value['stored_like_hebb']:.2f}, and {value['stored_like_delta']:.2f} with the nearest delta "
-                f"rule{held}."
+                f"To remember {key.at}: with Hebb {fresh:.2f} where nothing is stored; after one snippet {hebb:.2f}, "
+                f"and {delta:.2f} with the nearest delta rule{answers}."
             )
     return sentences

@@ -35,14 +35,17 @@ class Profile(NamedTuple):
     tasks: Mapping[str, Task]  # of all suites
     trained_on: Mapping[str, tuple[str, ...]]  # by experiment, the sets that meta-training draws from
     horizons: tuple[int, ...]  # examples after which accuracy is reported; the end of the life is one more
-    introspected: str  # the set whose images introspection shows
+    introspected: str  # the set whose images introspection shows; "" if there is none
 
     @classmethod
     def of(cls, params: Params) -> "Profile":
-        every = [item for suite in params.tests.suites.values() for item in suite.items()]
+        """That of a profile, which may have no item of VSML and then need not have all sections."""
+        suites = params.tests.suites if params.tests else {}
+        every = [item for suite in suites.values() for item in suite.items()]
         tasks = {name: Task(task.set, task.classes, task.episodes == "one_shot") for name, task in every}
         trained_on = {name: params.experiments[name].data.sets for name in params.items.experiments}
-        return cls(tasks, trained_on, params.results.horizons, params.introspect.set)
+        horizons = params.results.horizons if params.results else ()
+        return cls(tasks, trained_on, horizons, params.introspect.set if params.introspect else "")
 
     def seen(self, task: str, experiment: str) -> bool:
         """Whether meta-training drew from the set of the task: other images of it, or other points."""
@@ -103,6 +106,6 @@ def without_settings(names: Iterable[str]) -> list[str]:
 
 
 def main_tasks(tables: Tables, profile: Profile) -> list[str]:
-    """The tasks of the main experiment, in order."""
-    names = without_settings(tasks(tables, RULE))
+    """The tasks of the main experiment, in order; none without it."""
+    names = without_settings(tasks(tables, RULE)) if RULE in experiments(tables) else []
     return in_order(names, [name for name in names if profile.seen(name, RULE)])

@@ -31,7 +31,7 @@ class Card(NamedTuple):
     what: str  # it is, and how it stands to the paper
     use: list[str]  # code, after `rule = vsml.load(…)`
     made_by: str  # settings, estimator and optimiser
-    made: list[str]  # table of the meta-training
+    made: str  # table of the meta-training
     fares: list[str]
 
 
@@ -62,7 +62,7 @@ def page(card: Card, item: Item, name: str, commit: str) -> str:
             *digests,
             f"- parameters, sha256 of their JSON: `{origin['params']}`",
             "",
-            *card.made,
+            card.made,
             "",
             "## How it fares",
             "",

@@ -5,10 +5,11 @@ import math
 from pipeline import feedback, figures
 from pipeline.artifacts import read_table
 from pipeline.cards import Card, Item, ends, plus_minus
+from pipeline.display import Table
 from pipeline.lessons import system
 from pipeline.params import plain
 from pipeline.paths import feedback_curve
-from pipeline.results import Results, summary
+from pipeline.results import Key, Results, summary
 from pipeline.rows import size
 from pipeline.sections.feedback import Drawings, Experiment, Glyphs, Sines
 from pipeline.tables import by_seed
@@ -39,11 +40,10 @@ def card(item: Item) -> Card:
         ],
         made_by=f"Task: `{plain(section.task)}`; network: `{plain(section.network)}`; learner: `{item.rule.learner}`; "
         f"learning rates: `{plain(training)['rates']}`. {_data(section)}",
-        made=[
-            "| meta-steps | lives in each | skipped | meta loss, first and last tenth |",
-            "|--:|--:|--:|--:|",
-            f"| {training.steps} | {training.population} | {int(curve['skipped'].sum())} | {ends(kept)} |",
-        ],
+        made=Table(
+            ("meta-steps", "lives in each", "skipped", "meta loss, first and last tenth"),
+            [[str(training.steps), str(training.population), str(curve["skipped"].sum()), ends(kept)]],
+        ).markdown("rrrr"),
         fares=_results(item),
     )
 
@@ -73,28 +73,26 @@ def _results(item: Item) -> list[str]:
     regression, task = feedback.is_regression(tables, experiment), feedback.task(experiment)
     every, new = list(by_seed(tables, "feedback_test", experiment)), "functions" if regression else "characters"
     measure = "mean squared error" if regression else "accuracy"
-    rows = {
-        words: plus_minus(summary(feedback.worth(tables, experiment, newborn)[[every.index(item.seed)]]))
-        for words, newborn in (("this rule", False), ("this rule, not meta-trained", True))
-    }
+    rows = []
+    for words, newborn in (("this rule", False), ("this rule, not meta-trained", True)):
+        own = feedback.worth(tables, experiment, newborn)[[every.index(item.seed)]]
+        rows.append([words, plus_minus(summary(own))])
     for other in feedback.on(tables, task):
-        entry = found[f"feedback/{other}/{'mse' if regression else 'accuracy'}"]
-        rows[f"{feedback.name(other)}, all seeds"] = plus_minus(entry, "sd_seeds")
+        entry = found[Key(feedback.FEEDBACK, other, feedback.metric(tables, other))]
+        rows.append([f"{feedback.name(other)}, all seeds", plus_minus(entry, "sd_seeds")])
     return [
         f"{measure.capitalize()} at the end of {tests.lives} lives on new {new}, "
         f"{tests.questions} questions on each part. Of this rule: mean ± standard deviation over lives; of all "
         f"seeds: over seeds (n = {len(every)}).",
         "",
-        f"| learner, on {feedback.title(task)} | {measure} |",
-        "|:--|--:|",
-        *(f"| {learner} | {cell} |" for learner, cell in rows.items()),
+        Table((f"learner, on {feedback.title(task)}", measure), rows).markdown(),
         "",
-        _interference(found, f"feedback/{experiment}"),
+        _interference(found, experiment),
     ]
 
 
-def _interference(found: Results, prefix: str) -> str:
-    words = [f"Interference of updates, all seeds: {plus_minus(found[f'{prefix}/interference'], 'sd_seeds')}."]
-    if f"{prefix}/forgetting" in found:
-        words.insert(0, f"Forgetting, all seeds: {plus_minus(found[f'{prefix}/forgetting'], 'sd_seeds')}.")
+def _interference(found: Results, experiment: str) -> str:
+    kinds = {"forgetting": "Forgetting", "interference": "Interference of updates"}
+    own = {words: found.get(Key(feedback.FEEDBACK, experiment, kind)) for kind, words in kinds.items()}
+    words = [f"{kind}, all seeds: {plus_minus(entry, 'sd_seeds')}." for kind, entry in own.items() if entry]
     return " ".join([*words, "Both are defined by us: the paper's definitions are unknown."])

@@ -2,7 +2,8 @@
 
 from pipeline import figures, params, recall
 from pipeline.cards import Card, Item, plus_minus
-from pipeline.results import summary
+from pipeline.display import Table
+from pipeline.results import Key, summary
 from pipeline.rows import size
 from pipeline.tables import by_seed
 
@@ -26,12 +27,21 @@ def card(item: Item) -> Card:
         made_by=f"Network: `{item.rule.learner['graph']}`; functions: `{item.rule.learner['rules']}`; optimiser: "
         f"`{params.plain(training.optimizer)}`. No data set: snippets of {bits} random bits are drawn from the "
         "meta-seed.",
-        made=[
-            "| meta-steps | lives of a meta-step, for each horizon | meta loss in bits, first and last twentieth |",
-            "|--:|:--|--:|",
-            f"| {training.steps} | {training.population} of {training.length} snippets, {training.questions} questions "
-            f"after each, gradient through {training.window} | {first:.3f}, {last:.3f} |",
-        ],
+        made=Table(
+            (
+                "meta-steps",
+                "lives of a meta-step, for each horizon",
+                "meta loss in bits, first and last twentieth",
+            ),
+            [
+                [
+                    str(training.steps),
+                    f"{training.population} of {training.length} snippets, {training.questions} questions after each, "
+                    f"gradient through {training.window}",
+                    f"{first:.3f}, {last:.3f}",
+                ]
+            ],
+        ).markdown("rlr"),
         fares=_results(item),
     )
 
@@ -40,21 +50,20 @@ def _results(item: Item) -> list[str]:
     tests, experiment = item.settings.recall.tests, item.experiment
     tables = figures.read(NEEDS, item.settings.items)
     found, every = recall.recall(tables), list(by_seed(tables, "recall_test", experiment))
-    others = {f"recall/{kind}/last@": words for kind, words in recall.FIXED.items()}
-    others = {key: words for key, words in others.items() if any(name.startswith(key) for name in found)}
-    lines = [
+    others = [kind for kind in recall.FIXED if any(key.learner == kind for key in found)]
+    rows = []
+    own = zip(recall.horizons(tables, experiment), recall.last(tables, experiment), strict=True)
+    for horizon, lives in own:
+        this, seeds = summary(lives[[every.index(item.seed)]]), found[Key(recall.RECALL, experiment, "last", horizon)]
+        fixed = (found.get(Key(recall.RECALL, kind, "last", horizon)) for kind in others)
+        cells = [f"{entry['value']:.3f}" if entry else "" for entry in fixed]
+        rows.append([str(horizon), plus_minus(this), plus_minus(seeds, "sd_seeds"), *cells])
+    heads = ("last", "this rule", "all seeds", *(recall.FIXED[kind].words for kind in others))
+    return [
         f"Share of the bits of the last snippets that are recalled right, {tests.lives} lives of {tests.length} random "
         f"snippets, from snippet {tests.settled} on; guessing has 0.5. Of this rule: mean ± standard deviation over "
         f"lives; of all seeds: mean ± standard deviation over seeds (n = {len(every)}). "
         + ("Fixed rules are tuned in hindsight." if others else ""),
         "",
-        "| last | this rule | all seeds | " + " | ".join([*others.values(), ""]).rstrip(),
-        "|--:|--:|--:|" + "--:|" * len(others),
+        Table(heads, rows).markdown("r" * len(heads)),
     ]
-    own = zip(recall.horizons(tables, experiment), recall.last(tables, experiment), strict=True)
-    for horizon, lives in own:
-        this, seeds = summary(lives[[every.index(item.seed)]]), found[f"recall/{experiment}/last@{horizon}"]
-        fixed = (found.get(f"{key}{horizon}") for key in others)
-        cells = [f"{entry['value']:.3f}" if entry else "" for entry in fixed]
-        lines.append("| " + " | ".join([str(horizon), plus_minus(this), plus_minus(seeds, "sd_seeds"), *cells]) + " |")
-    return lines

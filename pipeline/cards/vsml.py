@@ -4,6 +4,7 @@ import numpy as np
 
 from pipeline import comparison, figures, params
 from pipeline.cards import Card, Item, ends
+from pipeline.display import Table
 from pipeline.results import cumulative, moments, sd
 from pipeline.rows import size
 from pipeline.sections.training import Lives
@@ -24,40 +25,39 @@ def card(item: Item) -> Card:
         made_by=f"Settings: `{item.rule.learner}`. "
         f"Estimator: `{params.plain(section.estimator)}`; optimiser: `{params.plain(section.optimizer)}`"
         + (f"; theta starts from `{section.start}` and otherwise from random numbers." if section.start else "."),
-        made=[
-            "| phase | meta-steps | lives of a meta-step | meta loss in nats, first and last tenth |",
-            "|--:|--:|:--|--:|",
-            *(_phase(number, curve, phase.lives) for number, phase in enumerate(section.curriculum)),
-        ],
+        made=Table(
+            ("phase", "meta-steps", "lives of a meta-step", "meta loss in nats, first and last tenth"),
+            [_phase(number, curve, phase.lives) for number, phase in enumerate(section.curriculum)],
+        ).markdown("rrlr"),
         fares=[
             "Cumulative accuracy on test data, from random states: mean ± standard deviation over lives. It has seen "
             f"training data of {' and '.join(map(comparison.title, section.data.sets))} only.",
             "",
-            *_results(Profile.of(item.settings), tested, item.experiment),
+            _results(Profile.of(item.settings), tested, item.experiment),
         ],
     )
 
 
-def _phase(number: int, curve: dict[str, np.ndarray], lives: tuple[Lives, ...]) -> str:
+def _phase(number: int, curve: dict[str, np.ndarray], lives: tuple[Lives, ...]) -> list[str]:
     loss = curve["loss"][(curve["phase"] == number) & ~curve["skipped"]]
     kinds = "; ".join(
         f"{one.population} of {one.length} examples, {' or '.join(map(_words, one.inputs))} inputs, "
         f"{' or '.join(map(_words, one.classes))} classes, {' or '.join(one.views)}"
         for one in lives
     )
-    return f"| {number + 1} | {len(loss)} | {kinds} | {ends(loss)} |"
+    return [str(number + 1), str(len(loss)), kinds, ends(loss)]
 
 
-def _results(profile: Profile, arrays: dict[str, np.ndarray], experiment: str) -> list[str]:
+def _results(profile: Profile, arrays: dict[str, np.ndarray], experiment: str) -> str:
     found = [key.removesuffix("/correct") for key in arrays if key.endswith("/correct")]
     tasks = in_order(found, [task for task in found if profile.seen(task, experiment)])
-    lines = ["| task | examples | accuracy | lives |", "|:--|--:|--:|--:|"]
+    rows = []
     for task in tasks:
         accuracy = cumulative(arrays[f"{task}/correct"])
         for moment in moments(accuracy.shape[-1], profile.horizons):
             at = accuracy[:, moment - 1]
-            lines.append(f"| {comparison.title(task)} | {moment} | {at.mean():.3f} ± {sd(at):.3f} | {len(at)} |")
-    return lines
+            rows.append([comparison.title(task), str(moment), f"{at.mean():.3f} ± {sd(at):.3f}", str(len(at))])
+    return Table(("task", "examples", "accuracy", "lives"), rows).markdown()
 
 
 def _words(value: object) -> str:

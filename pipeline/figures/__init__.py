@@ -31,7 +31,7 @@ def needed(needs: tuple[str, ...], items: Items) -> list[str]:
     every = [paths.test_data(name) for name in items.test_sets] + [paths.baseline(name) for name in items.baselines]
     every += [path(*item) for path in (paths.curve, paths.meta_test) for item in trained]
     every += [paths.introspect(experiment, seed) for experiment in items.introspect for seed in items.seeds]
-    every.append(paths.unify())
+    every += [paths.unify()] if items.experiments else []  # unification is about VSML
     every += [paths.clone_test(seed) for seed in items.clones] + [paths.zoo_test(name) for name in items.zoo]
     every += [paths.recall_test(experiment, seed) for experiment in items.recall for seed in items.recall_seeds]
     every += [paths.feedback_test(experiment, seed) for experiment in items.feedback for seed in items.feedback_seeds]

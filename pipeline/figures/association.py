@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from pipeline.figures.style import FAINT, GREY, LOOKS, PAGE, Axes, Figure, accuracy_axis, ink
+from pipeline.figures.style import FAINT, GREY, PAGE, Axes, Figure, accuracy_axis, ink
+from pipeline.looks import LOOKS
 from pipeline.results import associations, sd, sightings
 from pipeline.tables import PAPER, RULE, Profile, Tables, by_seed
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pipeline.cloning import LEARNERS, examples, misses, of_clones, tasks, tests, words
-from pipeline.figures.style import CLONES, GREY, PAGE, Axes, Figure, NullLocator
+from pipeline.cloning import CLONES, LEARNERS, examples, misses, of_clones, tasks, tests, words
+from pipeline.figures.style import GREY, PAGE, Axes, Figure, NullLocator
 from pipeline.results import sd
 from pipeline.tables import Profile, Tables
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from pipeline.comparison import title
-from pipeline.feedback import lives, method, name, on, tasks, tests, worth
-from pipeline.figures.style import FAINT, FEEDBACK, GREY, PAGE, Axes, Figure, accuracy_axis, ink
+from pipeline.feedback import LEARNERS, drawn, lives, method, name, on, tasks, tests, worth
+from pipeline.figures.style import FAINT, GREY, PAGE, Axes, Figure, accuracy_axis, ink
 from pipeline.tables import Profile, Tables
 
 NEEDS = ("feedback_test/*.npz",)
@@ -28,14 +28,14 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     rows, shuffled = on(tables, of_task), on(tables, f"{of_task}_iid")
     parts = tests(tables)[rows[0]][0].arrays["correct"].shape[-1]
     for row, each in enumerate(rows):
-        colour = FEEDBACK[method(each)].colour if method(each) in FEEDBACK else GREY
+        colour = found.colour if (found := drawn(each)) else GREY
         for experiment, fill in ((each, colour), (f"{each}_iid", "none")):
             if experiment in rows + shuffled:
                 values = worth(tables, experiment).mean(1)
                 left.scatter(
                     values, np.full(len(values), row), s=18, facecolors=fill, edgecolors=colour, linewidths=0.9
                 )
-        if method(each) in FEEDBACK:
+        if drawn(each):
             _by_order(right, lives(tables, each, "correct")[:, :, -1].mean(1), method(each))
     left.set(xlabel="accuracy", xlim=(0, 1.03), ylim=(len(rows) - 0.5, -0.5))
     left.set_yticks(range(len(rows)), [name(each) for each in rows], fontsize=6.5, color=ink(GREY))
@@ -55,7 +55,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
 
 def _by_order(axes: Axes, values: np.ndarray, of_method: str) -> None:
     """`values` [seed, class]."""
-    look, x, mean, spread = FEEDBACK[of_method], np.arange(1, values.shape[-1] + 1), values.mean(0), values.std(0)
+    look, x, mean, spread = LEARNERS[of_method], np.arange(1, values.shape[-1] + 1), values.mean(0), values.std(0)
     style = {"color": look.colour, "linestyle": look.line, "linewidth": look.width, "marker": look.marker}
     axes.plot(x, mean, markersize=3.5, label=look.name, **style)
     axes.fill_between(x, mean - spread, mean + spread, color=look.colour, alpha=0.15, linewidth=0)

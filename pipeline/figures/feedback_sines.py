@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pipeline.feedback import lives, method, name, on, so_far, tasks, worth
-from pipeline.figures.style import FEEDBACK, GREY, PAGE, Axes, Figure, decades, ink
+from pipeline.feedback import LEARNERS, drawn, lives, method, name, on, so_far, tasks, worth
+from pipeline.figures.style import GREY, PAGE, Axes, Figure, decades, ink
 from pipeline.results import sd
 from pipeline.tables import Profile, Tables
 
@@ -26,7 +26,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     figure = Figure((PAGE, 2.9))
     left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.15))
     for each in on(tables, of_task):
-        if method(each) in FEEDBACK:
+        if drawn(each):
             _line(left, so_far(tables, each).mean(1), method(each))
             _line(middle, lives(tables, each, "loss")[:, :, -1].mean(1), method(each))
     for axes, words in ((left, "functions learned"), (middle, "function, in the order learned")):
@@ -45,7 +45,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
 
 def _line(axes: Axes, values: np.ndarray, of_method: str) -> None:
     """`values` [seed, part]; bars end within the axis."""
-    look, x, mean = FEEDBACK[of_method], np.arange(1, values.shape[-1] + 1), values.mean(0)
+    look, x, mean = LEARNERS[of_method], np.arange(1, values.shape[-1] + 1), values.mean(0)
     spread = sd(values, axis=0) if len(values) > 1 else np.zeros_like(mean)
     bars = np.stack([np.minimum(spread, 0.9 * mean), spread])
     style = {"color": look.colour, "linestyle": look.line, "linewidth": look.width, "marker": look.marker}
@@ -55,7 +55,7 @@ def _line(axes: Axes, values: np.ndarray, of_method: str) -> None:
 def _dots(axes: Axes, tables: Tables, of_task: str) -> None:
     rows = on(tables, of_task)
     for row, each in enumerate(rows):
-        colour = FEEDBACK[method(each)].colour if method(each) in FEEDBACK else GREY
+        colour = found.colour if (found := drawn(each)) else GREY
         for experiment, fill in ((each, colour), (f"{each}_iid", "none")):
             if experiment in on(tables, of_task) + on(tables, f"{of_task}_iid"):
                 values = worth(tables, experiment).mean(1)

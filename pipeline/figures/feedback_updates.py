@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pipeline.feedback import cosines, forgetting, interference, method, on, tasks
-from pipeline.figures.style import FEEDBACK, GREY, PAGE, Axes, Figure, NullLocator
+from pipeline.feedback import cosines, drawn, forgetting, interference, on, tasks
+from pipeline.figures.style import GREY, PAGE, Axes, Figure, NullLocator
 from pipeline.tables import Profile, Tables
 
 NEEDS = ("feedback_test/*.npz",)
@@ -25,12 +25,12 @@ LINEAR = 0.01  # the axis is linear within, and logarithmic without
 
 def draw(tables: Tables, profile: Profile) -> Figure:
     (of_task, *_) = tasks(tables, regression=True)
-    rows = [each for each in on(tables, of_task) if method(each) in FEEDBACK]
+    rows = [each for each in on(tables, of_task) if drawn(each)]
     figure = Figure((PAGE, 2.6))
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.3, 1, 1))
     layers = max(cosines(tables, each).shape[-1] for each in rows)
     for each in rows:
-        values, look = cosines(tables, each), FEEDBACK[method(each)]
+        values, look = cosines(tables, each), drawn(each)
         x = np.arange(layers - values.shape[-1] + 1, layers + 1)  # the last layers are the plastic ones
         style = {"color": look.colour, "linestyle": look.line, "linewidth": look.width, "label": look.name}
         left.plot(x, values.mean(0), **style)
@@ -52,7 +52,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
 
 def _dots(axes: Axes, of_rows: list[np.ndarray], rows: list[str], words: str) -> None:
     for at, (values, each) in enumerate(zip(of_rows, rows, strict=True)):
-        look = FEEDBACK[method(each)]
+        look = drawn(each)
         axes.plot((at - 0.25, at + 0.25), [values.mean()] * 2, color=look.colour, linewidth=1.2)
         axes.scatter(np.full(len(values), at), values, s=16, color=look.colour, marker=look.marker)
     axes.axhline(0, color=GREY, linewidth=0.6)

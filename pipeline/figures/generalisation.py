@@ -3,7 +3,8 @@
 import numpy as np
 
 from pipeline.comparison import best, early, kinship, tasks, title, when, winners
-from pipeline.figures.style import GREY, LOOKS, PAGE, RULED, Axes, Figure, accuracy_axis, ink
+from pipeline.figures.style import GREY, PAGE, RULED, Axes, Figure, accuracy_axis, ink
+from pipeline.looks import LOOKS
 from pipeline.results import Results, accuracies, guessing
 from pipeline.tables import RULE, Profile, Tables
 

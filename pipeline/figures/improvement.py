@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pipeline.cloning import cumulative, tasks, words
-from pipeline.figures.style import CLONES, PAGE, Figure, accuracy_axis, example_axis
+from pipeline.cloning import CLONES, cumulative, tasks, words
+from pipeline.figures.style import PAGE, Figure, accuracy_axis, example_axis
 from pipeline.results import sd
 from pipeline.tables import Profile, Tables
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.figures.style import FAINT, GREY, LOOKS, PAGE, Axes, Figure
+from pipeline.figures.style import FAINT, GREY, PAGE, Axes, Figure
 from pipeline.introspection import PROBES, gains, of_learners, wrong_believed, wrong_lost
+from pipeline.looks import LOOKS
 from pipeline.results import sd
 from pipeline.tables import RULE, Profile, Tables
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from pipeline.figures.style import COLUMN, GREY, Axes, Figure, Look, direct_labels
+from pipeline.figures.style import COLUMN, GREY, Axes, Figure, direct_labels
+from pipeline.looks import Look
 from pipeline.results import smooth
 from pipeline.tables import RULE, Profile, Tables, by_seed
 
@@ -14,7 +15,7 @@ CAPTION = (
     "other episodes: losses of different phases are of different tasks."
 )
 SEEDS = (("#D55E00", "-"), ("#6b2f00", (0, (5, 1.5))), ("#9a7b62", (0, (1.5, 1))))  # shades of VSML's colour
-MANY = Look("", "#D55E00", "-", marker="", width=0.9)  # more seeds than that look the same
+MANY = Look("", "", "#D55E00", width=0.9)  # more seeds than that look the same
 
 
 def draw(tables: Tables, profile: Profile) -> Figure:
@@ -27,7 +28,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     for index, (seed, curve) in enumerate(curves.items()):
         loss = np.where(curve["skipped"], np.nan, curve["loss"])
         mean = smooth(loss, 1 + len(loss) // 40)
-        look = Look(f"seed {seed}", *SEEDS[index], marker="", width=1.4) if few else MANY
+        look = Look("", f"seed {seed}", *SEEDS[index], width=1.4) if few else MANY
         axes.plot(loss, color=look.colour, linewidth=0.4, alpha=min(0.3, 1 / len(curves)))
         axes.plot(mean, color=look.colour, linestyle=look.line, linewidth=look.width)
         ends.append((float(mean[np.isfinite(mean)][-1]), look))

@@ -3,17 +3,8 @@
 import numpy as np
 
 from pipeline.comparison import title
-from pipeline.figures.style import (
-    COLUMN,
-    GREY,
-    LOOKS,
-    Axes,
-    Figure,
-    Look,
-    accuracy_axis,
-    direct_labels,
-    example_axis,
-)
+from pipeline.figures.style import COLUMN, GREY, Axes, Figure, accuracy_axis, direct_labels, example_axis
+from pipeline.looks import LOOKS, Look
 from pipeline.results import cumulative, guessing, lives, sd
 from pipeline.tables import RULE, Profile, Tables, baselines, main_tasks, tasks
 

@@ -4,7 +4,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from pipeline.comparison import title
-from pipeline.figures.style import GREY, LOOKS, PAGE, Axes, Figure, example_axis
+from pipeline.figures.style import GREY, PAGE, Axes, Figure, example_axis
+from pipeline.looks import LOOKS
 from pipeline.results import cumulative, sd
 from pipeline.shipped import FEATURES, lived, names
 from pipeline.tables import RULE, SYNTHETIC, Profile, Tables, baselines, in_order

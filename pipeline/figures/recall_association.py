@@ -1,7 +1,8 @@
 """One sighting of an image, by rules that learned to remember random bits and by VSML, in the same lives."""
 
-from pipeline.figures.style import FAINT, LINES, LOOKS, PAGE, SHADES, Figure, seeds_curve
+from pipeline.figures.style import FAINT, LINES, PAGE, SHADES, Figure, seeds_curve
 from pipeline.introspection import gains, of_learners, when
+from pipeline.looks import LOOKS
 from pipeline.recall import horizons, tests, thorough
 from pipeline.sighted import SAME, STRANGER, own_gains
 from pipeline.tables import RULE, Profile, Tables

@@ -2,8 +2,22 @@
 
 import numpy as np
 
-from pipeline.figures.style import FAINT, PAGE, RECALLING, Axes, Figure, NullLocator, direct_labels
-from pipeline.recall import CHANCE, FIXED, best_fixed, horizons, in_order, last, levels, middle, summed, tests, thorough
+from pipeline.figures.style import FAINT, PAGE, Axes, Figure, NullLocator, direct_labels
+from pipeline.recall import (
+    CHANCE,
+    FIXED,
+    INVERSE,
+    LEARNERS,
+    best_fixed,
+    horizons,
+    in_order,
+    last,
+    levels,
+    middle,
+    summed,
+    tests,
+    thorough,
+)
 from pipeline.results import sd
 from pipeline.tables import Profile, Tables
 
@@ -41,8 +55,8 @@ def draw(tables: Tables, profile: Profile) -> Figure:
 
 def _by_horizon(axes: Axes, tables: Tables) -> list:
     ends, every = [], horizons(tables, in_order(tables)[0])
-    for experiment in [name for name in in_order(tables) if name in RECALLING]:
-        look, values = RECALLING[experiment], last(tables, experiment).mean(-1)
+    for experiment in [name for name in in_order(tables) if name in LEARNERS and LEARNERS[name].colour]:
+        look, values = LEARNERS[experiment], last(tables, experiment).mean(-1)
         x = horizons(tables, experiment)
         spread = np.nan_to_num(sd(values, axis=1))
         style = {"color": look.colour, "linestyle": look.line, "linewidth": look.width, "marker": look.marker}
@@ -54,7 +68,7 @@ def _by_horizon(axes: Axes, tables: Tables) -> list:
         inverse = summed(table, "pseudo_inverse")
         lines["pseudo_inverse"] = [inverse[i, :, :d].mean() for i, d in enumerate(every)]
         for kind, values in lines.items():
-            look = RECALLING[kind]
+            look = FIXED.get(kind, INVERSE)
             axes.plot(every, values, color=look.colour, linestyle=look.line, linewidth=look.width)
             ends.append((float(np.mean(values)), look))
     axes.axhline(CHANCE, color=FAINT, linewidth=0.8)
@@ -68,7 +82,7 @@ def _by_horizon(axes: Axes, tables: Tables) -> list:
 
 def _by_level(axes: Axes, tables: Tables, kind: str) -> None:
     for experiment in thorough(tables):
-        look, table = RECALLING[experiment], tests(tables, experiment)[0]
+        look, table = LEARNERS[experiment], tests(tables, experiment)[0]
         every = horizons(tables, experiment)
         chosen, x = every.index(middle(every)), table.arrays[kind]
         values = levels(tables, experiment, kind)[:, chosen]
@@ -78,7 +92,7 @@ def _by_level(axes: Axes, tables: Tables, kind: str) -> None:
     for experiment in thorough(tables)[:1]:
         table, every = tests(tables, experiment)[0], horizons(tables, experiment)
         for rule in FIXED:
-            look = RECALLING[rule]
+            look = FIXED[rule]
             values = [
                 best_fixed(table, rule, middle(every), f"{kind}/fixed", at=at)[0]
                 for at in range(len(table.arrays[kind]))

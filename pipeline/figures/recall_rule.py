@@ -32,9 +32,9 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     for row, state in zip(grid, ("fresh", "stored"), strict=True):
         learned = table.arrays[f"{state}/change"][index]
         _map(row[0], ends, learned, f"learned, {state} synapse")
-        for axes, (kind, words) in zip(row[1:], FIXED.items(), strict=True):
+        for axes, (kind, rule) in zip(row[1:], FIXED.items(), strict=True):
             like = textbook(table, state, index)[kind]
-            words = "Hebb" if kind == "hebb" else f"{words}, w = {like.held:.2f}"
+            words = "Hebb" if kind == "hebb" else f"{rule.words}, w = {like.held:.2f}"
             _map(axes, ends, like.change, f"{words} (cosine {like.cosine:.2f})")
         row[0].set_ylabel("answer, behind the synapse")
     for axes in grid[-1]:

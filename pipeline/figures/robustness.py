@@ -3,8 +3,9 @@
 import numpy as np
 
 from pipeline.comparison import accuracy, early, title, when
-from pipeline.figures.style import GREY, LOOKS, PAGE, RULED, Axes, Figure, accuracy_axis, ink
+from pipeline.figures.style import GREY, PAGE, RULED, Axes, Figure, accuracy_axis, ink
 from pipeline.generality import CHANGES, TOLERANCE, differences, robust, signed
+from pipeline.looks import LOOKS
 from pipeline.results import accuracies
 from pipeline.tables import RULE, Profile, Tables, settings, tasks
 

@@ -1,12 +1,11 @@
 """One look for all figures, and the only importer of matplotlib.
 
-Colours are those of Okabe and Ito, which colour-blind readers can tell apart; each learner has one colour, one line
-style and one marker, so that a grey print can be read too. The files hold no date and no version: the same table gives
-the same bytes.
+How each learner is drawn is said in pipeline/looks.py. The files hold no date and no version: the same table gives the
+same bytes.
 """
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -20,11 +19,11 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from matplotlib.transforms import Bbox
 
 from pipeline.artifacts import atomic
-from pipeline.comparison import NAMES
+from pipeline.looks import GREY, Look
 from pipeline.results import sd
 
 COLUMN, PAGE = 3.5, 7.2  # inches: one column of a journal, and its full width
-GREY, FAINT, RULED = "#555555", "#c4c4c4", "#e6e6e6"
+FAINT, RULED = "#c4c4c4", "#e6e6e6"
 
 matplotlib.rcdefaults()  # a matplotlibrc of the user would change the bytes
 matplotlib.rcParams.update(
@@ -61,52 +60,6 @@ matplotlib.rcParams.update(
 )
 
 
-class Look(NamedTuple):
-    """How a learner is drawn, in every figure."""
-
-    name: str
-    colour: str
-    line: str | tuple
-    marker: str
-    width: float = 1.2
-
-
-LOOKS = {
-    "vsml": Look(NAMES["vsml"], "#D55E00", "-", "o", 1.8),
-    "sgd": Look(NAMES["sgd"], "#0072B2", "--", "s"),
-    "sgd_hidden": Look(NAMES["sgd_hidden"], "#56B4E9", (0, (1, 1)), "D"),
-    "adam": Look(NAMES["adam"], "#009E73", (0, (6, 1.5, 1, 1.5)), "^"),
-    "adam_hidden": Look(NAMES["adam_hidden"], "#CC79A7", (0, (3, 1, 1, 1, 1, 1)), "v"),
-    "sgd_paper": Look(NAMES["sgd_paper"], "#00416b", (0, (1, 2)), "p"),  # darker than at the best rate
-    "adam_paper": Look(NAMES["adam_paper"], "#00553f", (0, (4, 2, 1, 2, 1, 2)), "<"),
-    "meta_rnn": Look(NAMES["meta_rnn"], "#3b2a8c", (0, (8, 2)), "X", 1.4),
-    "fast_memory": Look(NAMES["fast_memory"], "#8f6b00", (0, (4, 1.5)), "d"),
-    "hebbian": Look(NAMES["hebbian"], "#E69F00", (0, (2, 1)), "P"),
-}
-
-CLONES = {  # in figures of their own, beside SGD
-    "improved": Look("improved clone", "#009E73", (0, (6, 1, 1, 1)), "^", 1.8),
-    "clone": Look("VSML clone", "#D55E00", "-", "o", 1.6),
-    "sgd": LOOKS["sgd"],
-}
-
-RECALLING = {  # networks of a learned rule that remembers, and the fixed rules
-    "direct": Look("direct", "#D55E00", "-", "o", 1.6),
-    "hidden": Look("hidden layer", "#009E73", "-", "^", 1.6),
-    "recurrent": Look("recurrent", "#CC79A7", "-", "s", 1.6),
-    "sparse": Look("recurrent, half of the synapses", "#8f6b00", "-", "D"),
-    "delta": Look("delta rule, tuned", "#0072B2", "--", ""),
-    "hebb": Look("Hebb with decay, tuned", "#3b2a8c", (0, (4, 1.5)), ""),
-    "pseudo_inverse": Look("pseudo-inverse, not online", "#555555", (0, (1, 1)), ""),
-    "frozen": Look("synapses never change", "#8a8a8a", (0, (1, 2)), "x"),
-}
-FEEDBACK = {  # in figures of their own: who learns by feedback and local plasticity, and by gradients
-    "flp": Look("FLP", "#D55E00", "-", "o", 1.8),
-    "first_order": Look("first order", "#0072B2", "--", "s"),
-    "second_order": Look("second order", "#009E73", (0, (6, 1.5, 1, 1.5)), "^"),
-    "learned_rates": Look("learned rates", "#CC79A7", (0, (3, 1, 1, 1)), "v"),
-    "first_order_output": Look("first order, output", "#56B4E9", (0, (1, 1)), "D"),
-}
 SHADES = ("#b3a2d6", "#8465bd", "#5b2c8f", "#2a0a4a")  # of rules that remember: more snippets are darker
 LINES = ("-", "--", "-.", ":")
 

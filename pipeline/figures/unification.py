@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.figures.style import FAINT, GREY, LOOKS, PAGE, RULED, Axes, Figure, to_rgb
+from pipeline.figures.style import FAINT, GREY, PAGE, RULED, Axes, Figure, to_rgb
+from pipeline.looks import LOOKS
 from pipeline.tables import Profile, Tables
 from pipeline.unification import METHODS, TABLE
 

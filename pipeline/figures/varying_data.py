@@ -3,8 +3,9 @@
 import numpy as np
 
 from pipeline.comparison import accuracy, tasks, title
-from pipeline.figures.style import FAINT, GREY, LOOKS, PAGE, Axes, Figure, accuracy_axis, ink
+from pipeline.figures.style import FAINT, GREY, PAGE, Axes, Figure, accuracy_axis, ink
 from pipeline.generality import UNTRAINED, by_method, mix_title, over_fitting, signed
+from pipeline.looks import LOOKS
 from pipeline.results import Results, accuracies, guessing
 from pipeline.tables import PAPER, Profile, Tables, in_order
 

@@ -26,10 +26,11 @@ from pipeline import (
     unification,
 )
 from pipeline.artifacts import sha256_file, write_json, write_text
+from pipeline.display import Cell, Table
 from pipeline.effects import MEASURES
 from pipeline.effects.learning import Made
 from pipeline.params import Items, Params, digest
-from pipeline.results import Results, results
+from pipeline.results import Results, named, results
 from pipeline.tables import RULE, Profile, Tables
 from pipeline.uses import STAGES, Uses
 
@@ -53,10 +54,10 @@ def main(item: list[str]) -> None:
     tables = figures.read(TABLES, items)
     found = results(tables, profile) | generality.generality(tables, profile)
     found |= introspection.introspection(tables, profile) | unification.unification(tables)
-    found |= cloning.cloning(tables) if items.clones else {}
+    found |= cloning.cloning(tables)
     found |= shipped.shipped(tables, profile) | recall.recall(tables) | feedback.feedback(tables)
-    write_json(paths.report("results.json"), found)
-    made = Made(tables, profile, comparison.early(found), own.improve.set)
+    write_json(paths.report("results.json"), named(found))
+    made = Made(tables, profile, comparison.early(found), _improved_on(own))
     judged = claims.judge(claims.read(MEASURES), MEASURES, made)
     verdicts = {"level": bootstrap.LEVEL, "counts": claims.counts(judged), "claims": judged}
     write_json(paths.report("claims.json"), verdicts)
@@ -64,32 +65,25 @@ def main(item: list[str]) -> None:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"plus_minus": comparison.plus_minus, "signed": generality.signed}
-    environment.filters |= {"interval": claims.words_of_interval, "expected": claims.words_of_expected}
+    environment.globals["marks"] = claims.MARKS
     page = environment.get_template("page.html").render(
         stamp=_stamp(own, tables),
         trained_on=_trained_on(profile),
-        introspected=comparison.title(profile.introspected),
         verdicts=generality.verdicts(found),
-        headline=_headline(found),
+        headline=_headline(found) if comparison.tasks(found) else None,
         figures=list(_figures(own, found, tables, judged)),
         claims=list(_claims(judged, items)),
         tally=claims.counts(judged),
-        marks=claims.MARKS,
         level=bootstrap.LEVEL,
         least_seeds=claims.SEEDS,
         parameters=json.dumps(_drawn(own).params, indent=1, ensure_ascii=False),
-        accuracies=list(rows.accuracies(found, tables, profile, items)),
-        one_shot=list(rows.one_shot(found, tables, profile)),
-        robustness=list(rows.robustness(found, tables)),
-        varying_data=rows.varying_data(found, profile),
-        associations=list(rows.associations(found, profile, items)),
-        introspection=rows.introspected(found, profile, own),
+        tables=list(rows.main_tables(found, tables, profile, items)),
+        introspection=_introspected(own, found, profile),
         lives=lives.lives(tables) if RULE in items.introspect else None,
-        learned=list(rows.learned(items, tables)),
-        unification={"rows": list(unification.rows(found)), "matrix": unification.words_of_matrix(found)},
-        shipped=shipped.table(found, tables, profile) | {"count": own.random_features.count},
-        cloning=_cloned(own, found, tables) if items.clones else None,
+        learned=rows.learned(items, tables) if items.experiments else None,
+        unification=unification.page(found) if unification.TABLE in tables else None,
+        shipped=_shipped(own, found, tables, profile),
+        cloning=_cloned(own, found, tables),
         recall=recall.page(found, tables, profile.introspected) if items.recall else None,
         feedback=feedback.page(found, tables, own.feedback.tests.lives) if items.feedback else None,
     )
@@ -102,30 +96,47 @@ def _stamp(own: Params, tables: Tables) -> str:
 
 
 def _trained_on(profile: Profile) -> str:
-    return " and ".join(comparison.title(name) for name in profile.trained_on[RULE])
+    return " and ".join(comparison.title(name) for name in profile.trained_on.get(RULE, ()))
 
 
-def _cloned(own: Params, found: Results, tables: Tables) -> dict[str, Any]:
+def _improved_on(own: Params) -> str:
+    return own.improve.set if own.improve else ""
+
+
+def _introspected(own: Params, found: Results, profile: Profile) -> dict[str, Any] | None:
+    if not own.items.introspect:
+        return None
+    return rows.introspected(found, profile, own.items, own.introspect.gaps, own.introspect.length)
+
+
+def _shipped(own: Params, found: Results, tables: Tables, profile: Profile) -> dict[str, Any] | None:
+    if not shipped.names(tables):
+        return None
+    return {"table": shipped.table(found, tables, profile), "count": own.random_features.count}
+
+
+def _cloned(own: Params, found: Results, tables: Tables) -> dict[str, Any] | None:
+    if not own.items.clones:
+        return None
+    early = min(cloning.LOOKED_AT, own.clone_test.stretches * own.clone_test.length)
     return {
-        "rows": list(cloning.rows(found, tables)),
-        "terms": list(cloning.TERMS.values()),
+        "tests": cloning.tests_table(found, tables),
         "rate": own.clone.rate,
-        "improvement": list(cloning.improvement(found, tables)),
+        "improvement": cloning.improvement_table(found, tables, early),
         "improved_on": comparison.title(own.improve.set),
         "improved_by": own.improve.steps,
-        "early": min(cloning.LOOKED_AT, own.clone_test.stretches * own.clone_test.length),
     }
 
 
 def _headline(found: Results) -> dict[str, Any]:
     """How all fare on the first task of the main experiment, which is that of its meta-training if it was tested."""
     task = comparison.tasks(found)[0]
-    families = {moment: comparison.best(found, task, moment) for moment in comparison.moments(found)}
-    return {
-        "task": comparison.title(task),
-        "families": {moment: family for moment, family in families.items() if family},
-        "length": comparison.length(found, task),
-    }
+    families = {}
+    for moment in comparison.moments(found):
+        if best := comparison.best(found, task, moment):
+            examples = f"{moment or comparison.length(found, task):,}"
+            families[examples] = {family: comparison.plus_minus(entry) for family, entry in best.items()}
+    return {"task": comparison.title(task), "families": families}
 
 
 def _claims(judged: list[dict[str, Any]], items: Items) -> Iterator[dict[str, Any]]:
@@ -136,7 +147,22 @@ def _claims(judged: list[dict[str, Any]], items: Items) -> Iterator[dict[str, An
             for name in claim["figures"]
             if name in items.figures
         ]
-        yield claim | {"number": number, "drawn": drawn}
+        yield claim | {"number": number, "drawn": drawn, "table": _effects(claim)}
+
+
+def _effects(claim: dict[str, Any]) -> Table:
+    effects = [
+        [
+            effect["label"],
+            claims.words_of_interval(effect),
+            claims.words_of_expected(effect),
+            f"{effect['seeds']} \u00d7 {effect['lives']}",
+            Cell(effect["verdict"], mark="verdict"),
+        ]
+        for effect in claim["effects"]
+    ]
+    heads = ("Effect", "Mean and interval", "Expected", "Meta-seeds \u00d7 lives", "Verdict")
+    return Table(heads, effects, f"Effects: {claim['says']}", "Effects, positive where the claim says so")
 
 
 def _drawn(own: Params) -> Uses:
@@ -149,30 +175,7 @@ def _figures(own: Params, found: Results, tables: Tables, judged: list[dict[str,
 
     No clock, no commit and no run: the same tables give the same page.
     """
-    profile = Profile.of(own)
-    seeds = len(own.items.seeds)
-    words = {
-        "seeds": _counted(seeds, "meta-seed"),
-        "lives": own.tests.lives,
-        "length": f"{own.tests.length:,}",
-        "looks": own.introspect.lives,
-        "tasks": len(comparison.tasks(found)),
-        "early": comparison.when(comparison.early(found)),
-        "trained_on": _trained_on(profile),
-        "introspected": comparison.title(profile.introspected),
-        "clones": _counted(len(own.items.clones), "clone"),
-        "improved_on": comparison.title(own.improve.set),
-        "clone_lives": own.clone_test.lives,
-        "clone_probes": own.clone_test.probes,
-        "recall_seeds": _counted(len(own.items.recall_seeds), "meta-seed"),
-        "shipped": shipped.names(tables)[0],
-    }
-    if own.items.recall:
-        first = own.recall.experiments[own.items.recall[0]]
-        words |= {"recall_bits": own.recall.size, "recall_middle": recall.middle(first.training.horizons)}
-    if own.items.feedback:
-        words["taught"] = own.feedback.tests.lives
-        words["feedback_seeds"] = _counted(len(own.items.feedback_seeds), "meta-seed")
+    words = _words(own, found, tables)
     digest_of_params = digest(_drawn(own).params)
     for name in own.items.figures:
         module, path = figures.module(name, own.items), paths.figure(name)
@@ -196,6 +199,35 @@ def _figures(own: Params, found: Results, tables: Tables, judged: list[dict[str,
             "sha256": sha256_file(path),
             "tables": [{"name": table.as_posix(), "sha256": sha256_file(table)} for table in drawn],
         }
+
+
+def _words(own: Params, found: Results, tables: Tables) -> dict[str, Any]:
+    """What captions say of this profile; of the systems that it has no items of, nothing."""
+    items, profile = own.items, Profile.of(own)
+    words: dict[str, Any] = {
+        "seeds": _counted(len(items.seeds), "meta-seed"),
+        "tasks": len(comparison.tasks(found)),
+        "early": comparison.when(comparison.early(found)),
+        "trained_on": _trained_on(profile),
+        "introspected": comparison.title(profile.introspected),
+        "clones": _counted(len(items.clones), "clone"),
+        "recall_seeds": _counted(len(items.recall_seeds), "meta-seed"),
+        "feedback_seeds": _counted(len(items.feedback_seeds), "meta-seed"),
+        "shipped": next(iter(shipped.names(tables)), ""),
+    }
+    if own.tests:
+        words |= {"lives": own.tests.lives, "length": f"{own.tests.length:,}"}
+    if own.introspect:
+        words["looks"] = own.introspect.lives
+    if items.clones:
+        words |= {"clone_lives": own.clone_test.lives, "clone_probes": own.clone_test.probes}
+        words["improved_on"] = comparison.title(own.improve.set)
+    if items.recall:
+        first = own.of_recall.experiments[items.recall[0]]
+        words |= {"recall_bits": own.of_recall.size, "recall_middle": recall.middle(first.training.horizons)}
+    if items.feedback:
+        words["taught"] = own.of_feedback.tests.lives
+    return words
 
 
 def _counted(number: int, what: str) -> str:

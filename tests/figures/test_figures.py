@@ -13,9 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from pipeline import figures, params, paths
+from pipeline import cloning, feedback, figures, params, paths, recall
 from pipeline.artifacts import sha256_file
 from pipeline.generality import by_method
+from pipeline.looks import LOOKS
 from pipeline.tables import Profile, settings
 
 CASES = [
@@ -163,7 +164,10 @@ def test_labels_move_apart_no_further_than_needed():
     assert np.diff(style.apart([0.5] * 5, 0.1)) == pytest.approx([0.1] * 4)
 
 
-def test_each_learner_has_its_own_colour_line_and_marker():
-    looks = importlib.import_module("pipeline.figures.style").LOOKS.values()
-    for trait in ("name", "colour", "line", "marker"):
-        assert len({getattr(look, trait) for look in looks}) == len(looks), trait
+@pytest.mark.parametrize("looks", [LOOKS, recall.LEARNERS | recall.FIXED, feedback.LEARNERS, cloning.CLONES])
+def test_each_learner_has_its_own_name_colour_line_and_marker(looks):
+    assert list(looks) == [look.key for look in looks.values()]
+    assert len({look.name for look in looks.values()}) == len({look.words for look in looks.values()}) == len(looks)
+    drawn = [look for look in looks.values() if look.colour]
+    assert len({look.colour for look in drawn}) == len(drawn) > 2
+    assert len({(look.line, look.marker) for look in drawn}) == len(drawn)
