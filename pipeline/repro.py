@@ -17,7 +17,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from pipeline import paths, process
+from pipeline import paths, process, uploads
+from pipeline.store import TrackingError
 
 EDGE = re.compile(r'"(?P<first>[^"]+)"(?: -> "(?P<then>[^"]+)")?;')
 LOOK_EVERY_S = 0.1
@@ -50,11 +51,13 @@ def main(words: list[str]) -> None:
     needs = graph(_dvc("dag", "--dot", Path(given.file).name))
     due = closure(json.loads(_dvc("status", "--json", Path(given.file).name)), needs)
     if not due:
+        _upload()
         print("Data and pipelines are up to date.")
         return
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     states = Scheduler({name: needs[name] & due for name in needs if name in due}, given.jobs).run()
+    _upload()
     lost = [name for name, state in states.items() if state != "done"]
     print(f"{len(states) - len(lost)} of {len(states)} items are done.", flush=True)
     if lost:
@@ -142,6 +145,14 @@ class Scheduler:
         for item in self._running:
             item.log.close()
             print(f"{item.name}: stopped", flush=True)
+
+
+def _upload() -> None:
+    """Take the runs up that wait; one of them that cannot be taken up now is no failure of an item."""
+    try:
+        uploads.flush()
+    except TrackingError as error:
+        print(error, file=sys.stderr, flush=True)
 
 
 def graph(dot: str) -> dict[str, set[str]]:

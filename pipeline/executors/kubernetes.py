@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Any
 
-from pipeline import params, plane, provenance
+from pipeline import params, plane, provenance, uploads
 from pipeline.executors.api import Api
 from pipeline.executors.connection import ClusterError
 from pipeline.executors.following import Follower, outcome
@@ -42,6 +42,7 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
     dirty = not _auditable(commit, provenance.git())
     own = params.read()
     job = provenance.job(stage, item, own, where)
+    patiently(uploads.flush, "Taking up what was run here", PATIENCE_S)
     store = patiently(Store, "Starting", PATIENCE_S)
     name, follower = name_of(stage, job.fingerprint), Follower(api)
     while True:
