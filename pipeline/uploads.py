@@ -292,6 +292,7 @@ def _stay() -> None:
             if time.monotonic() > give_up:
                 return
             time.sleep(0.1)
+        print(f"Process {os.getpid()} takes runs up.", flush=True)
         done = _work(uploads)
         os.close(held)
         # Whoever began a run a moment ago has seen the lock held and started no uploader: so look once more.
