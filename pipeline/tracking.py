@@ -145,8 +145,7 @@ def run(job: Job) -> Iterator[Run]:
         if when == "background":
             _start_uploader()  # again, since it ends when it has had nothing to do for a while
         elif when == "now":
-            sys.stdout.flush()
-            subprocess.run([sys.executable, "-m", "pipeline", "uploads"], stdout=sys.stderr, check=False)
+            subprocess.run([sys.executable, "-m", "pipeline", "uploads"], check=False)
 
 
 def facts(job: Job) -> dict[str, Any]:

@@ -62,17 +62,18 @@ def flush(all_here: bool = False) -> None:
     own = tracking.store_uri()
     waiting = [one for one in written() if one.end is not None]
     others = {one.uri for one in waiting if one.uri != own and not all_here}
-    if len(waiting) > sum(one.uri in others for one in waiting):  # else mlflow need not be imported
+    if any(one.uri not in others for one in waiting):  # else mlflow need not be imported
         errors = Uploads(own if all_here else None).go(None if all_here else own, live=False)
         for error in errors.values():
             left = sum(one.end is not None and one.uri not in others for one in written())
-            kept = f"{left} runs wait in {paths.RUNS} and go up when it answers: python -m pipeline uploads."
-            raise type(error)(f"{error} {kept}") from error
+            remedy = f"Runs that wait for it in {paths.RUNS}: {left}; `python -m pipeline uploads` tries again."
+            raise type(error)(f"{error} {remedy}") from error
     for uri in sorted(others):
         count, command = sum(one.uri == uri for one in waiting), "python -m pipeline uploads"
-        there, here = f"`MLFLOW_TRACKING_URI={uri} {command}`", f"`{command} --here` takes them to {own or _default()}"
         print(
-            f"{count} runs wait for MLflow at {uri or _default()}: {there} takes them there, {here}.", file=sys.stderr
+            f"Runs that wait for another MLflow, at {uri or _default()}: {count}. `MLFLOW_TRACKING_URI={uri} {command}` "
+            f"takes them there, `{command} --here` to {own or _default()}.",
+            file=sys.stderr,
         )
 
 
@@ -146,7 +147,7 @@ class Uploads:
         del self._open[uri, one.begin["id"]]
         (one.folder / tracking.BEGIN).unlink()  # now it is no run any more, whatever else is still there
         _remove(one.folder)
-        print(f"{one.begin['name']}: {end['status']} in MLflow run {run}", flush=True)
+        print(f"{one.begin['name']}: {end['status']} in MLflow run {run}", file=sys.stderr, flush=True)
 
     def _run(self, one: Written, uri: str) -> tuple[str, "Curve"]:
         """The MLflow run of a run, found or made, and how far its curve is logged."""
@@ -285,7 +286,7 @@ def begin(store: Store, facts: Mapping[str, Any], tags: Mapping[str, str], began
 
 def _stay() -> None:
     """The uploader of this machine: take up whatever comes, until nothing has come for a while or MLflow stays away."""
-    os.nice(10)  # computations come first
+    os.nice(5)  # computations come first
     uploads, give_up = Uploads(), time.monotonic() + STARTS_WITHIN_S
     while True:
         while (held := tracking.lock(paths.RUNS / tracking.UPLOADER_LOCK)) is None:

@@ -170,7 +170,7 @@ def test_a_server_is_used_where_named_and_not_waited_for_where_away(clone, tmp_p
     away = clone.start("python", "-m", "pipeline", "test_data", "wine", **tries)
     _, error = away.communicate(timeout=60)
     assert away.returncode == 0, error
-    assert f"MLflow at {uri} does not answer" in error and "1 runs wait in" in error
+    assert f"MLflow at {uri} does not answer" in error and "Runs that wait for it in" in error
     asked = clone.start("python", "-m", "pipeline", "whence", "artifacts/test_data/wine.npz", **tries)
     _, error = asked.communicate(timeout=60)
     assert asked.returncode == 1 and f"MLflow at {uri} does not answer" in error
@@ -217,11 +217,13 @@ def test_a_server_that_never_answers_costs_a_stage_nothing_and_the_run_can_go_el
     haste = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}
     refused = clone.start("python", "-m", "pipeline", "uploads", **haste)
     _, error = refused.communicate(timeout=60)
-    assert refused.returncode == 1 and f"MLflow at {uri} does not answer" in error and "1 runs wait in" in error
+    assert (
+        refused.returncode == 1 and f"MLflow at {uri} does not answer" in error and "Runs that wait for it in" in error
+    )
 
     elsewhere = clone.start("python", "-m", "pipeline", "uploads")
     _, error = elsewhere.communicate(timeout=60)
-    assert f"1 runs wait for MLflow at {uri}" in error and "uploads --here" in error
+    assert f"Runs that wait for another MLflow, at {uri}: 1." in error and "uploads --here" in error
     assert len(_waiting(clone.root)) == 1
     clone.run("python", "-m", "pipeline", "uploads", "--here")
     ((run, _, status, uri),) = _runs(clone.root)
