@@ -70,11 +70,8 @@ def flush(all_here: bool = False) -> None:
             raise type(error)(f"{error} {remedy}") from error
     for uri in sorted(others):
         count, command = sum(one.uri == uri for one in waiting), "python -m pipeline uploads"
-        print(
-            f"Runs that wait for another MLflow, at {uri or _default()}: {count}. `MLFLOW_TRACKING_URI={uri} {command}` "
-            f"takes them there, `{command} --here` to {own or _default()}.",
-            file=sys.stderr,
-        )
+        remedy = f"`MLFLOW_TRACKING_URI={uri} {command}` takes them there, `{command} --here` to {own or _default()}."
+        print(f"Runs that wait for another MLflow, at {uri or _default()}: {count}. {remedy}", file=sys.stderr)
 
 
 class Written(NamedTuple):
