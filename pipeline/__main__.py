@@ -22,6 +22,7 @@ TOOLS = {
     "replay": "run an item again as it ran, and say how alike the outs are",
     "repro": "run all that is out of date, several items at once",
     "ship": "put a learned rule into vsml/zoo",
+    "uploads": "take the runs that wait on this machine to MLflow",
     "verify": "check such a folder, without a network",
     "whence": "say where a figure, a page or a table comes from, wherever it was found",
 }

@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from pipeline import artifacts, paths, provenance, tracking
+from pipeline import artifacts, paths, provenance, tracking, uploads
 from pipeline.flow import ARTIFACTS
 from pipeline.provenance import Job
 from pipeline.store import MissingInStoreError, Store
@@ -46,7 +46,7 @@ def place(store: Store, job: Job, image: str, dirty: bool) -> tuple[str, str]:
         "reads": {name: {"sha256": digests[name], **at} for name, at in _placed(store, reads, digests).items()},
     }
     tags = {"executor": "kubernetes", "image": image} | ({"auditable": "false"} if dirty else {})
-    run = tracking.begin(store, job, tags)
+    run = uploads.begin(store, tracking.facts(job), tags)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / ORDER
         artifacts.write_json(path, order)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import artifacts, params, paths, provenance, spool
+from pipeline import artifacts, params, paths, provenance, tracking, uploads
 from pipeline.__main__ import xla_flags
 from pipeline.audit.compare import DIFFERENT, compare
 from pipeline.audit.testimony import place
@@ -44,8 +44,10 @@ def replay(stage: str, item: tuple[str, ...]) -> bool:
     Raises:
       ValueError: no such item, no run of it, or its commit is not in this repository.
     """
-    one, store = Flow().item(stage, item), Store()
+    one = Flow().item(stage, item)
     made, _ = provenance.planned(one, params.read())
+    uploads.flush()
+    store = Store()
     run = _run_of(store, stage, one.names, params.digest(made["params"]))
     deps, outs = (manifest(store, run)[kind] for kind in ("deps", "outs"))
     here = Path.cwd().relative_to(paths.ROOT.resolve())
@@ -109,7 +111,7 @@ def _execute(tree: Path, profile: Path, stage: str, item: tuple[str, ...]) -> No
     (state / "spool").mkdir(parents=True)
     env = {name: value for name, value in os.environ.items() if name not in ("DVC_STAGE", "DVC_ROOT")}
     env |= {"PYTHONPATH": str(tree), "VSML_STATE": str(state), "JAX_COMPILATION_CACHE_DIR": str(state / "compiled")}
-    env |= {"PIPELINE_EXECUTOR": "local", spool.FOLDER: str(state / "spool"), spool.RUN: "replay"}
+    env |= {"PIPELINE_EXECUTOR": "local", tracking.FOLDER: str(state / "spool"), tracking.RUN: "replay"}
     if paths.DOWNLOADS.is_dir():
         (state / ".downloads").symlink_to(paths.DOWNLOADS)
     for words in (("plan",), (stage, *item)):

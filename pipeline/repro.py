@@ -18,7 +18,8 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from pipeline import paths
+from pipeline import paths, uploads
+from pipeline.store import TrackingError
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LOOK_EVERY_S = 0.1
@@ -51,11 +52,13 @@ def main(words: list[str]) -> None:
     changed, needs = _changed(Path(given.file).name), graph(Path(given.file).name)
     due = closure(changed, needs)
     if not due:
+        _upload()
         print("Data and pipelines are up to date.")
         return
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     states = Scheduler({name: needs[name] & due for name in needs if name in due}, given.jobs).run()
+    _upload()
     lost = [name for name, state in states.items() if state != "done"]
     print(f"{len(states) - len(lost)} of {len(states)} items are done.", flush=True)
     if lost:
@@ -161,6 +164,14 @@ class Scheduler:
         for item in self._running:
             item.log.close()
             print(f"{item.name}: stopped", flush=True)
+
+
+def _upload() -> None:
+    """Take the runs up that wait; one of them that cannot be taken up now is no failure of an item."""
+    try:
+        uploads.flush()
+    except TrackingError as error:
+        print(error, file=sys.stderr, flush=True)
 
 
 def _changed(file: str) -> list[str]:

@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from pipeline import artifacts, provenance, stamp
+from pipeline import artifacts, provenance, stamp, uploads
 from pipeline.audit import data
 from pipeline.plane import COMMITTED
 from pipeline.stamp import Stamp
@@ -28,6 +28,7 @@ def main(words: list[str]) -> None:
     given = parser.parse_args(words)
     try:
         digest, stamped = artifacts.sha256_file(given.file), stamp.read(given.file)
+        uploads.flush()
         lines, whole = story(Store(), given.file, digest, stamped)
     except (OSError, TrackingError) as error:
         sys.exit(f"{given.file}: {error}")

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline import figures, params
+from pipeline import figures, params, uploads
 from pipeline.audit import cache, checkpoints, data, lock, plans, redraw, runs
 from pipeline.audit.findings import NOTED, Finding, merged, worst
 from pipeline.audit.hashing import Hasher
@@ -107,6 +107,7 @@ def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
 def _evidence(
     entries: Mapping[str, Entry], planned: Mapping[str, Planned], root: str, hasher: Hasher, history: History, say: Any
 ) -> tuple[dict[str, Evidence], list[Finding]]:
+    uploads.flush()
     store = Store()
     every = store.every()
     say(f"{len(every)} runs in {store.uri}")

@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Any
 
-from pipeline import plane, provenance
+from pipeline import plane, provenance, uploads
 from pipeline.executors.connection import Api, ClusterError
 from pipeline.executors.following import Follower, outcome
 from pipeline.executors.manifest import Submission, image_of, manifest, name_of, pods_of, template_name
@@ -41,6 +41,7 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
     dirty = not _auditable(commit, provenance.git())
     provenance.own_code()
     job = provenance.job(stage, item, where)
+    patiently(uploads.flush, "Taking up what was run here", PATIENCE_S)
     store = patiently(Store, "Starting", PATIENCE_S)
     name, follower = name_of(stage, job.fingerprint), Follower(api)
     while True:

@@ -1,7 +1,7 @@
 """Runs an item in a pod: fetches what it reads, has the very same words run, passes on what they say and leave.
 
-The stage is a child process that knows nothing of this: it works in a folder laid out like its profile, and its run is
-a spool on disk. Checkpoints go to MLflow at a bounded pace, so that whoever takes over when this pod is lost goes on.
+The stage is a child process that knows nothing of this: it works in a folder laid out like its profile, and writes its
+run to disk. Checkpoints go to MLflow at a bounded pace, so that whoever takes over when this pod is lost goes on.
 Of the pods of a gang the first does so; the others compute with it, and end when it has committed.
 """
 
@@ -14,13 +14,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipeline import artifacts, gang, lineage, params, paths, plane, provenance, spool
-from pipeline.courier import Courier
+from pipeline import artifacts, gang, lineage, params, paths, plane, provenance, tracking
 from pipeline.executors.manifest import CONFIGURATION, INTEGRITY, ORDER
 from pipeline.flow import PLAN, Flow, Item
 from pipeline.patience import patiently
 from pipeline.plan import differences
 from pipeline.store import MissingInStoreError, Store
+from pipeline.uploads import Courier
 
 PATIENCE_S = 30 * 60  # with MLflow away, at the start and when all is computed
 LOOK_EVERY_S = 0.2
@@ -41,7 +41,7 @@ class Refused(SystemExit):
 
 def execute(stage: str, item: tuple[str, ...]) -> None:
     signal.signal(signal.SIGTERM, _evict)
-    run, workspace = os.environ[spool.RUN], Path("workspace").absolute()
+    run, workspace = os.environ[tracking.RUN], Path("workspace").absolute()
     store = patiently(Store, "Starting", PATIENCE_S)
     order, profile = patiently(lambda: _prepare(store, run, workspace), "Fetching what the job reads", PATIENCE_S)
     if (order["stage"], tuple(order["item"])) != (stage, item):
@@ -114,7 +114,7 @@ def _see_that_it_is_planned_so(order: dict[str, Any], item: Item, held: dict[str
 
 def _start(stage: str, item: tuple[str, ...], profile: Path, folder: Path) -> subprocess.Popen[bytes]:
     folder.mkdir(exist_ok=True)
-    own = {"PIPELINE_EXECUTOR": "local", "VSML_STATE": str(paths.STATE), spool.FOLDER: str(folder)}
+    own = {"PIPELINE_EXECUTOR": "local", "VSML_STATE": str(paths.STATE), tracking.FOLDER: str(folder)}
     return subprocess.Popen([sys.executable, "-m", "pipeline", stage, *item], cwd=profile, env=os.environ | own)
 
 
@@ -152,7 +152,7 @@ def _await_commit(store: Store, run: str) -> None:
 
 def _commit(store: Store, run: str, order: dict[str, Any], profile: Path, folder: Path) -> None:
     """Commit what the stage left, if it read what it was given."""
-    left = spool.left(folder)
+    left = tracking.read(folder, tracking.END)["manifest"]
     given = {name: read["sha256"] for name, read in order["reads"].items()} | order["here"]
     wrong = [name for name, digest in left["deps"].items() if given.get(name) != digest]
     if wrong and not (order["dirty"] and all(name.startswith(f"{PLAN}/") for name in wrong)):
@@ -161,7 +161,7 @@ def _commit(store: Store, run: str, order: dict[str, Any], profile: Path, folder
     attempt = os.environ["VSML_ATTEMPT"]
 
     def commit() -> bool:
-        store.tag(run, spool.tags(folder))
+        store.tag(run, tracking.read(folder, tracking.BEGIN)["machine"])
         counts = plane.commit(store, run, attempt, manifest, profile)
         if counts:
             lineage.describe(store, run, manifest, profile)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import params, paths, planning, provenance, tracking
+from pipeline import params, paths, planning, provenance, tracking, uploads
 from pipeline.artifacts import read_table, write_table
 from pipeline.audit import show, walk
 from pipeline.executors.local import execute
@@ -43,6 +43,7 @@ def make() -> None:
                     write_table(out, {"theta": np.full(3, number)}, {"theta": ("value",)})
             with tracking.run(provenance.job(item.stage, item.words)):
                 pass
+    uploads.flush()
 
 
 def main() -> None:
