@@ -4,10 +4,11 @@ from functools import partial
 
 import jax
 
-from pipeline import artifacts, paths, provenance, training
+from pipeline import artifacts, paths, provenance
 from pipeline.params import Clone, plain
 from pipeline.provenance import Job
 from pipeline.tracking import Run
+from pipeline.training import Phase, adam, train
 from vsml.cloning.clone import Form
 from vsml.cloning.drills import coarse, fine, of_layers, random_connections, random_data, shadow_network
 from vsml.meta.estimators import across_devices, backprop
@@ -21,20 +22,18 @@ from vsml.tasks.views import view
 def main(job: Job, run: Run) -> None:
     section = job.params.clone
     (seed,) = job.item
-    settings, steps = section.optimizer, section.random.coarse + section.random.fine + section.shadow.steps
-    adam = training.adam(settings.learning_rate, settings.warmup, settings.final, steps, settings.clip)
-    optimizer = guarded(adam, settings.patience)
+    own, phases = section.optimizer, _phases(section)
+    steps = sum(count for count, _ in phases)
+    optimizer = guarded(adam(own.learning_rate, own.warmup, own.final, steps, own.clip), own.patience)
     theta_key, train_key = jax.random.split(jax.random.key(int(seed)))
     initial = Form(**plain(section.form)).init_theta(theta_key)
     state, key = on_all(jax.devices(), (start(initial, optimizer), train_key))
-    phases = [
-        training.Phase(count, partial(meta_train, [group], optimizer, key=key, patience=settings.patience))
-        for count, group in _phases(section)
-    ]
-    state, _ = training.train(job, run, state, phases, partial(on_all, jax.devices()))
+    rest = {"key": key, "patience": own.patience}
+    advances = [Phase(count, partial(meta_train, [group], optimizer, **rest)) for count, group in phases]
+    state, _ = train(job, run, state, advances, partial(on_all, jax.devices()))
     origin = provenance.learned_from(job, [paths.train_data(section.shadow.set)], steps)
-    learner = {"name": "clone", **plain(section.form), "rate": section.rate}
-    artifacts.write_rule(paths.clone(seed), state.theta, learner, origin)
+    settings = {"name": "clone", **plain(section.form), "rate": section.rate}
+    artifacts.write_rule(paths.clone(seed), state.theta, settings, origin)
 
 
 def _phases(section: Clone) -> list[tuple[int, Group]]:

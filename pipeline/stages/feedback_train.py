@@ -6,10 +6,11 @@ from functools import partial
 import jax
 import optax
 
-from pipeline import artifacts, lessons, paths, provenance, training
+from pipeline import artifacts, lessons, paths, provenance
 from pipeline.provenance import Job
 from pipeline.sections.feedback import Training
 from pipeline.tracking import Run
+from pipeline.training import Phase, adam, train
 from vsml.core.types import Theta
 from vsml.feedback.lifetime import HEAD
 from vsml.meta.estimators import backprop
@@ -26,7 +27,7 @@ def main(job: Job, run: Run) -> None:
     optimizer = guarded(by_group(settings, theta), settings.patience)
     group = Group(backprop(school.loss), school.draw, settings.population)
     steps = partial(meta_train, [group], optimizer, key=train_key, patience=settings.patience)
-    state, curve = training.train(job, run, start(theta, optimizer), [training.Phase(settings.steps, steps)])
+    state, curve = train(job, run, start(theta, optimizer), [Phase(settings.steps, steps)])
 
     del curve["phase"]  # there is one
     artifacts.write_table(paths.feedback_curve(experiment, seed), curve, dict.fromkeys(curve, ("step",)))
@@ -50,9 +51,7 @@ def by_group(settings: Training, theta: Theta) -> optax.GradientTransformation:
             f"training.rates are for {sorted(settings.rates)}, and theta has the groups {sorted(theta)}: name those."
         )
     groups: dict[Hashable, optax.GradientTransformation] = {
-        name: training.adam(rate.peak, rate.warmup, settings.final, settings.steps)
-        if rate.peak
-        else optax.set_to_zero()
+        name: adam(rate.peak, rate.warmup, settings.final, settings.steps) if rate.peak else optax.set_to_zero()
         for name, rate in settings.rates.items()
     }
     labels = {name: jax.tree.map(lambda _, n=name: n, part) for name, part in theta.items()}

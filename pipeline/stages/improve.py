@@ -8,11 +8,12 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from pipeline import artifacts, paths, provenance, training
+from pipeline import artifacts, paths, provenance
 from pipeline.params import Improve, plain
 from pipeline.provenance import Job
 from pipeline.stages.clone import examples
 from pipeline.tracking import Run
+from pipeline.training import Phase, adam, train
 from vsml.cloning.clone import Form, clone
 from vsml.core.scores import cross_entropy
 from vsml.meta.estimators import across_devices, backprop
@@ -24,15 +25,13 @@ from vsml.tasks.datasets import SETS
 def main(job: Job, run: Run) -> None:
     section, cloned = job.params.improve, artifacts.read_rule(paths.clone(*job.item))
     (seed,) = job.item
-    settings = section.optimizer
-    adam = training.adam(settings.learning_rate, settings.warmup, settings.final, section.steps, settings.clip)
-    optimizer = guarded(adam, settings.patience)
+    own = section.optimizer
+    optimizer = guarded(adam(own.learning_rate, own.warmup, own.final, section.steps, own.clip), own.patience)
     initial = start(jax.tree.map(jnp.asarray, cloned.theta), optimizer)
     state, key = on_all(jax.devices(), (initial, jax.random.key(int(seed))))
     groups = _groups(section, Form(**plain(job.params.clone.form)))
-    steps = partial(meta_train, groups, optimizer, key=key, patience=settings.patience)
-    phases = [training.Phase(section.steps, steps)]
-    state, _ = training.train(job, run, state, phases, partial(on_all, jax.devices()))
+    phases = [Phase(section.steps, partial(meta_train, groups, optimizer, key=key, patience=own.patience))]
+    state, _ = train(job, run, state, phases, partial(on_all, jax.devices()))
     origin = provenance.learned_from(job, [paths.train_data(section.set), paths.clone(seed)], section.steps)
     artifacts.write_rule(paths.improve(seed), state.theta, cloned.learner, origin)
 

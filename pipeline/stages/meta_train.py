@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from pipeline import artifacts, params, paths, provenance, training
+from pipeline import artifacts, params, paths, provenance
 from pipeline.build import train_lives
 from pipeline.params import GENERATED, AntitheticEs, Backprop, Estimator, Experiment, Lives, plain
 from pipeline.provenance import Job
 from pipeline.tracking import Run
+from pipeline.training import Phase, adam, train
 from vsml.core.scores import cross_entropy
 from vsml.core.types import Learner, RandomKey
 from vsml.learners.settings import learner
@@ -39,10 +40,10 @@ def main(job: Job, run: Run) -> None:
     outer = build(section, int(seed))
     rest = {"key": outer.key, "patience": section.optimizer.patience}
     phases = [
-        training.Phase(phase.steps, partial(meta_train, groups, outer.optimizer, **rest), sum(map(_work, phase.lives)))
+        Phase(phase.steps, partial(meta_train, groups, outer.optimizer, **rest), sum(map(_work, phase.lives)))
         for phase, groups in zip(section.curriculum, outer.phases, strict=True)
     ]
-    state, curve = training.train(job, run, outer.state, phases, partial(on_all, jax.devices()))
+    state, curve = train(job, run, outer.state, phases, partial(on_all, jax.devices()))
 
     artifacts.write_table(paths.curve(experiment, seed), curve, dict.fromkeys(curve, ("step",)))
     loss = curve["loss"]
@@ -57,10 +58,8 @@ def main(job: Job, run: Run) -> None:
 def build(section: Experiment, seed: int) -> Outer:
     """The outer loop of an experiment."""
     theta_key, train_key = jax.random.split(jax.random.key(seed))
-    settings = section.optimizer
-    steps = sum(phase.steps for phase in section.curriculum)
-    adam = training.adam(settings.learning_rate, settings.warmup, settings.final, steps, settings.clip)
-    optimizer = guarded(adam, settings.patience)
+    steps, own = sum(phase.steps for phase in section.curriculum), section.optimizer
+    optimizer = guarded(adam(own.learning_rate, own.warmup, own.final, steps, own.clip), own.patience)
     phases = [[group for lives in phase.lives for group in _groups(section, lives)] for phase in section.curriculum]
     first = next(train_lives(section.data, section.curriculum[0].lives[0]))
     theta = learner(plain(section.learner), first.inputs, first.classes).init_theta(theta_key)

@@ -9,10 +9,11 @@ import numpy as np
 import optax
 from jax.tree_util import Partial
 
-from pipeline import artifacts, paths, provenance, training
+from pipeline import artifacts, paths, provenance
 from pipeline.params import Optimizer, RecallExperiment, plain
 from pipeline.provenance import Job
 from pipeline.tracking import Run
+from pipeline.training import Phase, adam, train
 from vsml.core.types import Episode, RandomKey, Theta
 from vsml.meta.estimators import across_devices, backprop
 from vsml.meta.losses import lifetime_loss
@@ -26,29 +27,29 @@ def main(job: Job, run: Run) -> None:
     experiment, seed = job.item
     section, size = job.params.recall.experiments[experiment], job.params.recall.size
     group, optimizer, (initial, key) = build(section, size, int(seed))
-    count, patience = section.training.steps, section.training.optimizer.patience
-    phases = [training.Phase(count, partial(meta_train, [group], optimizer, key=key, patience=patience))]
-    state, curve = training.train(job, run, initial, phases, partial(on_all, jax.devices()))
+    training, patience = section.training, section.training.optimizer.patience
+    phases = [Phase(training.steps, partial(meta_train, [group], optimizer, key=key, patience=patience))]
+    state, curve = train(job, run, initial, phases, partial(on_all, jax.devices()))
 
-    settings = {"name": "recall", "size": size, "horizons": list(section.training.horizons)}
+    settings = {"name": "recall", "size": size, "horizons": list(training.horizons)}
     settings |= {"graph": plain(section.graph), "rules": plain(section.rules), "loss": _ends(curve["loss"])}
-    origin = provenance.learned_from(job, [], count)
+    origin = provenance.learned_from(job, [], training.steps)
     artifacts.write_rule(paths.recall_train(experiment, seed), state.theta, settings, origin)
 
 
 def build(section: RecallExperiment, size: int, seed: int):
     """The lives of a meta-step, the optimiser, and the state and key to start from; theta has an axis [horizon]."""
-    graph, rules, schedule = graph_of(plain(section.graph), size), Rules(**plain(section.rules)), section.training
-    one = lifetime_loss(drill(graph, rules), bits, segment=schedule.window, truncate=True)
+    graph, rules, training = graph_of(plain(section.graph), size), Rules(**plain(section.rules)), section.training
+    one = lifetime_loss(drill(graph, rules), bits, segment=training.window, truncate=True)
 
     def loss(theta: Theta, key: RandomKey, episodes: Episode) -> jax.Array:
         return jax.vmap(one, in_axes=(0, None, 0))(theta, key, episodes).mean()
 
-    horizons = jnp.asarray(schedule.horizons, jnp.float32)
-    draw = Partial(_Exams(size, schedule.length, schedule.questions), horizons)
+    horizons = jnp.asarray(training.horizons, jnp.float32)
+    draw = Partial(_Exams(size, training.length, training.questions), horizons)
     devices = jax.devices()
-    group = Group(across_devices(backprop(loss), devices), on_all(devices, draw), schedule.population)
-    optimizer = guarded(each(schedule.optimizer, schedule.steps, len(horizons)), schedule.optimizer.patience)
+    group = Group(across_devices(backprop(loss), devices), on_all(devices, draw), training.population)
+    optimizer = guarded(each(training.optimizer, training.steps, len(horizons)), training.optimizer.patience)
     theta_key, train_key = jax.random.split(jax.random.key(seed))
     thetas = jax.vmap(lambda key: rules.init_theta(graph, key))(jax.random.split(theta_key, len(horizons)))
     return group, optimizer, on_all(devices, (start(thetas, optimizer), train_key))
@@ -79,8 +80,8 @@ def each(settings: Optimizer, steps: int, rules: int) -> optax.GradientTransform
 
     The loss is a mean over rules, so its gradient in one rule is that of the rule's own loss over their number.
     """
-    adam = training.adam(settings.learning_rate, settings.warmup, settings.final, steps, settings.clip, b2=0.99)
-    alone = optax.chain(optax.scale(float(rules)), adam)
+    own = adam(settings.learning_rate, settings.warmup, settings.final, steps, settings.clip, b2=0.99)
+    alone = optax.chain(optax.scale(float(rules)), own)
 
     def update(updates, state, params=None):
         return jax.vmap(alone.update)(updates, state, params)
