@@ -11,7 +11,7 @@ from dvc.repo import Repo
 from pipeline.run import paths
 from pipeline.run.flow import Flow, read_yaml
 from pipeline.studies import params
-from pipeline.studies.uses import STAGES
+from pipeline.studies.stages import STAGES
 
 
 def _stages(profile):
