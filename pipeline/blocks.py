@@ -1,7 +1,7 @@
 """The tables of the studies' pages, as Markdown. Each is made from docs/*.json alone; pipeline/readme.py puts it there.
 
-Results are read through the four functions `_entry`, `_value`, `_count` and `_names` only. Spreads: over meta-seeds where
-a table says so, else over episodes.
+Results are read by `_entry`, `_value`, `_count` and `_names` only. Spreads: over meta-seeds where a table says so, else
+over episodes.
 """
 
 import re
