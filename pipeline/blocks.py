@@ -1,7 +1,6 @@
 """The tables of the studies' pages, as Markdown. Each is made from docs/*.json alone; pipeline/readme.py puts it there.
 
-Results are read by `_entry`, `_value`, `_count` and `_names` only. Spreads: over meta-seeds where a table says so, else
-over episodes.
+Results are read through `_entry` and `_names` only. Spreads: over meta-seeds where a table says so, else over episodes.
 """
 
 import re
@@ -110,15 +109,15 @@ def cloning(results: Results) -> str:
         name, _, sizes = task.partition("-")
         label, layers = f"{title(name)}, {sizes}", range(1, sizes.count("-") + 1)
         missed = [
-            [_value(results, "cloning", task, f"layer_{layer}_{term}") for layer in layers]
+            [_entry(results, "cloning", task, f"layer_{layer}_{term}") for layer in layers]
             for term in ("learned_weight", "below")
         ]
-        shares = (", ".join(f"{share:.0%}" for share in of_layer) for of_layer in missed)
+        shares = (", ".join(f"{entry['value']:.0%}" for entry in entries) for entries in missed)
         learned = (_entry(results, "cloning", task, metric) for metric in ("clone", "sgd", "agreement"))
         one.append(_row(label, *(_cell(entry, digits=3) for entry in learned), *shares))
         improved = (_entry(results, "cloning", task, metric) for metric in (*early, "clone", "improved"))
         two.append(_row(label, *map(_cell, improved)))
-    episodes = _count(results, "cloning", tasks[0], "clone")
+    episodes = _entry(results, "cloning", tasks[0], "clone")["n"]
     words = (
         f"Accuracy on unseen images after each of {episodes} episodes, mean ± standard deviation over episodes of all "
         "clones. Same answer: share of unseen images that clone and SGD, from equal initial weights, classify alike. "
@@ -136,10 +135,10 @@ def unification(results: Results) -> str:
     """How nearly each algorithm and its instance of VSML are the same."""
     lines = _head("Algorithm", "instance deviates by", "a near relative deviates by", "the near relative")
     for pair in UNIFIED:
-        moved = _value(results, "unification", pair, "learning")
-        both = [_value(results, "unification", pair, f"{of}_deviation") for of in ("prediction", "control")]
+        moved = _entry(results, "unification", pair, "learning")["value"]
+        both = [_entry(results, "unification", pair, f"{of}_deviation")["value"] for of in ("prediction", "control")]
         lines.append(_row(UNIFIED[pair], *(f"{value / moved:.0e}" for value in both), CONTROLS[pair]))
-    n = _count(results, "unification", "sgd", "learning")
+    n = _entry(results, "unification", "sgd", "learning")["n"]
     words = (
         f"Largest deviation of any prediction over {n} episodes, in float32, over how far learning has moved the "
         "predictions. The near relative is the control: a variant that must be told apart."
@@ -151,7 +150,7 @@ def feedback(results: Results) -> str:
     """A table for each task: what is known at the end, what was forgotten, and where updates point."""
     found = {name.split("/")[1] for name in _names(results, r"feedback/.+/newborn")}
     tasks = sorted({name.partition("_on_")[2].removesuffix(SHUFFLED) for name in found})
-    seeds = max(_count(results, "feedback", name, "cosine_layer_1") for name in found)
+    seeds = max(_entry(results, "feedback", name, "cosine_layer_1")["n"] for name in found)
     tables = []
     for task in tasks:
         metric = "mse" if any(_names(results, rf"feedback/.+_on_{task}/mse")) else "accuracy"
@@ -163,7 +162,7 @@ def feedback(results: Results) -> str:
             if own not in found:
                 continue
             layers = _names(results, rf"feedback/{own}/cosine_layer_\d+")
-            hidden = [_value(results, *layer.split("/")) for layer in sorted(layers)[:-1]]
+            hidden = [_entry(results, *layer.split("/"))["value"] for layer in sorted(layers)[:-1]]
             around = (
                 f"{min(hidden):.2f} to {max(hidden):.2f}" if len(hidden) > 1 else "".join(f"{z:.2f}" for z in hidden)
             )
@@ -249,16 +248,6 @@ def _names(results: Results, pattern: str) -> list[str]:
 def _entry(results: Results, *name: str) -> dict[str, Any] | None:
     """A result, or None if this profile has none of that name."""
     return results.get("/".join(name))
-
-
-def _value(results: Results, *name: str) -> float:
-    """The value of a result that must be there."""
-    return results["/".join(name)]["value"]
-
-
-def _count(results: Results, *name: str) -> int:
-    """How many episodes or seeds it is over."""
-    return results["/".join(name)]["n"]
 
 
 def _cell(entry: dict | None, spread: str = "sd", digits: int = 2) -> str:
