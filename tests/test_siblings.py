@@ -5,8 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pipeline import lessons, params, paths
-from pipeline.cards import feedback
+from pipeline.run import paths
+from pipeline.studies import params
+from pipeline.studies.feedback import build as lessons
+from pipeline.studies.feedback import card as feedback
 from vsml.core.rollout import rollout
 from vsml.core.types import Episode, Learner, RandomKey, Theta
 from vsml.recall.graphs import GRAPHS
@@ -24,7 +26,7 @@ GRAPH = {"name": "recurrent", "hidden": 2, "density": 1.0}
 
 @pytest.fixture
 def sections():
-    return params.read(paths.ROOT / "profiles/smoke/params.yaml").of_feedback.experiments
+    return params.read(paths.ROOT / "profiles/smoke/params.yaml").feedback.experiments
 
 
 @pytest.fixture

@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from pipeline import cloning, figures
-from pipeline.figures.cloning import draw
-from pipeline.tables import Profile
+from pipeline.show import figures
+from pipeline.studies.cloning import measures as cloning
+from pipeline.studies.cloning.figures.cloning import draw
+from pipeline.studies.learning.measures import Key, named
+from pipeline.studies.learning.tables import Profile
 from vsml.cloning import trial
 
 
@@ -32,14 +34,12 @@ def test_cumulative_accuracy_is_that_of_the_first_predictions_across_stretches(t
 
 def test_the_verdict_on_what_was_improved_follows_the_numbers(tables):
     found = cloning.cloning(tables)
-    assert {row["verdict"] for row in cloning.improvement(found, tables)} == {
-        "learns faster at first, and at the end is no worse"
-    }
-    task = cloning.tasks(tables)[0]
-    found[f"cloning/{task}/improved_early"] = found[f"cloning/{task}/clone_early"]
-    found[f"cloning/{task}/improved"] = {"value": found[f"cloning/{task}/clone"]["value"] - 0.02, "sd": 0.0, "n": 6}
-    first = next(cloning.improvement(found, tables))
-    assert first["verdict"] == "learns no faster at first, and at the end is worse"
+    said = [row[-1] for row in cloning.improvement_table(found, tables, 100).rows]
+    assert said == ["learns faster at first, and at the end is no worse", None, None] * len(cloning.tasks(tables))
+    key = Key("cloning", cloning.tasks(tables)[0], "improved")
+    found[key._replace(metric="improved_early")] = found[key._replace(metric="clone_early")]
+    found[key] = {"value": found[key._replace(metric="clone")]["value"] - 0.02, "sd": 0.0, "n": 6}
+    assert cloning.verdict(found, key.learner) == "learns no faster at first, and at the end is worse"
 
 
 def test_where_backpropagation_wanted_nothing_there_is_no_miss(tables, settings):
@@ -49,9 +49,10 @@ def test_where_backpropagation_wanted_nothing_there_is_no_miss(tables, settings)
     missed[:, :, -1, below, 1] = 0.0
     silent = {**tables, path: table._replace(arrays={**table.arrays, f"{task}/missed": missed})}
     found = cloning.cloning(silent)
-    json.dumps(found, allow_nan=False)
-    last = list(cloning.rows(found, silent))[missed.shape[2] - 1]
-    assert {term for term, miss in last["missed"].items() if miss is None} == {"Error passed down"}
+    json.dumps(named(found), allow_nan=False)
+    table = cloning.tests_table(found, silent)
+    last = dict(zip(table.heads, table.rows[missed.shape[2] - 1], strict=True))
+    assert {head for head, cell in last.items() if cell == "\u2013"} == {"Error passed down"}
     drawn = draw(silent, Profile.of(settings))
     assert all(np.isfinite(axes.get_ylim()).all() for axes in drawn.axes)
 

@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from pipeline import feedback, figures
+from pipeline.show import figures
+from pipeline.show.display import Cell
+from pipeline.studies.feedback import measures as feedback
+from pipeline.studies.learning.measures import Key
+from pipeline.studies.learning.ranking import plus_minus
 
 
 @pytest.fixture
@@ -51,7 +55,7 @@ def test_a_layer_that_never_changes_has_no_alignment(tables):
     table.arrays["cosine"][0, 1:, 1] = np.nan
     found = feedback.cosines(tables, "flp_on_sines")
     assert np.isnan(found[0, 0]) and found[0, 1] == pytest.approx(float(before[0, 0, 1]))
-    assert "feedback/flp_on_sines/cosine_layer_1" not in feedback.feedback(tables)
+    assert Key("feedback", "flp_on_sines", "cosine_layer_1") not in feedback.feedback(tables)
 
 
 def test_verdicts_follow_the_numbers(tables):
@@ -79,13 +83,10 @@ def test_one_learner_wins_only_where_its_seeds_lie_apart(tables):
 
 def test_rows_are_complete(tables):
     found = feedback.feedback(tables)
-    rows = list(feedback.rows(found, tables))
-    assert [(row["task"], row["first"]) for row in rows] == [
-        ("Sines", True),
-        ("Sines", False),
-        ("Sines", False),
-        ("Glyphs", True),
-        ("Glyphs", False),
-    ]
-    assert rows[0]["iid"] is None and rows[3]["iid"] == found["feedback/flp_on_glyphs_iid/accuracy"]
-    assert rows[1]["hidden_cosine"] == pytest.approx(0.793, abs=0.002)
+    table = feedback.table(found, tables, lives=6)
+    rows = [dict(zip(table.heads, row, strict=True)) for row in table.rows]
+    sines, glyphs = Cell("Sines", "MSE"), Cell("Glyphs", "accuracy")
+    assert [row["Task"] for row in rows] == [sines, None, None, glyphs, None]
+    shuffled = found[Key("feedback", "flp_on_glyphs_iid", "accuracy")]
+    assert rows[0]["Shuffled"] == "" and rows[3]["Shuffled"] == plus_minus(shuffled, digits=3)
+    assert float(rows[1]["Alignment, hidden"]) == pytest.approx(0.793, abs=0.006)

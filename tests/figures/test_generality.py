@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from pipeline import generality
-from pipeline.artifacts import Table
-from pipeline.results import accuracies
-from pipeline.tables import Profile, Task
+from pipeline.run.artifacts import Table
+from pipeline.studies.learning import mixes as generality
+from pipeline.studies.learning.measures import Key, accuracies, named, parsed
+from pipeline.studies.learning.tables import Profile, Task
 
 
 def _lives(*shares, length=20):
@@ -78,18 +78,18 @@ def test_one_seed_has_no_spread(robust):
 def test_the_verdict_counts_and_names_the_settings(robust):
     profile = _profile(ROBUST, {"robust": ("mnist",)})
     found = accuracies(robust, profile) | generality.generality(robust, profile)
-    assert "mnist_unchanged/robust/difference" not in found
+    assert Key("mnist_unchanged", "robust", "difference") not in found
     assert generality.verdict_robust(found) == (
         "Changed tasks, at the end of the life: MNIST: within 0.05 of the reference (0.700) on 1 of 2 settings; "
         "not on 21\u00d721 pixels (\u22120.075). Fashion-MNIST: within 0.05 of the reference (0.550) on 0 of 1 "
         "settings; not on five classes (+0.200). The paper\u2019s claim, that all changed tasks fare comparably, "
         "is not reproduced here."
     )
-    for name in ("mnist_21px/robust/difference", "fashion_mnist_classes/robust/difference"):
-        found[name] = found[name] | {"value": 0.2}
+    for task in ("mnist_21px", "fashion_mnist_classes"):
+        found[Key(task, "robust", "difference")] |= {"value": 0.2}
     assert "is reproduced here in that none is worse by more." in generality.verdict_robust(found)
-    for name in [name for name in found if name.endswith("difference")]:
-        found[name] = {"value": 0.01, "sd": None, "n": 1, "within": True}
+    for key in [key for key in found if key.metric == "difference"]:
+        found[key] = {"value": 0.01, "sd": None, "n": 1, "within": True}
     assert "on 2 of 2 settings. Fashion" in generality.verdict_robust(found)
     assert generality.verdict_robust(found).endswith("is reproduced here.")
 
@@ -121,11 +121,16 @@ def varying():
     return tables
 
 
+def _generality(tables, trained_on):
+    """The results by their names in results.json."""
+    return named(generality.generality(tables, _profile(["mnist", "kmnist"], trained_on)))
+
+
 TRAINED_ON = {f"{method}_on_{mix}": (mix,) for method in ("vsml", "meta_rnn") for mix in ("mnist", "kmnist")}
 
 
 def test_seen_and_unseen_are_means_over_mixes_and_tasks(varying):
-    found = generality.generality(varying, _profile(["mnist", "kmnist"], TRAINED_ON))
+    found = _generality(varying, TRAINED_ON)
     # seen: (mnist on mnist + kmnist on kmnist) / 2, for each seed: (0.9 + 0.7) / 2 and (0.8 + 0.6) / 2
     assert found["varying_data/vsml/seen"] == {
         "value": pytest.approx(0.75),
@@ -162,20 +167,20 @@ def test_the_verdict_says_who_over_fits(varying):
 def test_methods_are_compared_on_what_all_of_them_have(varying):
     for seed in (0, 1):
         del varying[f"meta_test/meta_rnn_on_kmnist-{seed}.npz"].arrays["mnist/correct"]  # a task that it cannot take
-    found = generality.generality(varying, _profile(["mnist", "kmnist"], TRAINED_ON))
+    found = _generality(varying, TRAINED_ON)
     assert found["varying_data/vsml/unseen"]["cells"] == 1
     assert found["varying_data/vsml/unseen"]["value"] == pytest.approx(0.6)
     del varying["baseline/sgd.npz"].arrays["kmnist/correct"]
-    found = generality.generality(varying, _profile(["mnist", "kmnist"], TRAINED_ON))
+    found = _generality(varying, TRAINED_ON)
     assert not any("/sgd/" in name for name in found)
 
 
 def test_with_no_unseen_set_there_is_no_gap(varying):
     profile = _profile(["mnist", "kmnist"], dict.fromkeys(TRAINED_ON, ("mnist", "kmnist")))
-    found = generality.generality(varying, profile)
+    found = _named(varying, profile)
     assert "varying_data/vsml/seen" in found
     assert not any(name.endswith(("unseen", "gap")) for name in found)
-    assert generality.verdict_varying(found) == ""
+    assert generality.verdict_varying(parsed(found)) == ""
 
 
 def test_mixes_in_order_of_size_and_methods_in_their_own():
@@ -200,7 +205,7 @@ def test_the_main_experiment_is_that_of_figure_7_where_no_other_is(robust):
     assert generality.differences(renamed) == generality.differences(robust)
     profile = _profile(ROBUST, {"vsml": ("mnist",)})
     found = accuracies(renamed, profile) | generality.generality(renamed, profile)
-    assert "mnist_21px/vsml/difference" in found
+    assert Key("mnist_21px", "vsml", "difference") in found
     assert "MNIST: within 0.05 of the reference (0.700) on 1 of 2" in generality.verdict_robust(found)
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from pipeline import introspection
-from pipeline.artifacts import Table
-from pipeline.tables import Profile, Task
+from pipeline.run.artifacts import Table
+from pipeline.studies.learning import association as introspection
+from pipeline.studies.learning.measures import named
+from pipeline.studies.learning.tables import Profile, Task
 
 PROFILE = Profile({"digits": Task("digits")}, {"vsml": ("digits",)}, (50,), "digits")
 LIVES = 4
@@ -37,8 +38,13 @@ def _table(**changed):
     return Table(arrays, {})
 
 
-def _found(*tables):
+def _results(*tables):
     return introspection.introspection({f"introspect/vsml-{i}.npz": t for i, t in enumerate(tables)}, PROFILE)
+
+
+def _found(*tables):
+    """The same by their names in results.json."""
+    return named(_results(*tables))
 
 
 def test_a_gain_is_against_the_same_life_without_the_sighting():
@@ -75,7 +81,7 @@ def test_learners_are_compared_life_by_life():
 
 
 def test_the_verdict_says_it_both_ways():
-    found = _found(_table())
+    found = _results(_table())
     words = introspection.verdict(found, PROFILE)
     assert (
         "Against that of SGD at its best rate it is larger at birth, not clearly different after 10 examples" in words
@@ -83,7 +89,7 @@ def test_the_verdict_says_it_both_ways():
     assert "against that of SGD at the paper\u2019s rate it is larger at birth, not clearly different" in words
     slower = np.copy(_table().arrays["belief"])
     slower[0, :, :, 1, :, 0, 0] = 0.12
-    words = introspection.verdict(_found(_table(belief=slower)), PROFILE)
+    words = introspection.verdict(_results(_table(belief=slower)), PROFILE)
     assert "Against that of SGD at its best rate it is smaller at birth and after 10 examples" in words
     first, second = introspection.details(found, PROFILE)
     assert "0.30 \u00b1 0.00 (VSML), 0.80 \u00b1 0.00 (SGD)" in first

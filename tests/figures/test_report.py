@@ -10,9 +10,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from pipeline import figures, params, paths, readme
-from pipeline.artifacts import read_table, sha256_file
-from pipeline.flow import STAGES
+from pipeline.run import paths
+from pipeline.run.artifacts import read_table, sha256_file
+from pipeline.run.flow import STAGES
+from pipeline.show import figures
+from pipeline.studies import params, readme
 
 VOID = {"meta", "img", "br", "link", "input"}
 
@@ -44,8 +46,8 @@ class Page(HTMLParser):
 def _make_report(where, monkeypatch):
     monkeypatch.chdir(where)
     for name in params.read().items.figures:
-        importlib.import_module("pipeline.stages.figure").main([name])
-    importlib.import_module("pipeline.stages.report").main([])
+        importlib.import_module("pipeline.studies.figure").main([name])
+    importlib.import_module("pipeline.studies.report").main([])
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +145,7 @@ def test_results_are_flat_and_finite_json(reported, profile):
 def test_the_same_tables_give_the_same_report(reported, profile):
     outs = [paths.report(name) for name in ("index.html", "results.json", "claims.json")]
     before = [sha256_file(path) for path in outs]
-    importlib.import_module("pipeline.stages.report").main([])
+    importlib.import_module("pipeline.studies.report").main([])
     assert [sha256_file(path) for path in outs] == before
     text = outs[0].read_text()
     assert str(profile) not in text

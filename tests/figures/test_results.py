@@ -1,13 +1,17 @@
 """The numbers, against small cases computed by hand."""
 
+import json
 import math
 
 import numpy as np
 import pytest
 
-from pipeline import comparison, figures, results
-from pipeline.artifacts import Table
-from pipeline.tables import Profile, Task, in_order, main_tasks, settings, without_settings
+from pipeline.run import paths
+from pipeline.run.artifacts import Table
+from pipeline.show import figures
+from pipeline.studies.learning import measures as results
+from pipeline.studies.learning import ranking as comparison
+from pipeline.studies.learning.tables import Profile, Task, in_order, main_tasks, settings, without_settings
 
 YES, NO = True, False
 PROFILE = Profile({"iris": Task("iris")}, {"vsml": ("digits",)}, (50, 100), "digits")
@@ -28,8 +32,13 @@ def tables():
     }
 
 
+def _accuracies(tables, profile=PROFILE):
+    """By their names in results.json."""
+    return results.named(results.accuracies(tables, profile))
+
+
 def test_value_spread_and_count_are_those_of_all_lives_of_all_seeds(tables):
-    entry = results.accuracies(tables, PROFILE)["iris/vsml/cumulative@4"]
+    entry = _accuracies(tables)["iris/vsml/cumulative@4"]
     # lives: 0, 1/2 (seed 0) and 1, 3/4 (seed 1)
     assert entry["value"] == pytest.approx(0.5625)
     assert entry["n"] == 4
@@ -44,7 +53,7 @@ def test_cumulative_accuracy_counts_what_was_right_so_far():
 def test_the_best_rate_depends_on_the_horizon(tables):
     assert results.lives(tables, "iris", "sgd", horizon=1).rate == 0.01
     assert results.lives(tables, "iris", "sgd", horizon=4).rate == 0.3
-    assert results.accuracies(tables, PROFILE)["iris/sgd/cumulative@4"] == {
+    assert _accuracies(tables)["iris/sgd/cumulative@4"] == {
         "value": 0.75,
         "sd": 0.0,
         "n": 2,
@@ -53,7 +62,7 @@ def test_the_best_rate_depends_on_the_horizon(tables):
 
 
 def test_the_papers_rate_is_fixed_beforehand(tables):
-    entry = results.accuracies(tables, PROFILE)["iris/sgd_paper/cumulative@4"]
+    entry = _accuracies(tables)["iris/sgd_paper/cumulative@4"]
     assert (entry["value"], entry["rate"]) == (0.5, 0.01)  # 0.3 would be better, and is not asked
     verdict = comparison.verdict_at_paper_rates(results.accuracies(tables, PROFILE))
     assert "(SGD 0.01, Adam 0.001; linear): At the end of the life, SGD or Adam wins on none of 1 sets." in verdict
@@ -63,7 +72,7 @@ def test_the_papers_rate_is_fixed_beforehand(tables):
 
 def test_one_life_has_no_spread(tables):
     tables["baseline/sgd.npz"].arrays["iris/correct"] = tables["baseline/sgd.npz"].arrays["iris/correct"][:, :1]
-    assert results.accuracies(tables, PROFILE)["iris/sgd/cumulative@4"]["sd"] is None
+    assert _accuracies(tables)["iris/sgd/cumulative@4"]["sd"] is None
 
 
 def test_horizons_beyond_the_life_are_left_out():
@@ -108,10 +117,10 @@ def test_associations_are_means_over_the_sightings_of_each_life(items):
 
 
 def test_a_rule_has_seen_the_sets_that_meta_training_drew_from(tables):
-    assert results.accuracies(tables, PROFILE)["iris/vsml/cumulative@4"]["seen"] is False
+    assert _accuracies(tables)["iris/vsml/cumulative@4"]["seen"] is False
     knowing = PROFILE._replace(trained_on={"vsml": ("digits", "iris")})
-    assert results.accuracies(tables, knowing)["iris/vsml/cumulative@4"]["seen"] is True
-    assert "seen" not in results.accuracies(tables, knowing)["iris/sgd/cumulative@4"]
+    assert _accuracies(tables, knowing)["iris/vsml/cumulative@4"]["seen"] is True
+    assert "seen" not in _accuracies(tables, knowing)["iris/sgd/cumulative@4"]
 
 
 def test_learners_of_other_suites_have_other_tasks(tables):
@@ -119,12 +128,12 @@ def test_learners_of_other_suites_have_other_tasks(tables):
     profile = PROFILE._replace(
         tasks={"iris": Task("iris"), "wine": Task("wine")}, trained_on={"vsml": ("digits",), "es": ("iris",)}
     )
-    found = results.accuracies(tables, profile)
+    found = _accuracies(tables, profile)
     assert found["wine/es/cumulative@4"]["value"] == 0.25
     assert "iris/es/cumulative@4" not in found
     assert "wine/vsml/cumulative@4" not in found
-    assert main_tasks(tables, profile) == comparison.tasks(found) == ["iris"]
-    assert comparison.tasks(found, "es") == ["wine"]
+    assert main_tasks(tables, profile) == comparison.tasks(results.parsed(found)) == ["iris"]
+    assert comparison.tasks(results.parsed(found), "es") == ["wine"]
 
 
 def test_changed_tasks_are_not_among_the_main_ones():
@@ -135,12 +144,12 @@ def test_changed_tasks_are_not_among_the_main_ones():
     }
     assert without_settings(names) == ["mnist", "iris_48px"]  # iris_48px has nothing to be compared with
     found = {f"{name}/vsml/cumulative@9": _entry(0.5, seen=False) for name in names}
-    assert comparison.tasks(found) == ["iris_48px", "mnist"]
+    assert comparison.tasks(results.parsed(found)) == ["iris_48px", "mnist"]
 
 
 def test_a_one_shot_task_has_one_number_over_all_its_questions(tables):
     profile = PROFILE._replace(tasks={"iris": Task("iris", 3, one_shot=True)}, horizons=(2,))
-    found = results.accuracies(tables, profile)
+    found = _accuracies(tables, profile)
     assert found["iris/vsml/one_shot"]["value"] == pytest.approx(0.5625)
     assert not any("cumulative" in name for name in found)
 
@@ -164,6 +173,32 @@ def _entry(value, **more):
     return {"value": value, "sd": 0.01, "n": 16, **more}
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        results.Key("iris", "sgd", "cumulative", 150),
+        results.Key("recall", "direct", "gain_own_after_12", 0, 16),
+        results.Key("digits", "vsml-2", "lost_memory_3_newborn"),
+        results.Key("cloning", "digits-64-32-10", "layer_1_products"),
+        results.Key("recall", "direct", "noise_0.1", 4),
+    ],
+    ids=str,
+)
+def test_a_key_is_what_its_name_says(key):
+    assert results.Key.parse(str(key)) == key
+
+
+@pytest.mark.parametrize("name", ["iris/sgd", "iris/sgd/cumulative@late", "a/b/c/d", "iris/sgd/cumulative@1@2@3", ""])
+def test_what_is_no_name_of_a_result_is_refused(name):
+    with pytest.raises(ValueError, match="must be SUBJECT/LEARNER/METRIC"):
+        results.Key.parse(name)
+
+
+def test_the_stored_results_are_called_as_their_keys_say():
+    stored = json.loads((paths.ROOT / "docs/results.json").read_text())
+    assert results.named(results.parsed(stored)) == stored and len(stored) > 1000
+
+
 def test_equals_win_together():
     families = {"VSML": _entry(0.6), "SGD": _entry(0.5), "Adam": _entry(0.6)}
     assert comparison.winners(families) == ["VSML", "Adam"]
@@ -181,7 +216,7 @@ def test_the_verdict_names_every_set_that_a_baseline_wins():
         "sum_sign/sgd/cumulative@100": _entry(0.5),
         "sum_sign/adam/cumulative@100": _entry(0.6),
     }
-    assert comparison.verdict(found) == (
+    assert comparison.verdict(results.parsed(found)) == (
         "After 100 examples, SGD or Adam wins on none of 2 sets. "
         "At the end of the life, SGD or Adam wins on 1 of 2 sets: Digits (Adam 0.900, VSML 0.800)."
     )
@@ -193,7 +228,7 @@ def test_the_verdict_names_every_set_that_a_baseline_wins():
 )
 def test_a_young_learner_has_lived_a_quarter_at_most_where_there_is_such_a_moment(horizons, length, early):
     moments = results.moments(length, horizons)
-    found = {f"mnist/vsml/cumulative@{moment}": _entry(0.7, seen=True) for moment in moments}
+    found = {results.Key("mnist", "vsml", "cumulative", moment): _entry(0.7, seen=True) for moment in moments}
     assert comparison.early(found) == early
     assert comparison.moments(found) == [*moments[:-1], None]
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from pipeline import unification
-from pipeline.artifacts import Table
-from pipeline.unification import CONTROLS, METHODS, WORST
+from pipeline.run.artifacts import Table
+from pipeline.studies.learning.measures import named
+from pipeline.studies.unification import measures as unification
+from pipeline.studies.unification.measures import CONTROLS, METHODS, WORST
 from vsml.unification.pairs import Comparison, pairs
 
 
@@ -19,7 +20,7 @@ def tables():
 
 
 def test_the_worst_life_counts(tables):
-    found = unification.unification(tables)
+    found = named(unification.unification(tables))
     assert found["unification/network/prediction_deviation"] == {"value": 3.0, "sd": None, "n": 3}
     assert found["unification/hebb/state_deviation"]["value"] == 12.0
     assert found["unification/hebb/learning"]["value"] == 4.0
@@ -28,10 +29,11 @@ def test_the_worst_life_counts(tables):
 
 
 def test_every_method_has_a_row(tables):
-    rows = list(unification.rows(unification.unification(tables)))
-    assert [row["method"] for row in rows] == list(METHODS.values())
-    assert rows[1]["prediction_deviation"] == "6.0e+00"
-    assert rows[1]["n"] == 3
+    table = unification.table(unification.unification(tables))
+    assert [row[0] for row in table.rows] == list(METHODS.values())
+    assert table.heads[1] == "Deviation, predictions" and table.rows[1][1] == "6.0e+00"
+    assert [row[-1].note for row in table.rows] == list(CONTROLS.values())
+    assert "over 3 lifetimes" in table.caption
 
 
 def test_the_matrix_is_counted_in_words(tables):

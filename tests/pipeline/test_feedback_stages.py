@@ -4,8 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from pipeline import artifacts, lessons, params, paths
-from pipeline.stages import feedback_train
+from pipeline.run import artifacts, paths
+from pipeline.studies import params
+from pipeline.studies.feedback import build as lessons
+from pipeline.studies.feedback import feedback_train
 
 
 @pytest.mark.slow
@@ -36,7 +38,7 @@ def test_a_rule_is_meta_trained_and_tested_beside_a_newborn_one(clone):
 @pytest.fixture
 def sections(monkeypatch):
     def of(profile):
-        return params.read(paths.ROOT / profile / "params.yaml").of_feedback.experiments
+        return params.read(paths.ROOT / profile / "params.yaml").feedback.experiments
 
     return of
 

@@ -1,0 +1,52 @@
+"""Tables for readers: one value for the report's page (page/table.html), the README and cards (Markdown)."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+
+class Cell(NamedTuple):
+    """Words, a note in small print below them, what marks them, and words after them that are not marked.
+
+    best: the highest of its row. seen: from a set of meta-training. verdict: on a claim.
+    """
+
+    text: str
+    note: str = ""
+    mark: Literal["", "best", "seen", "verdict"] = ""
+    after: str = ""
+
+
+class Table(NamedTuple):
+    """Heads of columns and rows of cells; on a page also a short name, a caption and a note below.
+
+    The first cell of a row is its head. None is a cell that is one with the cell above it.
+    """
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[Cell | str | None]]
+    label: str = ""
+    caption: str = ""
+    note: str = ""
+
+    def spanned(self) -> Iterator[list[tuple[Cell, int, bool]]]:
+        """For HTML, the cells of each row: each with the number of rows that it spans, and whether it is a head."""
+        for number, row in enumerate(self.rows):
+            cells = []
+            for column, cell in enumerate(row):
+                if cell is not None:
+                    below = (other[column] is None for other in self.rows[number + 1 :])
+                    spans = 1 + next((i for i, same in enumerate(below) if not same), len(self.rows) - number - 1)
+                    cells.append((Cell(cell) if isinstance(cell, str) else cell, spans, column == 0))
+            yield cells
+
+    def markdown(self, align: str = "") -> str:
+        """The table without caption and note. `align` has an l or r for each column: if none is said, l, r, r, ..."""
+        rule = [":--" if way == "l" else "--:" for way in align or "l" + "r" * (len(self.heads) - 1)]
+        rows = [[_markdown(cell) for cell in row] for row in self.rows]
+        return "\n".join(f"| {' | '.join(line)} |" for line in (self.heads, rule, *rows))
+
+
+def _markdown(cell: Cell | str | None) -> str:
+    if not isinstance(cell, Cell):
+        return cell or ""
+    return (f"**{cell.text}**" if cell.mark == "best" else cell.text) + cell.after

@@ -1,0 +1,64 @@
+"""How learners are called and drawn: a record for each, and the list of those that every part of the project meets.
+
+A new rival is added to `LOOKS` and is then known to figures, tables and sentences. Systems with learners of their own
+(clones, feedback, recall) list them in their own file, as the same records. Colours are those of Okabe and Ito, which
+colour-blind readers can tell apart; each learner of a list has one colour, one line style and one marker, so that a
+grey print can be read too.
+"""
+
+from typing import NamedTuple
+
+GREY = "#555555"
+
+
+class Look(NamedTuple):
+    """A learner's key in tables and results, its name, and how it is drawn.
+
+    Without a `colour` it has no line of its own in figures. `longer` is its name where there is room, in tables and
+    sentences. `family` is the heading under which the best of several is compared with others.
+    """
+
+    key: str
+    name: str
+    colour: str | None = None
+    line: str | tuple = "-"
+    marker: str = ""
+    width: float = 1.2
+    longer: str | None = None
+    family: str | None = None
+
+    @property
+    def words(self) -> str:
+        """The name where there is room."""
+        return self.longer or self.name
+
+
+def by_key(*looks: Look) -> dict[str, Look]:
+    return {look.key: look for look in looks}
+
+
+LOOKS = by_key(
+    Look("vsml", "VSML", "#D55E00", "-", "o", 1.8, family="VSML"),
+    Look("sgd", "SGD", "#0072B2", "--", "s", longer="SGD at its best rate", family="SGD"),
+    Look("sgd_hidden", "SGD, hidden", "#56B4E9", (0, (1, 1)), "D", family="SGD"),
+    # At the paper's rate a colour is darker than at the best rate.
+    Look("sgd_paper", "SGD, paper\u2019s rate", "#00416b", (0, (1, 2)), "p", longer="SGD at the paper\u2019s rate"),
+    Look("adam", "Adam", "#009E73", (0, (6, 1.5, 1, 1.5)), "^", longer="Adam at its best rate", family="Adam"),
+    Look("adam_hidden", "Adam, hidden", "#CC79A7", (0, (3, 1, 1, 1, 1, 1)), "v", family="Adam"),
+    Look(
+        "adam_paper",
+        "Adam, paper\u2019s rate",
+        "#00553f",
+        (0, (4, 2, 1, 2, 1, 2)),
+        "<",
+        longer="Adam at the paper\u2019s rate",
+    ),
+    Look("meta_rnn", "Meta RNN", "#3b2a8c", (0, (8, 2)), "X", 1.4),
+    Look("hebbian", "Hebbian", "#E69F00", (0, (2, 1)), "P"),
+    Look("fast_memory", "Fast memory", "#8f6b00", (0, (4, 1.5)), "d"),
+)
+
+
+def called(learner: str) -> str:
+    """The name of a learner for readers; an experiment that is in no list is called by its key."""
+    return LOOKS[learner].name if learner in LOOKS else learner

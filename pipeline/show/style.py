@@ -1,0 +1,151 @@
+"""One look for all figures, and the only importer of matplotlib.
+
+How each learner is drawn is said in pipeline/looks.py. The files hold no date and no version: the same table gives the
+same bytes.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float, Shaped
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.transforms import Bbox
+
+from pipeline.run.artifacts import atomic
+from pipeline.show.looks import GREY, Look
+from pipeline.studies.learning.measures import sd
+
+COLUMN, PAGE = 3.5, 7.2  # inches: one column of a journal, and its full width
+FAINT, RULED = "#c4c4c4", "#e6e6e6"
+
+matplotlib.rcdefaults()  # a matplotlibrc of the user would change the bytes
+matplotlib.rcParams.update(
+    {
+        "font.family": "DejaVu Sans",  # ships with matplotlib
+        "font.size": 7.5,
+        "axes.titlesize": 8,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.labelsize": 7.5,
+        "axes.linewidth": 0.6,
+        "axes.edgecolor": GREY,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "xtick.labelsize": 7,
+        "ytick.labelsize": 7,
+        "xtick.color": GREY,
+        "ytick.color": GREY,
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "xtick.major.size": 2.5,
+        "ytick.major.size": 2.5,
+        "grid.color": RULED,
+        "grid.linewidth": 0.5,
+        "lines.linewidth": 1.2,
+        "lines.solid_capstyle": "butt",
+        "figure.constrained_layout.use": True,
+        "figure.constrained_layout.h_pad": 0.03,
+        "figure.constrained_layout.w_pad": 0.03,
+        "savefig.dpi": 200,
+        "pdf.fonttype": 42,  # TrueType: text stays text
+    }
+)
+
+
+SHADES = ("#b3a2d6", "#8465bd", "#5b2c8f", "#2a0a4a")  # of rules that remember: more snippets are darker
+LINES = ("-", "--", "-.", ":")
+
+
+def seeds_curve(axes: Axes, lives: Shaped[np.ndarray, "seed life x"], style: dict[str, Any]) -> None:
+    """The mean over all lives at x = 0, 1, …, shaded by +- 1 standard deviation of the seeds' means."""
+    of_seed = lives.mean(1)
+    mean, spread = of_seed.mean(0), np.nan_to_num(sd(of_seed, axis=0))
+    x = np.arange(len(mean))
+    axes.plot(x, mean, **style)
+    axes.fill_between(x, mean - spread, mean + spread, color=style["color"], alpha=0.15, linewidth=0)
+
+
+def ink(colour: str) -> tuple[float, ...]:
+    """The colour of words about what is drawn in `colour`: darker, since thin strokes need more contrast."""
+    return tuple(0.7 * part for part in to_rgb(colour))
+
+
+def accuracy_axis(axis: Axis) -> None:
+    axis.set_major_locator(FixedLocator((0, 0.2, 0.4, 0.6, 0.8, 1.0)))
+
+
+def decades(axes: Axes, way: Literal["x", "y"]) -> None:
+    """A logarithmic axis over whole decades, all of which are named."""
+    low, high = np.log10(axes.dataLim.intervalx if way == "x" else axes.dataLim.intervaly)
+    powers = range(int(np.floor(low)), int(np.ceil(high)) + 1)
+    axis = axes.xaxis if way == "x" else axes.yaxis
+    axes.set(**{f"{way}scale": "log", f"{way}lim": (10.0 ** powers[0], 10.0 ** powers[-1])})
+    axis.set_ticks([10.0**power for power in powers], labels=[f"{10.0**power:g}" for power in powers])
+    axis.set_minor_locator(NullLocator())
+
+
+def example_axis(axes: Axes, first: int, last: int) -> None:
+    """A logarithmic axis of examples seen: the first few matter as much as the last hundreds."""
+    axes.set(xscale="log", xlim=(first, last))
+    ticks = [first, *(tick for tick in (10, 30, 100, 300, 1000) if 2 * first <= tick <= last / 3), last]
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def direct_labels(axes: Axes, ends: list[tuple[float, Look]], gap: float) -> None:
+    """Name lines right of the axes, at the y of their ends but at least `gap` apart, each with its line style."""
+    ends = sorted(ends, key=lambda end: end[0])
+    right = axes.get_yaxis_transform()
+    for y, (_, look) in zip(apart([y for y, _ in ends], gap), ends, strict=True):
+        style = {"color": look.colour, "linestyle": look.line, "linewidth": look.width}
+        axes.plot((1.02, 1.09), (y, y), transform=right, clip_on=False, **style)
+        axes.text(1.11, y, look.name, transform=right, va="center", color=ink(look.colour), fontsize=7)
+
+
+def apart(values: list[float], gap: float) -> Float[np.ndarray, " label"]:
+    """The nearest ascending positions, in the least squares sense, that are at least `gap` from each other."""
+    steps = gap * np.arange(len(values))
+    blocks: list[list[float]] = []  # pool adjacent violators: labels that touch move as one block about their mean
+    for value in np.asarray(values) - steps:
+        blocks.append([float(value)])
+        while len(blocks) > 1 and np.mean(blocks[-2]) > np.mean(blocks[-1]):
+            last = blocks.pop()
+            blocks[-1] += last
+    return np.concatenate([np.full(len(block), np.mean(block)) for block in blocks]) + steps
+
+
+def save(figure: Figure, path: Path, stamp: str | None = None) -> None:
+    """Write `figure` as png or pdf, by the ending of `path`, with a stamp that says what it was drawn from."""
+    nothing = {"png": {"Software": None}, "pdf": {"Creator": None, "Producer": None, "CreationDate": None}}
+    own = {"png": "Provenance", "pdf": "Keywords"}  # where `whence` looks
+    _settle(figure)
+    ending = path.suffix[1:]
+    with atomic(path) as temporary:
+        figure.savefig(temporary, metadata=nothing[ending] | ({own[ending]: stamp} if stamp else {}))
+
+
+def pixels(path: Path) -> Float[np.ndarray, "row column channel"]:
+    """What a PNG shows."""
+    return imread(path)
+
+
+def _settle(figure: Figure) -> None:
+    """Fix the layout to a millionth: its solver sums in an order of its own in each process, so the last bits vary."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for part in figure.subfigs:
+        part.bbox_relative.set_points(_rounded(part.bbox_relative.get_points()))
+    for axes in figure.axes:
+        axes.set_position(Bbox(_rounded(axes.get_position().get_points())))
+
+
+def _rounded(points: np.ndarray) -> np.ndarray:
+    return np.round(points, 6) + 0.0  # -0 becomes 0
