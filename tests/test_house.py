@@ -18,7 +18,7 @@ ONE_PLACE = {
     # What mirrors, MLflow's own client and the doctor meet are errors of requests.
     "requests": {"pipeline/transfer.py", "pipeline/store.py", "pipeline/doctor.py"},
     "PIL": {"pipeline/sources/omniglot.py"},
-    "scipy": {"pipeline/sources/images.py"},
+    "scipy": {"pipeline/sources/images.py", "pipeline/figures/style.py"},
     "dvc": {"pipeline/audit/cache.py"},  # whose Python interface is no stable one
 }
 

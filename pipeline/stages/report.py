@@ -48,7 +48,11 @@ TABLES = (
 
 
 def main(item: list[str]) -> None:
-    own = params.read()
+    write(params.read())
+
+
+def write(own: Params) -> None:
+    """Write results.json, claims.json and index.html of a profile; what it has no items of has no part in the page."""
     items, profile = own.items, Profile.of(own)
     tables = figures.read(TABLES, items)
     found = results(tables, profile) | generality.generality(tables, profile)
