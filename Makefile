@@ -34,6 +34,7 @@ bench: setup
 ui: setup
 	@report="$(CURDIR)/$(if $(PROFILE),profiles/$(PROFILE)/)artifacts/report/index.html"; \
 	if [ -f "$$report" ]; then echo "The report: file://$$report"; else echo "No report yet: make repro makes it."; fi
+	MLFLOW_TRACKING_URI= python -m pipeline uploads
 	@echo "The runs: http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
 	@echo "The learned rules: http://127.0.0.1:5000/#/models"
 	mlflow ui --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db"

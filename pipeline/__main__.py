@@ -6,7 +6,6 @@ import sys
 
 from pipeline import paths
 from pipeline.executors import execute
-from pipeline.flow import STAGES
 
 # Two virtual devices on every machine, so that sums are split in the same way whatever the number of cores; and
 # vectors as wide as the machine has, where XLA would stop at half of AVX-512.
@@ -18,13 +17,23 @@ TOOLS = {
     "evaluate": "run a learned rule on your own data",
     "evidence": "pack what proves the figures into a folder that stands alone",
     "jobs": "list, follow or cancel what runs on the cluster",
-    "readme": "write the results block of README.md",
+    "plan": "write what decides the outs of each item of a profile: the first stage",
+    "readme": "bring results into docs/, README.md and the pages of the studies",
     "replay": "run an item again as it ran, and say how alike the outs are",
     "repro": "run all that is out of date, several items at once",
     "ship": "put a learned rule into vsml/zoo",
+    "uploads": "take the runs that wait on this machine to MLflow",
     "verify": "check such a folder, without a network",
     "whence": "say where a figure, a page or a table comes from, wherever it was found",
 }
+
+
+MODULES = {"plan": "planning"}
+
+
+def stages() -> list[str]:
+    """The stages, each a module."""
+    return sorted(path.stem for path in (paths.ROOT / "pipeline/stages").glob("[a-z]*.py"))
 
 
 def xla_flags() -> str:
@@ -42,12 +51,12 @@ def main(words: list[str]) -> None:
     # jaxlib 0.10.1 calls each kept program foreign, in a line of a thousand characters: it compares two tuning hints
     # with the features of the machine (github.com/openxla/xla/issues/44565). Errors come as exceptions all the same.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if not words or words[0] not in (*STAGES, *TOOLS):
+    if not words or (words[0] not in TOOLS and words[0] not in stages()):
         tools = "".join(f"\n  {name}: {purpose}" for name, purpose in TOOLS.items())
-        sys.exit(f"Usage: python -m pipeline WORD …, where WORD is a stage ({', '.join(STAGES)}) or:{tools}")
+        sys.exit(f"Usage: python -m pipeline WORD …, where WORD is a stage ({', '.join(stages())}) or:{tools}")
     word, *item = words
     if word in TOOLS:
-        importlib.import_module(f"pipeline.{word}").main(item)
+        importlib.import_module(f"pipeline.{MODULES.get(word, word)}").main(item)
         return
     execute(word, tuple(item))
 

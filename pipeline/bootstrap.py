@@ -1,9 +1,9 @@
-"""Confidence intervals of a mean over meta-seeds and lives. Pure numpy, and the same from the same numbers.
+"""Confidence intervals of a mean over meta-seeds and episodes. Pure numpy, and the same from the same numbers.
 
-Seeds and lives are crossed: all seeds live the same lives, and a life easy for one is easy for all. So a draw resamples
-the lives, whole columns, and a rule's luck in meta-training is a second part. Resampling three seeds would give far too
-narrow an interval, so that part is Student's t on the means of the seeds. The draws of both are added, which counts
-what is neither the seed's nor the life's twice: the interval is rather too wide than too narrow.
+Seeds and episodes are crossed: all seeds go through the same episodes, and one that is easy for one seed is easy for
+all. So a draw resamples the episodes, whole columns. A rule's luck in meta-training is a second part. Resampling three
+seeds would give far too narrow an interval, so that part is Student's t on the means of the seeds. The draws of both
+are added, which counts what is neither the seed's nor the episode's twice: the interval is rather too wide.
 """
 
 from functools import cache
@@ -24,28 +24,28 @@ class Interval(NamedTuple):
     high: float
 
 
-def interval(values: Float[np.ndarray, "seed life"], draws: int = DRAWS, key: int = 0) -> Interval:
+def interval(values: Float[np.ndarray, "seed episode"], draws: int = DRAWS, key: int = 0) -> Interval:
     """The mean of `values` and its interval.
 
-    One seed alone says nothing of other seeds: the interval then is about this rule in other lives. One life in each
-    seed, and there is no resampling.
+    One seed alone says nothing of other seeds: the interval then is about this rule in other episodes. With one
+    episode, nothing is resampled.
 
     Raises:
       ValueError: there are no values, or some are not finite.
     """
     if values.ndim != 2 or not values.size or not np.isfinite(values).all():
         raise ValueError(
-            f"values of shape {values.shape} must be finite, [seed, life], at least one: leave others out."
+            f"values of shape {values.shape} must be finite, [seed, episode], at least one: leave others out."
         )
-    seeds, lives = values.shape
+    seeds, episodes = values.shape
     mean = float(values.mean(dtype=np.float64))
     if values.size == 1:
         return Interval(mean, -np.inf, np.inf)
-    random, moved = np.random.default_rng([key, seeds, lives]), np.zeros(draws)
-    if lives > 1:
-        # A resample varies less than a sample, and few lives know their own spread badly: as the t of a normal mean.
-        wider = np.sqrt(lives / random.chisquare(lives - 1, draws))
-        moved += (_resamples(lives, draws, key) @ values.mean(axis=0, dtype=np.float64) - mean) * wider
+    random, moved = np.random.default_rng([key, seeds, episodes]), np.zeros(draws)
+    if episodes > 1:
+        # A resample varies less than a sample, and few episodes know their own spread badly: as the t of a normal mean.
+        wider = np.sqrt(episodes / random.chisquare(episodes - 1, draws))
+        moved += (_resamples(episodes, draws, key) @ values.mean(axis=0, dtype=np.float64) - mean) * wider
     if seeds > 1:
         error = values.mean(axis=1, dtype=np.float64).std(ddof=1) / np.sqrt(seeds)
         moved += random.standard_t(seeds - 1, draws) * error
@@ -54,6 +54,7 @@ def interval(values: Float[np.ndarray, "seed life"], draws: int = DRAWS, key: in
 
 
 @cache
-def _resamples(lives: int, draws: int, key: int) -> Float[np.ndarray, "draw life"]:
-    """How large a share each life has in each resample: the same for all effects over so many lives."""
-    return np.random.default_rng(key).multinomial(lives, np.full(lives, 1 / lives), draws) / lives
+def _resamples(episodes: int, draws: int, key: int) -> Float[np.ndarray, "draw episode"]:
+    """The share of each episode in each resample: the same for all effects over so many episodes."""
+    shares = np.full(episodes, 1 / episodes)
+    return np.random.default_rng(key).multinomial(episodes, shares, draws) / episodes

@@ -1,33 +1,39 @@
 """The papers' claims (claims.yaml), and the verdict on each from a profile's tables. docs/claims.md defines the words.
 
-`judge` gives a list of plain dictionaries, which claims.json holds and the page and the README show: each claim as it
-stands in claims.yaml, with its verdict, and its effects with their intervals and verdicts.
+A test in claims.yaml names a *measure* and gives its arguments. A measure is a function of what a profile made and of
+keyword arguments, whose types say what a test may give. It reads tables, runs no model, and yields effects with their
+labels, positive where the claim says so; none if the profile has no such task or learner. Learners go through the very
+same episodes, so that an effect is a difference within an episode.
 """
 
+import itertools
 import math
+from collections.abc import Callable, Iterator, Mapping
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar, Union
 
-from pydantic import Field, model_validator
+import numpy as np
+from jaxtyping import Float
+from pydantic import BeforeValidator, Field, PositiveFloat, create_model, model_validator
 
 from pipeline import paths
 from pipeline.bootstrap import Interval, interval
-from pipeline.effects import Made
-from pipeline.effects.association import Association, GradientCosine, SecondSighting
-from pipeline.effects.instances import Cloned, Deviation
-from pipeline.effects.learning import Accuracy, ChangedTask, OverFitting
-from pipeline.effects.siblings import Recalled, Taught
-from pipeline.params import checked, plain
+from pipeline.params import checked
 from pipeline.sections.base import Section
 
-VERDICTS = ("not run", "not reproduced", "underpowered", "consistent", "reproduced")  # of several, the first holds
-MARKS = {
-    "reproduced": "\u2713",
-    "consistent": "\u2248",
+Effect = Float[np.ndarray, "seed episode"]
+Effects = Iterator[tuple[str, Effect]]  # with their labels
+Measure = Callable[..., Effects]
+
+MARKS = {  # of several verdicts the first holds
+    "not run": "\u2013",
     "not reproduced": "\u2717",
     "underpowered": "?",
-    "not run": "\u2013",
+    "consistent": "\u2248",
+    "reproduced": "\u2713",
 }
+VERDICTS = tuple(MARKS)
 SEEDS = 3  # with fewer, luck in meta-training cannot be told from skill
 SURE = {
     "abstract": "in its abstract or introduction",
@@ -37,88 +43,145 @@ SURE = {
     "recalled": "recalled, not checked",
 }
 SURELY = ("abstract", "quoted", "code")
-Name = Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
 
 
-Test = Annotated[
-    Accuracy
-    | OverFitting
-    | ChangedTask
-    | SecondSighting
-    | Association
-    | GradientCosine
-    | Deviation
-    | Cloned
-    | Taught
-    | Recalled,
-    Field(discriminator="quantity"),
-]
+class Test(Section):
+    """What effects should be; `margin` is what would matter. The tests of a measure have its arguments as well.
+
+    An argument is a tuple of values: an entry of claims.yaml that lists several stands for a test of each.
+    """
+
+    measure: str
+    expect: Literal["superior", "equivalent", "not_worse"]
+    margin: PositiveFloat
+
+    def arguments(self) -> Iterator[dict[str, Any]]:
+        """Those of each test that the entry stands for: every combination of the listed values."""
+        values = {name: several for name, several in self if name not in Test.model_fields}
+        return (dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values()))
 
 
-class Paper(Section):
+AnyTest = TypeVar("AnyTest", bound=Test)
+
+
+class Claim(Section, Generic[AnyTest]):
+    """What a paper says, where, how surely we know it, and what tests it; `untested` says why nothing does."""
+
+    says: str
+    where: str
+    version: str | None = None  # on arXiv, if it is known which one says so
+    sure: Literal["abstract", "quoted", "code", "second_hand", "recalled"]
+    reported: str | None = None  # values, and never more surely known than `sure`
+    tables: Annotated[tuple[str, ...], Field(min_length=1)]
+    figures: tuple[str, ...] = ()
+    note: str | None = None
+    untested: str | None = None
+    tests: tuple[AnyTest, ...] = ()
+
+
+class Paper(Section, Generic[AnyTest]):
     title: str
     authors: str
     arxiv: str
+    claims: dict[Annotated[str, Field(pattern=r"^[a-z0-9-]+$")], Claim[AnyTest]]  # by their ids
 
 
-class Claim(Section):
-    """What a paper says, where, how surely we know it, and what tests it; `untested` says why nothing does."""
-
-    id: Name
-    paper: str
-    says: str
-    where: str
-    version: str | None  # on arXiv, if it is known which one says so
-    sure: Literal["abstract", "quoted", "code", "second_hand", "recalled"]
-    reported: str | None  # values, and never more surely known than `sure`
-    tables: Annotated[tuple[str, ...], Field(min_length=1)]
-    figures: tuple[str, ...]
-    note: str | None
-    untested: str | None
-    tests: tuple[Test, ...]
+class Claims(Section, Generic[AnyTest]):
+    papers: Annotated[dict[str, Paper[AnyTest]], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _tested_or_not(self) -> "Claim":
-        if bool(self.tests) == bool(self.untested):
-            raise ValueError(f"{self.id} must have tests, or say why it is untested, and not both: add or remove one.")
-        if self.reported is not None and self.sure in SURELY:
-            raise ValueError(
-                f"{self.id} has surely known values (={self.reported!r}), but all claims are compared in kind only: "
-                "add a test that compares values, or say that they are second_hand or recalled."
-            )
+    def _sound(self) -> "Claims[AnyTest]":
+        for paper, own in self.papers.items():
+            for name, claim in own.claims.items():
+                if not name.startswith(f"{paper}-"):  # so that no two papers have the same ids
+                    raise ValueError(f"The id {name!r} must begin with its paper's name, {paper + '-'!r}: rename it.")
+                if bool(claim.tests) == bool(claim.untested):
+                    raise ValueError(
+                        f"{name} must have either tests or `untested`, why it has none: add or remove one."
+                    )
+                if claim.reported is not None and claim.sure in SURELY:
+                    raise ValueError(
+                        f"{name} has surely known values (={claim.reported!r}), but all claims are compared in kind "
+                        "only: add a test that compares values, or say that they are second_hand or recalled."
+                    )
         return self
 
 
-class Claims(Section):
-    papers: dict[Name, Paper]
-    claims: Annotated[tuple[Claim, ...], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _names_agree(self) -> "Claims":
-        ids = [claim.id for claim in self.claims]
-        for claim in self.claims:
-            if ids.count(claim.id) > 1:
-                raise ValueError(f"The id {claim.id!r} is that of several claims: each needs its own.")
-            if claim.paper not in self.papers:
-                raise ValueError(
-                    f"{claim.id}: {claim.paper!r} is none of the papers {sorted(self.papers)}: add it there."
-                )
-        return self
-
-
-def read(path: str | Path = paths.CLAIMS) -> Claims:
-    """Read and check the claims.
+def read(measures: Mapping[str, Measure], path: str | Path = paths.CLAIMS) -> Claims:
+    """Read and check the claims, and their tests against the measures that they name.
 
     Raises:
       FileNotFoundError: there is no such file.
       ValueError: unknown or missing keys or values of the wrong kind, each by its name.
     """
-    return checked(Claims, path)
+    tests = tuple(_test(name, measure) for name, measure in measures.items())
+    test: Any = Annotated[Union[tests], Field(discriminator="measure")]  # noqa: UP007
+    return checked(Claims[test], path)
 
 
-def judge(claims: Claims, made: Made) -> list[dict[str, Any]]:
-    """The verdict on each claim, in the order of the file."""
-    return [_judged(claim, claims.papers[claim.paper], made) for claim in claims.claims]
+def _test(name: str, measure: Measure) -> type[Test]:
+    """The tests of a measure: what all have, and its keyword arguments by name and type."""
+    arguments = [one for one in signature(measure).parameters.values() if one.kind is Parameter.KEYWORD_ONLY]
+    fields: dict[str, Any] = {"measure": (Literal[name], ...)}
+    for one in arguments:
+        several = Annotated[tuple[one.annotation, ...], BeforeValidator(_listed)]
+        fields[one.name] = (several, ... if one.default is Parameter.empty else (one.default,))
+    return create_model(name, __base__=Test, **fields)
+
+
+def _listed(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, list) and value else (value,)  # an empty list is no value: it is refused
+
+
+def judge(claims: Claims, measures: Mapping[str, Measure], made: Any) -> list[dict[str, Any]]:
+    """The verdict on each claim, in the order of the file, as claims.json holds it and the page and the README show it.
+
+    Each is a plain dictionary: the claim as it stands in claims.yaml, its verdict, and its effects with their intervals
+    and verdicts. `made` is given to the measures.
+    """
+    return [
+        {"id": name, "paper": paper.model_dump(mode="json", exclude={"claims"})} | _judged(claim, measures, made)
+        for paper in claims.papers.values()
+        for name, claim in paper.claims.items()
+    ]
+
+
+def _judged(claim: Claim, measures: Mapping[str, Measure], made: Any) -> dict[str, Any]:
+    tests = [(test, arguments) for test in claim.tests for arguments in test.arguments()]
+    effects, idle = [], 0
+    for test, arguments in tests:
+        found = [_effect(test, label, values) for label, values in measures[test.measure](made, **arguments)]
+        effects += found
+        idle += not found
+    # A claim holds if all of its effects do; what was not tested keeps it from being reproduced.
+    worst = min((effect["verdict"] for effect in effects), key=VERDICTS.index, default="not run")
+    which = "None of its tests ran" if idle == len(tests) else f"{idle} of its {len(tests)} tests did not run"
+    because = f"{which}: this profile has no such task or learner." if idle else None
+    return claim.model_dump(mode="json", exclude={"tests"}) | {
+        "sure": SURE[claim.sure],
+        "compared": "in kind",
+        "verdict": "consistent" if idle and worst == "reproduced" else worst,
+        "because": claim.untested or because,
+        "effects": effects,
+    }
+
+
+def _effect(test: Test, label: str, values: Effect) -> dict[str, Any]:
+    found = interval(values)
+    # Of a single value the interval is infinite, and JSON has no infinity.
+    low, high = (end if math.isfinite(end) else None for end in (found.low, found.high))
+    seeds, episodes = values.shape
+    return {
+        "label": label,
+        "expect": test.expect,
+        "margin": test.margin,
+        "effect": found.mean,
+        "low": low,
+        "high": high,
+        "seeds": seeds,
+        "lives": episodes,
+        "verdict": limited(verdict(test.expect, test.margin, found), seeds),
+    }
 
 
 def verdict(expect: str, margin: float, found: Interval) -> str:
@@ -152,57 +215,6 @@ def of_figure(judged: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     return [claim for claim in judged if name in claim["figures"]]
 
 
-def _judged(claim: Claim, paper: Paper, made: Made) -> dict[str, Any]:
-    effects, idle = [], 0
-    for test in claim.tests:
-        found = [_effect(test, label, values) for label, values in test.effects(made)]
-        effects += found
-        idle += not found
-    own = plain(claim)
-    del own["tests"]
-    return own | {
-        "paper": plain(paper),
-        "sure": SURE[claim.sure],
-        "compared": "in kind",
-        "verdict": _of_all([effect["verdict"] for effect in effects], idle),
-        "because": claim.untested or (_words(idle, len(claim.tests)) if idle else None),
-        "effects": effects,
-    }
-
-
-def _of_all(verdicts: list[str], idle: int) -> str:
-    """A claim holds if all of its effects do; what was not tested keeps it from being reproduced."""
-    if not verdicts:
-        return "not run"
-    worst = min(verdicts, key=VERDICTS.index)
-    return "consistent" if idle and worst == "reproduced" else worst
-
-
-def _words(idle: int, tests: int) -> str:
-    which = "None of its tests ran" if idle == tests else f"{idle} of its {tests} tests did not run"
-    return f"{which}: this profile has no such task or learner."
-
-
-def _effect(test: Test, label: str, values: Any) -> dict[str, Any]:
-    found = interval(values)
-    seeds, lives = values.shape
-    return {
-        "label": label,
-        "expect": test.expect,
-        "margin": test.margin,
-        "effect": found.mean,
-        "low": _finite(found.low),
-        "high": _finite(found.high),
-        "seeds": seeds,
-        "lives": lives,
-        "verdict": limited(verdict(test.expect, test.margin, found), seeds),
-    }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None  # JSON has no infinity
-
-
 def words_of_interval(effect: dict[str, Any]) -> str:
     """The mean and its interval; small numbers in powers of ten."""
     low, high = (_number(effect[end]) if effect[end] is not None else "?" for end in ("low", "high"))
@@ -210,6 +222,7 @@ def words_of_interval(effect: dict[str, Any]) -> str:
 
 
 def words_of_expected(effect: dict[str, Any]) -> str:
+    """What is expected of an effect, and its margin."""
     kinds = {"superior": "more than 0; {} matters", "equivalent": "within \u00b1 {}", "not_worse": "more than \u2212{}"}
     return kinds[effect["expect"]].format(f"{effect['margin']:g}")
 

@@ -5,6 +5,7 @@ Every question is asked that can be: what is wrong with the cluster hides nothin
 
 import hashlib
 import os
+import re
 import secrets
 import sys
 import uuid
@@ -15,9 +16,20 @@ from urllib.parse import urlsplit
 import requests
 
 from pipeline import provenance
-from pipeline.executors import cluster
 from pipeline.executors.connection import NAMESPACE, ClusterError, Connection
+from pipeline.patience import Away
 
+TEMPLATES = ("vsml-small", "vsml-large")
+OLDEST = (1, 31)  # the first Kubernetes in which podFailurePolicy is stable
+GPU = "nvidia.com/gpu"
+COMMIT = "vsml/commit"  # annotation of a PodTemplate: from which commit its image is
+RIGHTS = {  # of a driver, by API group and resource; k8s/base/driver.yaml grants the same
+    ("batch", "jobs"): ("create", "delete", "get", "list", "watch"),
+    ("", "pods"): ("get", "list", "watch"),
+    ("", "pods/log"): ("get",),
+    ("", "podtemplates"): ("get",),
+    ("", "events"): ("list", "watch"),
+}
 ROUND_TRIP_BYTES = 2**20
 TIMEOUT_S = 20
 DEPLOY = "make deploy OVERLAY=kind (or cluster; see docs/cluster.md)"
@@ -65,27 +77,27 @@ def _cluster(templates: dict[str, dict[str, Any]]) -> Iterator[Finding]:
     """Fills `templates` with those that are there."""
     try:
         reached = Connection()
-        version = cluster.version(reached)
+        version = kubernetes_version(reached)
     except ClusterError as error:
         yield Finding("cluster", "missing", str(error), "kubectl cluster-info")
         return
-    number, oldest = ".".join(map(str, version)), ".".join(map(str, cluster.OLDEST))
-    if version < cluster.OLDEST:
+    number, oldest = ".".join(map(str, version)), ".".join(map(str, OLDEST))
+    if version < OLDEST:
         old = f"{reached.name} is Kubernetes {number}, which ignores what Jobs need of {oldest}: podFailurePolicy."
         yield Finding("cluster", "missing", old, "kubectl config get-contexts")
     else:
         yield Finding("cluster", "ok", f"{reached.name}, Kubernetes {number}")
     yield _rights(reached)
-    for name in cluster.TEMPLATES:
+    for name in TEMPLATES:
         yield _template(reached, name, templates)
     yield _gpus(reached, templates)
 
 
 def _rights(reached: Connection) -> Finding:
     denied = []
-    for (group, resource), verbs in cluster.RIGHTS.items():
+    for (group, resource), verbs in RIGHTS.items():
         try:
-            refused = [verb for verb in verbs if not cluster.allowed(reached, group, resource, verb)]
+            refused = [verb for verb in verbs if not allowed(reached, group, resource, verb)]
         except ClusterError as error:
             return Finding("rights", "unknown", str(error), "kubectl auth can-i --list")
         if refused:
@@ -98,14 +110,14 @@ def _rights(reached: Connection) -> Finding:
 
 def _template(reached: Connection, name: str, templates: dict[str, dict[str, Any]]) -> Finding:
     try:
-        template = cluster.template(reached, name)
+        template = pod_template(reached, name)
     except ClusterError as error:
         if error.status == 404:
             return Finding(name, "missing", f"The namespace {reached.namespace} has no PodTemplate {name}.", DEPLOY)
         return Finding(name, "unknown", str(error), f"kubectl -n {reached.namespace} get podtemplate {name}")
     templates[name] = template
     image = template["template"]["spec"]["containers"][0]["image"]
-    here, there = provenance.git(), template["metadata"].get("annotations", {}).get(cluster.COMMIT, "unset")
+    here, there = provenance.git(), template["metadata"].get("annotations", {}).get(COMMIT, "unset")
     again = f"make image && {DEPLOY}"
     if here["tree"] != "clean":
         changed = f"The tree is {here['tree']}, so that pods, with {image}, would not run the code that is here."
@@ -120,18 +132,58 @@ def _gpus(reached: Connection, templates: dict[str, dict[str, Any]]) -> Finding:
     large = templates.get("vsml-large")
     if large is None:
         return Finding("GPUs", "unknown", "Without the PodTemplate vsml-large nobody knows how many it wants.")
-    wanted = int(large["template"]["spec"]["containers"][0]["resources"].get("limits", {}).get(cluster.GPU, 0))
+    wanted = int(large["template"]["spec"]["containers"][0]["resources"].get("limits", {}).get(GPU, 0))
     if not wanted:
         return Finding("GPUs", "ok", "none wanted: vsml-large computes on CPUs")
     try:
-        nodes = cluster.gpus(reached)
+        nodes = gpus(reached)
     except ClusterError as error:
         return Finding("GPUs", "unknown", f"{error} vsml-large wants {wanted}.", "kubectl describe nodes")
     if max(nodes.values(), default=0) < wanted:
-        few = f"vsml-large wants {wanted} of {cluster.GPU} on one node, and the nodes offer {nodes}."
+        few = f"vsml-large wants {wanted} of {GPU} on one node, and the nodes offer {nodes}."
         device = "kubectl describe nodes  # are GPU nodes up, and is NVIDIA's device plugin or GPU operator installed?"
         return Finding("GPUs", "missing", few, device)
     return Finding("GPUs", "ok", f"{sum(nodes.values())} on {sum(map(bool, nodes.values()))} nodes, {wanted} a pod")
+
+
+def kubernetes_version(cluster: Connection) -> tuple[int, int]:
+    """Major and minor number, as (1, 34)."""
+    # `major` and `minor` are empty in some builds.
+    said = _ask_cluster(cluster, "GET", "/version").get("gitVersion", "")
+    if (number := re.match(r"v(\d+)\.(\d+)\.", said)) is None:
+        raise ClusterError(f"{cluster.name} says that its version is {said!r}, where v1.34.1 or the like is expected.")
+    return int(number[1]), int(number[2])
+
+
+def allowed(cluster: Connection, group: str, resource: str, verb: str) -> bool:
+    """Whether the account of this connection may do so in the namespace."""
+    kind, _, sub = resource.partition("/")
+    attributes = {"namespace": cluster.namespace, "group": group, "resource": kind, "subresource": sub, "verb": verb}
+    group_version = "authorization.k8s.io/v1"
+    review = {
+        "apiVersion": group_version,
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes},
+    }
+    return _ask_cluster(cluster, "POST", f"/apis/{group_version}/selfsubjectaccessreviews", review)["status"]["allowed"]
+
+
+def pod_template(cluster: Connection, name: str) -> dict[str, Any]:
+    """A PodTemplate."""
+    return _ask_cluster(cluster, "GET", f"/api/v1/namespaces/{cluster.namespace}/podtemplates/{name}")
+
+
+def gpus(cluster: Connection) -> dict[str, int]:
+    """How many GPUs each node has for pods."""
+    nodes = _ask_cluster(cluster, "GET", "/api/v1/nodes")["items"]
+    return {node["metadata"]["name"]: int(node["status"]["allocatable"].get(GPU, 0)) for node in nodes}
+
+
+def _ask_cluster(cluster: Connection, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    try:
+        return cluster.ask(method, path, body=body)
+    except Away as error:
+        raise ClusterError(f"{cluster.name} cannot be reached: {error} Is the network up, is a VPN needed?") from error
 
 
 def _mlflow(templates: dict[str, dict[str, Any]]) -> Iterator[Finding]:

@@ -1,28 +1,47 @@
 """A locked file: from the cache, from a folder that the user names, or from the publisher's mirrors, in this order.
 
 Nothing is believed: a file is used once it has the sha256 of datasets.lock, wherever it comes from. Downloads go into
-a partial file beside the final name, which is taken by one rename of a file that is verified and on the disk.
+a partial file beside the final name, after what is there if the server can go on; the final name is taken by one rename
+of a file that is verified and on the disk.
 """
 
 import contextlib
 import errno
 import gzip
 import hashlib
+import io
 import os
+import re
 import sys
 import time
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import requests
 from filelock import FileLock, Timeout
+from tqdm import tqdm
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from pipeline import artifacts, transfer
+from pipeline import artifacts
 
 MIRROR = "VSML_DATA_MIRROR"
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 UNKNOWN = 2**30  # bytes that a file of unknown size may have at most
+CHUNK = 2**18  # bytes, at most, that are read at once
+CONNECT_S = 10.0
+REDIRECTS = 5
+PASSING = {408, 425, 429, 500, 502, 503, 504}  # HTTP statuses that may be others in a moment
+
+
+class TransferError(Exception):
+    """Why a server did not give the file. `again` says whether the same request may fare better in a moment."""
+
+    def __init__(self, answer: str, again: bool = False) -> None:
+        super().__init__(answer)
+        self.again = again
 
 
 class File(NamedTuple):
@@ -132,8 +151,8 @@ def _from_mirror(url: str, file: File, part: Path, stall_s: float, tries: int, b
         if attempt:
             time.sleep(backoff_s * 2 ** (attempt - 1))
         try:
-            resumed = transfer.get(url, part, certain, most, stall_s)
-        except transfer.TransferError as failure:
+            resumed = _get(url, part, certain, most, stall_s)
+        except TransferError as failure:
             answer = str(failure)
             if failure.again:
                 continue
@@ -146,6 +165,103 @@ def _from_mirror(url: str, file: File, part: Path, stall_s: float, tries: int, b
         if not resumed:  # else the fault may be in what was there before
             return answer
     return answer
+
+
+def _get(url: str, part: Path, expected: int | None, most: int, stall_s: float) -> bool:
+    """Bring `part` to its end. Return whether it was begun by an earlier request, perhaps to another server.
+
+    Args:
+      expected: bytes that the file has, where that is certain; a server that announces others is refused.
+      most: bytes that are taken at most, whatever is announced.
+      stall_s: how long a server may be silent.
+
+    Raises:
+      TransferError: the file did not come, or not to its end. What is left of `part`, if anything, can be resumed.
+      OSError: `part` cannot be written.
+    """
+    have = part.stat().st_size if part.exists() else 0
+    # identity: the bytes of the file are wanted, not what a server makes of them for the way
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with _in_words(stall_s), requests.Session() as session:
+        session.max_redirects = REDIRECTS
+        with session.get(url, headers=headers, stream=True, timeout=(CONNECT_S, stall_s)) as response:
+            start, total = _judge(response, part, have)
+            if total is not None and (total > most or expected not in (None, total)):
+                raise TransferError(f"announces {total} bytes")
+            found = _write(response, part, start, total, most)
+    if total is not None and found < total:
+        raise TransferError(f"broke off after {found} of {total} bytes", again=True)
+    return start > 0
+
+
+def _judge(response: requests.Response, part: Path, have: int) -> tuple[int, int | None]:
+    """Where in the file the body of `response` starts, and how many bytes the file has, if that is announced."""
+    status = response.status_code
+    if status == 200:
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            raise TransferError("answers with a web page")
+        length = response.headers.get("Content-Length", "")
+        return 0, int(length) if length.isdecimal() else None
+    if have and status in (206, 416):
+        place = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", response.headers.get("Content-Range", ""))
+        if status == 206 and place:
+            first, last, total = map(int, place.groups())
+            if first == have and last + 1 == total:
+                return have, total
+        part.unlink()
+        raise TransferError("does not go on where the partial file ends", again=True)
+    raise TransferError(f"HTTP {status} {response.reason}", again=status in PASSING)
+
+
+def _write(response: requests.Response, part: Path, start: int, total: int | None, most: int) -> int:
+    """Append to what `part` has up to `start`, and return its size then."""
+    found = start
+    with part.open("ab" if start else "wb") as file, progress(part.stem, start, total) as bar:
+        while found <= most and (block := response.raw.read1(CHUNK, decode_content=False)):
+            file.write(block)
+            found += len(block)
+            bar.update(len(block))
+    if found > most:
+        part.unlink()
+        raise TransferError(f"sends more than {most} bytes")
+    return found
+
+
+class _Lines(io.TextIOBase):
+    """Standard error, for a bar that is to be lines of plain text there."""
+
+    def write(self, text: str) -> int:
+        if line := text.strip():
+            _say(line)
+        return len(text)
+
+
+def progress(name: str, start: int, total: int | None, every_s: float = 10.0) -> tqdm:
+    """How far a file is, in bytes: a bar on a terminal, elsewhere a line every `every_s`, so none if it takes less."""
+    bar = partial(tqdm, desc=name, initial=start, total=total, unit="B", unit_scale=True, miniters=1)
+    if sys.stderr.isatty():
+        return bar()
+    return bar(
+        file=_Lines(), mininterval=every_s, delay=every_s, leave=False, bar_format="{desc}: {n_fmt}B of {total_fmt}B"
+    )
+
+
+@contextlib.contextmanager
+def _in_words(stall_s: float) -> Iterator[None]:
+    """The network's many errors as one."""
+    try:
+        yield
+    except requests.ConnectTimeout:
+        raise TransferError(f"did not answer within {CONNECT_S:g} s", again=True) from None
+    except (requests.Timeout, ReadTimeoutError):
+        raise TransferError(f"was silent for {stall_s:g} s", again=True) from None
+    except requests.TooManyRedirects:
+        raise TransferError(f"redirects more than {REDIRECTS} times") from None
+    except (requests.ConnectionError, HTTPError) as error:
+        cause = error.args[0] if error.args else error
+        raise TransferError(f"failed: {getattr(cause, 'reason', cause)}", again=True) from None
+    except requests.RequestException as error:
+        raise TransferError(str(error)) from None
 
 
 def in_mirrors(file: File) -> Iterator[Path]:

@@ -2,9 +2,9 @@
 
 It has the figures and the report; for them and for every item that they come from an in-toto statement (v1) with a
 SLSA provenance (v1): what was left, by which command with which params, from which deps, all by sha256, and in which
-commit and run; the publishers' files; the packages of this environment as a CycloneDX list; all of it once more as an
-RO-Crate; and SHA256SUMS over it. `python -m pipeline verify FOLDER` checks it anywhere, without a network. It is packed
-only if the audit proves all.
+commit and run; the publishers' files; the packages of this environment as a CycloneDX list, and requirements.lock with
+the sha256 of what may be installed of each; all of it once more as an RO-Crate; and SHA256SUMS over it. `python -m
+pipeline verify FOLDER` checks it anywhere, without a network. It is packed only if the audit proves all.
 """
 
 import argparse
@@ -16,17 +16,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import crate, params
+from pipeline import crate, params, paths
 from pipeline.artifacts import sha256_file, write_json, write_text
 from pipeline.audit import data, sbom, show, walk
 from pipeline.audit.findings import NOTED
 from pipeline.audit.walk import Audit
-from pipeline.flow import STAGES
 from pipeline.store import TrackingError
 
 STATEMENT, PREDICATE = "https://in-toto.io/Statement/v1", "https://slsa.dev/provenance/v1"
 BUILD = "urn:vsml:stage:v1"  # an item of a stage: the command of dvc.yaml, in the folder of its profile
-SUMS = "SHA256SUMS"
+SUMS, LOCK = "SHA256SUMS", "requirements.lock"
 
 
 def main(words: list[str]) -> None:
@@ -57,11 +56,12 @@ def pack(found: Audit, own: params.Params, folder: Path) -> None:
     for name, one in statements.items():
         write_json(folder / "statements" / f"{name}.json", one)
     for name in found.drawn():
-        for out in found.entries[name].outs:
+        for out in found.entries[name].item.outs:
             (folder / out).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(out, folder / out)
     write_json(folder / "audit.json", show.as_json(found))
     write_json(folder / "sbom.cdx.json", sbom.sbom())
+    shutil.copyfile(paths.ROOT / LOCK, folder / LOCK)
     write_json(folder / crate.NAME, crate.crate(folder, statements))
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     lines = [f"{sha256_file(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
@@ -74,9 +74,9 @@ def statement(found: Audit, own: params.Params, name: str) -> dict[str, Any]:
     run = evidence.run
     if run is None:
         raise ValueError(f"{name} has no run that proves it: see python -m pipeline audit.")
-    resolved = [{"uri": "git:.", "digest": {"gitCommit": run.tags["commit"]}}, *_named(evidence.deps)]
+    resolved = [{"uri": "git:.", "digest": {"gitCommit": run.tags["commit"]}}, *_named(evidence.code | evidence.deps)]
     if entry.stage in data.STAGES:
-        raws = data.raw_files(entry.words[0], data.STAGES[entry.stage])
+        raws = data.raw_files(entry.item.words[0], data.STAGES[entry.stage])
         resolved += [
             {
                 "name": str(raw.file),
@@ -85,14 +85,16 @@ def statement(found: Audit, own: params.Params, name: str) -> dict[str, Any]:
             }
             for raw in raws
         ]
-    asked = {"command": entry.cmd, "params": STAGES[entry.stage](own, *entry.words).params}
+    plan = json.loads(entry.item.plan.read_text(encoding="utf-8"))
+    asked = {"command": entry.item.cmd, "params": plan["params"]}
     machine = {
         key: value for key, value in run.tags.items() if key.startswith("version.") or key in ("device", "image")
     }
     definition = {
         "buildType": BUILD,
         "externalParameters": asked,
-        "internalParameters": {"tree": run.tags.get("tree"), "fingerprint": run.tags.get("fingerprint"), **machine},
+        "internalParameters": {"tree": run.tags.get("tree"), "fingerprint": run.tags.get("fingerprint"), "plan": plan}
+        | machine,
         "resolvedDependencies": resolved,
     }
     executor = run.tags.get("executor", "local")

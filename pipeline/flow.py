@@ -1,219 +1,145 @@
-"""The flow: what each stage reads and leaves, item by item. dvc.yaml says the same, and a test compares the two.
+"""The flow, as dvc.yaml and params.yaml say it: what each item of a stage reads and leaves. Read here and nowhere else.
 
-A stage has one name: its function here, its module, its entry in dvc.yaml, its word on the command line, its folder of
-artifacts. The code that shapes its outputs is among its deps, and none other: editing an analysis must not retrain.
+DVC's Python interface is not a stable one and its state database is what an audit must not believe, so the files are
+read as the plain YAML that they are. A stage has one name: its module, its word on the command line and its folder
+under artifacts/. Its entry in dvc.yaml has that name, too, but for figures, which have an entry for each study.
 """
 
-from collections.abc import Callable
+import itertools
+import os
+import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline import paths
-from pipeline.params import Params, known_or_raise, plain
+from pipeline.params import read_yaml
 
-TRAIN_DATA, TEST_DATA = paths.ARTIFACTS / "train_data", paths.ARTIFACTS / "test_data"
-MADE = (
-    "meta_train",
-    "meta_test",
-    "baseline",
-    "introspect",
-    "unify",
-    "clone_test",
-    "zoo_test",
-    "recall_test",
-    "feedback_test",
-)
-WORDS = tuple(
-    f"{name}.py"
-    for name in (
-        "comparison",
-        "generality",
-        "results",
-        "introspection",
-        "unification",
-        "cloning",
-        "shipped",
-        "recall",
-        "feedback",
-        "synapse",
-        "sighted",
-        "tables",
-    )
-)
-CLONING = ("vsml/core", "vsml/learners", "vsml/tasks", "vsml/cloning")
-FEEDBACK = ("vsml/core", "vsml/tasks", "vsml/meta", "vsml/feedback", "pipeline/lessons.py")
-TABLES = (TEST_DATA, *(paths.ARTIFACTS / stage for stage in MADE))
-RECALL = ("vsml/core", "vsml/recall")
-SOURCES = ("datasets.lock", "pipeline/sources")
-LEARNERS = ("vsml/core", "vsml/learners", "vsml/tasks", "pipeline/build.py")
+ARTIFACTS = Path("artifacts")
+PLAN = ARTIFACTS / "plan"
+HOLE = re.compile(r"\$\{\s*([^}\s]+)\s*\}")
+ABSENT = "absent"
 
 
-class Flow(NamedTuple):
-    """One item of a stage."""
+class Item(NamedTuple):
+    """One item of a stage. Paths are relative to the profile."""
 
-    names: dict[str, str]  # of the item: experiment, seed, …
-    params: dict[str, Any]  # all of params.yaml that can change the outs
-    code: tuple[str, ...]  # deps, relative to the repository
-    reads: tuple[Path, ...]  # deps that earlier stages left, relative to the profile
-    outs: tuple[Path, ...]
+    name: str  # as DVC has it: meta_train@vsml-0
+    stage: str  # the word of its command
+    words: tuple[str, ...]
+    names: dict[str, str]  # its words by what they are: experiment, seed, …
+    cmd: str
+    deps: tuple[str, ...]
+    outs: tuple[str, ...]
 
+    @property
+    def plan(self) -> Path:
+        """The file that says what decides its outs; `plan` itself has none."""
+        return PLAN / f"{self.name}.json"
 
-def train_data(params: Params, name: str) -> Flow:
-    return Flow({"set": name}, {}, SOURCES, (), (paths.train_data(name),))
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Its deps but for its plan: files of the repository, and what other stages leave."""
+        return tuple(dep for dep in self.deps if dep != self.plan.as_posix())
 
+    def out(self, ending: str = "") -> Path:
+        """The one of its outs that ends so.
 
-def test_data(params: Params, name: str) -> Flow:
-    return Flow({"set": name}, {}, SOURCES, (), (paths.test_data(name),))
-
-
-def meta_train(params: Params, experiment: str, seed: str) -> Flow:
-    section = plain(known_or_raise(params.experiments, experiment, "experiments"))
-    del section["suites"]
-    outs = (paths.rule(experiment, seed), paths.curve(experiment, seed), paths.curve_csv(experiment, seed))
-    return Flow(_seeded(experiment, seed), section, (*LEARNERS, "vsml/meta"), (TRAIN_DATA,), outs)
-
-
-def meta_test(params: Params, experiment: str, seed: str) -> Flow:
-    reads = (paths.rule(experiment, seed), TEST_DATA)
-    section = _tests(params, known_or_raise(params.experiments, experiment, "experiments").suites)
-    return Flow(_seeded(experiment, seed), section, LEARNERS, reads, (paths.meta_test(experiment, seed),))
-
-
-def baseline(params: Params, name: str) -> Flow:
-    own = known_or_raise(params.baselines, name, "baselines")
-    section = {"baseline": plain(own), **_tests(params, own.suites)}
-    return Flow({"baseline": name}, section, LEARNERS, (TEST_DATA,), (paths.baseline(name),))
+        Raises:
+          ValueError: several do, or none does.
+        """
+        (found,) = (out for out in self.outs if out.endswith(ending))
+        return Path(found)
 
 
-def introspect(params: Params, experiment: str, seed: str) -> Flow:
-    code = (*LEARNERS, "vsml/introspect")
-    tables = (paths.baseline("sgd"), paths.baseline("adam"))
-    reads = (paths.rule(experiment, seed), paths.test_data(params.introspect.set), *tables)
-    section = {
-        "introspect": plain(params.introspect),
-        "baselines": {name: plain(known_or_raise(params.baselines, name, "baselines")) for name in ("sgd", "adam")},
-    }
-    return Flow(_seeded(experiment, seed), section, code, reads, (paths.introspect(experiment, seed),))
+class Flow:
+    """All stages of the profile in a folder.
+
+    Raises:
+      FileNotFoundError: it has no dvc.yaml or no params.yaml.
+    """
+
+    def __init__(self, profile: Path = Path()) -> None:
+        for name in ("dvc.yaml", "params.yaml"):
+            if not (profile / name).is_file():
+                raise FileNotFoundError(f"{(profile / name).resolve()} is missing: name the folder of a profile.")
+        self._tree = read_yaml(profile / "params.yaml")
+        self._stages: dict[str, Any] = read_yaml(profile / "dvc.yaml")["stages"]
+        self.root: str = self._tree["root"]  # the way from the profile to the repository
+
+    def items(self) -> list[Item]:
+        """Every item that `dvc repro` makes, in the order of dvc.yaml."""
+        found = []
+        for entry, body in self._stages.items():
+            axes = [self._filled(values, self._tree) or () for values in body.get("matrix", {}).values()]
+            found += [self._item(entry, words) for words in itertools.product(*axes)]
+        return found
+
+    def item(self, stage: str, words: tuple[str, ...]) -> Item:
+        """The item of a stage that has these words, whether or not the profile makes it.
+
+        Raises:
+          ValueError: no such stage, or not as many words as it takes.
+        """
+        entries = [entry for entry, body in self._stages.items() if body["cmd"].split()[4] == stage]
+        if not entries:
+            stages = list(dict.fromkeys(body["cmd"].split()[4] for body in self._stages.values()))
+            raise ValueError(f"{stage!r} is none of the stages {stages}.")
+        axes = list(self._stages[entries[0]].get("matrix", {}))
+        if len(words) != len(axes):
+            wanted = " ".join(axes).upper() or "none"
+            raise ValueError(f"{stage} takes {len(axes)} words ({wanted}), got {list(words)}.")
+        for axis, word in zip(axes, words, strict=True):
+            if axis == "seed" and not word.isdecimal():
+                raise ValueError(f"seed (={word!r}) must be a whole number, 0 or more.")
+        made = (item for item in self.items() if (item.stage, item.words) == (stage, words))
+        return next(made, None) or self._item(entries[0], words)
+
+    def matching(self, *patterns: str) -> list[Path]:
+        """What the items leave whose path under artifacts/ matches a pattern: a file left over from another choice of
+        items never does."""
+        outs = (Path(out) for item in self.items() for out in item.outs)
+        return [out for out in outs if any(fnmatchcase(out.relative_to(ARTIFACTS).as_posix(), p) for p in patterns)]
+
+    def _item(self, entry: str, words: tuple[Any, ...]) -> Item:
+        body = self._stages[entry]
+        names = dict(zip(body.get("matrix", {}), words, strict=True))
+        tree = self._tree | {"item": names}
+        listed = [*body.get("outs", []), *body.get("plots", []), *body.get("metrics", [])]
+        cmd = self._filled(body["cmd"], tree)
+        return Item(
+            name="@".join((entry, "-".join(map(str, words)))) if words else entry,
+            stage=cmd.split()[4],
+            words=tuple(map(str, words)),
+            names={axis: str(word) for axis, word in names.items()},
+            cmd=cmd,
+            deps=tuple(self._path(dep, tree) for dep in body.get("deps", [])),
+            outs=tuple(self._path(out, tree) for out in listed),
+        )
+
+    def _path(self, written: Any, tree: Any) -> str:
+        return os.path.normpath(self._filled(next(iter(written)) if isinstance(written, dict) else written, tree))
+
+    def _filled(self, value: Any, tree: Any) -> Any:
+        """`value` with its ${…} filled, as DVC does; one that is nothing else keeps its kind."""
+        if not isinstance(value, str):
+            return value
+        whole = HOLE.fullmatch(value)
+        return at(tree, whole[1]) if whole else HOLE.sub(lambda hole: str(at(tree, hole[1])), value)
 
 
-def unify(params: Params) -> Flow:
-    code = ("vsml/core", "vsml/learners", "vsml/unification")
-    return Flow({}, {"unify": plain(params.unify)}, code, (), (paths.unify(),))
+def at(tree: Any, key: str) -> Any:
+    """The value at a dotted key.
+
+    Raises:
+      ValueError: there is none.
+    """
+    for part in key.split("."):
+        if not isinstance(tree, dict) or part not in tree:
+            raise ValueError(f"params.yaml has no {key}, which dvc.yaml names: add it.")
+        tree = tree[part]
+    return tree
 
 
-def clone(params: Params, seed: str) -> Flow:
-    own = params.clone
-    reads = (paths.train_data(own.shadow.set),)
-    return Flow({"seed": _number(seed)}, {"clone": plain(own)}, (*CLONING, "vsml/meta"), reads, (paths.clone(seed),))
-
-
-def improve(params: Params, seed: str) -> Flow:
-    own = params.improve
-    reads = (paths.clone(seed), paths.train_data(own.set))
-    section = {"improve": plain(own), "form": plain(params.clone.form)}
-    code = (*CLONING, "vsml/meta", "pipeline/stages/clone.py")
-    return Flow({"seed": _number(seed)}, section, code, reads, (paths.improve(seed),))
-
-
-def clone_test(params: Params, seed: str) -> Flow:
-    reads = (paths.clone(seed), paths.improve(seed), TRAIN_DATA, TEST_DATA)
-    section = {"clone_test": plain(params.clone_test), "rate": params.clone.rate, "form": plain(params.clone.form)}
-    return Flow({"seed": _number(seed)}, section, CLONING, reads, (paths.clone_test(seed),))
-
-
-def zoo_test(params: Params, rule: str) -> Flow:
-    code = (*LEARNERS, "vsml/random_features.py", f"vsml/zoo/{rule}.npz")
-    own = params.random_features
-    rivals = {name: plain(known_or_raise(params.baselines, name, "baselines")) for name in own.baselines}
-    section = {"random_features": plain(own), "baselines": rivals, **_tests(params, params.defaults.suites)}
-    return Flow({"rule": rule}, section, code, (TEST_DATA,), (paths.zoo_test(rule),))
-
-
-def recall_train(params: Params, experiment: str, seed: str) -> Flow:
-    own = known_or_raise(params.of_recall.experiments, experiment, "recall.experiments")
-    section = plain(own) | {"size": params.of_recall.size}
-    return Flow(_seeded(experiment, seed), section, (*RECALL, "vsml/meta"), (), (paths.recall_train(experiment, seed),))
-
-
-def recall_test(params: Params, experiment: str, seed: str) -> Flow:
-    tests, size = plain(params.of_recall.tests), params.of_recall.size
-    section = {"tests": tests, "size": size, "introspect": plain(params.introspect)}
-    reads, out = (paths.recall_train(experiment, seed), TEST_DATA), paths.recall_test(experiment, seed)
-    looking = (f"vsml/introspect/{name}.py" for name in ("__init__", "sighting", "probing"))
-    return Flow(_seeded(experiment, seed), section, (*RECALL, "vsml/tasks", *looking), reads, (out,))
-
-
-def feedback_train(params: Params, experiment: str, seed: str) -> Flow:
-    section = plain(known_or_raise(params.of_feedback.experiments, experiment, "feedback.experiments"))
-    outs = (paths.feedback_rule(experiment, seed), paths.feedback_curve(experiment, seed))
-    return Flow(_seeded(experiment, seed), section, FEEDBACK, (TRAIN_DATA,), outs)
-
-
-def feedback_test(params: Params, experiment: str, seed: str) -> Flow:
-    own = plain(known_or_raise(params.of_feedback.experiments, experiment, "feedback.experiments"))
-    section = {"tests": plain(params.of_feedback.tests), **{name: own[name] for name in ("task", "network", "learner")}}
-    reads = (paths.feedback_rule(experiment, seed), TEST_DATA)
-    return Flow(_seeded(experiment, seed), section, FEEDBACK, reads, (paths.feedback_test(experiment, seed),))
-
-
-def figure(params: Params, name: str) -> Flow:
-    shared = ("figures/__init__.py", "figures/style.py", *WORDS)
-    code = (f"pipeline/figures/{name}.py", *(f"pipeline/{page}" for page in shared))
-    outs = (paths.figure(name, "png"), paths.figure(name, "pdf"))
-    return Flow({"figure": name}, _drawn(params), code, TABLES, outs)
-
-
-def report(params: Params) -> Flow:
-    reads = (*TABLES, paths.ARTIFACTS / "figure")
-    judging = ("claims.py", "effects", "bootstrap.py")
-    shared = ("figures", *WORDS, "rows.py", "lives.py", "page.html", "page", *judging)
-    code = (*(f"pipeline/{page}" for page in shared), "claims.yaml")
-    outs = (paths.report("index.html"), paths.report("results.json"), paths.report("claims.json"))
-    told = {name: plain(getattr(params, name)) for name in ("clone", "improve", "clone_test", "random_features")}
-    return Flow({}, _drawn(params) | told, code, reads, outs)
-
-
-STAGES: dict[str, Callable[..., Flow]] = {
-    stage.__name__: stage
-    for stage in (
-        train_data,
-        test_data,
-        meta_train,
-        meta_test,
-        baseline,
-        introspect,
-        unify,
-        clone,
-        improve,
-        clone_test,
-        zoo_test,
-        recall_train,
-        recall_test,
-        feedback_train,
-        feedback_test,
-        figure,
-        report,
-    )
-}
-
-
-def _drawn(params: Params) -> dict[str, Any]:
-    """What figures and report say of a profile beside its tables."""
-    sections = {name: plain(getattr(params, name)) for name in ("items", "tests", "results", "introspect")}
-    return sections | {"trained_on": {name: list(one.data.sets) for name, one in params.experiments.items()}}
-
-
-def _tests(params: Params, suites: tuple[str, ...]) -> dict[str, Any]:
-    """The part of `tests` that matters to who lives these suites."""
-    tests = plain(params.tests)
-    return {"tests": tests | {"suites": {suite: tests["suites"][suite] for suite in suites}}}
-
-
-def _seeded(experiment: str, seed: str) -> dict[str, str]:
-    return {"experiment": experiment, "seed": _number(seed)}
-
-
-def _number(seed: str) -> str:
-    if not seed.isdecimal():
-        raise ValueError(f"seed (={seed!r}) must be a whole number, 0 or more.")
-    return seed
+def named(path: str, root: str) -> str:
+    """A dep by the name that a manifest has: files of the repository relative to it, artifacts to the profile."""
+    return path if path.startswith(f"{ARTIFACTS}/") or path == "params.yaml" else os.path.relpath(path, root)

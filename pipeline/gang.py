@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline import checkpoints, paths, spool
+from pipeline import checkpoints, paths, tracking
 from pipeline.provenance import Job
 
 COORDINATOR, PROCESSES = "VSML_COORDINATOR", "VSML_PROCESSES"  # environment: address of process 0, and how many
@@ -127,8 +127,8 @@ class Watchdog:
 
     def stalled(self) -> bool:
         """Whether it has stood still for too long; before it has joined, for longer than it waits for the others."""
-        curve = self._folder / spool.CURVE
-        seen = ((self._folder / spool.MACHINE).exists(), curve.stat().st_size if curve.exists() else 0)
+        curve = self._folder / tracking.CURVE
+        seen = ((self._folder / tracking.BEGIN).exists(), curve.stat().st_size if curve.exists() else 0)
         if seen != self._seen:
             self._seen, self._since_s = seen, time.monotonic()
         return time.monotonic() - self._since_s > self._after_s + (0 if seen[0] else JOINED_WITHIN_S)

@@ -8,7 +8,7 @@ import contextlib
 import datetime
 
 from pipeline.executors import kubernetes
-from pipeline.executors.api import Api
+from pipeline.executors.connection import Api
 from pipeline.executors.following import Follower, outcome
 from pipeline.executors.manifest import LABEL
 from pipeline.store import Store

@@ -19,8 +19,8 @@ RELEASED = "released"  # the alias of a rule that ships with the package
 RULE = "rule/rule.npz"
 
 
-def describe(store: Store, run: str, manifest: dict[str, Any], profile: Path) -> None:
-    """Tag a run and log its inputs by its manifest; `profile` is the folder in which its outs lie."""
+def describe(store: Store, run: str, manifest: dict[str, Any], profile: Path, repository: Path = paths.ROOT) -> None:
+    """Tag a run and log its inputs by its manifest; its outs lie under `profile`, a shipped rule under `repository`."""
     deps, origins = manifest["deps"], _origins(store, manifest["deps"])
     tags = {f"{MADE_FROM}{name}": origin for name, origin in origins.items()}
     if origins:
@@ -36,7 +36,7 @@ def describe(store: Store, run: str, manifest: dict[str, Any], profile: Path) ->
             _register(store, run, manifest, "learned", profile / rule, manifest["outs"][rule], None)
         case "zoo_test":
             (rule,) = (name for name in deps if name.startswith(f"{ZOO}/") and name.endswith(".npz"))
-            _register(store, run, manifest, "shipped", paths.ROOT / rule, deps[rule], RELEASED)
+            _register(store, run, manifest, "shipped", repository / rule, deps[rule], RELEASED)
         case "report":
             judged = json.loads((profile / paths.report("claims.json")).read_text(encoding="utf-8"))
             tags |= {f"claim.{claim['id']}": claim["verdict"] for claim in judged["claims"]}

@@ -1,25 +1,26 @@
 """The parameters of a profile, read from its params.yaml: typed, complete, and nothing unknown.
 
-`defaults` holds whole sections, an entry of `experiments` replaces whole sections, and the overlay happens here:
-YAML merge keys would break `dvc exp run -S`.
+`defaults` is complete; an experiment states the leaves in which it differs from it or, with `like: OTHER`, from another
+experiment. pipeline.sections.overlay completes experiments: YAML's merge keys would break `dvc exp run -S`.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline import paths
-from pipeline.sections.base import Count, Optimizer, Section, Sizes
+from pipeline.sections.base import Count, Name, Optimizer, Section, Sizes
 from pipeline.sections.cloning import Clone, CloneTest, Improve
 from pipeline.sections.feedback import Experiment as FeedbackExperiment
 from pipeline.sections.feedback import Feedback
 from pipeline.sections.learners import Learner
+from pipeline.sections.overlay import overlaid
 from pipeline.sections.recall import Recall, RecallExperiment
 from pipeline.sections.testing import Baseline, Introspect, RandomFeatures, ResultsSection, Task, Tests, Unify
 from pipeline.sections.training import GENERATED, AntitheticEs, Backprop, Data, Estimator, Experiment, Lives, Phase
@@ -36,54 +37,79 @@ __all__ = [  # sections that stages take from here; what is defined below needs 
     "Task",
 ]
 
-Part = TypeVar("Part")
-SYSTEMS = (("feedback", FeedbackExperiment), ("recall", RecallExperiment))  # with experiments of their own
 Checked = TypeVar("Checked", bound=Section)
+SYSTEMS = (("feedback", FeedbackExperiment), ("recall", RecallExperiment))  # with experiments of their own
+NEEDS = {  # the sections that items of each kind are made by
+    "experiments": ("defaults", "tests", "results"),
+    "introspect": ("introspect",),
+    "clones": ("clone", "improve", "clone_test"),
+    "zoo": ("defaults", "tests", "results", "random_features"),
+    "baselines": ("tests", "results"),
+    "recall": ("recall", "introspect"),
+    "feedback": ("feedback",),
+}
+LEFT_OUT: Any = None
 
 
 class Items(Section):
     """What `dvc repro` makes: the items of every stage in dvc.yaml."""
 
-    train_sets: tuple[str, ...]
-    test_sets: tuple[str, ...]
-    experiments: tuple[str, ...]
-    introspect: tuple[str, ...]
+    train_sets: tuple[Name, ...]
+    test_sets: tuple[Name, ...]
+    experiments: tuple[Name, ...]
+    introspect: tuple[Name, ...]
     seeds: tuple[Count, ...]
     clones: tuple[Count, ...]
-    zoo: Annotated[tuple[str, ...], Field(min_length=1)]
-    baselines: tuple[str, ...]
-    figures: tuple[str, ...]
-    recall: tuple[str, ...]
+    zoo: tuple[Name, ...]
+    baselines: tuple[Name, ...]
+    figures: tuple[Name, ...]
+    recall: tuple[Name, ...]
     recall_seeds: tuple[Count, ...]
-    feedback: tuple[str, ...]
+    feedback: tuple[Name, ...]
     feedback_seeds: tuple[Count, ...]
 
 
 class Params(Section):
+    """A profile. It may leave out the sections that it has no items of (NEEDS); to ask for one of these is an error."""
+
     root: str
     items: Items
-    defaults: Experiment
-    experiments: dict[str, Experiment]
-    baselines: dict[str, Baseline]
-    tests: Tests
-    random_features: RandomFeatures
-    introspect: Introspect
-    results: ResultsSection
-    unify: Unify
-    clone: Clone
-    improve: Improve
-    clone_test: CloneTest
-    recall: Recall | None = None  # what a profile has no items of, it may leave out
-    feedback: Feedback | None = None
+    defaults: Experiment = LEFT_OUT
+    experiments: dict[Name, Experiment] = Field(default_factory=dict)
+    baselines: dict[Name, Baseline] = Field(default_factory=dict)
+    tests: Tests = LEFT_OUT
+    random_features: RandomFeatures = LEFT_OUT
+    introspect: Introspect = LEFT_OUT
+    results: ResultsSection = LEFT_OUT
+    unify: Unify = LEFT_OUT
+    clone: Clone = LEFT_OUT
+    improve: Improve = LEFT_OUT
+    clone_test: CloneTest = LEFT_OUT
+    recall: Recall = LEFT_OUT
+    feedback: Feedback = LEFT_OUT
 
-    @property
-    def of_recall(self) -> Recall:
-        """The section `recall`; a ValueError where there is none."""
-        return _there(self.recall, "recall")
+    def has(self, section: str) -> bool:
+        """Whether the profile has that section, or leaves it out."""
+        return section in self.model_fields_set
 
-    @property
-    def of_feedback(self) -> Feedback:
-        return _there(self.feedback, "feedback")
+    if not TYPE_CHECKING:  # a type checker would take it for a promise that every attribute exists
+
+        def __getattribute__(self, name: str) -> Any:
+            found = super().__getattribute__(name)
+            if found is LEFT_OUT and name in Params.model_fields:
+                raise ValueError(f"Section {name} is left out of this profile, and is needed here: add it.")
+            return found
+
+    @model_validator(mode="after")
+    def _nothing_is_missing(self) -> "Params":
+        for kind, sections in NEEDS.items():
+            for section in sections:
+                if getattr(self.items, kind) and not self.has(section):
+                    raise ValueError(
+                        f"{section} is missing, and items.{kind} (={list(getattr(self.items, kind))}) needs it: add "
+                        "this section, or empty that list."
+                    )
+        return self
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Params":
@@ -92,24 +118,6 @@ class Params(Section):
                 known_or_raise(known, name, kind)
                 for suite in known[name].suites:
                     known_or_raise(self.tests.suites, suite, "suites of tests")
-        for name in self.random_features.baselines:
-            rival = known_or_raise(self.baselines, name, "baselines")
-            if rival.hidden_layers or rival.convolutions:
-                raise ValueError(
-                    f"baselines.{name}, which random_features.baselines names, must be linear: give it neither hidden "
-                    f"layers (={rival.hidden_layers}) nor convolutions (={rival.convolutions})."
-                )
-        known_or_raise(self.items.test_sets, self.introspect.set, "items.test_sets")
-        if self.introspect.length % self.introspect.every:
-            raise ValueError(
-                f"introspect.every (={self.introspect.every}) must divide introspect.length "
-                f"(={self.introspect.length}): choose such a number."
-            )
-        if self.introspect.shown > self.introspect.lives:
-            raise ValueError(
-                f"introspect.shown (={self.introspect.shown}) must be at most introspect.lives "
-                f"(={self.introspect.lives}): show fewer, or live more."
-            )
         for name in self.items.introspect:
             known_or_raise(self.items.experiments, name, "items.experiments")
         for name in self.items.experiments:
@@ -121,16 +129,44 @@ class Params(Section):
             for name in self.clone_test.sets:
                 known_or_raise(self.items.test_sets, name, "items.test_sets")
         for name in self.items.feedback:
-            known_or_raise(self.of_feedback.experiments, name, "feedback.experiments")
-            for trained_on in filter(None, [self.of_feedback.trained_on(name)]):
+            known_or_raise(self.feedback.experiments, name, "feedback.experiments")
+            for trained_on in filter(None, [self.feedback.trained_on(name)]):
                 known_or_raise(self.items.train_sets, trained_on, "items.train_sets")
-            for tested_on in filter(None, [self.of_feedback.tested_on(name)]):
+            for tested_on in filter(None, [self.feedback.tested_on(name)]):
                 known_or_raise(self.items.test_sets, tested_on, "items.test_sets")
-        for suite in self.tests.suites.values():
+        for name in self.items.recall:
+            known_or_raise(self.recall.experiments, name, "recall.experiments")
+        for suite in self.tests.suites.values() if self.has("tests") else ():
             for task in suite.values():
                 known_or_raise((*self.items.test_sets, *GENERATED), task.set, "items.test_sets")
-        for name in self.items.recall:
-            known_or_raise(self.of_recall.experiments, name, "recall.experiments")
+        return self
+
+    @model_validator(mode="after")
+    def _random_features_are_of_linear_baselines(self) -> "Params":
+        for name in self.random_features.baselines if self.has("random_features") else ():
+            rival = known_or_raise(self.baselines, name, "baselines")
+            if rival.hidden_layers or rival.convolutions:
+                raise ValueError(
+                    f"baselines.{name}, which random_features.baselines names, must be linear: give it neither hidden "
+                    f"layers (={rival.hidden_layers}) nor convolutions (={rival.convolutions})."
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _introspection_fits(self) -> "Params":
+        if not self.has("introspect"):
+            return self
+        known_or_raise(self.items.test_sets, self.introspect.set, "items.test_sets")
+        if self.introspect.length % self.introspect.every:
+            raise ValueError(
+                f"introspect.every (={self.introspect.every}) must divide introspect.length "
+                f"(={self.introspect.length}): choose such a number."
+            )
+        if self.introspect.shown > self.introspect.lives:
+            raise ValueError(
+                f"introspect.shown (={self.introspect.shown}) must be at most introspect.lives "
+                f"(={self.introspect.lives}): show fewer, or live more."
+            )
         return self
 
 
@@ -165,40 +201,25 @@ def checked(kind: type[Checked], path: str | Path, change: Callable[[Any], Any] 
     except ValidationError as error:
         lines = [_sentence(problem) for problem in error.errors(include_url=False)]
         raise ValueError(f"{path}:\n" + "\n".join(f"  {line}" for line in dict.fromkeys(lines))) from None
-
-
-def _there(section: Part | None, name: str) -> Part:
-    if section is None:
-        raise ValueError(f"Section {name} is missing, though items.{name} names experiments of it: add it.")
-    return section
+    except ValueError as error:
+        raise ValueError(f"{path}:\n  {error}") from None
 
 
 def _overlay(tree: Any) -> Any:
-    """Overlay the experiments of the profile, and those of a system with sections of its own."""
+    """Complete the experiments of the profile, and those of the systems with sections of their own."""
     if not isinstance(tree, dict):
         return tree
-    return _overlaid(tree, Experiment) | {name: _overlaid(tree[name], kind) for name, kind in SYSTEMS if name in tree}
-
-
-def _overlaid(tree: Any, kind: type[Section]) -> Any:
-    """Replace whole sections of `defaults` by those of each experiment; leave what is malformed to the check."""
-    if not isinstance(tree, dict):
-        return tree
-    defaults, experiments = tree.get("defaults"), tree.get("experiments")
-    if not isinstance(defaults, dict) or not isinstance(experiments, dict):
-        return tree
-    shared = {name: section for name, section in defaults.items() if name in kind.model_fields}
-    overlaid = {name: shared | own if isinstance(own, dict) else own for name, own in experiments.items()}
-    return tree | {"experiments": overlaid}
+    systems = {name: overlaid(tree[name], kind, f"{name}.experiments") for name, kind in SYSTEMS if name in tree}
+    return overlaid(tree, Experiment, "experiments") | systems
 
 
 def _sentence(problem: Any) -> str:
     # Below a section that is one of several kinds, its kind stands among the names.
-    parts = [str(part) for part in problem["loc"]]
-    name = ".".join(p for before, p in zip(["", *parts], parts, strict=False) if before not in ("learner", "estimator"))
+    parts, unions = [str(part) for part in problem["loc"]], ("learner", "estimator", "task")
+    name = ".".join(part for before, part in zip(["", *parts], parts, strict=False) if before not in unions)
     match problem["type"]:
         case "missing":
-            return f"{name} is missing: add it (an experiment replaces whole sections, so each must be complete)."
+            return f"{name} is missing: add it (a section of another kind, and an entry of a list, is stated whole)."
         case "extra_forbidden":
             return f"{name} (={problem['input']!r}) is unknown: remove it or correct its name."
         case "value_error":

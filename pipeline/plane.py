@@ -14,7 +14,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from pipeline import artifacts, paths, provenance, tracking
+from pipeline import artifacts, paths, provenance, tracking, uploads
+from pipeline.flow import ARTIFACTS
 from pipeline.provenance import Job
 from pipeline.store import MissingInStoreError, Store
 
@@ -40,11 +41,12 @@ def place(store: Store, job: Job, image: str, dirty: bool) -> tuple[str, str]:
         "fingerprint": job.fingerprint,
         "image": image,
         "dirty": dirty,  # code there may differ from the code here
-        "code": {name: digest for name, digest in job.deps.items() if name not in reads},
+        "code": job.code,
+        "here": {name: digest for name, digest in job.deps.items() if name not in reads},
         "reads": {name: {"sha256": digests[name], **at} for name, at in _placed(store, reads, digests).items()},
     }
     tags = {"executor": "kubernetes", "image": image} | ({"auditable": "false"} if dirty else {})
-    run = tracking.begin(store, job, tags)
+    run = uploads.begin(store, tracking.facts(job), tags)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / ORDER
         artifacts.write_json(path, order)
@@ -84,7 +86,7 @@ def collect(store: Store, run: str, job: Job) -> bool:
     if COMMITTED not in found.params or REFUSED in found.tags:
         return False
     attempt, digest = found.params[COMMITTED].split()
-    expected = {path.as_posix() for path in job.flow.outs}
+    expected = set(job.flow.outs)
     try:
         outs = fetch_json(store, run, f"{attempt}/manifest.json", digest)["outs"]
         if outs.keys() != expected:
@@ -130,17 +132,18 @@ def lay_out(store: Store, order: dict[str, Any], workspace: Path) -> Path:
     for name, read in order["reads"].items():
         with artifacts.atomic(profile / name) as temporary:
             fetch(store, read["run"], read["path"], read["sha256"], temporary)
-    for top in {name.split("/")[0] for name in order["code"]}:
+    for top in {name.split("/")[0] for name in (*order["code"], *order["here"])}:
         if not (workspace / top).exists():
             (workspace / top).symlink_to(paths.ROOT / top)
     return profile
 
 
 def _reads(job: Job) -> dict[str, Path]:
-    """What has to travel: params and what earlier stages left. Code does not, it lies in the image."""
-    code = set(provenance.dep_files(job.stage, job.flow._replace(reads=()), job.params.root))
-    files = provenance.dep_files(job.stage, job.flow, job.params.root)
-    return {paths.PARAMS.as_posix(): paths.PARAMS} | {name: path for name, path in files.items() if name not in code}
+    """What has to travel: the flow, params, the plan and what earlier stages left. Files of the repository do not, they
+    lie in the image."""
+    files = provenance.dep_files(job.flow, job.params.root)
+    own = {name: Path(name) for name in ("dvc.yaml", "params.yaml")}
+    return own | {name: path for name, path in files.items() if path.parts[0] == ARTIFACTS.name}
 
 
 def _placed(store: Store, reads: dict[str, Path], digests: dict[str, str]) -> dict[str, dict[str, str]]:

@@ -1,7 +1,7 @@
 """What a result depends on: the fingerprint of a job, and the state of code and machine that it ran on."""
 
 import importlib.metadata
-import inspect
+import json
 import platform
 import subprocess
 from collections.abc import Iterable
@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline import artifacts, paths
-from pipeline.flow import STAGES, Flow
-from pipeline.params import Params, digest
+from pipeline.flow import Flow, Item, named
+from pipeline.params import Params, digest, read
+from pipeline.plan import Tree, differences, plan
+from pipeline.uses import STAGES
 
 PACKAGES = ("jax", "jaxlib", "numpy", "optax", "flax")
 
@@ -19,57 +21,75 @@ class Job(NamedTuple):
     """One item of one stage, and all that decides what comes out of it."""
 
     stage: str
-    item: tuple[str, ...]
+    item: tuple[str, ...]  # its words
     params: Params
-    flow: Flow
-    deps: dict[str, str]  # sha256 by file; folders are spelt out
+    flow: Item
+    plan: dict[str, Any]
+    code: dict[str, str]  # sha256 by file of the code that it runs, relative to the repository
+    deps: dict[str, str]  # sha256 by file: its plan and all that it reads; folders are spelt out
     device: str
     fingerprint: str
 
 
-def job(stage: str, item: tuple[str, ...], params: Params, image: str | None = None) -> Job:
-    """Look an item up and hash what it reads.
+def job(stage: str, words: tuple[str, ...], image: str | None = None) -> Job:
+    """Look an item of the profile in this folder up and hash what it reads.
 
-    Its fingerprint stands for all that decides the outs, as far as it is known here: stage, item, its slice of params,
-    the digest of every dep, and the versions and devices of this machine or, if it runs elsewhere, the `image` there.
+    Its fingerprint stands for all that decides the outs, as far as it is known here: stage, words, its plan, the digest
+    of every other dep, and the devices of this machine or, if it runs elsewhere, the `image` there.
 
     Raises:
-      ValueError: no such stage or item, or not as many words as the stage takes.
+      ValueError: no such stage or item, or its plan is not that of the code, params and settings of now.
       FileNotFoundError: a dep is missing; an earlier stage makes it.
     """
-    if stage not in STAGES:
-        raise ValueError(f"{stage!r} is none of the stages {list(STAGES)}.")
-    words = list(inspect.signature(STAGES[stage]).parameters)[1:]
-    if len(item) != len(words):
-        raise ValueError(f"{stage} takes {len(words)} words ({' '.join(words).upper() or 'none'}), got {list(item)}.")
-    flow = STAGES[stage](params, *item)
-    digests = {name: artifacts.sha256_file(path) for name, path in dep_files(stage, flow, params.root).items()}
-    if image is not None:
-        where, known = f"image {image}", {}
-    else:
-        where, known = device() if any(name.startswith("vsml/") for name in flow.code) else "cpu", versions()
-    facts = [stage, item, flow.params, digests, known, where]
-    return Job(stage, item, params, flow, digests, where, digest(facts))
+    flow, params = Flow(), read()
+    item = flow.item(stage, words)
+    made, files = planned(item, params)
+    digests = {name: artifacts.sha256_file(path) for name, path in dep_files(item, flow.root).items()}
+    held = json.loads(item.plan.read_text(encoding="utf-8"))
+    if other := differences(held, made):
+        raise ValueError(f"{item.plan} is not what decides this item now, {', '.join(other)} differ: `dvc repro plan`.")
+    where = f"image {image}" if image is not None else device() if "jax" in made["versions"] else "cpu"
+    code = {name: artifacts.sha256_file(paths.ROOT / name) for name in files}
+    return Job(stage, words, params, item, made, code, digests, where, fingerprint(stage, words, digests, where))
 
 
-def code(stage: str, flow: Flow) -> tuple[str, ...]:
-    """All code deps of an item, with those that every stage has."""
-    return (f"pipeline/stages/{stage}.py", "pipeline/artifacts.py", *flow.code)
+def fingerprint(stage: str, words: Iterable[str], deps: dict[str, str], where: str) -> str:
+    return digest([stage, list(words), deps, where])
 
 
-def dep_files(stage: str, flow: Flow, root: str) -> dict[str, Path]:
-    """Every file among the deps, by its name relative to the repository (code) or to the profile (artifacts)."""
-    deps = [(name, Path(root) / name) for name in code(stage, flow)] + [(p.as_posix(), p) for p in flow.reads]
+def planned(item: Item, params: Params, tree: Tree | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The plan of an item by the code of now, and the files of that code."""
+    tree, uses = tree or Tree(paths.ROOT), STAGES[item.stage](params, *item.words)
+    starts = (f"pipeline.stages.{item.stage}", *uses.modules)
+    return plan(tree, starts, uses.params), tree.code(starts).files
+
+
+def dep_files(item: Item, root: str) -> dict[str, Path]:
+    """Every file among the deps, by its name relative to the repository or, of artifacts, to the profile."""
     files: dict[str, Path] = {}
-    for name, path in deps:
+    for name, path in ((named(dep, root), Path(dep)) for dep in item.deps):
         if path.is_dir():
             inside = (file for file in path.rglob("*") if file.is_file() and not _ignored(file.relative_to(path)))
             files |= {f"{name}/{file.relative_to(path).as_posix()}": file for file in inside}
         elif path.exists():
             files[name] = path
         else:
-            raise FileNotFoundError(f"{path} is missing, which {stage} reads. `dvc repro` makes it.")
+            raise FileNotFoundError(f"{path} is missing, which {item.stage} reads. `dvc repro` makes it.")
     return dict(sorted(files.items()))
+
+
+def own_code() -> None:
+    """See that what runs is the code of the repository that the profile in this folder belongs to.
+
+    Raises:
+      ValueError: it is that of another checkout, as when its environment is active here.
+    """
+    root = (Path.cwd() / Flow().root).resolve()
+    if root != paths.ROOT:
+        raise ValueError(
+            f"This profile belongs to {root}, but the code that runs is that of {paths.ROOT}: use that "
+            f"repository's own environment (make repro there), or put it first: PYTHONPATH={root}."
+        )
 
 
 def versions() -> dict[str, str]:
@@ -101,28 +121,22 @@ def learned_from(job: Job, data: list[Path], meta_steps: int) -> dict[str, Any]:
         **job.flow.names,
         "meta_steps": meta_steps,
         "data": {path.as_posix(): job.deps[path.as_posix()] for path in data},
-        "params": digest(job.flow.params),
+        "params": digest(job.plan["params"]),
     }
 
 
-def stamp(stage: str, item: tuple[str, ...], params: Params, drawn: Iterable[Path]) -> str:
-    """What a drawn file says of itself: digests of its params, of its code and of the files that are `drawn` in it.
+def stamp(stage: str, words: tuple[str, ...], drawn: Iterable[Path]) -> str:
+    """What a drawn file says of itself: digests of its plan and of the files that are `drawn` in it.
 
     No clock, host, commit or version: the same inputs give the same stamp. `python -m pipeline whence` reads it.
     """
-    flow = STAGES[stage](params, *item)
-    of_code = dep_files(stage, flow._replace(reads=()), str(paths.ROOT))
-    return stamped(stage, item, digest(flow.params), _digests(of_code), _digests({str(path): path for path in drawn}))
+    tables = {str(path): artifacts.sha256_file(path) for path in drawn}
+    return stamped(stage, words, artifacts.sha256_file(Flow().item(stage, words).plan), tables)
 
 
-def stamped(stage: str, item: tuple[str, ...], own: str, code: dict[str, str], tables: dict[str, str]) -> str:
-    """The words of a stamp, from the digest of the params and the sha256 of each file of code and table by its name."""
-    what = "@".join((stage, *item))
-    return f"vsml {what} params={own} code={digest(code)} tables={digest(tables)}"
-
-
-def _digests(files: dict[str, Path]) -> dict[str, str]:
-    return {name: artifacts.sha256_file(path) for name, path in files.items()}
+def stamped(stage: str, words: tuple[str, ...], plan: str, tables: dict[str, str]) -> str:
+    """The words of a stamp, from the sha256 of the plan and of each table by its name."""
+    return f"vsml {'@'.join((stage, *words))} plan={plan} tables={digest(tables)}"
 
 
 def _ignored(path: Path) -> bool:

@@ -1,18 +1,27 @@
-"""`python -m pipeline readme` brings a profile's last results into docs/ and README.md; `--check` only compares.
+"""`python -m pipeline readme` brings a profile's last results into docs/ and into the pages; `--check` only compares.
 
-The default profile owns docs/results.json, docs/claims.json, docs/figures/ and the blocks between the plain markers, of
-which that of results must be there; another profile, say mnist, owns docs/mnist/ and, if README.md has its markers, the
-blocks between those. `python -m pipeline readme bench` brings in what `make bench` measured instead: docs/bench.json,
-docs/bench.png and the block of speeds. `--check` checks every block.
+The pages are README.md, docs/*.md and pipeline/studies/*/README.md. A block is what stands between two markers:
+
+    <!-- KIND:begin -->              of the default profile, made from docs/results.json or the like (KINDS has all)
+    <!-- KIND:PROFILE:begin -->      of another profile, made from docs/PROFILE/
+    <!-- claims/STUDY:begin -->      the claims of one study, with the verdicts of all profiles that are evidence for it
+    <!-- studies:begin -->           the overview of all studies
+
+and the same with `end`. The default profile owns docs/results.json, docs/claims.json and docs/figures/, another one,
+say mnist, docs/mnist/. `python -m pipeline readme bench` brings in what `make bench` measured instead: docs/bench.json
+and docs/bench.png. Each of them writes every block of every page anew from docs/, and `--check` compares every block.
+Of the figures, docs/ has those that a page shows or links to.
 """
 
 import json
 import re
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
-from pipeline import claims, comparison, generality, params, paths, shipped
+from pipeline import blocks, comparison, generality, params, paths, shipped
 from pipeline.artifacts import write_text
 from pipeline.display import Cell, Table
 from pipeline.looks import called
@@ -21,57 +30,78 @@ from pipeline.tables import PAPER, PAPER_RATES
 
 USAGE = "Usage: python -m pipeline readme [bench | --check]"
 # Kinds of blocks, and the file each is made from; of these, those that the report stage makes.
-KINDS = {"results": "results", "features": "results", "claims": "claims", "speeds": "bench"}
+KINDS = {"results": "results", "features": "results", "claims": "claims", "studies": "claims", "speeds": "bench"}
+KINDS |= dict.fromkeys(blocks.OF_RESULTS, "results")
 REPORTED = ("results", "claims")
 NOT_MADE = "run `dvc repro` first, in the folder of the profile"
 
 
-def markers(profile: str, kind: str = "results") -> tuple[str, str]:
+class Block(NamedTuple):
+    kind: str
+    study: str = ""
+    profile: str = ""  # the default one
+
+
+def markers(profile: str, kind: str = "results", study: str = "") -> tuple[str, str]:
     """What stands before and after a block of a profile; those of the default one, which is "", have no name."""
-    name = f"{kind}:{profile}" if profile else kind
+    name = kind + (f"/{study}" if study else "") + (f":{profile}" if profile else "")
     return f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
 
 
+def pages(root: Path) -> list[Path]:
+    """All pages that may have blocks."""
+    _must_exist(root / "README.md", "it is the page that the results go into")
+    return [root / "README.md", *sorted(root.glob("docs/*.md")), *sorted(root.glob("pipeline/studies/*/README.md"))]
+
+
+def pictures(root: Path) -> set[Path]:
+    """The PNGs that a page shows or links to, by paths from the root or from the page's folder."""
+    names = {(page, name) for page in pages(root) for name in re.findall(r"[\w./-]+\.png", page.read_text())}
+    return {(base / name).resolve() for page, name in names for base in (root, page.parent)}
+
+
 def main(words: list[str], root: Path = paths.ROOT) -> None:
-    """Refresh what the profile of this folder owns, or with --check exit with 1 if a block is not what docs/ says."""
+    """Refresh what the profile of this folder owns and all blocks, or with --check exit with 1 if a block is not so."""
     if words not in ([], ["bench"], ["--check"]):
         sys.exit(f"{USAGE}, got {words}.")
-    readme = root / "README.md"
-    if words != ["--check"]:
-        (_refresh_speeds if words else _refresh)(readme)
-        return
-    text = _read(readme)
-    for kind, profile in _blocks(text):
-        stored = _docs(root, profile) / f"{KINDS[kind]}.json"
-        if text != _with_block(text, kind, profile, stored):
-            sys.exit(
-                f"The block after {markers(profile, kind)[0]} of {readme} is not what {stored} says: "
-                "leave it as `python -m pipeline readme` wrote it, or run that again after `dvc repro` (of speeds: "
-                "`python -m pipeline readme bench`, after `make bench`)."
-            )
+    if not words:
+        _bring_results(root)
+    if words == ["bench"]:
+        _bring_speeds(root)
+    found = {page: _blocks(page) for page in pages(root)}
+    if not any(found.values()):
+        sys.exit(f"No page of {root} has a block: put {' and '.join(markers(''))} where the results go.")
+    for page, every in found.items():
+        text = page.read_text()
+        for one in every:
+            new = _with_block(page, text, one, _made(root, one))
+            if words == ["--check"] and text != new:
+                stored = _docs(root, one.profile) / f"{KINDS[one.kind]}.json"
+                sys.exit(
+                    f"The block after {_marks(one)[0]} of {page} is not what {stored} says: "
+                    "leave it as `python -m pipeline readme` wrote it, or run that again after `dvc repro` (of speeds: "
+                    "`python -m pipeline readme bench`, after `make bench`)."
+                )
+            text = new
+        if text != page.read_text():
+            write_text(page, text)
 
 
-def _refresh(readme: Path) -> None:
+def _bring_results(root: Path) -> None:
     settings = params.read()
-    profile = "" if settings.root == "." else Path.cwd().name
-    docs = _docs(readme.parent, profile)
+    docs = _docs(root, "" if settings.root == "." else Path.cwd().name)
     for name in REPORTED:
         _copy(paths.report(f"{name}.json"), docs / f"{name}.json", NOT_MADE)
+    shown = pictures(root)
     for name in settings.items.figures:
-        _copy(paths.figure(name), docs / "figures" / f"{name}.png", NOT_MADE)
-    text = _read(readme)
-    for kind, owner in _blocks(text):
-        if owner == profile and KINDS[kind] in REPORTED:
-            text = _with_block(text, kind, profile, docs / f"{KINDS[kind]}.json")
-    if text != _read(readme):
-        write_text(readme, text)
+        if (target := docs / "figures" / f"{name}.png").resolve() in shown:
+            _copy(paths.figure(name), target, NOT_MADE)
 
 
-def _refresh_speeds(readme: Path) -> None:
-    measured, docs = paths.ARTIFACTS / "bench", _docs(readme.parent, "")
+def _bring_speeds(root: Path) -> None:
     for name in ("bench.json", "bench.png"):
-        _copy(measured / name, docs / name, "run `make bench` first, and this in the folder where it was run")
-    write_text(readme, _with_block(_read(readme), "speeds", "", docs / "bench.json"))
+        source = paths.ARTIFACTS / "bench" / name
+        _copy(source, _docs(root, "") / name, "run `make bench` first, and this in the folder where it was run")
 
 
 def block(results: Results) -> str:
@@ -176,36 +206,61 @@ def _cell(entry: Entry | None, bold: bool, digits: int = 2) -> Cell:
     return Cell(comparison.plus_minus(entry, digits=digits) if entry else "-", mark="best" if bold else "")
 
 
-def _blocks(text: str) -> list[tuple[str, str]]:
-    """Kind and profile of each block: the results of the default profile, and all others that have a marker."""
-    others = re.findall(rf"<!-- ({'|'.join(KINDS)})(?::(\w+))?:(?:begin|end) -->", text)
-    return list(dict.fromkeys([("results", ""), *sorted(others)]))
+def _blocks(page: Path) -> list[Block]:
+    """The blocks of a page, in its order. One of an unknown kind or study is refused, as nothing would refresh it."""
+    found = re.findall(r"<!-- (\w+)(?:/(\w+))?(?::(\w+))?:(?:begin|end) -->", page.read_text())
+    every = [Block(*one) for one in dict.fromkeys(found)]
+    for one in every:
+        studies = blocks.STUDIES if one.kind == "claims" else ("",)
+        of_all = KINDS.get(one.kind) == "claims"  # made from the claims of several profiles, so of none
+        if one.kind not in KINDS or one.study not in studies or (of_all and one.profile):
+            known = f"kinds are {sorted(KINDS)}, and claims are of a study, claims/STUDY, of {sorted(blocks.STUDIES)}"
+            sys.exit(f"{page}: {_marks(one)[0]} begins no block that is known: {known}.")
+    return every
+
+
+def _marks(one: Block) -> tuple[str, str]:
+    return markers(one.profile, one.kind, one.study)
 
 
 def _docs(root: Path, profile: str) -> Path:
     return root / "docs" / profile
 
 
-def _with_block(text: str, kind: str, profile: str, stored: Path) -> str:
-    """`text` with a block of a profile as `stored` says."""
-    _must_exist(stored, "run `python -m pipeline readme` without --check first, in the folder of its profile")
-    begin, end = markers(profile, kind)
+def _with_block(page: Path, text: str, one: Block, made: str) -> str:
+    """`text`, which is that of a page, with `made` as a block."""
+    begin, end = _marks(one)
     if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
-        sys.exit(f"README.md must have one line {begin} and after it one line {end}: put them where the results go.")
-    made = json.loads(stored.read_text())
+        sys.exit(f"{page} must have one line {begin} and after it one line {end}: put them where the results go.")
+    return text[: text.index(begin) + len(begin)] + f"\n{made}\n" + text[text.index(end) :]
+
+
+def _made(root: Path, one: Block) -> str:
+    """What a block must say."""
+    if one.kind == "studies":
+        return blocks.studies(_judgements(root, blocks.STUDIES))
+    if one.study:
+        return blocks.claims(_judgements(root, [one.study]), one.study)
+    made = _stored(root, KINDS[one.kind], one.profile)
     writers = {
         "results": lambda found: block(parsed(found)),
         "features": lambda found: features(parsed(found)),
-        "claims": lambda found: claims.block(found["claims"]),
         "speeds": speeds,
+        **blocks.OF_RESULTS,
     }
-    new = writers[kind](made)
-    return text[: text.index(begin) + len(begin)] + f"\n{new}\n" + text[text.index(end) :]
+    return writers[one.kind](made)
 
 
-def _read(readme: Path) -> str:
-    _must_exist(readme, "it is the page that the results go into")
-    return readme.read_text()
+def _judgements(root: Path, studies: Iterable[str]) -> dict[str, list]:
+    """By profile, the claims as judged in each that is evidence for one of the studies."""
+    profiles = dict.fromkeys(profile for study in studies for profile in blocks.STUDIES[study].profiles)
+    return {profile: _stored(root, "claims", profile)["claims"] for profile in profiles}
+
+
+def _stored(root: Path, name: str, profile: str) -> dict:
+    stored = _docs(root, profile) / f"{name}.json"
+    _must_exist(stored, "run `python -m pipeline readme` without --check first, in the folder of its profile")
+    return json.loads(stored.read_text())
 
 
 def _copy(source: Path, target: Path, remedy: str) -> None:

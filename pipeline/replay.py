@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import artifacts, params, paths, provenance, spool
+from pipeline import artifacts, params, paths, provenance, tracking, uploads
 from pipeline.__main__ import xla_flags
 from pipeline.audit.compare import DIFFERENT, compare
 from pipeline.audit.testimony import place
-from pipeline.flow import STAGES
+from pipeline.flow import Flow
 from pipeline.plane import IntegrityError, fetch
 from pipeline.store import Found, MissingInStoreError, Store, TrackingError
 from pipeline.whence import manifest
@@ -26,7 +26,7 @@ from pipeline.whence import manifest
 
 def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline replay", description=__doc__)
-    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("stage")
     parser.add_argument("item", nargs="*", help="its words, as for the stage itself")
     given = parser.parse_args(words)
     try:
@@ -44,9 +44,11 @@ def replay(stage: str, item: tuple[str, ...]) -> bool:
     Raises:
       ValueError: no such item, no run of it, or its commit is not in this repository.
     """
-    own = params.read()
-    flow, store = STAGES[stage](own, *item), Store()
-    run = _run_of(store, stage, flow.names, params.digest(flow.params))
+    one = Flow().item(stage, item)
+    made, _ = provenance.planned(one, params.read())
+    uploads.flush()
+    store = Store()
+    run = _run_of(store, stage, one.names, params.digest(made["params"]))
     deps, outs = (manifest(store, run)[kind] for kind in ("deps", "outs"))
     here = Path.cwd().relative_to(paths.ROOT.resolve())
     with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +91,7 @@ def _run_of(store: Store, stage: str, names: Mapping[str, str], digest: str) -> 
 def _lay_out(store: Store, deps: Mapping[str, str], profile: Path) -> None:
     """Put each dep that is no code into its place: the file here if it is the one, else that of a run that left it."""
     for name, digest in deps.items():
-        if not name.startswith("artifacts/"):
+        if not name.startswith("artifacts/") or name.startswith("artifacts/plan/"):
             continue
         with artifacts.atomic(profile / name) as target:
             if Path(name).is_file() and artifacts.sha256_file(name) == digest:
@@ -109,12 +111,13 @@ def _execute(tree: Path, profile: Path, stage: str, item: tuple[str, ...]) -> No
     (state / "spool").mkdir(parents=True)
     env = {name: value for name, value in os.environ.items() if name not in ("DVC_STAGE", "DVC_ROOT")}
     env |= {"PYTHONPATH": str(tree), "VSML_STATE": str(state), "JAX_COMPILATION_CACHE_DIR": str(state / "compiled")}
-    env |= {"PIPELINE_EXECUTOR": "local", spool.FOLDER: str(state / "spool"), spool.RUN: "replay"}
+    env |= {"PIPELINE_EXECUTOR": "local", tracking.FOLDER: str(state / "spool"), tracking.RUN: "replay"}
     if paths.DOWNLOADS.is_dir():
         (state / ".downloads").symlink_to(paths.DOWNLOADS)
-    done = subprocess.run([sys.executable, "-m", "pipeline", stage, *item], cwd=profile, env=env, check=False)
-    if done.returncode:
-        raise ValueError(f"the stage ended with exit code {done.returncode} in the replay; what it said is above.")
+    for words in (("plan",), (stage, *item)):
+        done = subprocess.run([sys.executable, "-m", "pipeline", *words], cwd=profile, env=env, check=False)
+        if done.returncode:
+            raise ValueError(f"{words[0]} ended with exit code {done.returncode} in the replay; what it said is above.")
 
 
 def _verdict(store: Store, run: Found, name: str, digest: str, profile: Path, folder: Path) -> tuple[str, str]:

@@ -6,20 +6,22 @@ one fails, only what depends on it is left out. No item outlives this process, e
 """
 
 import argparse
+import ctypes
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from pipeline import paths, process
+from pipeline import paths, uploads
+from pipeline.store import TrackingError
 
-EDGE = re.compile(r'"(?P<first>[^"]+)"(?: -> "(?P<then>[^"]+)")?;')
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LOOK_EVERY_S = 0.1
 STOPS_WITHIN_S = 20.0
 LINES_SHOWN = 15  # of an item that failed
@@ -47,18 +49,40 @@ def main(words: list[str]) -> None:
         parser.error(f"--jobs is {given.jobs}, expected 1 or more.")
     os.chdir(Path(given.file).parent)
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # of the commands' `python`
-    needs = graph(_dvc("dag", "--dot", Path(given.file).name))
-    due = closure(json.loads(_dvc("status", "--json", Path(given.file).name)), needs)
+    changed, needs = _changed(Path(given.file).name), graph(Path(given.file).name)
+    due = closure(changed, needs)
     if not due:
+        _upload()
         print("Data and pipelines are up to date.")
         return
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     states = Scheduler({name: needs[name] & due for name in needs if name in due}, given.jobs).run()
+    _upload()
     lost = [name for name, state in states.items() if state != "done"]
     print(f"{len(states) - len(lost)} of {len(states)} items are done.", flush=True)
     if lost:
         sys.exit(1)
+
+
+def graph(file: str) -> dict[str, set[str]]:
+    """What each item of a dvc.yaml in this folder needs of its other items, as DVC sees it."""
+    # Not above: every stage imports this module, and none but this function needs DVC.
+    from dvc.repo import Repo
+    from dvc.repo.index import Index
+
+    with Repo() as repo:
+        found = Index.from_file(repo, str(Path(file).absolute())).graph
+        return {stage.addressing: {need.addressing for need in found.successors(stage)} for stage in found}
+
+
+def closure(changed: Iterable[str], needs: Mapping[str, set[str]]) -> set[str]:
+    """The items that are changed, and all that depend on them."""
+    due = set(changed) & needs.keys()
+    for name in TopologicalSorter(needs).static_order():
+        if needs[name] & due:
+            due.add(name)
+    return due
 
 
 class Scheduler:
@@ -66,16 +90,22 @@ class Scheduler:
 
     def __init__(self, needs: Mapping[str, set[str]], jobs: int) -> None:
         self._needs, self._jobs = dict(needs), jobs
+        self._order = tuple(TopologicalSorter(self._needs).static_order())
+        self._sorter = TopologicalSorter(self._needs)
+        self._sorter.prepare()
+        self._ready: list[str] = []
         self._running: list[Item] = []
         self.states: dict[str, str] = {}
         self._logs = paths.JOBS / "logs"
         self._logs.mkdir(parents=True, exist_ok=True)
 
     def run(self) -> dict[str, str]:
+        print(f"{len(self._needs)} items are due, up to {self._jobs} at once; what they say: {self._logs}", flush=True)
         try:
             while len(self.states) < len(self._needs):
-                self._skip()
-                self._start()
+                self._ready += self._sorter.get_ready()
+                while self._ready and len(self._running) < self._jobs:
+                    self._start(self._ready.pop(0))
                 time.sleep(LOOK_EVERY_S)
                 self._settle()
         except Stopped:
@@ -83,35 +113,18 @@ class Scheduler:
             raise
         return self.states
 
-    def _skip(self) -> None:
-        """Leave out what can never run; in passes, since one that is left out takes others with it."""
-        while True:
-            lost = {name for name, state in self.states.items() if state != "done"}
-            hopeless = [n for n in self._needs if n not in self.states and self._needs[n] & lost]
-            if not hopeless:
-                return
-            for name in hopeless:
-                because = ", ".join(sorted(self._needs[name] & lost))
-                self._say(name, "skipped", f"it needs {because}")
-
-    def _start(self) -> None:
-        busy = {item.name for item in self._running}
-        done = {name for name, state in self.states.items() if state == "done"}
-        ready = (n for n in self._needs if n not in self.states and n not in busy and self._needs[n] <= done)
-        for name, _ in zip(ready, range(self._jobs - len(busy)), strict=False):
-            log = (self._logs / f"{name.replace('/', '_')}.log").open("w+b")
-            command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", name]
-            # A session of its own, so that a Ctrl-C is told to it by us alone; and it dies with us.
-            started = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=process.die_with_parent,
-            )
-            self._running.append(Item(name, started, log, time.monotonic()))
-            print(f"{name}: started", flush=True)
+    def _start(self, name: str) -> None:
+        log = (self._logs / f"{name.replace('/', '_')}.log").open("w+b")
+        # A session of its own, so that a Ctrl-C is told to it by us alone; and it dies with us.
+        started = subprocess.Popen(
+            [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", name],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+        self._running.append(Item(name, started, log, time.monotonic()))
 
     def _settle(self) -> None:
         for item in [one for one in self._running if one.process.poll() is not None]:
@@ -119,12 +132,21 @@ class Scheduler:
             took = f"in {time.monotonic() - item.began:.0f} s"
             if item.process.returncode == 0:
                 self._say(item.name, "done", took)
+                self._sorter.done(item.name)  # of what failed it is never told, so nothing that needs that gets ready
             else:
                 self._say(item.name, "FAILED", f"{took}, all that it said is in {item.log.name}; its end:")
                 item.log.seek(0)
                 lines = item.log.read().decode(errors="replace").rstrip().splitlines()[-LINES_SHOWN:]
                 print("\n".join(f"    {line}" for line in lines), flush=True)
+                self._skip()
             item.log.close()
+
+    def _skip(self) -> None:
+        """Leave out what can never run, in an order in which one that is left out comes before those that need it."""
+        for name in self._order:
+            lost = {need for need in self._needs[name] if self.states.get(need, "done") != "done"}
+            if lost and name not in self.states:
+                self._say(name, "skipped", f"it needs {', '.join(sorted(lost))}")
 
     def _say(self, name: str, state: str, more: str) -> None:
         self.states[name] = state
@@ -144,37 +166,43 @@ class Scheduler:
             print(f"{item.name}: stopped", flush=True)
 
 
-def graph(dot: str) -> dict[str, set[str]]:
-    """What each stage item of this folder's dvc.yaml needs, from what `dvc dag --dot` writes."""
-    needs: dict[str, set[str]] = {}
-    for match in EDGE.finditer(dot):
-        first, then = match["first"], match["then"]
-        needs.setdefault(first, set())
-        if then is not None:
-            needs.setdefault(then, set()).add(first)
-    return needs
+def _upload() -> None:
+    """Take the runs up that wait; one of them that cannot be taken up now is no failure of an item."""
+    try:
+        uploads.flush()
+    except TrackingError as error:
+        print(error, file=sys.stderr, flush=True)
 
 
-def closure(changed: Iterable[str], needs: Mapping[str, set[str]]) -> set[str]:
-    """The items that are changed, and all that depend on them."""
-    due = set(changed) & needs.keys()
-    while True:
-        more = {name for name, others in needs.items() if others & due} - due
-        if not more:
-            return due
-        due |= more
-
-
-def _dvc(*words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", "--wait-for-lock", *words], stdout=subprocess.PIPE, text=True, check=False
-    )
+def _changed(file: str) -> list[str]:
+    """The items of a dvc.yaml in this folder that DVC finds changed."""
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "status", "--json", file]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        sys.exit(f"`dvc {' '.join(words)}` ended with exit code {done.returncode}; see above.")
-    return done.stdout
+        sys.exit(f"`dvc status` ended with exit code {done.returncode}; see above.")
+    return list(json.loads(done.stdout))
 
 
 def _stop(number: int, frame: object) -> None:
     for again in (signal.SIGINT, signal.SIGTERM):
         signal.signal(again, signal.SIG_IGN)
     raise Stopped(128 + number)
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends, however it ends.
+
+    SIGTERM to `dvc repro` leaves its child running, and what an orphan writes would mix with the work of the next
+    repro. SIGKILL is safe: outputs are written atomically and a run goes on from its checkpoint. The parent must be
+    `dvc repro` itself: the commands in dvc.yaml begin with `exec`, since some shells would stay in between. Only Linux
+    offers this; elsewhere it does nothing, and whoever kills `dvc repro` must kill the stage too.
+    """
+    if sys.platform != "linux":
+        return
+    parent = os.getppid()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl(PR_SET_PDEATHSIG) failed: {os.strerror(number)}")
+    if os.getppid() != parent:  # it died before the kernel was told to watch it
+        sys.exit("The process that started this stage is gone; run `dvc repro` again.")

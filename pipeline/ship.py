@@ -52,7 +52,7 @@ def main(words: list[str], root: Path = paths.ROOT) -> None:
     shutil.copyfile(path, zoo / f"{name}.npz")
     artifacts.write_text(zoo / f"{name}.md", card)
     if item.stage == "feedback_train":
-        form = feedback.form(item.settings.of_feedback.experiments[item.experiment])
+        form = feedback.form(item.settings.feedback.experiments[item.experiment])
         artifacts.write_json(zoo / f"{name}.json", form)
     print(f"{zoo / name}.npz and its card are there.")
 

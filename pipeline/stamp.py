@@ -1,27 +1,29 @@
-"""The stamp in a drawn file, read back from PNG, PDF and HTML without a library for any of them."""
+"""The stamp in a drawn file, read back from PNG, PDF and HTML."""
 
 import html
+import io
 import re
-import struct
 from pathlib import Path
 from typing import NamedTuple
+
+from PIL import Image
 
 PNG = b"\x89PNG\r\n\x1a\n"
 WORDS = re.compile(
     r"vsml (?P<stage>\w+)(?:@(?P<item>[\w@.-]+))? "
-    r"params=(?P<params>[0-9a-f]{64}) code=(?P<code>[0-9a-f]{64}) tables=(?P<tables>[0-9a-f]{64})"
+    r"plan=(?P<plan>[0-9a-f]{64}) tables=(?P<tables>[0-9a-f]{64})"
 )
 META = re.compile(r'<meta name="provenance" content="([^"]*)">')
 KEYWORDS = re.compile(rb"/Keywords \(([^)]*)\)")
 
 
 class Stamp(NamedTuple):
-    """What a file says that it was drawn from: an item of a stage, and digests of its params, code and tables."""
+    """What a file says that it was drawn from: an item of a stage, and digests of its plan and of its tables."""
 
     text: str
     stage: str
     item: tuple[str, ...]
-    params: str
+    plan: str
 
 
 def read(path: Path) -> Stamp | None:
@@ -43,17 +45,14 @@ def read(path: Path) -> Stamp | None:
     if match is None:
         return None
     return Stamp(
-        match[0], match["stage"], tuple((match["item"] or "").split("@")) if match["item"] else (), match["params"]
+        match[0], match["stage"], tuple((match["item"] or "").split("@")) if match["item"] else (), match["plan"]
     )
 
 
 def _of_png(content: bytes) -> str | None:
-    """The text chunk of that name; a file that ends in the middle of a chunk has none."""
-    at = len(PNG)
-    while at + 8 <= len(content):
-        (length,), kind = struct.unpack(">I", content[at : at + 4]), content[at + 4 : at + 8]
-        name, _, text = content[at + 8 : at + 8 + length].partition(b"\0")
-        if kind == b"tEXt" and name == b"Provenance":
-            return text.decode("latin-1")
-        at += length + 12
-    return None
+    """The text of that name before the pixels, which need not be whole; of a damaged text or header None."""
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            return image.info.get("Provenance")
+    except (OSError, ValueError, Image.DecompressionBombError):  # as Pillow refuses what is no picture, or too large
+        return None

@@ -78,9 +78,10 @@ class Store:
         with self._explained(), _all_stays():  # much of mlflow is imported by its client only
             self._client, self._experiment = self._open()
 
-    def create(self, name: str, tags: Mapping[str, str]) -> str:
+    def create(self, name: str, tags: Mapping[str, str], began_ms: int | None = None) -> str:
+        """Make a run that began at a time in ms since 1970, or begins now; return its id."""
         with self._explained():
-            return self._client.create_run(self._experiment, run_name=name, tags=dict(tags)).info.run_id
+            return self._client.create_run(self._experiment, began_ms, dict(tags), name).info.run_id
 
     def find(self, tags: Mapping[str, str]) -> list[Found]:
         """The runs that have all these tags, the newest first."""
@@ -164,6 +165,11 @@ class Store:
             parent = Path(name).parent.as_posix()
             self._client.log_artifact(run, str(link), None if parent == "." else parent)
 
+    def upload_folder(self, run: str, name: str, folder: Path) -> None:
+        """Put all files of a folder into the folder `name` of a run."""
+        with self._explained():
+            self._client.log_artifacts(run, str(folder), name)
+
     def write(self, run: str, name: str, value: object) -> None:
         """Put JSON into a run as `name`."""
         with tempfile.TemporaryDirectory() as folder:
@@ -230,9 +236,9 @@ class Store:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
 
-    def end(self, run: str, status: str) -> None:
+    def end(self, run: str, status: str, at_ms: int | None = None) -> None:
         with self._explained():
-            self._client.set_terminated(run, status)
+            self._client.set_terminated(run, status, at_ms)
 
     def reopen(self, run: str) -> None:
         with self._explained():
@@ -278,7 +284,7 @@ class Store:
 
 
 def _imported() -> tuple[Any, Any]:
-    """What of mlflow is used here; imported late, since a stage that writes to a spool has no use for it."""
+    """What of mlflow is used here; imported late, since many commands end up with nothing to ask of it."""
     with _all_stays():
         import mlflow
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository

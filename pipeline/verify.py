@@ -67,7 +67,9 @@ def _chain(name: str, of: dict[str, Any], left: dict[tuple[str, str], str]) -> I
     resolved = of["predicate"]["buildDefinition"]["resolvedDependencies"]
     if not any("gitCommit" in one["digest"] for one in resolved):
         yield f"{name} names no commit."
-    artifacts = [one for one in resolved if one.get("name", "").startswith("artifacts/")]
+    # A plan is made of the code and the params, which the statement names; no run leaves it.
+    own = [one for one in resolved if not one.get("name", "").startswith("artifacts/plan/")]
+    artifacts = [one for one in own if one.get("name", "").startswith("artifacts/")]
     for one in artifacts:
         if (one["name"], one["digest"]["sha256"]) not in left:
             yield f"{name} read {one['name']} with sha256 {one['digest']['sha256']}, which no statement here has left."

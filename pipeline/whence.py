@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from pipeline import artifacts, provenance, stamp
+from pipeline import artifacts, provenance, stamp, uploads
 from pipeline.audit import data
 from pipeline.plane import COMMITTED
 from pipeline.stamp import Stamp
@@ -28,6 +28,7 @@ def main(words: list[str]) -> None:
     given = parser.parse_args(words)
     try:
         digest, stamped = artifacts.sha256_file(given.file), stamp.read(given.file)
+        uploads.flush()
         lines, whole = story(Store(), given.file, digest, stamped)
     except (OSError, TrackingError) as error:
         sys.exit(f"{given.file}: {error}")
@@ -60,7 +61,7 @@ def story(store: Store, file: Path, digest: str, stamped: Stamp | None) -> tuple
 
 def _by_stamp(store: Store, stamped: Stamp, ending: str) -> Found | None:
     """The newest run of which a drawn file would have this stamp."""
-    for run in store.find({"stage": stamped.stage, "params_digest": stamped.params}):
+    for run in store.find({"stage": stamped.stage, "plan": stamped.plan}):
         if run.status == "FINISHED" and stamp_of(manifest(store, run)["deps"], run) == stamped.text:
             return run
     return None
@@ -69,8 +70,7 @@ def _by_stamp(store: Store, stamped: Stamp, ending: str) -> Found | None:
 def stamp_of(deps: Mapping[str, str], run: Found) -> str:
     """The stamp that the drawn files of a run have, from the deps in its manifest: see `provenance.stamp`."""
     stage, item = run.tags["stage"], tuple(filter(None, [run.tags.get("figure")]))
-    code = {name: digest for name, digest in deps.items() if not name.startswith("artifacts/")}
-    return provenance.stamped(stage, item, run.tags["params_digest"], code, drawn(deps, stage, item))
+    return provenance.stamped(stage, item, run.tags["plan"], drawn(deps, stage, item))
 
 
 def drawn(deps: Mapping[str, str], stage: str, item: tuple[str, ...]) -> dict[str, str]:
@@ -105,7 +105,8 @@ def _chain(store: Store, run: Found) -> tuple[list[str], bool]:
             lines.append("    GAP: this run has no manifest")
             gaps = True
             continue
-        tables = {name: digest for name, digest in deps.items() if name.startswith("artifacts/")}
+        left = {name: digest for name, digest in deps.items() if name.startswith("artifacts/")}
+        tables = {name: digest for name, digest in left.items() if not name.startswith("artifacts/plan/")}
         if one.tags["stage"] in ("figure", "report"):
             tables = drawn(deps, one.tags["stage"], tuple(filter(None, [one.tags.get("figure")])))
         for name, digest in tables.items():

@@ -24,7 +24,7 @@ GRAPH = {"name": "recurrent", "hidden": 2, "density": 1.0}
 
 @pytest.fixture
 def sections():
-    return params.read(paths.ROOT / "profiles/smoke/params.yaml").of_feedback.experiments
+    return params.read(paths.ROOT / "profiles/smoke/params.yaml").feedback.experiments
 
 
 @pytest.fixture

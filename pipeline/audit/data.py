@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from pipeline import artifacts, download, paths, sources
 from pipeline.audit.findings import BROKEN, NOTED, Finding
-from pipeline.audit.ledger import Entry
+from pipeline.audit.lock import Entry
 
 STAGES = {"train_data": "train", "test_data": "test"}
 
@@ -44,7 +44,7 @@ def check(entry: Entry) -> list[Finding]:
 
 
 def _check(entry: Entry) -> Iterator[Finding]:
-    name, split, (out,) = *entry.words, STAGES[entry.stage], entry.outs
+    name, split, (out,) = *entry.item.words, STAGES[entry.stage], entry.item.outs
     try:
         raws = raw_files(name, split)
     except (ValueError, KeyError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""dvc.lock against dvc.yaml, params.yaml and the bytes on disk; what DVC's own state database says is not asked.
+"""dvc.lock against dvc.yaml, the plans and the bytes on disk; what DVC's own state database says is not asked.
 
 Where two disagree, the run that vouches for the item is the third, which says which of them was changed.
 """
@@ -9,11 +9,27 @@ from typing import Any, NamedTuple
 
 from pipeline.audit.findings import BROKEN, UNPROVEN, Finding
 from pipeline.audit.hashing import Hasher, folder_md5, inside
-from pipeline.audit.ledger import ABSENT, Entry, differences, named
 from pipeline.audit.runs import Evidence
+from pipeline.flow import Flow, Item, named
+from pipeline.params import read_yaml
 
 REPRO = "dvc repro"
 WRITTEN = "restore it (`git checkout dvc.lock`), or have it written again: dvc repro --force --single-item {name}"
+
+
+class Entry(NamedTuple):
+    """An item, and what dvc.lock recorded of it (None: it never ran)."""
+
+    item: Item
+    lock: dict[str, Any] | None
+
+    @property
+    def name(self) -> str:
+        return self.item.name
+
+    @property
+    def stage(self) -> str:
+        return self.item.stage
 
 
 class Profile(NamedTuple):
@@ -24,17 +40,26 @@ class Profile(NamedTuple):
     produced: Mapping[str, str | None]  # md5 in dvc.lock of every out
 
 
-def check(entry: Entry, evidence: Evidence, profile: Profile, then: Any) -> list[Finding]:
-    """All findings of an item; `then` are the params.yaml of its run's commit, if there is one."""
+def read(flow: Flow) -> list[Entry]:
+    """All items of the profile in this folder.
+
+    Raises:
+      FileNotFoundError: it has no dvc.lock.
+    """
+    if not Path("dvc.lock").is_file():
+        raise FileNotFoundError(f"{Path('dvc.lock').resolve()} is missing: name a profile in which `dvc repro` ran.")
+    locked = (read_yaml(Path("dvc.lock")) or {}).get("stages") or {}
+    return [Entry(item, locked.get(item.name)) for item in flow.items()]
+
+
+def check(entry: Entry, evidence: Evidence, profile: Profile) -> list[Finding]:
+    """All findings of an item. What the stage `plan` reads is no matter: its plans are made again and compared."""
     if entry.lock is None:
         words = (f"dvc.lock: {entry.name}", "an entry", "none: it never ran, or the entry was removed", REPRO)
         return [Finding(UNPROVEN, *words, items=(entry.name,))]
-    found = [
-        *_command(entry),
-        *_params(entry, then),
-        *_deps(entry, evidence, profile),
-        *_outs(entry, evidence, profile),
-    ]
+    found = [*_command(entry), *_outs(entry, evidence, profile)]
+    if entry.stage != "plan":
+        found += _deps(entry, evidence, profile)
     return [one._replace(items=(entry.name,), run=evidence.run.id if evidence.run else None) for one in found]
 
 
@@ -51,9 +76,9 @@ def _in_lock(entry: Entry, what: str, expected: object, found: object) -> Findin
 
 def _command(entry: Entry) -> Iterator[Finding]:
     cmd = (entry.lock or {}).get("cmd")
-    if cmd != entry.cmd:
-        yield _in_lock(entry, "cmd", f"{entry.cmd} (dvc.yaml)", cmd)
-    for kind, declared in (("deps", entry.deps), ("outs", entry.outs)):
+    if cmd != entry.item.cmd:
+        yield _in_lock(entry, "cmd", f"{entry.item.cmd} (dvc.yaml)", cmd)
+    for kind, declared in (("deps", entry.item.deps), ("outs", entry.item.outs)):
         for path in sorted({*declared} ^ recorded(entry, kind).keys()):
             asked = path in declared
             yield _in_lock(
@@ -61,30 +86,9 @@ def _command(entry: Entry) -> Iterator[Finding]:
             )
 
 
-def _params(entry: Entry, then: Any) -> Iterator[Finding]:
-    locked = ((entry.lock or {}).get("params") or {}).get("params.yaml") or {}
-    for key in dict.fromkeys((*entry.params, *locked)):
-        was = locked.get(key, ABSENT)
-        if key not in entry.params:
-            yield _in_lock(entry, f"params {key}", "none (dvc.yaml)", was)
-            continue
-        for inner, value_was, value_is in differences(was, entry.params[key], key):
-            if then is not None and _reach(then, inner) == value_is:  # as when it ran
-                yield _in_lock(entry, f"params {inner}", f"{value_is} (params.yaml)", value_was)
-            else:
-                remedy = f"git checkout params.yaml, or with the new value: {REPRO}"
-                yield Finding(BROKEN, f"params.yaml: {inner}", f"{value_was} (dvc.lock)", str(value_is), remedy)
-
-
-def _reach(tree: Any, key: str) -> Any:
-    for part in key.split("."):
-        tree = tree.get(part, ABSENT) if isinstance(tree, dict) else ABSENT
-    return tree
-
-
 def _deps(entry: Entry, evidence: Evidence, profile: Profile) -> Iterator[Finding]:
     for path, line in recorded(entry, "deps").items():
-        if path not in entry.deps:
+        if path not in entry.item.deps:
             continue
         files = dep_files(path)
         md5s = {name: found.md5 for name, file in files.items() if (found := profile.hasher.digests(file))}
@@ -134,7 +138,10 @@ def _culprits(path: str, files: dict[str, Path], evidence: Evidence, profile: Pr
 
 def _outs(entry: Entry, evidence: Evidence, profile: Profile) -> Iterator[Finding]:
     for path, line in recorded(entry, "outs").items():
-        if path not in entry.outs:
+        if path not in entry.item.outs:
+            continue
+        if Path(path).is_dir():
+            yield from _folder(entry, path, line, profile)
             continue
         found = profile.hasher.digests(Path(path))
         if found is None:
@@ -146,6 +153,18 @@ def _outs(entry: Entry, evidence: Evidence, profile: Profile) -> Iterator[Findin
             yield _in_lock(entry, f"outs {path}", f"md5 {found.md5} (on disk, and in the run)", was)
         else:
             yield _other(path, line.get("md5"), found.md5)
+
+
+def _folder(entry: Entry, path: str, line: dict[str, Any], profile: Profile) -> Iterator[Finding]:
+    """An out that is a folder."""
+    files = inside(Path(path))
+    md5 = folder_md5({name: found.md5 for name, file in files.items() if (found := profile.hasher.digests(file))})
+    if md5 == line.get("md5"):
+        yield from _size(entry, "outs", path, line, files, profile)
+    else:
+        yield Finding(
+            BROKEN, path, f"md5 {line.get('md5')} (dvc.lock)", f"md5 {md5}", f"dvc repro --force {entry.name}"
+        )
 
 
 def _lost(path: str, md5: str | None) -> Finding:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline import paths
 from pipeline.audit.findings import BROKEN, UNPROVEN, Finding
-from pipeline.audit.ledger import Entry
+from pipeline.audit.lock import Entry
 from pipeline.figures.style import pixels
 
 DRAWN = ("figure", "report")
@@ -22,7 +22,7 @@ def check(entry: Entry) -> list[Finding]:
         _lay_out(here, folder, entry)
         try:
             with contextlib.chdir(folder):
-                importlib.import_module(f"pipeline.stages.{entry.stage}").main(list(entry.words))
+                importlib.import_module(f"pipeline.stages.{entry.stage}").main(list(entry.item.words))
         except (OSError, ValueError, KeyError, IndexError) as error:
             words = (
                 f"{entry.name}: drawn again",
@@ -31,7 +31,7 @@ def check(entry: Entry) -> list[Finding]:
                 "dvc repro",
             )
             return [Finding(UNPROVEN, *words, items=(entry.name,))]
-        return [one._replace(items=(entry.name,)) for path in entry.outs for one in _compared(here, folder, path)]
+        return [one._replace(items=(entry.name,)) for path in entry.item.outs for one in _compared(here, folder, path)]
 
 
 def _compared(here: Path, folder: Path, path: str) -> Iterator[Finding]:
@@ -59,7 +59,8 @@ def _difference(again: Path, there: Path) -> str:
 
 def _lay_out(here: Path, folder: Path, entry: Entry) -> None:
     """A profile with everything of this one but what the entry leaves."""
-    (folder / paths.PARAMS).symlink_to(here / paths.PARAMS)
+    for name in ("params.yaml", "dvc.yaml"):
+        (folder / name).symlink_to(here / name)
     (folder / paths.ARTIFACTS).mkdir()
     for stage in (here / paths.ARTIFACTS).iterdir():
         if stage.name != entry.stage and stage.is_dir():

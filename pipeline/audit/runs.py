@@ -21,13 +21,14 @@ from pipeline.store import Found, MissingInStoreError, Store
 
 
 class Evidence(NamedTuple):
-    """The run that vouches for an item, what it says of deps and outs by sha256, and what is wrong with it.
+    """The run that vouches for an item, what it says of code, deps and outs by sha256, and what is wrong with it.
 
     `inputs` are deps and params that are not those of the run, by name. They count if dvc.lock has nothing to say of
     them; as a rule it has, and names who was changed.
     """
 
     run: Found | None
+    code: Mapping[str, str]
     deps: Mapping[str, str]
     outs: Mapping[str, str]
     findings: list[Finding]
@@ -59,7 +60,7 @@ def evidence(store: Store, every: list[Found], subject: Subject, hasher: Hasher,
     )
     expected = "a run that left these bytes from these inputs"
     missing = Finding(UNPROVEN, f"MLflow run of {subject.name}", expected, why, remedy.format(name=subject.name))
-    return Evidence(None, {}, {}, [missing._replace(items=(subject.name,))], {})
+    return Evidence(None, {}, {}, {}, [missing._replace(items=(subject.name,))], {})
 
 
 def _examine(store: Store, run: Found, subject: Subject, hasher: Hasher, history: History) -> Evidence | None:
@@ -71,7 +72,7 @@ def _examine(store: Store, run: Found, subject: Subject, hasher: Hasher, history
         if not any(f"sha256.{one.sha256}" in run.tags for one in subject.outs.values() if one):
             return None
         manifest, sealed = {}, str(error)
-    deps, outs = manifest.get("deps", {}), manifest.get("outs", {})
+    code, deps, outs = (manifest.get(kind, {}) for kind in ("code", "deps", "outs"))
     findings: list[Finding] = []
 
     def say(what: str, expected: object, found: object, kind: str = BROKEN, remedy: str = AGAIN) -> None:
@@ -96,9 +97,10 @@ def _examine(store: Store, run: Found, subject: Subject, hasher: Hasher, history
     for name, one in found.items():
         testimony.outs(name, one, outs.get(name), subject, run, say)
     testimony.identity(subject, run, manifest, say)
-    testimony.code(deps, run, history, say)
+    testimony.versions(subject, run, say)
+    testimony.code(code, run, history, say)
     other = testimony.other_params(subject, run) | (testimony.other_deps(subject, deps) if manifest else {})
-    return Evidence(run, deps, outs, findings, {name: one._replace(run=run.id) for name, one in other.items()})
+    return Evidence(run, code, deps, outs, findings, {name: one._replace(run=run.id) for name, one in other.items()})
 
 
 def _manifest(store: Store, run: Found, hasher: Hasher) -> tuple[dict[str, Any], str | None]:

@@ -87,7 +87,7 @@ def publishers(audit: Audit, names: Iterable[str]) -> list[data.Raw]:
     for name in names:
         entry = audit.entries[name]
         with contextlib.suppress(ValueError):  # which is a finding
-            found |= {str(raw.file): raw for raw in data.raw_files(entry.words[0], data.STAGES[entry.stage])}
+            found |= {str(raw.file): raw for raw in data.raw_files(entry.item.words[0], data.STAGES[entry.stage])}
     return list(found.values())
 
 

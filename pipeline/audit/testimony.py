@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pipeline import params
+from pipeline import params, provenance
 from pipeline.audit.findings import BROKEN, NOTED, Finding
 from pipeline.audit.hashing import Digests
 from pipeline.audit.history import History
-from pipeline.audit.ledger import ABSENT
+from pipeline.flow import ABSENT, PLAN
 from pipeline.plane import COMMITTED
 from pipeline.store import Found
 from pipeline.tracking import flat
@@ -24,6 +24,7 @@ class Subject(NamedTuple):
     words: tuple[str, ...]
     names: Mapping[str, str]  # what its tags say of the item
     params: dict[str, Any]
+    versions: Mapping[str, str]  # of numeric packages, by its plan
     deps: Mapping[str, Digests | None]  # every file that it reads
     outs: Mapping[str, Digests | None]
     locked: Mapping[str, str | None]  # md5 of each out in dvc.lock
@@ -63,6 +64,9 @@ def identity(subject: Subject, run: Found, manifest: dict[str, Any], say: Any) -
         say("tag params_digest", logged or "no such param", run.tags.get("params_digest", "no such tag"))
     if not manifest:
         return
+    plan = manifest.get("deps", {}).get(f"{PLAN}/{subject.name}.json")
+    if run.tags.get("plan") != plan:
+        say("tag plan", plan or "no plan among the deps", run.tags.get("plan", "no such tag"))
     if (manifest.get("stage"), tuple(manifest.get("item", ()))) != (subject.stage, subject.words):
         say(
             "stage and item in manifest.json",
@@ -82,20 +86,22 @@ def identity(subject: Subject, run: Found, manifest: dict[str, Any], say: Any) -
     again = _fingerprint(subject, run, manifest)
     if again != truth and digest == logged:
         say(
-            "inputs (deps in manifest.json, tags version.…, device and image)",
+            "inputs (deps in manifest.json, tags device and image)",
             f"fingerprint {truth}",
             f"they give {again}",
         )
 
 
 def _fingerprint(subject: Subject, run: Found, manifest: dict[str, Any]) -> str:
-    """`provenance.job` makes it of the same facts."""
-    deps = manifest.get("deps", {})
-    head = [subject.stage, subject.words, subject.params, deps]
-    if run.tags.get("executor") == "kubernetes":
-        return params.digest([*head, {}, f"image {run.tags.get('image')}"])
-    versions = {key.removeprefix("version."): value for key, value in run.tags.items() if key.startswith("version.")}
-    return params.digest([*head, versions, run.tags.get("device")])
+    where = f"image {run.tags.get('image')}" if run.tags.get("executor") == "kubernetes" else run.tags.get("device", "")
+    return provenance.fingerprint(subject.stage, subject.words, manifest.get("deps", {}), where)
+
+
+def versions(subject: Subject, run: Found, say: Any) -> None:
+    """The run had the numeric packages that were planned."""
+    for name, planned in subject.versions.items():
+        if run.tags.get(f"version.{name}", planned) != planned:
+            say(f"tag version.{name}", f"{planned} (its plan)", run.tags[f"version.{name}"])
 
 
 def other_deps(subject: Subject, deps: Mapping[str, str]) -> dict[str, Finding]:
@@ -129,7 +135,7 @@ def other_params(subject: Subject, run: Found) -> dict[str, Finding]:
     return found
 
 
-def code(deps: Mapping[str, str], run: Found, history: History, say: Any) -> None:
+def code(code: Mapping[str, str], run: Found, history: History, say: Any) -> None:
     """The commit is in this repository and holds the very code that was read, if the tree was clean."""
     commit, tree = run.tags.get("commit", ""), run.tags.get("tree")
     commit_first = "commit and push, then " + AGAIN
@@ -148,7 +154,6 @@ def code(deps: Mapping[str, str], run: Found, history: History, say: Any) -> Non
     if tree == "dirty":
         say("tag tree", "clean", "dirty: it ran with uncommitted changes", NOTED, commit_first)
         return
-    code = {name: digest for name, digest in deps.items() if not name.startswith("artifacts/")}
     for name, digest in code.items():
         there = history.sha256(commit, name)
         if there != digest:

@@ -1,6 +1,5 @@
 """The audit of a profile: every item of every stage, and for each figure the chain up to the publishers' data."""
 
-import functools
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -8,16 +7,18 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline import figures, params
-from pipeline.audit import cache, checkpoints, data, ledger, lock, redraw, runs
+from pipeline import figures, params, uploads
+from pipeline.audit import cache, checkpoints, data, lock, plans, redraw, runs
 from pipeline.audit.findings import NOTED, Finding, merged, worst
 from pipeline.audit.hashing import Hasher
 from pipeline.audit.history import History
-from pipeline.audit.ledger import Entry, named
+from pipeline.audit.lock import Entry
+from pipeline.audit.plans import Planned
 from pipeline.audit.runs import Evidence
 from pipeline.audit.testimony import Subject
-from pipeline.flow import STAGES
+from pipeline.flow import Flow, named
 from pipeline.paths import ROOT
+from pipeline.plan import Tree
 from pipeline.store import Store
 
 AT_ONCE = 8  # runs looked at; most of it is waiting for MLflow
@@ -66,8 +67,9 @@ def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
       TrackingError: MLflow cannot be reached.
     """
     began, hasher = time.monotonic(), Hasher()
-    own = params.read()
-    entries = {entry.name: entry for entry in ledger.read(Path())}
+    flow, own, tree = Flow(), params.read(), Tree(ROOT)
+    entries = {entry.name: entry for entry in lock.read(flow)}
+    planned = {name: plans.planned(one.item, own, tree) for name, one in entries.items() if one.stage != "plan"}
     produced = {
         path: line.get("md5") for entry in entries.values() for path, line in lock.recorded(entry, "outs").items()
     }
@@ -78,13 +80,14 @@ def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
     say(f"{hasher.bytes / 1e6:,.1f} MB hashed; looking at their runs")
     moved = set()  # items with inputs that are not those of their run: drawn again, they would be others
     with History(ROOT) as history:
-        evidence, findings = _evidence(entries, own, hasher, history, say)
-        then = _params_then(evidence, history)
+        evidence, findings = _evidence(entries, planned, own.root, hasher, history, say)
         for name, entry in entries.items():
-            against = lock.check(entry, evidence[name], lock.Profile(own.root, hasher, produced), then.get(name))
+            against = lock.check(entry, evidence[name], lock.Profile(own.root, hasher, produced))
+            if name in planned:
+                against += plans.check(entry.item, planned[name], evidence[name])
             against += _unsaid(evidence[name], against)
             findings += against
-            if any(one.object not in entry.outs and not one.object.startswith("dvc.lock: ") for one in against):
+            if any(one.object not in entry.item.outs and not one.object.startswith("dvc.lock: ") for one in against):
                 moved.add(name)
     findings += cache.check(folder, objects, hasher)
     if remote:
@@ -102,32 +105,35 @@ def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
 
 
 def _evidence(
-    entries: Mapping[str, Entry], own: params.Params, hasher: Hasher, history: History, say: Any
+    entries: Mapping[str, Entry], planned: Mapping[str, Planned], root: str, hasher: Hasher, history: History, say: Any
 ) -> tuple[dict[str, Evidence], list[Finding]]:
+    uploads.flush()
     store = Store()
     every = store.every()
     say(f"{len(every)} runs in {store.uri}")
 
     def of(entry: Entry) -> Evidence:
-        return runs.evidence(store, every, subject(entry, own, hasher), hasher, history)
+        if entry.name not in planned:  # the stage `plan`, which is no run
+            return Evidence(None, {}, {}, {}, [], {})
+        return runs.evidence(store, every, subject(entry, planned[entry.name], root, hasher), hasher, history)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = dict(zip(entries, pool.map(of, entries.values()), strict=True))
     return found, [one for evidence in found.values() for one in evidence.findings]
 
 
-def subject(entry: Entry, own: params.Params, hasher: Hasher) -> Subject:
-    """An item as flow.py and the disk have it."""
-    flow = STAGES[entry.stage](own, *entry.words)
-    deps: dict[str, Any] = {}
-    for path in entry.deps:
-        name = named(path, own.root)
+def subject(entry: Entry, planned: Planned, root: str, hasher: Hasher) -> Subject:
+    """An item as its plan and the disk have it."""
+    item, deps = entry.item, {}
+    for path in item.deps:
+        name = named(path, root)
         deps |= {
             f"{name}/{inner}" if inner else name: hasher.digests(file) for inner, file in lock.dep_files(path).items()
         }
     locked = {path: line.get("md5") for path, line in lock.recorded(entry, "outs").items()}
-    outs = {path.as_posix(): hasher.digests(path) for path in flow.outs}
-    return Subject(entry.name, entry.stage, entry.words, flow.names, flow.params, deps, outs, locked)
+    outs = {path: hasher.digests(Path(path)) for path in item.outs}
+    versions = (planned.held or planned.made)["versions"]
+    return Subject(item.name, item.stage, item.words, item.names, planned.made["params"], versions, deps, outs, locked)
 
 
 def _unsaid(evidence: Evidence, said: list[Finding]) -> list[Finding]:
@@ -142,35 +148,22 @@ def _unsaid(evidence: Evidence, said: list[Finding]) -> list[Finding]:
     return list(unsaid)
 
 
-def _params_then(evidence: Mapping[str, Evidence], history: History) -> dict[str, Any]:
-    """By item the params.yaml of its run's commit, if the run's tree was clean; each is parsed once, as it is slow."""
-    path = Path("params.yaml").resolve().relative_to(ROOT.resolve()).as_posix()
-
-    @functools.cache
-    def at(commit: str) -> Any:
-        content = history.content(commit, path)
-        return None if content is None else params.read_yaml(content)
-
-    clean = {name: one.run for name, one in evidence.items() if one.run and one.run.tags.get("tree") == "clean"}
-    return {name: at(run.tags.get("commit", "")) for name, run in clean.items()}
-
-
 def _needs(entries: Mapping[str, Entry], own: params.Params) -> dict[str, tuple[str, ...]]:
-    makers = {out: entry.name for entry in entries.values() for out in entry.outs}
+    makers = {out: entry.name for entry in entries.values() for out in entry.item.outs}
     needs = {}
     for entry in entries.values():
-        folders = tuple(f"{dep}/" for dep in entry.deps)
-        read = [out for out in makers if out in entry.deps or out.startswith(folders)]
+        folders = tuple(f"{dep}/" for dep in entry.item.deps)
+        read = [out for out in makers if out in entry.item.deps or out.startswith(folders)]
         if entry.stage == "figure":
-            drawn = figures.module(entry.words[0], own.items).NEEDS
+            drawn = figures.module(entry.item.words[0], own.items).NEEDS
             read = [out for out in read if any(fnmatchcase(out.removeprefix("artifacts/"), need) for need in drawn)]
         needs[entry.name] = tuple(dict.fromkeys(makers[out] for out in read))
     return needs
 
 
 def _files(entries: Iterable[Entry]) -> list[Path]:
-    deps = [file for entry in entries for dep in entry.deps for file in lock.dep_files(dep).values()]
-    return deps + [Path(out) for entry in entries for out in entry.outs]
+    every = [one for entry in entries for one in (*entry.item.deps * (entry.stage != "plan"), *entry.item.outs)]
+    return [file for one in every for file in lock.dep_files(one).values()]
 
 
 def _md5s(entry: Entry) -> list[str]:

@@ -28,7 +28,7 @@ WHAT = {
 
 
 def card(item: Item) -> Card:
-    section = item.settings.of_feedback.experiments[item.experiment]
+    section = item.settings.feedback.experiments[item.experiment]
     curve = read_table(feedback_curve(item.experiment, item.seed)).arrays
     kept, training = curve["loss"][~curve["skipped"]], section.training
     features, outputs = sizes(section)
@@ -69,7 +69,7 @@ def _data(section: Experiment) -> str:
 
 def _results(item: Item) -> list[str]:
     tables = figures.read(NEEDS, item.settings.items)
-    found, tests, experiment = feedback.feedback(tables), item.settings.of_feedback.tests, item.experiment
+    found, tests, experiment = feedback.feedback(tables), item.settings.feedback.tests, item.experiment
     regression, task = feedback.is_regression(tables, experiment), feedback.task(experiment)
     every, new = list(by_seed(tables, "feedback_test", experiment)), "functions" if regression else "characters"
     measure = "mean squared error" if regression else "accuracy"

@@ -11,7 +11,7 @@ NEEDS = ("recall_test/*.npz",)
 
 
 def card(item: Item) -> Card:
-    section, bits = item.settings.of_recall.experiments[item.experiment], item.rule.learner["size"]
+    section, bits = item.settings.recall.experiments[item.experiment], item.rule.learner["size"]
     training, horizons = section.training, item.rule.learner["horizons"]
     first, last = (item.rule.learner["loss"][end] for end in ("first", "last"))
     return Card(
@@ -47,7 +47,7 @@ def card(item: Item) -> Card:
 
 
 def _results(item: Item) -> list[str]:
-    tests, experiment = item.settings.of_recall.tests, item.experiment
+    tests, experiment = item.settings.recall.tests, item.experiment
     tables = figures.read(NEEDS, item.settings.items)
     found, every = recall.recall(tables), list(by_seed(tables, "recall_test", experiment))
     others = [kind for kind in recall.FIXED if any(key.learner == kind for key in found)]

@@ -7,7 +7,7 @@ import importlib
 import json
 import os
 
-from pipeline import paths, process
+from pipeline import paths, repro
 
 NAMES = ("local", "kubernetes", "pod")
 DATA, DRAWN = ("train_data", "test_data"), ("figure", "report")
@@ -17,7 +17,7 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
     """Run an item of a stage; its outs are in place when this returns."""
     name = chosen(stage, item)
     if name != "pod":  # where it is the first process of all
-        process.die_with_parent()
+        repro.die_with_parent()
     importlib.import_module(f"pipeline.executors.{name}").execute(stage, item)
 
 

@@ -12,9 +12,8 @@ import sys
 import time
 from typing import Any
 
-from pipeline import params, plane, provenance
-from pipeline.executors.api import Api
-from pipeline.executors.connection import ClusterError
+from pipeline import plane, provenance, uploads
+from pipeline.executors.connection import Api, ClusterError
 from pipeline.executors.following import Follower, outcome
 from pipeline.executors.manifest import Submission, image_of, manifest, name_of, pods_of, template_name
 from pipeline.patience import patiently
@@ -40,8 +39,9 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
     pods = pods_of(stage, template)
     where = f"{image} {commit}" + (f" on {pods} pods" if pods > 1 else "")
     dirty = not _auditable(commit, provenance.git())
-    own = params.read()
-    job = provenance.job(stage, item, own, where)
+    provenance.own_code()
+    job = provenance.job(stage, item, where)
+    patiently(uploads.flush, "Taking up what was run here", PATIENCE_S)
     store = patiently(Store, "Starting", PATIENCE_S)
     name, follower = name_of(stage, job.fingerprint), Follower(api)
     while True:

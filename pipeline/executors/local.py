@@ -1,10 +1,8 @@
 """Runs an item here, in this process."""
 
 import importlib
-import os
-from pathlib import Path
 
-from pipeline import gang, params, provenance, spool, tracking
+from pipeline import gang, provenance, tracking
 
 DRAWN = ("figure", "report")  # stages that compute nothing and need to know no more than their words
 
@@ -16,11 +14,11 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
 
 
 def _execute(stage: str, item: tuple[str, ...], one: gang.Member) -> None:
-    job = provenance.job(stage, item, params.read())
+    provenance.own_code()
+    job = provenance.job(stage, item)
     gang.start_alike(one, job)
     module = importlib.import_module(f"pipeline.stages.{stage}")
-    folder = os.environ.get(spool.FOLDER)
-    with spool.run(job, Path(folder)) if folder else tracking.run(job) as run:
+    with tracking.run(job) as run:
         if stage in DRAWN:
             module.main(list(item))
         else:

@@ -4,7 +4,7 @@ import copy
 from typing import Any, NamedTuple
 
 from pipeline.gang import COORDINATOR, PROCESSES
-from pipeline.spool import RUN
+from pipeline.tracking import RUN
 
 LARGE = (
     "meta_train",

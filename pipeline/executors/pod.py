@@ -1,10 +1,11 @@
 """Runs an item in a pod: fetches what it reads, has the very same words run, passes on what they say and leave.
 
-The stage is a child process that knows nothing of this: it works in a folder laid out like its profile, and its run is
-a spool on disk. Checkpoints go to MLflow at a bounded pace, so that whoever takes over when this pod is lost goes on.
+The stage is a child process that knows nothing of this: it works in a folder laid out like its profile, and writes its
+run to disk. Checkpoints go to MLflow at a bounded pace, so that whoever takes over when this pod is lost goes on.
 Of the pods of a gang the first does so; the others compute with it, and end when it has committed.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -13,11 +14,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipeline import gang, lineage, params, paths, plane, provenance, spool
-from pipeline.courier import Courier
+from pipeline import artifacts, gang, lineage, params, paths, plane, provenance, tracking
 from pipeline.executors.manifest import CONFIGURATION, INTEGRITY, ORDER
+from pipeline.flow import PLAN, Flow, Item
 from pipeline.patience import patiently
+from pipeline.plan import differences
 from pipeline.store import MissingInStoreError, Store
+from pipeline.uploads import Courier
 
 PATIENCE_S = 30 * 60  # with MLflow away, at the start and when all is computed
 LOOK_EVERY_S = 0.2
@@ -38,7 +41,7 @@ class Refused(SystemExit):
 
 def execute(stage: str, item: tuple[str, ...]) -> None:
     signal.signal(signal.SIGTERM, _evict)
-    run, workspace = os.environ[spool.RUN], Path("workspace").absolute()
+    run, workspace = os.environ[tracking.RUN], Path("workspace").absolute()
     store = patiently(Store, "Starting", PATIENCE_S)
     order, profile = patiently(lambda: _prepare(store, run, workspace), "Fetching what the job reads", PATIENCE_S)
     if (order["stage"], tuple(order["item"])) != (stage, item):
@@ -73,22 +76,45 @@ def _prepare(store: Store, run: str, workspace: Path) -> tuple[dict[str, Any], P
         raise Refused(INTEGRITY, f"{error} Delete that run in MLflow and run the same command again.") from error
     os.chdir(profile)
     try:
-        job = provenance.job(order["stage"], tuple(order["item"]), params.read(), order["image"])
+        item = Flow().item(order["stage"], tuple(order["item"]))
+        held = json.loads(item.plan.read_text(encoding="utf-8"))
+        _see_that_it_is_planned_so(order, item, held)
+        job = provenance.job(item.stage, item.words, order["image"])
     except (ValueError, FileNotFoundError) as error:
         raise Refused(CONFIGURATION, f"{error} Has the image the code that the driver has?") from error
-    if job.fingerprint != order["fingerprint"]:
-        wrong = sorted(name for name in {**job.deps, **order["code"]} if job.deps.get(name) != order["code"].get(name))
-        differs = [name for name in wrong if name not in order["reads"]]
-        if not differs or not order["dirty"]:
-            names = ", ".join(differs) or "what reads params.yaml"
-            raise Refused(CONFIGURATION, f"code in the image is not that of the driver: {names}")
-        print(f"Code in the image is not that of the driver, as was allowed: {', '.join(differs)}", flush=True)
+    if job.fingerprint != order["fingerprint"] and not order["dirty"]:
+        raise Refused(CONFIGURATION, f"its fingerprint is {job.fingerprint}, that of its order {order['fingerprint']}")
     return order, profile
+
+
+def _see_that_it_is_planned_so(order: dict[str, Any], item: Item, held: dict[str, Any]) -> None:
+    """Have this process and the stage run under the settings of the plan, and refuse code that is another than planned.
+
+    Where the driver allows it (`dirty`), the plan of the code that is here takes the place of that of the order.
+    """
+    flags = set(os.environ.get("XLA_FLAGS", "").split()) - set(held["settings"].get("XLA_FLAGS", "").split())
+    if held["settings"] and flags:
+        raise ValueError(
+            f"XLA_FLAGS has {sorted(flags)} here, which were not planned: remove them from the PodTemplate."
+        )
+    os.environ.update(held["settings"])
+    made, files = provenance.planned(item, params.read())
+    differs = differences(held, made)
+    if not differs:
+        return
+    code = {name: artifacts.sha256_file(paths.ROOT / name) for name in files}
+    wrong = sorted(name for name in {**code, **order["code"]} if code.get(name) != order["code"].get(name))
+    if not order["dirty"]:
+        raise ValueError(
+            f"{', '.join(differs)} in the image are not as planned (files: {', '.join(wrong) or 'the same'})."
+        )
+    print(f"Code in the image is not that of the driver, as was allowed: {', '.join(wrong)}", flush=True)
+    artifacts.write_json(item.plan, made)
 
 
 def _start(stage: str, item: tuple[str, ...], profile: Path, folder: Path) -> subprocess.Popen[bytes]:
     folder.mkdir(exist_ok=True)
-    own = {"PIPELINE_EXECUTOR": "local", "VSML_STATE": str(paths.STATE), spool.FOLDER: str(folder)}
+    own = {"PIPELINE_EXECUTOR": "local", "VSML_STATE": str(paths.STATE), tracking.FOLDER: str(folder)}
     return subprocess.Popen([sys.executable, "-m", "pipeline", stage, *item], cwd=profile, env=os.environ | own)
 
 
@@ -126,16 +152,16 @@ def _await_commit(store: Store, run: str) -> None:
 
 def _commit(store: Store, run: str, order: dict[str, Any], profile: Path, folder: Path) -> None:
     """Commit what the stage left, if it read what it was given."""
-    left = spool.left(folder)
-    given = order["code"] | {name: read["sha256"] for name, read in order["reads"].items()}
+    left = tracking.read(folder, tracking.END)["manifest"]
+    given = {name: read["sha256"] for name, read in order["reads"].items()} | order["here"]
     wrong = [name for name, digest in left["deps"].items() if given.get(name) != digest]
-    if wrong and not (order["dirty"] and all(name in order["code"] for name in wrong)):
+    if wrong and not (order["dirty"] and all(name.startswith(f"{PLAN}/") for name in wrong)):
         raise Refused(INTEGRITY, f"the stage read other files than it was given: {', '.join(wrong)}")
     manifest = left | {"fingerprint": order["fingerprint"], "machine": left["fingerprint"]}
     attempt = os.environ["VSML_ATTEMPT"]
 
     def commit() -> bool:
-        store.tag(run, spool.tags(folder))
+        store.tag(run, tracking.read(folder, tracking.BEGIN)["machine"])
         counts = plane.commit(store, run, attempt, manifest, profile)
         if counts:
             lineage.describe(store, run, manifest, profile)

@@ -1,9 +1,21 @@
 """What sections of params.yaml have in common."""
 
+import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
+
+def _plain(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_]+", name):
+        raise ValueError(
+            f"{name!r} is no name: it becomes part of commands and of paths, so rename it with letters, digits and "
+            "underscores alone."
+        )
+    return name
+
+
+Name = Annotated[str, AfterValidator(_plain)]
 Count = Annotated[int, Field(ge=0)]
 Sizes = tuple[PositiveInt, ...]
 Kernel = tuple[PositiveInt, PositiveInt, PositiveInt]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from pipeline.sections.base import Count, Optimizer, Section, Sizes
+from pipeline.sections.base import Count, Name, Optimizer, Section, Sizes
 
 
 class CloneForm(Section):
@@ -30,7 +30,7 @@ class ShadowDrills(Section):
     """Meta-steps beside networks that learn a set by exact gradient descent of rate `pace`."""
 
     steps: PositiveInt
-    set: str
+    set: Name
     hidden_layers: Sizes
     pace: PositiveFloat
     length: PositiveInt
@@ -57,7 +57,7 @@ class Improve(Section):
 
     optimizer: Optimizer
     steps: PositiveInt
-    set: str
+    set: Name
     hidden_layers: Sizes
     lives: Annotated[tuple[SomeLives, ...], Field(min_length=1)]
     segment: PositiveInt
@@ -69,7 +69,7 @@ class CloneTest(Section):
     After each stretch both are examined on `held_out` test images, and `probes` of the clone's updates are compared.
     """
 
-    sets: Annotated[tuple[str, ...], Field(min_length=1)]
+    sets: Annotated[tuple[Name, ...], Field(min_length=1)]
     networks: Annotated[tuple[Sizes, ...], Field(min_length=1)]
     lives: PositiveInt
     stretches: PositiveInt

@@ -1,13 +1,13 @@
 """The section `feedback` of params.yaml: feedback with local plasticity, and gradient descent on the same tasks.
 
-An experiment is called METHOD_on_TASK; it replaces whole sections of `feedback.defaults`.
+An experiment is called METHOD_on_TASK; it states the leaves in which it differs from `feedback.defaults`.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from pipeline.sections.base import Count, Kernel, Section, Sizes
+from pipeline.sections.base import Count, Kernel, Name, Section, Sizes
 
 Per = Literal["synapse", "neuron", "layer", "one"]
 
@@ -53,8 +53,8 @@ class Drawings(Characters):
     """Characters of one set to train on and of another one to test on: images with ink 0 and paper 255."""
 
     name: Literal["drawings"]
-    train_set: str
-    test_set: str
+    train_set: Name
+    test_set: Name
 
 
 class Network(Section):
@@ -150,7 +150,7 @@ class Trials(Section):
 class Feedback(Section):
     tests: Trials
     defaults: Experiment
-    experiments: dict[str, Experiment]
+    experiments: dict[Name, Experiment]
 
     @model_validator(mode="after")
     def _named_by_method_and_task(self) -> "Feedback":

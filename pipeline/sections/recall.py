@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from pipeline.sections.base import Count, Optimizer, Section
+from pipeline.sections.base import Count, Name, Optimizer, Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -71,7 +71,7 @@ class RecallTests(Section):
     settled: PositiveInt
     lags: PositiveInt
     seed: Count
-    thorough: tuple[str, ...]
+    thorough: tuple[Name, ...]
     noise: tuple[Share, ...]
     correlation: tuple[Share, ...]
     sizes: tuple[PositiveInt, ...]
@@ -88,11 +88,11 @@ class RecallTests(Section):
 
 
 class Recall(Section):
-    """`size` bits of each cue and of each answer; an experiment replaces whole sections of `defaults`."""
+    """`size` bits of each cue and of each answer; an experiment states the leaves that are not those of `defaults`."""
 
     size: PositiveInt
     defaults: RecallExperiment
-    experiments: dict[str, RecallExperiment]
+    experiments: dict[Name, RecallExperiment]
     tests: RecallTests
 
     @model_validator(mode="after")

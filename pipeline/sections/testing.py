@@ -4,14 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from pipeline.sections.base import Count, Kernel, Section, Sizes
+from pipeline.sections.base import Count, Kernel, Name, Section, Sizes
 from pipeline.sections.training import Classes, View
 
 
 class Task(Section):
     """What is tested on: a set, seen in one way, of which only some classes may occur (see `Data` and `Lives`)."""
 
-    set: str
+    set: Name
     view: View = "raw"
     inputs: PositiveInt | None = None
     classes: Classes = None
@@ -24,13 +24,13 @@ class Tests(Section):
     lives: PositiveInt
     length: PositiveInt
     seed: Count
-    suites: dict[str, dict[str, Task]]
+    suites: dict[Name, dict[Name, Task]]
 
 
 class Introspect(Section):
     """How often, how long and with how many probes an introspected learner is looked at."""
 
-    set: str  # of images
+    set: Name  # of images
     lives: PositiveInt
     seed: Count
     ages: Annotated[tuple[Count, ...], Field(min_length=1)]  # examples lived before a sighting
@@ -62,7 +62,7 @@ class Baseline(Section):
     convolutions: tuple[Kernel, ...]
     hidden_layers: Sizes
     rates: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
-    suites: Annotated[tuple[str, ...], Field(min_length=1)]
+    suites: Annotated[tuple[Name, ...], Field(min_length=1)]
 
 
 class RandomFeatures(Section):

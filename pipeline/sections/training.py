@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from pipeline.sections.base import Count, Optimizer, Section
+from pipeline.sections.base import Count, Name, Optimizer, Section
 from pipeline.sections.learners import Learner
 
 GENERATED = ("random", "sum_sign")  # sets without a file
@@ -46,7 +46,7 @@ class Data(Section):
     through so many different `projections` in all; null draws one for each life.
     """
 
-    sets: Annotated[tuple[str, ...], Field(min_length=1)]
+    sets: Annotated[tuple[Name, ...], Field(min_length=1)]
     episodes: Literal["stream", "one_shot"]
     projections: PositiveInt | None
 
@@ -88,5 +88,5 @@ class Experiment(Section):
     optimizer: Optimizer
     data: Data
     curriculum: Annotated[tuple[Phase, ...], Field(min_length=1)]
-    suites: Annotated[tuple[str, ...], Field(min_length=1)]
+    suites: Annotated[tuple[Name, ...], Field(min_length=1)]
     start: dict[str, float] = Field(default_factory=dict)

@@ -1,13 +1,14 @@
 """Meta-trains theta to run backpropagation: on random connections coarsely and finely, then beside a shadow network."""
 
+from functools import partial
+
 import jax
-import numpy as np
-import optax
 
 from pipeline import artifacts, paths, provenance
-from pipeline.params import Clone, Optimizer, plain
+from pipeline.params import Clone, plain
 from pipeline.provenance import Job
 from pipeline.tracking import Run
+from pipeline.training import Phase, adam, train
 from vsml.cloning.clone import Form
 from vsml.cloning.drills import coarse, fine, of_layers, random_connections, random_data, shadow_network
 from vsml.meta.estimators import across_devices, backprop
@@ -17,41 +18,22 @@ from vsml.tasks.datasets import SETS
 from vsml.tasks.episodes import Draw, Source, Task, stream
 from vsml.tasks.views import view
 
-SHOWN_EVERY = 1000  # meta-steps
-
 
 def main(job: Job, run: Run) -> None:
     section = job.params.clone
     (seed,) = job.item
-    phases = _phases(section)
+    own, phases = section.optimizer, _phases(section)
     steps = sum(count for count, _ in phases)
-    optimizer = optimizer_of(section.optimizer, steps)
+    optimizer = guarded(adam(own.learning_rate, own.warmup, own.final, steps, own.clip), own.patience)
     theta_key, train_key = jax.random.split(jax.random.key(int(seed)))
-    newborn = Form(**plain(section.form)).init_theta(theta_key)
-    state, key = on_all(jax.devices(), (start(newborn, optimizer), train_key))
-    losses = []
-    for count, group in phases:
-        for report in meta_train([group], optimizer, state, key, count, section.optimizer.patience):
-            step, state, seen = report
-            losses.append(seen.loss)
-            if step % SHOWN_EVERY == 0 or step == steps:
-                print(f"clone-{seed}: meta-step {step} of {steps}, loss {float(seen.loss):.2f}", flush=True)
-    run.follow({"loss": np.asarray(losses).tolist()})
+    initial = Form(**plain(section.form)).init_theta(theta_key)
+    state, key = on_all(jax.devices(), (start(initial, optimizer), train_key))
+    rest = {"key": key, "patience": own.patience}
+    advances = [Phase(count, partial(meta_train, [group], optimizer, **rest)) for count, group in phases]
+    state, _ = train(job, run, state, advances, partial(on_all, jax.devices()))
     origin = provenance.learned_from(job, [paths.train_data(section.shadow.set)], steps)
     settings = {"name": "clone", **plain(section.form), "rate": section.rate}
     artifacts.write_rule(paths.clone(seed), state.theta, settings, origin)
-
-
-def optimizer_of(settings: Optimizer, steps: int) -> optax.GradientTransformation:
-    rate = optax.warmup_cosine_decay_schedule(
-        init_value=0.0,
-        peak_value=settings.learning_rate,
-        warmup_steps=settings.warmup,
-        decay_steps=max(steps, settings.warmup + 1),
-        end_value=settings.final * settings.learning_rate,
-    )
-    clip = optax.clip_by_global_norm(settings.clip) if settings.clip else optax.identity()
-    return guarded(optax.chain(clip, optax.adam(rate)), settings.patience)
 
 
 def _phases(section: Clone) -> list[tuple[int, Group]]:

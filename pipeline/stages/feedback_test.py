@@ -19,7 +19,7 @@ AXES = {
 
 def main(job: Job, run: Run) -> None:
     experiment, seed = job.item
-    tests, section = job.params.of_feedback.tests, job.params.of_feedback.experiments[experiment]
+    tests, section = job.params.feedback.tests, job.params.feedback.experiments[experiment]
     system, course = lessons.system(section), lessons.course(section, tests.questions)
     draw = lessons.draw(section, paths.test_data, tests.questions)
     learned = artifacts.read_rule(paths.feedback_rule(experiment, seed)).theta

@@ -11,6 +11,6 @@ def main(item: list[str]) -> None:
     module = figures.module(name, found.items)
     tables = figures.read(module.NEEDS, found.items)
     figure = module.draw(tables, Profile.of(found))
-    stamp = provenance.stamp("figure", (name,), found, [paths.ARTIFACTS / table for table in tables])
+    stamp = provenance.stamp("figure", (name,), [paths.ARTIFACTS / table for table in tables])
     for ending in ("png", "pdf"):
         save(figure, paths.figure(name, ending), stamp)

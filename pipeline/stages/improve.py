@@ -3,39 +3,35 @@
 The workshop version of arXiv 2012.14905 claims that learning then is faster, and not only on the set of meta-training.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from pipeline import artifacts, paths, provenance
 from pipeline.params import Improve, plain
 from pipeline.provenance import Job
-from pipeline.stages.clone import examples, optimizer_of
+from pipeline.stages.clone import examples
 from pipeline.tracking import Run
+from pipeline.training import Phase, adam, train
 from vsml.cloning.clone import Form, clone
 from vsml.core.scores import cross_entropy
 from vsml.meta.estimators import across_devices, backprop
 from vsml.meta.losses import lifetime_loss
-from vsml.meta.train import Group, meta_train, on_all, start
+from vsml.meta.train import Group, guarded, meta_train, on_all, start
 from vsml.tasks.datasets import SETS
-
-SHOWN_EVERY = 10  # meta-steps
 
 
 def main(job: Job, run: Run) -> None:
     section, cloned = job.params.improve, artifacts.read_rule(paths.clone(*job.item))
     (seed,) = job.item
-    optimizer = optimizer_of(section.optimizer, section.steps)
-    newborn = start(jax.tree.map(jnp.asarray, cloned.theta), optimizer)
-    state, key = on_all(jax.devices(), (newborn, jax.random.key(int(seed))))
+    own = section.optimizer
+    optimizer = guarded(adam(own.learning_rate, own.warmup, own.final, section.steps, own.clip), own.patience)
+    initial = start(jax.tree.map(jnp.asarray, cloned.theta), optimizer)
+    state, key = on_all(jax.devices(), (initial, jax.random.key(int(seed))))
     groups = _groups(section, Form(**plain(job.params.clone.form)))
-    losses = []
-    for report in meta_train(groups, optimizer, state, key, section.steps, section.optimizer.patience):
-        step, state, seen = report
-        losses.append(seen.loss)
-        if step % SHOWN_EVERY == 0 or step == section.steps:
-            print(f"improve-{seed}: meta-step {step} of {section.steps}, loss {float(seen.loss):.3f}", flush=True)
-    run.follow({"loss": np.asarray(losses).tolist()})
+    phases = [Phase(section.steps, partial(meta_train, groups, optimizer, key=key, patience=own.patience))]
+    state, _ = train(job, run, state, phases, partial(on_all, jax.devices()))
     origin = provenance.learned_from(job, [paths.train_data(section.set), paths.clone(seed)], section.steps)
     artifacts.write_rule(paths.improve(seed), state.theta, cloned.learner, origin)
 

@@ -45,7 +45,7 @@ class Asked(NamedTuple):
 
 def main(job: Job, run: Run) -> None:
     experiment, seed = job.item
-    section = job.params.of_recall.tests
+    section = job.params.recall.tests
     rule = artifacts.read_rule(paths.recall_train(experiment, seed))
     found = list(_trials(section, rule.learner, rule.theta, experiment in section.thorough))
     if experiment in section.thorough:

@@ -27,11 +27,12 @@ from pipeline import (
 )
 from pipeline.artifacts import sha256_file, write_json, write_text
 from pipeline.display import Cell, Table
-from pipeline.effects import Made
-from pipeline.flow import STAGES, Flow
+from pipeline.effects import MEASURES
+from pipeline.effects.learning import Made
 from pipeline.params import Items, Params, digest
 from pipeline.results import Results, named, results
 from pipeline.tables import RULE, Profile, Tables
+from pipeline.uses import STAGES, Uses
 
 TABLES = (
     "test_data/*.npz",
@@ -60,7 +61,8 @@ def write(own: Params) -> None:
     found |= cloning.cloning(tables)
     found |= shipped.shipped(tables, profile) | recall.recall(tables) | feedback.feedback(tables)
     write_json(paths.report("results.json"), named(found))
-    judged = claims.judge(claims.read(), Made(tables, profile, comparison.early(found), _improved_on(own)))
+    made = Made(tables, profile, comparison.early(found), _improved_on(own))
+    judged = claims.judge(claims.read(MEASURES), MEASURES, made)
     verdicts = {"level": bootstrap.LEVEL, "counts": claims.counts(judged), "claims": judged}
     write_json(paths.report("claims.json"), verdicts)
     loader = jinja2.FileSystemLoader(paths.ROOT / "pipeline")
@@ -87,14 +89,14 @@ def write(own: Params) -> None:
         shipped=_shipped(own, found, tables, profile),
         cloning=_cloned(own, found, tables),
         recall=recall.page(found, tables, profile.introspected) if items.recall else None,
-        feedback=feedback.page(found, tables, own.of_feedback.tests.lives) if items.feedback else None,
+        feedback=feedback.page(found, tables, own.feedback.tests.lives) if items.feedback else None,
     )
     write_text(paths.report("index.html"), page)
 
 
 def _stamp(own: Params, tables: Tables) -> str:
     drawn = [paths.ARTIFACTS / name for name in tables] + [paths.figure(name) for name in own.items.figures]
-    return provenance.stamp("report", (), own, drawn)
+    return provenance.stamp("report", (), drawn)
 
 
 def _trained_on(profile: Profile) -> str:
@@ -167,7 +169,7 @@ def _effects(claim: dict[str, Any]) -> Table:
     return Table(heads, effects, f"Effects: {claim['says']}", "Effects, positive where the claim says so")
 
 
-def _drawn(own: Params) -> Flow:
+def _drawn(own: Params) -> Uses:
     """What all figures depend on."""
     return STAGES["figure"](own, own.items.figures[0])
 

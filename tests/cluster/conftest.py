@@ -33,7 +33,7 @@ class Checkout:
         tree["items"] |= FEW
         first = tree["defaults"]["curriculum"][0]
         first["steps"], first["lives"][0]["population"] = steps, population
-        tree["experiments"]["vsml"]["optimizer"]["learning_rate"] = random.uniform(0.004, 0.005)
+        tree["defaults"]["optimizer"]["learning_rate"] = random.uniform(0.004, 0.005)
         yaml.dump(tree, self.profile / "params.yaml")
         pipeline = yaml.load(self.profile / "dvc.yaml")
         pipeline["stages"] = {name: pipeline["stages"][name] for name in STAGES}

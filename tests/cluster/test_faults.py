@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from pipeline import artifacts
-from pipeline.executors.api import Api
+from pipeline.executors.connection import Api
 from pipeline.executors.following import outcome
 from pipeline.store import Store
 

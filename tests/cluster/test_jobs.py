@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from pipeline.executors.api import CORE, Api
+from pipeline.executors.connection import CORE, Api
 from pipeline.executors.following import outcome
 from pipeline.store import Store
 

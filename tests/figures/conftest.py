@@ -316,8 +316,8 @@ def _cloning(random: np.random.Generator, found: Params) -> tuple[dict, dict]:
 def _recall(found: Params, experiment: str, seed: int) -> tuple[dict, dict]:
     """A rule that forgets slowly what it was to remember, better than Hebb and worse than the delta rule."""
     random = np.random.default_rng([zlib.crc32(experiment.encode()), seed])
-    section, bits = found.of_recall.tests, found.of_recall.size
-    horizons = np.array(found.of_recall.experiments[experiment].training.horizons, np.int32)
+    section, bits = found.recall.tests, found.recall.size
+    horizons = np.array(found.recall.experiments[experiment].training.horizons, np.int32)
     lives, exams = 4, section.length - section.settled
     chance = 0.5 + 0.45 * np.exp(-np.arange(section.lags) / horizons[:, None] / 2)
     chance = chance if experiment != "frozen" else 0 * chance + 0.5
@@ -368,7 +368,7 @@ def _recall(found: Params, experiment: str, seed: int) -> tuple[dict, dict]:
 
 def _feedback(random: np.random.Generator, found: Params, name: str) -> tuple[dict, dict]:
     """FLP learns well and forgets nothing, second-order descent better and as little, first-order badly."""
-    section = found.of_feedback.experiments[name]
+    section = found.feedback.experiments[name]
     parts, layers, lives = section.task.parts, section.learner.plastic, 6
     method = name.partition("_on_")[0]
     level = {"flp": 0.03, "second_order": 0.005, "first_order": 1.0}[method]

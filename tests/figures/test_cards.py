@@ -21,7 +21,7 @@ def learned(profile, tmp_path, monkeypatch):
     shutil.copytree(profile, tmp_path / "profile")
     monkeypatch.chdir(tmp_path / "profile")
     own = params.read()
-    section = own.of_recall.experiments["direct"]
+    section = own.recall.experiments["direct"]
     rules, graph = Rules(**plain(section.rules)), GRAPHS["direct"](8, 8, 0, 1.0)
     horizons = list(section.training.horizons)
     thetas = jax.vmap(lambda key: rules.init_theta(graph, key))(jax.random.split(jax.random.key(0), len(horizons)))
@@ -31,8 +31,8 @@ def learned(profile, tmp_path, monkeypatch):
     theta = {
         "forward": {"0": {"w": np.zeros((6, 8)), "b": np.zeros(8)}, "1": {"w": np.zeros((8, 1)), "b": np.zeros(1)}}
     }
-    of_feedback = plain(own.of_feedback.experiments["flp_on_sines"].learner)
-    artifacts.write_rule(paths.feedback_rule("flp_on_sines", 1), theta, of_feedback, ORIGIN)
+    feedback = plain(own.feedback.experiments["flp_on_sines"].learner)
+    artifacts.write_rule(paths.feedback_rule("flp_on_sines", 1), theta, feedback, ORIGIN)
     artifacts.write_table(paths.feedback_curve("flp_on_sines", 1), CURVE, dict.fromkeys(CURVE, ("step",)))
     artifacts.write_rule(paths.rule("vsml", 1), {"cell": {"w": np.zeros((40, 60))}}, {"hidden": 16}, ORIGIN)
     phases = len(own.experiments["vsml"].curriculum)
@@ -71,7 +71,7 @@ def test_a_card_says_where_its_rule_is_from_and_how_to_load_it(learned, experime
     assert ORIGIN["params"] in card and "No data set" in card
 
 
-def test_a_card_of_recall_is_one_of_a_reconstruction_and_has_its_seed_beside_all(learned):
+def test_a_card_recall_is_one_of_a_reconstruction_and_has_its_seed_beside_all(learned):
     card = _card(learned, "direct")
     assert "**reconstruction**" in card and "only the abstract is known" in card
     assert "| 0.990, 0.500 |" in card and "664 numbers for each of the horizons [2, 4, 8, 16]" in card
@@ -84,7 +84,7 @@ def test_a_card_of_recall_is_one_of_a_reconstruction_and_has_its_seed_beside_all
     assert "over seeds (n = 3)" in card
 
 
-def test_a_card_of_feedback_has_its_seed_beside_its_newborn_and_the_other_learners(learned):
+def test_a_card_feedback_has_its_seed_beside_its_newborn_and_the_other_learners(learned):
     card = _card(learned, "flp_on_sines")
     assert "features=6, classes=1" in card and "| 4000 | 1 | 1 | 2.000, 1.053 |" in card
     tables = figures.read(("feedback_test/*.npz",), learned.items)

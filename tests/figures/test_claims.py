@@ -6,12 +6,14 @@ import shutil
 
 import numpy as np
 import pytest
+import scipy.stats
 from ruamel.yaml import YAML
 
 from pipeline import claims, comparison, figures, generality, params, paths
 from pipeline.artifacts import read_table, write_table
-from pipeline.bootstrap import Interval, interval
-from pipeline.effects import Made
+from pipeline.bootstrap import LEVEL, Interval, interval
+from pipeline.effects import MEASURES
+from pipeline.effects.learning import Made
 from pipeline.results import results
 from pipeline.stages.report import TABLES
 from pipeline.tables import Profile
@@ -19,11 +21,11 @@ from pipeline.tables import Profile
 
 @pytest.fixture
 def write(tmp_path):
-    """Write the claims with a change to the first one, and get the path."""
+    """Write the claims with a change to the first one, `vsml-unifies`, and get the path."""
 
     def to(change):
         tree = YAML(typ="safe", pure=True).load(paths.CLAIMS)
-        change(tree["claims"][0])
+        change(tree["papers"]["vsml"]["claims"]["vsml-unifies"])
         path = tmp_path / "claims.yaml"
         path.write_text(json.dumps(tree))
         return path
@@ -31,32 +33,63 @@ def write(tmp_path):
     return to
 
 
+def _read():
+    return claims.read(MEASURES)
+
+
 def test_every_claim_says_where_it_is_from_and_what_tests_it():
-    read = claims.read()
-    assert {claim.paper for claim in read.claims} == set(read.papers) == {"vsml", "feedback", "remember"}
-    reported = [claim for claim in read.claims if claim.reported]
+    papers = _read().papers
+    assert list(papers) == ["vsml", "feedback", "remember"] and all(paper.claims for paper in papers.values())
+    reported = [claim for paper in papers.values() for claim in paper.claims.values() if claim.reported]
     assert reported and all(claim.sure not in claims.SURELY for claim in reported)
-    assert all(claim.tests for claim in read.claims if claim.paper == "vsml" and claim.id != "vsml-limits")
+    assert [name for name, claim in papers["vsml"].claims.items() if not claim.tests] == ["vsml-limits"]
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda claim: claim.update(colour="red"), r"claims\.0\.colour \(='red'\) is unknown"),
-        (lambda claim: claim.pop("sure"), r"claims\.0\.sure is missing"),
-        (lambda claim: claim.update(sure="hoped"), r"claims\.0\.sure \(='hoped'\) is wrong"),
+        (lambda claim: claim.update(colour="red"), r"vsml-unifies\.colour \(='red'\) is unknown"),
+        (lambda claim: claim.pop("sure"), r"vsml-unifies\.sure is missing"),
+        (lambda claim: claim.update(sure="hoped"), r"vsml-unifies\.sure \(='hoped'\) is wrong"),
         (lambda claim: claim["tests"][0].update(margin=0.0), r"margin \(=0\.0\) is wrong"),
-        (lambda claim: claim["tests"][0].update(quantity="beauty"), "beauty"),
-        (lambda claim: claim.update(paper="bible"), r"'bible' is none of the papers"),
-        (lambda claim: claim.update(id="vsml-robust"), r"'vsml-robust' is that of several claims"),
-        (lambda claim: claim.update(tests=[]), "must have tests, or say why it is untested"),
-        (lambda claim: claim.update(untested="no time"), "must have tests, or say why it is untested"),
+        (lambda claim: claim["tests"][0].update(measure="beauty"), "'beauty' found using 'measure' does not match"),
+        (lambda claim: claim["tests"][0].pop("of"), r"tests\.0\.deviation\.of is missing"),
+        (lambda claim: claim["tests"][0].update(hue=3), r"tests\.0\.deviation\.hue \(=3\) is unknown"),
+        (lambda claim: claim["tests"][0].update(of=["instance", "god"]), r"deviation\.of\.1 \(='god'\) is wrong"),
+        (lambda claim: claim["tests"][0].update(method=[]), r"deviation\.method\.0 \(=\[\]\) is wrong"),
+        (lambda claim: claim["tests"][0].update(margin=[0.1, 0.2]), r"margin \(=\[0\.1, 0\.2\]\) is wrong"),
+        (lambda claim: claim.update(tests=[]), "must have either tests or `untested`"),
+        (lambda claim: claim.update(untested="no time"), "must have either tests or `untested`"),
         (lambda claim: claim.update(reported="99 %"), r"surely known values \(='99 %'\)"),
     ],
 )
 def test_a_malformed_claim_is_named(write, change, words):
     with pytest.raises(ValueError, match=words):
-        claims.read(write(change))
+        claims.read(MEASURES, write(change))
+
+
+def test_ids_are_unique_over_all_papers(tmp_path):
+    text = paths.CLAIMS.read_text(encoding="utf-8")
+    (path := tmp_path / "claims.yaml").write_text(text.replace("vsml-robust:", "vsml-unifies:"), encoding="utf-8")
+    with pytest.raises(ValueError, match='duplicate key "vsml-unifies"'):
+        claims.read(MEASURES, path)
+    path.write_text(text.replace("remember-snippets:", "vsml-unifies:"), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"The id 'vsml-unifies' must begin with its paper's name, 'remember-'"):
+        claims.read(MEASURES, path)
+
+
+def test_an_argument_that_lists_values_stands_for_a_test_of_each():
+    claimed = _read().papers["vsml"].claims
+    (association,) = claimed["vsml-fast-association"].tests
+    assert (association.measure, association.expect, association.margin) == ("association", "superior", 0.05)
+    assert list(association.arguments()) == [
+        {"age": age, "against": rival} for age in ("initial", "later") for rival in ("sgd_paper", "adam_paper")
+    ]
+    (changed,) = claimed["vsml-robust"].tests
+    assert list(changed.arguments()) == [{}]
+    (forgetting, _) = _read().papers["feedback"].claims["feedback-continual"].tests
+    expected = {"score": "forgetting", "of": "flp", "against": None, "task": "sines"}
+    assert list(forgetting.arguments()) == [expected], "an argument that is left out has its default"
 
 
 @pytest.mark.parametrize(
@@ -70,8 +103,12 @@ def test_a_malformed_claim_is_named(write, change, words):
         ("superior", -0.2, -0.1, 0.04, "not reproduced"),
         ("equivalent", -0.04, 0.0, 0.04, "reproduced"),
         ("equivalent", -0.1, 0.0, 0.04, "consistent"),
+        ("equivalent", -0.04, 0.0, 0.06, "consistent"),
+        ("equivalent", -0.04, 0.0, 0.05, "consistent"),  # the margin itself is too much
+        ("equivalent", -0.04, 0.06, 0.1, "underpowered"),
+        ("equivalent", 0.04, 0.06, 0.1, "underpowered"),
         ("equivalent", -0.1, -0.06, 0.04, "underpowered"),
-        ("equivalent", 0.06, 0.1, 0.2, "not reproduced"),
+        ("equivalent", 0.06, 0.07, 0.2, "not reproduced"),
         ("equivalent", -0.2, -0.1, -0.06, "not reproduced"),
         ("not_worse", -0.04, 0.3, 0.6, "reproduced"),
         ("not_worse", -0.06, 0.0, 0.6, "consistent"),
@@ -92,14 +129,14 @@ def test_few_seeds_neither_reproduce_nor_refute():
 
 
 @pytest.mark.parametrize(
-    ("seeds", "lives", "of_seed", "of_life"), [(3, 16, 1, 0), (3, 16, 0, 1), (1, 6, 0, 1), (5, 1, 1, 0)]
+    ("seeds", "episodes", "of_seed", "of_episode"), [(3, 16, 1, 0), (3, 16, 0, 1), (1, 6, 0, 1), (5, 1, 1, 0)]
 )
-def test_an_interval_covers_the_truth_as_often_as_it_says(seeds, lives, of_seed, of_life):
-    random = np.random.default_rng(seeds + lives)
+def test_an_interval_covers_the_truth_as_often_as_it_says(seeds, episodes, of_seed, of_episode):
+    random = np.random.default_rng(seeds + episodes)
     covered = 0
     for _ in range(repeats := 600):
-        luck, ease = of_seed * random.standard_normal((seeds, 1)), of_life * random.standard_normal((1, lives))
-        found = interval(2 + luck + ease + 0.3 * random.standard_normal((seeds, lives)), draws=1500)
+        luck, ease = of_seed * random.standard_normal((seeds, 1)), of_episode * random.standard_normal((1, episodes))
+        found = interval(2 + luck + ease + 0.3 * random.standard_normal((seeds, episodes)), draws=1500)
         covered += found.low < 2 < found.high
     assert 0.92 < covered / repeats < 0.99
 
@@ -113,6 +150,23 @@ def test_an_interval_is_the_same_from_the_same_numbers_and_shrinks_with_more():
     assert interval(np.array([[0.5]])) == (0.5, -np.inf, np.inf)
 
 
+def test_the_part_for_seeds_is_students_t():
+    """Of one episode a seed there is no other part: ends and width are known. Draws of 10^5 are within 2 % of them."""
+    values = np.array([[0.1], [0.4], [0.9], [0.2]])
+    low, high = scipy.stats.t.interval(LEVEL, len(values) - 1, values.mean(), scipy.stats.sem(values[:, 0]))
+    found = interval(values, draws=100_000)
+    assert found.high - found.low == pytest.approx(high - low, rel=0.02)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.02 * (high - low))
+
+
+def test_the_part_for_episodes_is_about_students_t():
+    """Of one seed there is no other part, and values from a normal distribution have nearly the t of their mean."""
+    values = np.random.default_rng(0).standard_normal((1, 12))
+    low, high = scipy.stats.t.interval(LEVEL, 11, values.mean(), scipy.stats.sem(values[0]))
+    found = interval(values, draws=100_000)
+    assert found.high - found.low == pytest.approx(high - low, rel=0.05)
+
+
 def test_values_that_are_no_numbers_are_refused():
     with pytest.raises(ValueError, match="must be finite"):
         interval(np.array([[0.1, np.nan]]))
@@ -121,7 +175,7 @@ def test_values_that_are_no_numbers_are_refused():
 def _judged(found):
     tables, profile = figures.read(TABLES, found.items), Profile.of(found)
     made = Made(tables, profile, comparison.early(results(tables, profile)), found.improve.set)
-    return {claim["id"]: claim for claim in claims.judge(claims.read(), made)}
+    return {claim["id"]: claim for claim in claims.judge(_read(), MEASURES, made)}
 
 
 def test_verdicts_follow_from_the_tables(enter):
@@ -204,7 +258,6 @@ def test_a_claim_of_which_a_part_was_not_run_is_not_reproduced(enter, monkeypatc
     found = enter("default")
     tables, profile = figures.read(TABLES, found.items), Profile.of(found)
     without = {name: table for name, table in tables.items() if name != "baseline/adam.npz"}
-    (claim,) = [claim for claim in claims.read().claims if claim.id == "vsml-faster"]
-    read = claims.read().model_copy(update={"claims": (claim,)})
-    (judged,) = claims.judge(read, Made(without, profile, 100, "digits"))
+    made = Made(without, profile, 100, "digits")
+    (judged,) = [claim for claim in claims.judge(_read(), MEASURES, made) if claim["id"] == "vsml-faster"]
     assert (judged["verdict"], judged["because"].split(":")[0]) == ("consistent", "1 of its 2 tests did not run")

@@ -222,15 +222,18 @@ def test_results_of_figures_7_and_8_are_in_the_same_file(reported, enter):
 @pytest.fixture
 def root(reported, profile, tmp_path):
     begin, end = readme.markers("")
-    (tmp_path / "README.md").write_text(f"# Title\n\n{begin}\nold\n{end}\n\nThe end.\n")
+    shown = "![Clones](docs/figures/cloning.png)"
+    (tmp_path / "README.md").write_text(f"# Title\n\n{begin}\nold\n{end}\n{shown}\nThe end.\n")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/page.md").write_text("![One form](figures/unification.png), `docs/mnist/figures/robustness.png`")
     readme.main([], tmp_path)
     return tmp_path
 
 
-def test_the_readme_shows_the_results_and_keeps_what_is_around_them(root, items):
+def test_the_readme_shows_the_results_and_keeps_what_is_around_them(root):
     text = (root / "README.md").read_text()
     assert text.startswith("# Title\n\n<!-- results:begin -->\n| Data set |")
-    assert text.endswith("<!-- results:end -->\n\nThe end.\n")
+    assert text.endswith("<!-- results:end -->\n![Clones](docs/figures/cloning.png)\nThe end.\n")
     rows = re.findall(r"^\| (\w.*?) \((?:unseen|never)", text, flags=re.MULTILINE)
     assert rows == ["Digits", "Breast cancer", "Iris", "Wine", "Random", "Sum sign"]
     entry = json.loads((root / "docs/results.json").read_text())["digits/vsml/cumulative@480"]
@@ -238,8 +241,20 @@ def test_the_readme_shows_the_results_and_keeps_what_is_around_them(root, items)
     assert text.count("|  | 150 |") == 1  # iris has no more examples
     assert "n = 48 for VSML, 16 for SGD, 16 for Adam" in text
     assert "At the end of the life, SGD or Adam wins on none of 6 sets." in text
-    for name in items.figures:
-        assert sha256_file(root / f"docs/figures/{name}.png") == sha256_file(paths.figure(name))
+
+
+def test_docs_have_the_figures_that_a_page_shows_or_names_and_no_others(root, enter):
+    for profile, shown in (("", ["cloning", "unification"]), ("mnist", ["robustness"])):
+        items = enter("mnist" if profile else "default").items
+        readme.main([], root)
+        copied = sorted((root / "docs" / profile / "figures").iterdir())
+        assert [path.stem for path in copied] == shown and len(items.figures) > len(shown)
+        for path in copied:
+            assert sha256_file(path) == sha256_file(paths.figure(path.stem))
+
+
+def test_every_picture_of_docs_is_on_a_page():
+    assert set((paths.ROOT / "docs").rglob("*.png")) <= readme.pictures(paths.ROOT)
 
 
 def test_the_readme_may_have_a_block_of_random_features(reported, profile, tmp_path):
@@ -342,10 +357,10 @@ def _add_markers(root, name):
     page.write_text(page.read_text() + "\n" + "\n".join(readme.markers(name)) + "\n")
 
 
-def test_another_profile_has_its_own_block_and_its_own_docs(root, enter, items):
+def test_another_profile_has_its_own_block_and_its_own_docs(root, enter):
     before = sha256_file(root / "docs/results.json")
     _add_markers(root, "mnist")
-    drawn = enter("mnist").items.figures
+    enter("mnist")
     readme.main([], root)
     text = (root / "README.md").read_text()
     assert (
@@ -356,7 +371,6 @@ def test_another_profile_has_its_own_block_and_its_own_docs(root, enter, items):
     assert "|  | 1,000 | **" in text
     assert "The paper\u2019s claim, that all changed tasks" in text
     assert sha256_file(root / "docs/results.json") == before
-    assert sorted(path.stem for path in (root / "docs/mnist/figures").iterdir()) == sorted(drawn)
     readme.main(["--check"], root)
     page = root / "README.md"
     page.write_text(text.replace("|  | 1,000 | **0.", "|  | 1,000 | **1.", 1))
@@ -404,16 +418,17 @@ def test_a_figure_is_found_in_mlflow_by_the_digest_that_the_page_says(page, prof
 
 
 def test_the_readme_has_a_block_of_claims_where_it_has_markers(reported, profile, tmp_path):
-    blocks = "\n".join("\n".join(readme.markers("", kind)) for kind in ("results", "features", "claims"))
-    (tmp_path / "README.md").write_text(f"# Title\n{blocks}\nThe end.\n")
+    begin, end = readme.markers("", "claims", "unification")
+    (tmp_path / "README.md").write_text(f"# Title\n{begin}\n{end}\nThe end.\n")
     readme.main([], tmp_path)
     text = (tmp_path / "README.md").read_text()
     stored = json.loads((tmp_path / "docs/claims.json").read_text(), parse_constant=pytest.fail)
     assert stored["counts"]["not run"] == sum(claim["verdict"] == "not run" for claim in stored["claims"])
-    assert text.count("\n| ") == len(stored["claims"]) + 2 + text.split("<!-- claims:begin -->")[0].count("\n| ")
-    assert "VSML unifies fast weights, Hebbian plasticity, learned learning rules and meta RNNs. | 2012.14905" in text
-    assert text.endswith("no value of the papers is surely known.\n<!-- claims:end -->\nThe end.\n")
+    own = [claim for claim in stored["claims"] if claim["figures"] == ["unification"]]
+    assert text.count("\n| ") == len(own) + 2 == 4
+    for claim in own:
+        assert f"| {claim['says']} | {claim['where']} | {claim['sure']} | " in text
     readme.main(["--check"], tmp_path)
     (tmp_path / "README.md").write_text(text.replace("\u2713\u00a0reproduced", "\u2713\u00a0proved", 1))
-    with pytest.raises(SystemExit, match=r"claims:begin.* is not what .*docs/claims\.json says"):
+    with pytest.raises(SystemExit, match=r"claims/unification:begin.* is not what .*docs/claims\.json says"):
         readme.main(["--check"], tmp_path)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline import deploy, doctor
-from pipeline.executors import cluster
 from pipeline.executors.connection import NAMESPACE, Connection
 
 pytestmark = pytest.mark.cluster
@@ -63,13 +62,13 @@ def secrets() -> dict[str, dict[str, str]]:
 
 def test_the_driver_may_do_its_work_and_nothing_else(namespace, rendered):
     applied(rendered.kind("ServiceAccount", "Role", "RoleBinding", "PodTemplate"))
-    for (group, resource), verbs in cluster.RIGHTS.items():
+    for (group, resource), verbs in doctor.RIGHTS.items():
         for verb in verbs:
             assert may(verb, f"{resource.split('/')[0]}{'.' * bool(group)}{group}", *resource.split("/")[1:])
     for verb, resource in (("get", "secrets"), ("create", "pods"), ("delete", "podtemplates"), ("list", "nodes")):
         assert not may(verb, resource)
-    for name in cluster.TEMPLATES:
-        assert cluster.template(Connection(), name)["metadata"]["annotations"][cluster.COMMIT] == rendered.commit
+    for name in doctor.TEMPLATES:
+        assert doctor.pod_template(Connection(), name)["metadata"]["annotations"][doctor.COMMIT] == rendered.commit
 
 
 def test_the_doctor_finds_what_was_applied(namespace, rendered):

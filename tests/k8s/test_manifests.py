@@ -10,12 +10,11 @@ from urllib.parse import urlsplit
 import kubernetes_validate
 import pytest
 
-from pipeline import deploy
-from pipeline.executors import cluster
+from pipeline import deploy, doctor
 from pipeline.executors import manifest as of_jobs
 from pipeline.executors.connection import NAMESPACE
 
-VERSIONS = (".".join(map(str, cluster.OLDEST)), "1.37")
+VERSIONS = (".".join(map(str, doctor.OLDEST)), "1.37")
 KUEUE = {"LocalQueue"}  # known to the schemas of Kueue only
 S3 = {"mlflow-s3": {"access-key", "destination", "endpoint", "region", "secret-key"}}  # docs/cluster.md
 ROLE = "app.kubernetes.io/component"
@@ -48,9 +47,9 @@ def test_all_is_in_the_namespace(rendered):
 
 
 def test_templates_are_as_the_executor_expects(rendered):
-    assert [template["metadata"]["name"] for template in rendered.kind("PodTemplate")] == sorted(cluster.TEMPLATES)
+    assert [template["metadata"]["name"] for template in rendered.kind("PodTemplate")] == sorted(doctor.TEMPLATES)
     for template in rendered.kind("PodTemplate"):
-        assert template["metadata"]["annotations"][cluster.COMMIT] == rendered.commit
+        assert template["metadata"]["annotations"][doctor.COMMIT] == rendered.commit
         (stage,) = template["template"]["spec"]["containers"]
         assert stage["name"] == "stage"
         env = {variable["name"]: variable.get("value", "") for variable in stage["env"]}
@@ -94,7 +93,7 @@ def test_the_driver_has_the_rights_that_it_needs_and_no_other(rendered):
         for group in rule["apiGroups"]
         for resource in rule["resources"]
     }
-    assert granted == cluster.RIGHTS
+    assert granted == doctor.RIGHTS
     assert not rendered.kind("ClusterRole", "ClusterRoleBinding")
     assert len(rendered.kind("Role")) == len(rendered.kind("RoleBinding")) == 1
 
@@ -109,7 +108,7 @@ def test_mlflow_answers_to_every_name_of_its_service_and_to_what_stages_call_it(
         assert host in allowed
         assert any(fnmatch.fnmatch(f"{host}:{port['port']}", pattern) for pattern in allowed)
     assert not any(fnmatch.fnmatch("evil.example", pattern) for pattern in allowed)
-    for name in cluster.TEMPLATES:
+    for name in doctor.TEMPLATES:
         (stage,) = rendered.pods()[f"PodTemplate {name}"]["spec"]["containers"]
         (uri,) = [variable["value"] for variable in stage["env"] if variable["name"] == "MLFLOW_TRACKING_URI"]
         assert any(fnmatch.fnmatch(urlsplit(uri).netloc, pattern) for pattern in allowed)

@@ -30,7 +30,7 @@ class Clone:
         unwritten = (name for name in os.environ if name.startswith(("GIT_", "DVC_", "MLFLOW_")))
         kept = {name: value for name, value in os.environ.items() if name not in set(unwritten)}
         path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-        self.env = kept | {"PYTHONPATH": str(root), "PATH": path, "XLA_FLAGS": XLA_FLAGS}
+        self.env = kept | {"PYTHONPATH": str(root), "PATH": path, "XLA_FLAGS": XLA_FLAGS, "VSML_UPLOAD": "now"}
 
     def start(self, *command: str, **env: str) -> subprocess.Popen[str]:
         pipe = subprocess.PIPE
@@ -65,6 +65,7 @@ def clone(tmp_path, tiny) -> Clone:
         "dvc.yaml",
         "claims.yaml",
         "datasets.lock",
+        "requirements.lock",
         ".dvcignore",
         ".gitignore",
         ".dvc/config",

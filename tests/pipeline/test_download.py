@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import download, paths, transfer
+from pipeline import download, paths
 
 QUICK = {"stall_s": 10.0, "tries": 2, "backoff_s": 0.01}
 DATA = np.random.default_rng(0).integers(0, 256, 60_000, np.uint8).tobytes()
@@ -556,13 +557,29 @@ def test_a_killed_download_is_resumed_by_the_next_run(server, locked, tmp_path):
 
 def test_a_terminal_shows_a_bar(monkeypatch):
     reader, writer = os.openpty()
-    with open(writer, "w") as terminal:  # noqa: PTH123 (a descriptor has no path)
+    termios.tcsetwinsize(writer, (24, 80))
+    with open(writer, "w", encoding="utf-8") as terminal:  # noqa: PTH123 (a descriptor has no path)
         monkeypatch.setattr(sys, "stderr", terminal)
-        progress = transfer.Progress("file.bin", 40_000_000)
-        progress.show(30_000_000)
-        progress.end()
-        shown = ""
-        while not shown.endswith("\n"):
-            shown += os.read(reader, 1000).decode()
+        with download.progress("file.bin", 10_000_000, 40_000_000) as bar:
+            bar.update(20_000_000)
+        shown = b""
+        while not shown.endswith(b"\n"):
+            shown += os.read(reader, 1000)
     os.close(reader)
-    assert shown == f"\rfile.bin: 30.0 MB of 40.0 MB [{'#' * 22}{' ' * 8}]\r\n"
+    assert "file.bin:  75%|" in shown.decode() and "| 30.0M/40.0M [" in shown.decode()
+
+
+def test_what_is_no_terminal_has_a_line_now_and_then_and_none_of_what_is_quick(capsys):
+    with download.progress("file.bin", 0, 40_000_000) as bar:
+        bar.update(40_000_000)
+    assert capsys.readouterr().err == ""
+    with download.progress("file.bin", 0, 40_000_000, every_s=0.05) as bar:
+        for _ in range(2):
+            bar.update(5_000_000)  # too soon
+            time.sleep(0.06)
+            bar.update(10_000_000)
+    with download.progress("other.bin", 0, None, every_s=0.01) as bar:  # of no announced size
+        time.sleep(0.02)
+        bar.update(5_000_000)
+    expected = ["file.bin: 15.0MB of 40.0MB", "file.bin: 30.0MB of 40.0MB", "other.bin: 5.00MB of ?B"]
+    assert capsys.readouterr().err.splitlines() == expected

@@ -36,7 +36,7 @@ def test_a_rule_is_meta_trained_and_tested_beside_a_newborn_one(clone):
 @pytest.fixture
 def sections(monkeypatch):
     def of(profile):
-        return params.read(paths.ROOT / profile / "params.yaml").of_feedback.experiments
+        return params.read(paths.ROOT / profile / "params.yaml").feedback.experiments
 
     return of
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from pipeline import gang, spool
+from pipeline import gang, tracking
 
 
 def test_a_process_is_alone_unless_told_otherwise_and_numbered_by_kubernetes(monkeypatch):
@@ -30,10 +30,10 @@ def test_the_watchdog_waits_for_others_longer_than_for_a_step_and_rows_are_progr
     watchdog = gang.Watchdog(tmp_path)
     time.sleep(0.4)
     assert not watchdog.stalled(), "it waits for the others"
-    (tmp_path / spool.MACHINE).touch()
+    (tmp_path / tracking.BEGIN).touch()
     assert not watchdog.stalled(), "it has just joined them"
     time.sleep(0.2)
-    (tmp_path / spool.CURVE).write_text("{}\n")
+    (tmp_path / tracking.CURVE).write_text("{}\n")
     assert not watchdog.stalled()
     time.sleep(0.2)
     assert not watchdog.stalled(), "the row was progress"

@@ -1,6 +1,16 @@
+from itertools import product
+from typing import Literal, get_args, get_origin, get_type_hints
+
 import pytest
 
 from pipeline import params, paths
+from pipeline.sections import cloning, feedback, recall
+from pipeline.sections.overlay import merged
+from pipeline.sections.training import Experiment
+from vsml.cloning.clone import Form
+from vsml.feedback.descent import Descent
+from vsml.feedback.local_plasticity import Rule
+from vsml.recall.rules import Rules
 
 PROFILES = sorted(path.parent.relative_to(paths.ROOT) for path in paths.ROOT.glob("**/params.yaml"))
 
@@ -20,19 +30,202 @@ def test_the_profiles_are_whole(profile):
     assert (paths.ROOT / profile / found.root).resolve() == paths.ROOT
 
 
-def test_an_experiment_replaces_whole_sections_and_no_other(read, tiny):
+SYSTEMS = {
+    "learning": (Experiment, lambda found: found),
+    "feedback": (feedback.Experiment, lambda found: found.feedback),
+    "recall": (recall.RecallExperiment, lambda found: found.recall),
+}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_what_is_stated_whole_is_itself_and_what_is_not_stated_stays(system):
+    kind, of = SYSTEMS[system]
+    experiments = of(params.read(paths.ROOT / "profiles/smoke/params.yaml")).experiments
+    every = [params.plain(experiment) for experiment in experiments.values()]
+    assert len({str(one) for one in every}) == len(every) > 2  # they do differ
+    for one, other in product(every, every):
+        assert merged(kind, one, {}) == one
+        assert merged(kind, other, one) == one
+
+
+def test_an_experiment_states_only_the_leaves_in_which_it_differs(read, tiny):
+    tiny["experiments"]["small"] = {"optimizer": {"clip": None}, "learner": {"hidden": 3}}
+    found = read(tiny).experiments
+    own, default = params.plain(found["small"]), params.plain(found["vsml"])
+    assert own["optimizer"] == default["optimizer"] | {"clip": None} != default["optimizer"]
+    assert own["learner"] == default["learner"] | {"hidden": 3} != default["learner"]
+    assert {**own, "optimizer": 0, "learner": 0} == {**default, "optimizer": 0, "learner": 0}
+    deep = {"training": {"optimizer": {"final": 0.5}}}
+    tiny["recall"]["experiments"]["direct"] = deep
+    found = read(tiny).recall
+    own, default = params.plain(found.experiments["direct"]), params.plain(found.defaults)
+    default["training"]["optimizer"]["final"] = 0.5
+    assert own == default
+
+
+def test_a_section_of_another_kind_is_stated_whole(read, tiny):
     tiny["experiments"]["es"] = {"estimator": {"name": "antithetic_es", "std": 0.1, "at_once": 2}}
     found = read(tiny).experiments
     assert params.plain(found["es"].estimator) == {"name": "antithetic_es", "std": 0.1, "at_once": 2}
     assert found["es"].learner == found["vsml"].learner
-    assert params.plain(found["vsml"].estimator) == {"name": "backprop", "segment": None, "at_once": 1}
+    del tiny["experiments"]["es"]["estimator"]["at_once"]  # which the default has
+    with pytest.raises(
+        ValueError, match=r"experiments\.es\.estimator\.at_once is missing: add it \(a section of another"
+    ):
+        read(tiny)
+    del tiny["experiments"]["es"]
+    tiny["recall"]["experiments"]["hidden"] = {"graph": {"name": "hidden", "hidden": 4}}
+    with pytest.raises(ValueError, match=r"recall\.experiments\.hidden\.graph\.density is missing: add it"):
+        read(tiny)
 
 
-def test_a_feedback_experiment_replaces_whole_sections_too(read, tiny):
-    found = read(tiny).feedback
-    own, default = found.experiments["second_order_on_sines"], found.defaults
-    assert own.learner.name == "descent" and own.task == default.task
-    assert found.experiments["flp_on_sines"] == default
+def test_lists_and_tables_of_free_names_are_stated_whole(read, tiny):
+    tiny["defaults"]["start"] = {"norm_fwd_scale": 5.0}
+    tiny["experiments"] |= {"given": {"start": {"norm_bwd_scale": 2.0}}, "long": {"curriculum": [{"steps": 3}]}}
+    with pytest.raises(ValueError, match=r"experiments\.long\.curriculum\.0\.lives is missing: add it"):
+        read(tiny)
+    del tiny["experiments"]["long"]
+    tiny["feedback"]["experiments"]["flp_on_sines"] = {"training": {"rates": {"forward": {"peak": 0.1, "warmup": 0}}}}
+    found = read(tiny)
+    assert found.experiments["given"].start == {"norm_bwd_scale": 2.0}
+    own, default = found.feedback.experiments["flp_on_sines"].training, found.feedback.defaults.training
+    assert list(own.rates) == ["forward"] and own.steps == default.steps
+
+
+def test_an_experiment_is_like_another_wherever_that_stands(read, tiny):
+    tiny["experiments"] = {
+        "third": {"like": "second", "optimizer": {"final": 0.5}},
+        "second": {"like": "vsml", "learner": {"ticks": 3}},
+        "vsml": {"optimizer": {"clip": 7.0}},
+    }
+    found = read(tiny).experiments
+    third = found["third"]
+    assert (third.optimizer.final, third.learner.ticks, third.optimizer.clip) == (0.5, 3, 7.0)
+    assert found["second"].optimizer == found["vsml"].optimizer
+    tiny["feedback"]["experiments"]["flp_on_sines"] = {"like": "flp_on_glyphs", "learner": {"plastic": 1}}
+    found = read(tiny).feedback.experiments
+    own, other = found["flp_on_sines"], found["flp_on_glyphs"]
+    assert own.task == other.task and own.learner == other.learner.model_copy(update={"plastic": 1}) != other.learner
+
+
+@pytest.mark.parametrize(
+    ("experiments", "complaint"),
+    [
+        ({"a": {"like": "b"}}, r"experiments\.a\.like \(='b'\) is none of experiments \['a', 'vsml'\]: name one"),
+        ({"a": {"like": ["vsml"]}}, r"experiments\.a\.like \(=\['vsml'\]\) is none of experiments"),
+        ({"a": {"like": None}}, r"experiments\.a\.like \(=None\) is none of experiments"),
+        ({"a": {"like": "a"}}, r"experiments\.a\.like \(='a'\) leads back to itself \(a -> a\): remove one"),
+        ({"a": {"like": "b"}, "b": {"like": "c"}, "c": {"like": "b"}}, r"leads back to itself \(a -> b -> c -> b\)"),
+        ({"a": {"like": "b"}, "b": 3}, r"experiments\.b \(=3\) is wrong"),
+    ],
+)
+def test_like_names_another_experiment(read, tiny, experiments, complaint):
+    tiny["experiments"] |= experiments
+    with pytest.raises(ValueError, match=r"params\.yaml:\n(.|\n)*" + complaint):
+        read(tiny)
+
+
+def test_like_knows_the_experiments_of_its_own_system_only(read, tiny):
+    tiny["recall"]["experiments"]["frozen"]["like"] = "vsml"
+    with pytest.raises(
+        ValueError, match=r"recall\.experiments\.frozen\.like \(='vsml'\) is none of recall\.experiments"
+    ):
+        read(tiny)
+
+
+PLACES = [  # of names: an entry of a table, or an element of a list
+    ("experiments", {}),
+    ("baselines", {"optimizer": "sgd"}),
+    ("tests", "suites", {}),
+    ("tests", "suites", "generalisation", {"set": "digits"}),
+    ("recall", "experiments", {}),
+    ("feedback", "experiments", {}),
+    ("items", "train_sets", []),
+    ("items", "test_sets", []),
+    ("items", "figures", []),
+    ("items", "zoo", []),
+    ("defaults", "data", "sets", []),
+    ("defaults", "suites", []),
+]
+NAMES = ["lr0.003", "two words", "digits$(touch X)", "../up", "", "ätsch", "a-0", "line\n"]
+
+
+@pytest.mark.parametrize(
+    ("where", "name"), [*((where, "digits$(touch X)") for where in PLACES), *((PLACES[0], name) for name in NAMES)]
+)
+def test_a_name_that_could_reach_a_shell_is_refused(read, tiny, where, name):
+    *folders, entry = where
+    tree = tiny
+    for folder in folders:
+        tree = tree[folder]
+    tree.append(name) if entry == [] else tree.update({name: entry})
+    with pytest.raises(ValueError) as refused:
+        read(tiny)
+    assert f"{name!r} is no name: it becomes part of commands and of paths, so rename it with letters" in str(
+        refused.value
+    )
+
+
+LEARNING = ("defaults", "experiments", "baselines", "tests", "random_features", "results", "unify")
+CLONING = ("clone", "improve", "clone_test")
+
+
+def test_a_profile_may_leave_out_what_it_has_no_items_of(read, tiny):
+    for kind in ("experiments", "introspect", "seeds", "clones", "zoo", "baselines", "figures", "feedback"):
+        tiny["items"][kind] = []
+    for section in (*LEARNING, *CLONING, "feedback"):
+        del tiny[section]
+    found = read(tiny)
+    assert found.recall.experiments.keys() == {"direct", "hidden", "frozen"} and found.introspect.set == "digits"
+    assert found.experiments == found.baselines == {}
+    assert [name for name in (*LEARNING, *CLONING, "feedback") if found.has(name)] == []
+    assert found.has("recall") and found.has("introspect")
+    with pytest.raises(ValueError, match=r"Section clone_test is left out of this profile, and is needed here: add it"):
+        _ = found.clone_test.lives
+    with pytest.raises(AttributeError, match="clone_tset"):
+        _ = found.clone_tset
+
+
+@pytest.mark.parametrize(
+    ("section", "kind"),
+    [
+        ("defaults", "experiments"),
+        ("tests", "experiments"),
+        ("introspect", "introspect"),
+        ("clone", "clones"),
+        ("improve", "clones"),
+        ("clone_test", "clones"),
+        ("random_features", "zoo"),
+        ("recall", "recall"),
+        ("feedback", "feedback"),
+    ],
+)
+def test_what_items_are_made_by_is_there(read, tiny, section, kind):
+    del tiny[section]
+    if section == "defaults":
+        tiny["experiments"] = {}
+    with pytest.raises(
+        ValueError, match=rf"{section} is missing, and items\.{kind} \(=\[.*\]\) needs it: add this sect"
+    ):
+        read(tiny)
+
+
+@pytest.mark.parametrize(
+    ("section", "of"),
+    [
+        (feedback.LocalPlasticity, Rule),
+        (feedback.Descent, Descent),
+        (cloning.CloneForm, Form),
+        (recall.RecallRules, Rules),
+    ],
+)
+def test_a_section_has_the_fields_and_choices_of_what_is_built_from_it(section, of):
+    """Sections are not derived from it: it comes with JAX, whose import takes longer than to read params does."""
+    fields = {name: field.annotation for name, field in section.model_fields.items() if name != "name"}
+    assert tuple(fields) == of._fields
+    choices = {name: hint for name, hint in get_type_hints(of).items() if get_origin(hint) is Literal}
+    for name, choice in choices.items():
+        assert get_args(fields[name]) == get_args(choice)
 
 
 def test_drawings_need_their_sets(read, tiny):
@@ -72,16 +265,10 @@ def _break(tree, where, value):
         (("items", "introspect"), ["es"], r"'es' is none of the items.experiments"),
         (("defaults", "estimator", "name"), "evolution", r"defaults\.estimator .*'evolution'.*'antithetic_es'"),
         (("defaults", "estimator", "chunk"), 3, r"defaults\.estimator\.chunk \(=3\) is unknown"),
-        (
-            ("experiments", "vsml", "optimizer"),
-            {"clip": 1.0},
-            r"vsml\.optimizer\.learning_rate is missing",
-        ),
-        (
-            ("experiments", "vsml", "optimizer", "clip"),
-            -1,
-            r"vsml\.optimizer\.clip \(=-1\).*greater than 0",
-        ),
+        (("experiments", "vsml", "optimizer"), {"clip": -1}, r"vsml\.optimizer\.clip \(=-1\).*greater than 0"),
+        (("experiments", "vsml", "optimizer"), {"clap": 1}, r"vsml\.optimizer\.clap \(=1\) is unknown"),
+        (("experiments", "vsml", "optimizer"), 3, r"vsml\.optimizer \(=3\) is wrong"),
+        (("experiments", "vsml", "learner"), {"name": "hebbian"}, r"vsml\.learner\.oja is missing: add it"),
         (("experiments", "vsml", "start"), {"norm_fwd_scale": "ten"}, r"vsml\.start\.norm_fwd_scale \(='ten'\)"),
         (("experiments", "vsml", "tests"), {}, r"experiments\.vsml\.tests .* is unknown"),
         (("defaults", "learner", "name"), "lstm", r"defaults\.learner .*'lstm'.*'meta_rnn'"),

@@ -1,7 +1,11 @@
 """Several items at once, on a real DVC."""
 
+import json
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -35,8 +39,8 @@ stages:
 # Writes when it ran, and waits until as many as it is told are at it.
 STAGE = """
 import os, pathlib, sys, time
-from pipeline import process
-process.die_with_parent()
+from pipeline import repro
+repro.die_with_parent()
 stage, item = sys.argv[1:]
 told = pathlib.Path(f"first-{item}").read_text() if stage == "first" else ""
 if told == "fail":
@@ -124,9 +128,67 @@ def _until(done):
         time.sleep(0.05)
 
 
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
+SLEEP = """
+import os, pathlib, time
+from pipeline import repro
+repro.die_with_parent()
+pathlib.Path("pid.tmp").write_text(str(os.getpid()))
+os.replace("pid.tmp", "pid")
+time.sleep(100)
+"""
+
+
+def _dies_with(parent, pid_file, blow):
+    _until(pid_file.exists)
+    child = psutil.Process(int(pid_file.read_text()))
+    assert child.pid != parent.pid and _alive(child)
+    parent.send_signal(blow)
+    try:
+        _until(lambda: not _alive(child))
+    finally:
+        if _alive(child):
+            child.kill()
+        parent.kill()
+        parent.communicate()
+
+
+@LINUX
+def test_a_stage_dies_with_its_parent(tmp_path):
+    (tmp_path / "stage.py").write_text(SLEEP)
+    run = "import subprocess, sys; subprocess.run([sys.executable, 'stage.py'])"
+    parent = subprocess.Popen([sys.executable, "-c", run], cwd=tmp_path)
+    _dies_with(parent, tmp_path / "pid", signal.SIGKILL)
+
+
+@LINUX
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])  # only the second replaces itself by its last command
+def test_sigterm_to_dvc_repro_leaves_no_orphan(clone, shell):
+    if not Path(shell).exists():
+        pytest.skip(f"no {shell} here")
+    (clone.root / "stage.py").write_text(SLEEP)
+    (clone.root / "dvc.yaml").write_text("stages:\n  sleep:\n    cmd: exec python stage.py\n    outs:\n      - slept\n")
+    # Whoever runs the tests may ignore SIGTERM, and what is ignored is inherited.
+    mortal = f"{MORTAL} import os, sys; os.execvp(sys.argv[1], sys.argv[1:])"
+    dvc = clone.start(sys.executable, "-c", mortal, "dvc", "repro", "--quiet", SHELL=shell)
+    _dies_with(dvc, clone.root / "pid", signal.SIGTERM)
+
+
+def test_the_graph_is_that_of_dvc(toy):
+    _tell(toy, a="go", b="go")
+    found = json.loads(
+        toy.run(
+            "python",
+            "-c",
+            "import json; from pipeline.repro import graph\n"
+            "print(json.dumps({name: sorted(of) for name, of in graph('dvc.yaml').items()}))",
+        )
+    )
+    first = {"first@a": [], "first@b": []}
+    assert found == first | {"then@a": ["first@a"], "then@b": ["first@b"], "last": ["then@a", "then@b"]}
+
+
 def test_what_is_due_is_what_changed_and_all_that_depends_on_it():
-    dot = 'strict digraph {\n"a";\n"b";\n"a" -> "c";\n"b" -> "c";\n"c" -> "d";\n"b" -> "e";\n}\n'
-    needs = repro.graph(dot)
-    assert needs == {"a": set(), "b": set(), "c": {"a", "b"}, "d": {"c"}, "e": {"b"}}
+    needs = {"d": {"c"}, "c": {"a", "b"}, "a": set(), "b": set(), "e": {"b"}}
     assert repro.closure(["a", "../other/dvc.yaml:a"], needs) == {"a", "c", "d"}
     assert repro.closure([], needs) == set()

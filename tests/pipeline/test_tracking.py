@@ -1,14 +1,51 @@
-"""Runs as users make them: real stages, real stores, a real server."""
+"""Runs as users make them: real stages, real stores, a real server, and uploaders that are killed."""
 
 import contextlib
 import json
+import os
+import random
+import re
+import shutil
+import signal
 import socket
 import sqlite3
 import time
 import urllib.request
 from pathlib import Path
 
-from pipeline import artifacts
+import pytest
+
+from pipeline import artifacts, tracking
+
+OUT = "artifacts/test_data/iris.npz"
+# A run that follows a curve, as a stage does that goes on from a checkpoint, and that a test can stop where it likes.
+CURVED = """
+import sys, time
+from pipeline import artifacts, params, paths, provenance, tracking
+rows, ends, resumed = int(sys.argv[1]), sys.argv[2] == "ends", sys.argv[3:]
+with tracking.run(provenance.job("test_data", ("iris",), params.read())) as run:
+    if resumed:
+        run.resume(*resumed)
+    run.follow({"loss": [float(step) for step in range(rows)]})
+    print(run.id, flush=True)
+    while not ends:
+        time.sleep(0.02)
+    artifacts.write_text(paths.test_data("iris"), "made")
+"""
+# Runs each of which reads what the one before it left.
+CHAIN = """
+from pathlib import Path
+from pipeline import artifacts, params, provenance, tracking
+job, reads = provenance.job("test_data", ("iris",), params.read()), ()
+for number in range({runs}):
+    out = Path(f"artifacts/chain/{{number}}.npz")
+    deps = job.deps | {{path.as_posix(): artifacts.sha256_file(path) for path in reads}}
+    flow = job.flow._replace(reads=reads, outs=(out,))
+    with tracking.run(job._replace(item=(str(number),), flow=flow, deps=deps)) as run:
+        run.follow({{"loss": [float(step) for step in range({rows})]}})
+        artifacts.write_text(out, f"number {{number}}")
+    reads = (out,)
+"""
 
 
 def _runs(root):
@@ -22,6 +59,28 @@ def _tags(root, run):
         return dict(store.execute("select key, value from tags where run_uuid = ?", (run,)))
 
 
+def _steps(root, run):
+    with contextlib.closing(sqlite3.connect(root / "mlflow.db")) as store:
+        return [step for (step,) in store.execute("select step from metrics where run_uuid = ? order by step", (run,))]
+
+
+def _folder(uri):
+    return Path(uri.removeprefix("file://").replace("%20", " "))
+
+
+def _waiting(root):
+    """The runs on disk."""
+    return [path for path in (root / ".runs").glob("*") if path.is_dir()]
+
+
+def _until(done, what, seconds=60.0):
+    give_up = time.monotonic() + seconds
+    while not (found := done()):
+        assert time.monotonic() < give_up, f"{what} did not happen within {seconds} s"
+        time.sleep(0.02)
+    return found
+
+
 def test_four_at_once_on_a_new_store_all_leave_a_whole_run(clone):
     sets = ("breast_cancer", "digits", "iris", "wine")
     started = [clone.start("python", "-m", "pipeline", "test_data", name) for name in sets]
@@ -30,13 +89,13 @@ def test_four_at_once_on_a_new_store_all_leave_a_whole_run(clone):
         assert process.returncode == 0, out + error
     runs = _runs(clone.root)
     assert [(name, status) for _, name, status, _ in runs] == [(f"test_data {name}", "FINISHED") for name in sets]
+    assert not _waiting(clone.root)
 
     run, _, _, uri = runs[2]
-    folder = Path(uri.removeprefix("file://").replace("%20", " "))
+    folder = _folder(uri)
     manifest = json.loads((folder / "manifest.json").read_text())
-    out = "artifacts/test_data/iris.npz"
-    assert manifest["outs"] == {out: artifacts.sha256_file(clone.root / out)}
-    assert artifacts.sha256_file(folder / "outs" / out) == manifest["outs"][out]
+    assert manifest["outs"] == {OUT: artifacts.sha256_file(clone.root / OUT)}
+    assert artifacts.sha256_file(folder / "outs" / OUT) == manifest["outs"][OUT]
     for name, digest in manifest["deps"].items():
         assert artifacts.sha256_file(clone.root / name) == artifacts.sha256_file(folder / "deps" / name) == digest
 
@@ -44,6 +103,7 @@ def test_four_at_once_on_a_new_store_all_leave_a_whole_run(clone):
     assert (tags["stage"], tags["set"], tags["tree"]) == ("test_data", "iris", "clean")
     assert tags["commit"] == clone.run("git", "rev-parse", "HEAD").strip()
     assert tags["fingerprint"] == manifest["fingerprint"]
+    assert tags[f"sha256.{manifest['outs'][OUT]}"] == f"outs/{OUT}"
     assert {"params_digest", "device", "version.jax", "version.numpy"} <= tags.keys()
 
 
@@ -59,31 +119,207 @@ def test_a_stage_that_fails_says_why_and_its_run_is_failed(clone):
     assert not (clone.root / "artifacts").exists()
 
 
-def test_a_server_is_used_where_named_and_missed_where_away(clone, tmp_path):
+def test_an_interrupted_stage_is_killed_and_an_unknown_way_to_upload_refused(clone):
+    process = clone.start("python", "-c", CURVED, "3", "waits")
+    assert process.stdout is not None and process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    ((run, _, status, uri),) = _runs(clone.root)
+    assert (status, _steps(clone.root, run)) == ("KILLED", [1, 2, 3])
+    assert not list(_folder(uri).rglob("*")), "no deps, no outs"
+
+    process = clone.start("python", "-m", "pipeline", "test_data", "iris", VSML_UPLOAD="soon")
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "VSML_UPLOAD is 'soon', expected one of ['background', 'now', 'later']" in error
+    assert not (clone.root / "artifacts").exists()
+
+
+def test_a_stage_imports_no_mlflow(clone):
+    code = "import sys; from pipeline.__main__ import main; main(['test_data', 'iris']); print(*sys.modules)"
+    loaded = clone.run("python", "-c", code, VSML_UPLOAD="background").split()
+    try:
+        assert "pipeline.tracking" in loaded
+        assert not {"mlflow", "pipeline.store", "pipeline.uploads"} & set(loaded)
+        _until(lambda: not _waiting(clone.root), "the upload")
+    finally:
+        _stop_uploader(clone.root)
+    ((_, name, status, _),) = _runs(clone.root)
+    assert (name, status) == ("test_data iris", "FINISHED")
+
+
+def _uploader(root):
+    """The process id of the newest uploader that a stage has started."""
+    log = root / ".runs/uploader.log"
+    return int(_until(lambda: log.exists() and re.findall(r"Process (\d+) takes runs up", log.read_text()), "one")[-1])
+
+
+def _stop_uploader(root):
+    """Kill it, and wait until the kernel has freed its lock."""
+    with contextlib.suppress(ProcessLookupError):  # it has ended
+        os.kill(_uploader(root), signal.SIGKILL)
+    os.close(_until(lambda: tracking.lock(root / ".runs/uploader.lock"), "the end of the uploader"))
+
+
+def test_a_server_is_used_where_named_and_not_waited_for_where_away(clone, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     uri = f"http://127.0.0.1:{port}"
     tries = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-    away = clone.start("python", "-m", "pipeline", "test_data", "iris", **tries)
+    away = clone.start("python", "-m", "pipeline", "test_data", "wine", **tries)
     _, error = away.communicate(timeout=60)
-    assert away.returncode == 1
-    assert f"MLflow at {uri} does not answer" in error and "run the same command again" in error
+    assert away.returncode == 0, error
+    assert f"MLflow at {uri} does not answer" in error and "Runs that wait for it in" in error
+    asked = clone.start("python", "-m", "pipeline", "whence", "artifacts/test_data/wine.npz", **tries)
+    _, error = asked.communicate(timeout=60)
+    assert asked.returncode == 1 and f"MLflow at {uri} does not answer" in error
 
     store = ("--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--artifacts-destination", f"{tmp_path}/served")
     lean = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # starts faster
     server = clone.start("mlflow", "server", "--port", str(port), "--workers", "1", *store, **lean)
     try:
-        give_up = time.monotonic() + 60
-        while True:
+
+        def up():
+            assert server.poll() is None, "the server did not start"
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{uri}/health"):
-                break
-            assert time.monotonic() < give_up and server.poll() is None, "the server did not start"
-            time.sleep(0.2)
-        clone.run("python", "-m", "pipeline", "test_data", "iris", **tries)
+                return True
+
+        _until(up, "the start of the server")
+        secret = tries | {"MLFLOW_TRACKING_URI": f"http://user:password@127.0.0.1:{port}"}
+        clone.run("python", "-m", "pipeline", "test_data", "iris", **secret | {"VSML_UPLOAD": "later"})
+        (begin,) = [(path / "begin.json").read_text() for path in _waiting(clone.root) if "iris" in _name(path)]
+        assert f'"uri": "{uri}"' in begin and "password" not in begin
+        said = clone.run("python", "-m", "pipeline", "whence", "artifacts/test_data/wine.npz", **tries)
+        assert "These are the very bytes that a run left." in said
     finally:
         server.terminate()
         server.communicate(timeout=30)
-    assert not (clone.root / "mlflow.db").exists()
-    (manifest,) = (tmp_path / "served").rglob("manifest.json")
-    assert json.loads(manifest.read_text())["outs"].keys() == {"artifacts/test_data/iris.npz"}
+    assert not (clone.root / "mlflow.db").exists() and not _waiting(clone.root)
+    outs = [json.loads(path.read_text())["outs"] for path in (tmp_path / "served").rglob("manifest.json")]
+    assert {name for left in outs for name in left} == {OUT, "artifacts/test_data/wine.npz"} and len(outs) == 2
+
+
+def _name(folder):
+    return json.loads((folder / "begin.json").read_text())["name"]
+
+
+def test_a_server_that_never_answers_costs_a_stage_nothing_and_the_run_can_go_elsewhere(clone):
+    with socket.socket() as silent:  # takes connections, and says nothing for as long as MLflow's client waits
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        began = time.monotonic()
+        clone.run("python", "-c", CURVED, "5", "ends", MLFLOW_TRACKING_URI=uri, VSML_UPLOAD="background")
+        took_s = time.monotonic() - began
+        _stop_uploader(clone.root)
+    assert took_s < 40, "MLflow's client would wait for 20 s, four times"
+    haste = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}
+    refused = clone.start("python", "-m", "pipeline", "uploads", **haste)
+    _, error = refused.communicate(timeout=60)
+    assert (
+        refused.returncode == 1 and f"MLflow at {uri} does not answer" in error and "Runs that wait for it in" in error
+    )
+
+    elsewhere = clone.start("python", "-m", "pipeline", "uploads")
+    _, error = elsewhere.communicate(timeout=60)
+    assert f"Runs that wait for another MLflow, at {uri}: 1." in error and "uploads --here" in error
+    assert len(_waiting(clone.root)) == 1
+    clone.run("python", "-m", "pipeline", "uploads", "--here")
+    ((run, _, status, uri),) = _runs(clone.root)
+    assert (status, _steps(clone.root, run)) == ("FINISHED", [1, 2, 3, 4, 5])
+    assert (_folder(uri) / "outs" / OUT).read_text() == "made" and not _waiting(clone.root)
+
+
+def test_uploaders_killed_at_any_moment_lose_and_double_nothing_and_runs_are_tied_in_order(clone):
+    """Four runs, each made from what the one before it left, whose outs here are other ones by now."""
+    runs, rows = 4, 3000
+    code = CHAIN.format(runs=runs, rows=rows)
+    clone.run("python", "-c", code, VSML_UPLOAD="later")
+    shutil.rmtree(clone.root / "artifacts")
+    began = {_name(path): tracking.read(path, tracking.BEGIN)["began_ms"] for path in _waiting(clone.root)}
+    assert not (clone.root / "mlflow.db").exists() and len(began) == runs
+    clone.run("python", "-m", "pipeline", "test_data", "wine", VSML_UPLOAD="later")  # makes no store either
+
+    def progress():
+        with contextlib.suppress(sqlite3.OperationalError):  # no table yet, or it is locked
+            files = sum(1 for path in (clone.root / "mlartifacts").rglob("*") if path.is_file())
+            with contextlib.closing(sqlite3.connect(clone.root / "mlflow.db")) as store:
+                return files + store.execute("select count(*) from metrics").fetchone()[0]
+        return 0
+
+    for _ in range(4):
+        seen, uploader = progress(), clone.start("python", "-m", "pipeline", "uploads")
+        give_up = time.monotonic() + 60
+        while progress() == seen and uploader.poll() is None and time.monotonic() < give_up:
+            time.sleep(0.005)
+        time.sleep(random.uniform(0, 0.25))
+        uploader.kill()
+        uploader.communicate()
+        print(f"killed with {progress()} rows and files there, {len(_waiting(clone.root))} folders here")
+    clone.run("python", "-m", "pipeline", "uploads")
+
+    assert not _waiting(clone.root)
+    *chain, other = _runs(clone.root)
+    assert other[1:3] == ("test_data wine", "FINISHED")
+    assert [run[1:3] for run in chain] == [(f"test_data {number}", "FINISHED") for number in range(runs)]
+    above = None
+    for number, (run, name, _, uri) in enumerate(chain):
+        assert _steps(clone.root, run) == list(range(1, rows + 1))
+        out, tags = f"artifacts/chain/{number}.npz", _tags(clone.root, run)
+        assert (_folder(uri) / "outs" / out).read_text() == f"number {number}"
+        manifest = json.loads((_folder(uri) / "manifest.json").read_text())
+        assert tags[f"sha256.{manifest['outs'][out]}"] == f"outs/{out}"
+        for dep, digest in manifest["deps"].items():
+            assert artifacts.sha256_file(_folder(uri) / "deps" / dep) == digest
+        made_from = {key: value for key, value in tags.items() if key.startswith("made_from.")}
+        assert made_from == ({f"made_from.artifacts/chain/{number - 1}.npz": above} if number else {})
+        with contextlib.closing(sqlite3.connect(clone.root / "mlflow.db")) as store:
+            (start,) = store.execute("select start_time from runs where run_uuid = ?", (run,)).fetchone()
+        assert start == began[name], "when it ran, not when it was taken up"
+        above = run
+
+
+@pytest.mark.parametrize("taken_up_meanwhile", [True, False])
+def test_a_killed_run_that_is_resumed_goes_on_in_the_same_run(clone, taken_up_meanwhile):
+    process = clone.start("python", "-c", CURVED, "5", "waits")
+    assert process.stdout is not None
+    first = process.stdout.readline().strip()
+    clone.run("python", "-m", "pipeline", "uploads")
+    assert len(_waiting(clone.root)) == 1, "it goes on"
+    process.kill()
+    process.communicate()
+    if taken_up_meanwhile:
+        clone.run("python", "-m", "pipeline", "uploads")
+        ((run, _, status, _),) = _runs(clone.root)
+        assert (status, _steps(clone.root, run)) == ("KILLED", [1, 2, 3, 4, 5]) and not _waiting(clone.root)
+    assert clone.run("python", "-c", CURVED, "9", "ends", first).split() == [first]
+    assert not _waiting(clone.root)
+    ((again, _, status, _),) = _runs(clone.root)
+    assert (status, _steps(clone.root, again)) == ("FINISHED", list(range(1, 10)))
+    assert _tags(clone.root, again)["resumed"] == "true" and (not taken_up_meanwhile or again == run)
+
+
+def test_a_curve_goes_up_while_it_grows_whatever_happens_to_the_uploader(clone):
+    stage = clone.start("python", "-c", CURVED, "4", "waits", VSML_UPLOAD="background")
+    try:
+        _until(lambda: (clone.root / "mlflow.db").exists() and _shown(clone.root), "the curve in MLflow")
+        ((run, _, status, _),) = _runs(clone.root)
+        assert (status, _steps(clone.root, run), stage.poll()) == ("RUNNING", [1, 2, 3, 4], None)
+        uploader = _uploader(clone.root)
+        _stop_uploader(clone.root)
+        stage.send_signal(signal.SIGINT)
+        stage.communicate(timeout=60)
+        _until(lambda: not _waiting(clone.root), "the upload by the next one")
+        assert _uploader(clone.root) != uploader
+        ((again, _, status, _),) = _runs(clone.root)
+        assert (again, status, _steps(clone.root, run)) == (run, "KILLED", [1, 2, 3, 4])
+    finally:
+        stage.kill()
+        stage.communicate()
+        _stop_uploader(clone.root)
+
+
+def _shown(root):
+    with contextlib.suppress(sqlite3.OperationalError):  # no table yet
+        return [run for run, *_ in _runs(root) if len(_steps(root, run)) == 4]

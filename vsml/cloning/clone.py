@@ -8,8 +8,8 @@
 
 With the right theta this is online backpropagation (vsml.cloning.exact; arXiv 2012.14905, section 3.2, which stores the
 activation and feeds it back, too). What the sources do not say is our choice: where weights and biases lie and their
-scale, the one that marks the way down, the number of ticks, that x is clipped at 4, and that biases are averaged over the
-units below: summed, 784 of them would learn 784 times as fast as the paper's rate says.
+scale, the one that marks the way down, the number of ticks, that x is clipped at 4, and that biases are averaged over
+the units below: summed, 784 of them would learn 784 times as fast as the paper's rate says.
 """
 
 from typing import Any, NamedTuple
@@ -79,10 +79,12 @@ class Form(NamedTuple):
     def tick_each(
         self, theta: Theta, cells: Cells, x: Float[Array, " each"], error: Float[Array, " each"] | None
     ) -> Said:
-        """`tick` for many layers of one connection each, whose states are [each 1 1 h]; all of Said has that first axis.
+        """`tick` for many layers of one connection each, whose states are [each 1 1 h]; all of Said has that first
+        axis.
 
         They are one layer below a single unit, in which a cell hears from below what both of its units say, and tells
-        its unit below both of its messages. Mapped over layers of one, the gradient in theta would be a matrix for each.
+        its unit below both of its messages. Mapped over layers of one, the gradient in theta would be a matrix for
+        each.
         """
         pairs = {name: (theta[f"{name}_fwd"], theta[f"{name}_bwd"]) for name in ("gates", "head")}
         biases = theta["head_fwd_bias"], theta["head_bwd_bias"]

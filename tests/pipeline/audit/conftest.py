@@ -49,7 +49,7 @@ class Audited:
         self.root, self.served, self.remote, self.uri = root, served, remote, uri
         self._clone = Clone(root)
         self._clone.env |= {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-        env = self._clone.env | {"PYTHONPATH": f"{root}{os.pathsep}{paths.ROOT}"}
+        env = self._clone.env | {"PYTHONPATH": f"{root}{os.pathsep}{paths.ROOT}", "VSML_UPLOAD": "later"}
         pipe, door = subprocess.PIPE, str(Path(__file__).with_name("door.py"))
         self._log = (root.parent / "door.log").open("w+")
         command = [sys.executable, door]

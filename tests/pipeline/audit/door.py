@@ -9,15 +9,16 @@ import csv
 import json
 import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline import params, paths, provenance, tracking
+from pipeline import params, paths, planning, provenance, tracking, uploads
 from pipeline.artifacts import read_table, write_table
 from pipeline.audit import show, walk
 from pipeline.executors.local import execute
-from pipeline.flow import STAGES
+from pipeline.flow import Flow
 from pipeline.store import Store
 from tests.figures import conftest as made_up
 
@@ -32,17 +33,17 @@ def make() -> None:
         with paths.curve_csv("vsml", seed).open("w", newline="") as file:
             csv.writer(file).writerows([["step", "loss"], *enumerate(curve["loss"].tolist())])
     paths.ROOT.joinpath("dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
-    entries = walk.ledger.read(paths.ROOT)
-    order = {stage: number for number, stage in enumerate(STAGES)}
-    for entry in sorted(entries, key=lambda one: order[one.stage]):
-        if entry.stage in RUN:
-            execute(entry.stage, entry.words)
-        else:
-            for number, out in enumerate(STAGES[entry.stage](found, *entry.words).outs):
-                if not out.exists():  # a rule that no figure reads
+    planning.main([])
+    for item in Flow().items():
+        if item.stage in RUN:
+            execute(item.stage, item.words)
+        elif item.stage != "plan":
+            for number, out in enumerate(item.outs):
+                if not Path(out).exists():  # a rule that no figure reads
                     write_table(out, {"theta": np.full(3, number)}, {"theta": ("value",)})
-            with tracking.run(provenance.job(entry.stage, entry.words, found)):
+            with tracking.run(provenance.job(item.stage, item.words)):
                 pass
+    uploads.flush()
 
 
 def main() -> None:

@@ -1,13 +1,16 @@
 """whence, evidence, verify and replay, on the repository of the audit's own tests."""
 
 import json
+import platform
 import shutil
 import subprocess
 import sys
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
-from pipeline import paths
+from pipeline import paths, provenance
 from pipeline.artifacts import read_table, sha256_file, write_table
 from pipeline.verify import verify
 
@@ -66,6 +69,20 @@ def test_a_bundle_is_whole_and_says_so_without_a_network(bundle):
     definition = one["predicate"]["buildDefinition"]
     assert definition["externalParameters"]["command"] == "exec python -m pipeline figure cloning"
     assert any(dep.get("name") == "artifacts/clone_test/0.npz" for dep in definition["resolvedDependencies"])
+
+
+def test_the_packages_are_a_valid_list_and_come_with_their_hashes(audited, bundle):
+    text = (bundle / "sbom.cdx.json").read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    assert "file:" not in text and str(audited.root) not in text
+    made = json.loads(text)
+    assert made["metadata"]["component"]["version"] == platform.python_version()
+    listed = {one["name"]: one for one in made["components"]}
+    assert listed["jax"]["purl"] == f"pkg:pypi/jax@{provenance.versions()['jax']}"
+    assert listed["jax"]["licenses"] == [{"license": {"acknowledgement": "declared", "id": "Apache-2.0"}}]
+    needs = {one["ref"]: one["dependsOn"] for one in made["dependencies"] if "dependsOn" in one}
+    assert listed["jaxlib"]["bom-ref"] in needs[listed["jax"]["bom-ref"]]
+    assert (bundle / "requirements.lock").read_bytes() == (audited.root / "requirements.lock").read_bytes()
 
 
 def test_the_crate_lists_every_file_and_leads_from_each_figure_to_its_commit(audited, bundle):

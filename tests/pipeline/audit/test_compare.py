@@ -1,5 +1,7 @@
 """How alike two results are: each verdict on tables that differ by just so much."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,20 @@ def test_rounding_is_equal_and_a_tenth_of_a_permille_is_not(write):
 def test_other_lives_of_the_same_skill_are_alike(write):
     kind, words = compare(write("a.npz"), write("b.npz", correct=np.random.default_rng(1).random((3, 16, 50)) < 0.7))
     assert kind == ALIKE and "n = 48" in words
+
+
+def test_few_samples_have_all_their_flips_tried_and_many_always_the_same(write):
+    def p_value(lives: int) -> str:
+        files = [write(f"{name}.npz", **{key: of[:1, :lives] for key, of in few.items()}) for name, few in pair.items()]
+        return compare(*files)[1].split("p = ")[1].split(" ")[0]
+
+    random = np.random.default_rng(2)
+    first, other = (random.normal(size=(1, 16, 1)).astype(np.float32) for _ in range(2))
+    pair = {"a": {"correct": CORRECT, "loss": first}, "b": {"correct": CORRECT, "loss": other}}
+    apart = (first - other).astype(np.float64)[0, :8, 0]
+    sums = [abs(sum(apart * signs)) for signs in itertools.product((-1, 1), repeat=8)]
+    assert float(p_value(8)) == pytest.approx(np.mean(np.array(sums) >= abs(sum(apart)) - 1e-9), rel=0.05)
+    assert p_value(16) == p_value(16)
 
 
 def test_another_skill_is_different(write):

@@ -6,8 +6,9 @@ import pytest
 
 from pipeline.audit import lock
 from pipeline.audit.hashing import Hasher
-from pipeline.audit.ledger import Entry
+from pipeline.audit.lock import Entry
 from pipeline.audit.runs import Evidence
+from pipeline.flow import Item
 
 # What DVC 3 writes of a folder that is empty but for what .dvcignore names: a profile without items of that stage.
 FOLDER = "artifacts/recall_test"
@@ -19,9 +20,10 @@ def findings(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / FOLDER).mkdir(parents=True)
     (tmp_path / FOLDER / ".keep").touch()
-    entry = Entry("figure", "figure", (), "draw", (FOLDER,), (), {}, {"cmd": "draw", "deps": [LINE]})
-    nothing = Evidence(None, {}, {}, [], {})
-    return lambda: lock.check(entry, nothing, lock.Profile(".", Hasher(), {}), None)
+    item = Item("figure", "figure", (), {}, "draw", (FOLDER,), ())
+    nothing = Evidence(None, {}, {}, {}, [], {})
+    entry = Entry(item, {"cmd": "draw", "deps": [LINE]})
+    return lambda: lock.check(entry, nothing, lock.Profile(".", Hasher(), {}))
 
 
 def test_an_empty_folder_is_no_missing_one(findings):

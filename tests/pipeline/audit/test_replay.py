@@ -12,7 +12,7 @@ OUTS = ("curve.csv", "curve.npz", "rule.npz")
 
 
 def test_a_rule_is_made_again_in_another_clone(clone, tmp_path):
-    for words in (("train_data", "digits"), ("meta_train", "vsml", "0")):
+    for words in (("plan",), ("train_data", "digits"), ("meta_train", "vsml", "0")):
         clone.run("python", "-m", "pipeline", *words)
     other = Clone(tmp_path / "another clone")
     subprocess.run(["git", "clone", "--quiet", str(clone.root), str(other.root)], check=True)

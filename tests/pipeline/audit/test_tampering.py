@@ -18,6 +18,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from pipeline.artifacts import read_table, sha256_file, write_arrays, write_table
+from pipeline.audit.hashing import Hasher
 
 pytestmark = pytest.mark.tampering
 Expected = tuple[str, str]  # kind, and a pattern of the object
@@ -173,9 +174,9 @@ def locked_dep(audited, lock) -> Iterator[Expected]:
 
 
 def locked_folder(audited, lock) -> Iterator[Expected]:
-    (line,) = [line for line in lock["meta_train@vsml-1"]["deps"] if line["path"].endswith("vsml/core")]
+    (line,) = [line for line in lock["meta_train@vsml-1"]["deps"] if line["path"] == "artifacts/train_data"]
     line["md5"] = f"{'0' * 32}.dir"
-    yield "broken", "dvc.lock: meta_train@vsml-1 deps vsml/core"
+    yield "broken", "dvc.lock: meta_train@vsml-1 deps artifacts/train_data"
 
 
 def locked_command(audited, lock) -> Iterator[Expected]:
@@ -183,9 +184,19 @@ def locked_command(audited, lock) -> Iterator[Expected]:
     yield "broken", "dvc.lock: baseline@adam cmd"
 
 
-def locked_param(audited, lock) -> Iterator[Expected]:
-    lock["baseline@adam_hidden"]["params"]["params.yaml"]["baselines.adam_hidden"]["rates"] = [0.5]
-    yield "broken", "dvc.lock: baseline@adam_hidden params baselines.adam_hidden.rates"
+def locked_plan(audited, lock) -> Iterator[Expected]:
+    plan = "artifacts/plan/baseline@adam_hidden.json"
+    (line,) = [line for line in lock["baseline@adam_hidden"]["deps"] if line["path"] == plan]
+    line["md5"] = "0" * 32
+    yield "broken", f"dvc.lock: baseline@adam_hidden deps {plan}"
+
+
+def forged_plan(audited, lock) -> Iterator[Expected]:
+    """Another code digest in a plan: its bytes are no more those of dvc.lock and of the run."""
+    path = audited.root / "artifacts/plan/clone_test@0.json"
+    code = json.loads(path.read_text())["code"].encode()
+    with _edited(path, lambda data: data.replace(code, b"0" * 64)):
+        yield "broken", "artifacts/plan/clone_test@0.json"
 
 
 def locked_size(audited, lock) -> Iterator[Expected]:
@@ -205,8 +216,8 @@ def lost_entry(audited, lock) -> Iterator[Expected]:
 
 def lost_dep(audited, lock) -> Iterator[Expected]:
     deps = lock["baseline@sgd_hidden"]["deps"]
-    deps[:] = [line for line in deps if not line["path"].endswith("vsml/tasks")]
-    yield "broken", "dvc.lock: baseline@sgd_hidden deps vsml/tasks"
+    deps[:] = [line for line in deps if line["path"] != "artifacts/test_data"]
+    yield "broken", "dvc.lock: baseline@sgd_hidden deps artifacts/test_data"
 
 
 def changed_params(audited, lock) -> Iterator[Expected]:
@@ -216,9 +227,17 @@ def changed_params(audited, lock) -> Iterator[Expected]:
 
 
 def changed_params_and_lock(audited, lock) -> Iterator[Expected]:
-    lock["unify"]["params"]["params.yaml"]["unify"]["length"] += 1
-    length = lock["unify"]["params"]["params.yaml"]["unify"]["length"]
-    with _edited(audited.root / "params.yaml", lambda data: _with(data, "unify", "length", length)):
+    """The plan that goes with other params, and dvc.lock as if it had always been so: the run knows better."""
+    plan = audited.root / "artifacts/plan/unify.json"
+    length = json.loads(plan.read_text())["params"]["unify"]["length"]
+    with (
+        _edited(audited.root / "params.yaml", lambda data: _with(data, "unify", "length", length + 1)),
+        _edited(plan, lambda data: data.replace(b'"length": %d' % length, b'"length": %d' % (length + 1))),
+    ):
+        digests = Hasher().digests(plan)
+        assert digests is not None
+        (line,) = [line for line in lock["unify"]["deps"] if line["path"] == "artifacts/plan/unify.json"]
+        line |= {"md5": digests.md5, "size": digests.size}
         yield "broken", "params of unify: unify.length"
 
 
@@ -229,12 +248,12 @@ def _with(data: bytes, section: str, name: str, value: int) -> bytes:
 
 
 def changed_analysis(audited, lock) -> Iterator[Expected]:
-    with _edited(audited.root / "vsml/introspect/association.py", lambda data: data + b"\n# a thought\n"):
+    with _edited(audited.root / "vsml/introspect/association.py", lambda data: data + b"\nTHOUGHT = 1\n"):
         yield "broken", "vsml/introspect/association.py"
 
 
 def changed_figure_code(audited, lock) -> Iterator[Expected]:
-    with _edited(audited.root / "pipeline/figures/cloning.py", lambda data: data + b"\n# a thought\n"):
+    with _edited(audited.root / "pipeline/figures/cloning.py", lambda data: data + b"\nTHOUGHT = 1\n"):
         yield "broken", "pipeline/figures/cloning.py"
 
 
@@ -285,12 +304,13 @@ def _tag_case(key: str, value: str, item: dict[str, str], what: str, kind: str =
 
 META_TRAIN = [{"stage": "meta_train", "experiment": "vsml", "seed": seed} for seed in "01"]
 META_TEST = [{"stage": "meta_test", "experiment": "vsml", "seed": seed} for seed in "01"]
-INPUTS = "inputs (deps in manifest.json, tags version.…, device and image)"
+INPUTS = "inputs (deps in manifest.json, tags device and image)"
 TAGS = [
     _tag_case("params_digest", "0" * 64, {"stage": "baseline", "baseline": "adam_hidden"}, "tag params_digest"),
     _tag_case("commit", NOWHERE, META_TRAIN[0], "tag commit"),
     _tag_case("device", "8 x H200", META_TRAIN[1], INPUTS),
-    _tag_case("version.jax", "0.1", {"stage": "test_data", "set": "iris"}, INPUTS),
+    _tag_case("version.numpy", "0.1", {"stage": "test_data", "set": "iris"}, "tag version.numpy"),
+    _tag_case("plan", "0" * 64, {"stage": "test_data", "set": "wine"}, "tag plan"),
     _tag_case("stage", "other", META_TEST[0], "tag stage"),
     _tag_case("fingerprint", "0" * 64, {"stage": "improve", "seed": "0"}, "tag fingerprint"),
     _tag_case("tree", "tidy", {"stage": "unify"}, "tag tree"),
@@ -370,7 +390,16 @@ ROUNDS = {  # cases that do not meet, and patterns of what else they rightly lea
     ),
     "ledger": (
         [
-            *(locked_out, locked_dep, locked_folder, locked_command, locked_param, locked_size, locked_hash),
+            *(
+                locked_out,
+                locked_dep,
+                locked_folder,
+                locked_command,
+                locked_plan,
+                forged_plan,
+                locked_size,
+                locked_hash,
+            ),
             *(lost_entry, lost_dep, changed_params, changed_params_and_lock, changed_analysis, changed_figure_code),
             changed_datasets_lock,
         ],
@@ -421,10 +450,10 @@ def test_tampering_is_found_and_named(audited, name):
 
 ON_A_CLUSTER = """
 from pathlib import Path
-from pipeline import artifacts, params, plane, provenance, tracking
-job = provenance.job("zoo_test", ("mnist",), params.read(), "registry/vsml@sha256:1 " + provenance.git()["commit"])
+from pipeline import artifacts, plane, provenance, tracking
+job = provenance.job("zoo_test", ("mnist",), "registry/vsml@sha256:1 " + provenance.git()["commit"])
 answer, order = plane.place(store, job, job.device.removeprefix("image "), False)
-outs = {path.as_posix(): artifacts.sha256_file(path) for path in job.flow.outs}
+outs = {out: artifacts.sha256_file(out) for out in job.flow.outs}
 store.tag(answer, {"device": "1 x H200", "version.jax": "0.10.1"})
 plane.commit(store, answer, "first", tracking.manifest(job, outs), Path())
 """

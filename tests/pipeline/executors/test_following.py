@@ -5,10 +5,8 @@ import time
 
 import pytest
 
-from pipeline.executors.api import Api
-from pipeline.executors.connection import ClusterError
-from pipeline.executors.following import Follower
-from pipeline.executors.logs import Reader
+from pipeline.executors.connection import Api, ClusterError
+from pipeline.executors.following import Follower, Reader
 from pipeline.executors.manifest import PODS, Submission, manifest
 from pipeline.patience import Away
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import artifacts, params, paths, plane, spool
+from pipeline import artifacts, params, paths, plane, tracking
 from pipeline.checkpoints import Folder
-from pipeline.courier import Courier
 from pipeline.flow import Flow
 from pipeline.provenance import Job, dep_files
 from pipeline.store import MissingInStoreError, Store, TrackerAway
+from pipeline.uploads import Courier
 
 OUTS = ("artifacts/a.npz", "artifacts/deep/b.npz")
 IN = "artifacts/in.npz"
@@ -164,7 +164,7 @@ def test_the_last_two_checkpoints_travel_and_a_damaged_one_does_not_count(
 
 
 def test_a_tracker_that_is_away_delays_and_loses_nothing(store, run, courier, saved, wire, tmp_path, capsys):
-    rows = [json.dumps({"loss": step}) for step in range(1, 7)]
+    rows = [json.dumps([1000 + step, {"loss": step}]) for step in range(1, 7)]
     file = tmp_path / "spool/curve.jsonl"
     file.write_text("\n".join(rows[:3]) + "\n" + rows[3][:5])  # one is being written
     courier.send(now=True)
@@ -183,15 +183,16 @@ def test_a_tracker_that_is_away_delays_and_loses_nothing(store, run, courier, sa
     later.send(now=True)
     later.finish()
     later.drop_checkpoints()
-    assert len(spool.rows(tmp_path / "spool", 0)) == 6
-    assert [m.step for m in store._client.get_metric_history(run, "loss")] == [1, 2, 3, 4, 5, 6]
+    assert len(tracking.rows(tmp_path / "spool", 0)) == 6
+    history = [(m.step, m.timestamp) for m in store._client.get_metric_history(run, "loss")]
+    assert history == [(step, 1000 + step) for step in range(1, 7)], "at the times at which they were written"
     assert store.get(run).tags["checkpoints"] == "[]"
 
 
 def test_rows_that_come_late_are_not_logged_twice(store, run, courier, wire, tmp_path, monkeypatch, capsys):
     """A server that stands still takes a request long after its sender has given up, and sent the rows again."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    rows = [json.dumps({"loss": step}) for step in range(1, 7)]
+    rows = [json.dumps([1000 + step, {"loss": step}]) for step in range(1, 7)]
     file = tmp_path / "spool/curve.jsonl"
     file.write_text("\n".join(rows[:4]) + "\n")
     wire.late = late = threading.Event()

@@ -1,0 +1,143 @@
+"""README.md and the pages of docs/ and of the studies: their numbers, their links and their code."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import blocks, paths, readme
+
+PAGES = [page.relative_to(paths.ROOT).as_posix() for page in readme.pages(paths.ROOT)]
+WITH_BLOCKS = [page for page in PAGES if ":begin -->" in (paths.ROOT / page).read_text()]
+RESULTS = {
+    profile: json.loads((paths.ROOT / f"docs/{profile}/results.json").read_text()) for profile in ("", "siblings")
+}
+
+
+@pytest.fixture
+def root(tmp_path):
+    """The pages of the repository and what they are made from, to be edited."""
+    shutil.copytree(paths.ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("figures"))
+    for page in PAGES:
+        (tmp_path / page).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(paths.ROOT / page, tmp_path / page)
+    return tmp_path
+
+
+def edit(page: Path) -> str:
+    """Change the last digit of the first block of a page; returns the marker before that block."""
+    text = page.read_text()
+    begin, made = re.search(r"(<!-- [^>]+:begin -->)(.*?)<!-- [^>]+:end -->", text, re.DOTALL).groups()
+    at = text.index(made) + max(match.start() for match in re.finditer(r"\d", made))
+    page.write_text(f"{text[:at]}{(int(text[at]) + 1) % 10}{text[at + 1 :]}")
+    return begin
+
+
+def row(page: str, begins: str) -> list[str]:
+    """The cells of the only row of a page that begins so, without the first."""
+    (line,) = [line for line in (paths.ROOT / page).read_text().splitlines() if line.startswith(f"| {begins} |")]
+    return line.strip("| ").split(" | ")[1:]
+
+
+def test_every_study_has_a_page_with_its_claims():
+    for name in blocks.STUDIES:
+        assert f"<!-- claims/{name}:begin -->" in (paths.ROOT / f"pipeline/studies/{name}/README.md").read_text()
+
+
+@pytest.mark.parametrize("page", WITH_BLOCKS)
+def test_an_edited_number_is_refused_and_written_anew(root, page, monkeypatch):
+    before = (root / page).read_text()
+    begin = edit(root / page)
+    with pytest.raises(SystemExit, match=rf"The block after {re.escape(begin)} of .*{page} is not what .*\.json says"):
+        readme.main(["--check"], root)
+    shutil.copytree(root / "docs", root / "artifacts/bench")  # as if `make bench` had measured the same again
+    monkeypatch.chdir(root)
+    readme.main(["bench"], root)
+    assert (root / page).read_text() == before
+
+
+def test_check_holds_the_pages_against_docs_and_not_against_themselves(root):
+    stored = root / "docs/siblings/results.json"
+    results = json.loads(stored.read_text())
+    results["feedback/flp_on_sines/mse"]["value"] += 1
+    stored.write_text(json.dumps(results))
+    page = "pipeline/studies/feedback/README.md"
+    with pytest.raises(
+        SystemExit, match=rf"feedback:siblings:begin.* of .*{page} is not what .*siblings/results\.json says"
+    ):
+        readme.main(["--check"], root)
+
+
+@pytest.mark.parametrize("name", ["resluts", "claims", "claims/vsml", "results/learning", "claims/recall:siblings"])
+def test_a_block_that_nothing_would_refresh_is_refused(root, name):
+    page = root / "docs/speed.md"
+    page.write_text(f"{page.read_text()}\n<!-- {name}:begin -->\n<!-- {name}:end -->\n")
+    with pytest.raises(
+        SystemExit, match=rf"docs/speed\.md: <!-- {name}:begin --> begins no block that is known: kinds"
+    ):
+        readme.main(["--check"], root)
+
+
+def test_pages_without_any_block_are_refused(tmp_path):
+    (tmp_path / "README.md").write_text("# A page\n")
+    with pytest.raises(SystemExit, match=r"No page of .* has a block: put <!-- results:begin -->"):
+        readme.main(["--check"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("page", "begins", "profile", "keys"),
+    [
+        ("recall", "Recurrent", "siblings", [f"recall/recurrent/last@{d}" for d in (2, 4, 8, 16)]),
+        ("recall", "Recurrent, after 10", "siblings", [f"recall/recurrent/gain_own@10@{d}" for d in (2, 4, 8, 16)]),
+        ("feedback", "FLP, random feedback", "siblings", ["feedback/flp_random_feedback_on_sines/mse"]),
+        ("feedback", "second order, learned rates", "siblings", ["feedback/learned_rates_on_omniglot/accuracy"]),
+        ("cloning", "Digits, 64-32-10", "", ["cloning/digits-64-32-10/clone", "cloning/digits-64-32-10/sgd"]),
+    ],
+)
+def test_a_row_has_the_results_of_its_name(page, begins, profile, keys):
+    text = (paths.ROOT / f"pipeline/studies/{page}/README.md").read_text()
+    lines = [line.split(" | ")[1:] for line in text.splitlines() if line.startswith(f"| {begins} |")]
+    shown = [[float(cell.split(" ±")[0]) for cell in cells[: len(keys)]] for cells in lines]
+    want = [RESULTS[profile][key]["value"] for key in keys]
+    assert any(numbers == pytest.approx(want, abs=6e-4) for numbers in shown)
+
+
+def test_each_claim_belongs_to_one_study_and_the_overview_counts_them():
+    judged = json.loads((paths.ROOT / "docs/claims.json").read_text())["claims"]
+    rows = {name: row("README.md", f"[{name}](pipeline/studies/{name}/README.md)") for name in blocks.STUDIES}
+    assert sum(int(cells[2]) for cells in rows.values()) == len(judged)
+    for verdict in ("reproduced", "not reproduced", "not run"):
+        found = [re.search(rf"(?:^|, )(\d+) {verdict}", cells[3]) for cells in rows.values()]
+        assert sum(int(match[1]) for match in found if match) == sum(claim["verdict"] == verdict for claim in judged)
+    for name in blocks.STUDIES:
+        text = (paths.ROOT / f"pipeline/studies/{name}/README.md").read_text()
+        assert sum(f"| {claim['says']} |" in text for claim in judged) == int(rows[name][2])
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_and_images_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", (paths.ROOT / page).read_text(), flags=re.DOTALL)
+    found = re.findall(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"", text)
+    for link in [one or other for one, other in found if not (one or other).startswith("https://")]:
+        name, _, anchor = link.partition("#")
+        target = (paths.ROOT / page).parent / name if name else paths.ROOT / page
+        assert target.exists(), f"{page} links to {link}"
+        if anchor:
+            heads = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads], link
+
+
+def test_the_readme_can_be_read_in_ten_minutes():
+    text = (paths.ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 200 and len(text.split()) <= 2500
+
+
+def test_the_code_of_the_readme_runs_and_its_rule_learns(tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", (paths.ROOT / "README.md").read_text(), re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) > 0.85

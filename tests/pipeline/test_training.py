@@ -1,0 +1,204 @@
+"""The outer loop of all stages that train: killed without warning, it goes on to the same bits; progress; optimiser."""
+
+import contextlib
+import hashlib
+import os
+import pty
+import re
+import signal
+import sqlite3
+import sys
+import termios
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pipeline import training
+
+# What `python -m pipeline STAGE ITEM…` does, with a checkpoint and a line after every step.
+RUN = """
+import sys
+from pipeline import training
+from pipeline.__main__ import main
+training.SAVE_EVERY_S = training.SHOW_EVERY_S = 0.0
+main(sys.argv[1:])
+"""
+KILL_AT, STEPS = 15, 40  # in the last phase of those that have several
+OUTS = {
+    "meta_train vsml 0": {"vsml-0/rule.npz", "vsml-0/curve.npz", "vsml-0/curve.csv"},
+    "clone 1": {"1.npz"},
+    "improve 1": {"1.npz"},
+    "recall_train direct 0": {"direct-0.npz"},
+    "feedback_train flp_on_sines 0": {"flp_on_sines-0/rule.npz", "flp_on_sines-0/curve.npz"},
+}
+FAST = "meta_train vsml 0"
+COMPILED = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}  # what one process compiles, the next one finds
+
+
+@pytest.fixture
+def site(clone, tiny, write_params):
+    """A clone whose five trainings take STEPS steps each."""
+    tiny["defaults"]["curriculum"][1]["steps"] = STEPS - tiny["defaults"]["curriculum"][0]["steps"]
+    tiny["clone"]["random"] |= {"coarse": 6, "fine": 6}
+    tiny["clone"]["shadow"] |= {"steps": STEPS - 12, "length": 4}
+    tiny["improve"]["steps"] = STEPS
+    for system in ("recall", "feedback"):
+        tiny[system]["defaults"]["training"]["steps"] = STEPS
+    write_params(clone.root / "params.yaml", tiny)
+    clone.run("python", "-m", "pipeline", "train_data", "digits")
+    return clone
+
+
+def _killed(site, item):
+    """Kill a training once it has shown step KILL_AT."""
+    process = site.start("python", "-c", RUN, *item.split(), **COMPILED)
+    assert process.stdout is not None
+    shown = (re.search(r": meta-step (\d+) ", line) for line in process.stdout)
+    assert any(found and int(found[1]) >= KILL_AT for found in shown), process.communicate()
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "it was over before the blow"
+
+
+def _outs(site, stage):
+    folder = site.root / "artifacts" / stage
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): hashlib.md5(path.read_bytes()).hexdigest() for path in files}
+
+
+def _runs(site, name):
+    """By MLflow run that is not deleted, its status and its curve as (meta-step, loss)."""
+    with contextlib.closing(sqlite3.connect(site.root / "mlflow.db")) as store:
+        query = "select run_uuid, status from runs where name = ? and lifecycle_stage = 'active'"
+        curve = "select step, value from metrics where run_uuid = ? and key = 'loss' order by step, timestamp"
+        return [(status, store.execute(curve, (run,)).fetchall()) for run, status in store.execute(query, (name,))]
+
+
+@pytest.mark.parametrize("item", [FAST, *(pytest.param(item, marks=pytest.mark.slow) for item in OUTS if item != FAST)])
+def test_killed_with_a_torn_checkpoint_it_ends_as_if_nothing_had_happened(site, item):
+    stage, *_ = item.split()
+    if stage == "improve":
+        site.run("python", "-m", "pipeline", "clone", "1", **COMPILED)
+    _killed(site, item)
+    assert not (site.root / "artifacts" / stage).exists()
+    *_, newest = sorted((site.root / ".checkpoints").glob("*/*.npz"))
+    newest.write_bytes(newest.read_bytes()[:-100])
+
+    process = site.start("python", "-c", RUN, *item.split(), **COMPILED)
+    said, error = process.communicate(timeout=120)
+    assert process.returncode == 0, said + error
+    assert f"{newest} is damaged" in error
+    begun = int(said.partition("Going on from the checkpoint of meta-step ")[2].split()[0])
+    assert begun == int(newest.name.partition("-")[0]) - 1 and KILL_AT - 1 <= begun < STEPS
+    assert [int(step) for step in re.findall(r": meta-step (\d+) of 40", said)] == list(range(begun + 1, STEPS + 1))
+    assert list((site.root / ".checkpoints").iterdir()) == []
+    resumed = _outs(site, stage)
+    assert resumed.keys() == OUTS[item]
+
+    site.run("python", "-m", "pipeline", *item.split(), **COMPILED)
+    assert _outs(site, stage) == resumed
+    (killed, one), (undisturbed, other) = _runs(site, item)
+    assert killed == undisturbed == "FINISHED", "the killed run goes on in the one that it began"
+    assert one == other and [step for step, _ in one] == list(range(1, STEPS + 1))
+
+
+@pytest.mark.slow
+def test_a_training_with_other_params_leaves_a_checkpoint_to_whom_it_belongs(site, tiny, write_params):
+    item = "feedback_train flp_on_sines 0"
+    _killed(site, item)
+    rates = tiny["feedback"]["defaults"]["training"]["rates"]
+    rates["forward"]["peak"] *= 2
+    write_params(site.root / "params.yaml", tiny)
+    other = site.run("python", "-c", RUN, *item.split(), **COMPILED)
+    assert "Going on" not in other and ": meta-step 1 of 40" in other
+    of_others = _outs(site, "feedback_train")
+
+    rates["forward"]["peak"] /= 2
+    write_params(site.root / "params.yaml", tiny)
+    assert "Going on from the checkpoint" in site.run("python", "-c", RUN, *item.split(), **COMPILED)
+    assert _outs(site, "feedback_train") != of_others
+
+
+def _phase(steps, weight):
+    return training.Phase(steps, lambda state, steps: iter(()), weight)
+
+
+def test_a_log_has_plain_lines_with_the_time_of_day_at_most_one_per_interval(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")  # of the terminal that started it
+    losses = [2.0, float("nan")]
+    with training.Progress("vsml 0", [_phase(5, 1)], losses) as progress:
+        assert capsys.readouterr().out == ""
+        for _ in range(3):
+            losses.append(1.0)
+            progress.update(1)
+    said = capsys.readouterr().out
+    assert re.fullmatch(r"\d\d:\d\d:\d\d vsml 0: meta-step 5 of 5, loss 1.25, [\d.e+]+ steps/s, 00:00 left\n", said), (
+        said
+    )
+    monkeypatch.setattr(training, "SHOW_EVERY_S", 0.0)
+    with training.Progress("vsml 0", [_phase(9, 1)], losses) as progress:
+        for _ in range(4):
+            losses.append(float("inf"))
+            progress.update(1)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[1].split(",")[0] for line in lines] == [f"meta-step {step} of 9" for step in (6, 7, 8, 9)]
+
+
+def test_the_time_left_is_by_the_work_that_is_left(capsys, monkeypatch):
+    monkeypatch.setattr(training, "SHOW_EVERY_S", 0.0)
+    losses = []
+    with training.Progress("vsml 0", [_phase(2, 1), _phase(2, 10_000)], losses) as progress:
+        time.sleep(0.02)
+        losses.append(1.0)
+        progress.update(1)
+    (line,) = capsys.readouterr().out.splitlines()
+    _, minutes, seconds = re.search(r"(\d+:)?(\d+):(\d+) left$", line).groups()
+    assert int(minutes) * 60 + int(seconds) >= 0.02 * 20_000, line
+    speed = float(re.search(r"([\d.]+) steps/s", line)[1])
+    assert speed <= 1 / 0.02, line
+
+
+def test_a_terminal_has_a_bar_that_overwrites_itself(monkeypatch):
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 120))
+    losses = []
+    with open(theirs, "w") as terminal:  # noqa: PTH123  a descriptor has no path
+        monkeypatch.setattr(sys, "stdout", terminal)
+        with training.Progress("vsml 0", [_phase(2, 1)], losses) as progress:
+            for _ in range(2):
+                losses.append(1.0)
+                progress.update(1)
+        said = os.read(ours, 10_000).decode()
+    os.close(ours)
+    *_, last = said.rstrip().split("\r")
+    assert last.startswith("vsml 0: meta-step 2 of 2, loss 1,") and last.endswith("|"), said
+    assert said.count("\r") >= 2 and said.count("\n") == 1
+
+
+def _updates(optimizer, gradients):
+    found = []
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes types
+        state = optimizer.init(jnp.zeros(()))
+        for gradient in gradients:
+            update, state = optimizer.update(jnp.asarray(gradient), state)
+            found.append(float(update))
+    return np.array(found)
+
+
+def test_the_learning_rate_rises_over_the_warm_up_and_falls_on_a_cosine():
+    # On equal gradients Adam's updates are as large as its rate.
+    found = -_updates(training.adam(0.5, 4, 0.1, 12), [3.0] * 14)
+    falls = 0.5 * (0.1 + 0.9 * 0.5 * (1 + np.cos(np.pi * np.arange(9) / 8)))
+    np.testing.assert_allclose(found, [0, 0.125, 0.25, 0.375, *falls, 0.05], rtol=1e-4)
+
+
+def test_gradients_are_clipped_unless_clip_is_null():
+    gradients = [1.0] * 3 + [1000.0] + [1.0] * 3
+    plain, clipped = (-_updates(training.adam(0.5, 0, 1.0, 9, clip), gradients) for clip in (None, 1.0))
+    np.testing.assert_allclose(clipped, 0.5, rtol=1e-4)
+    assert plain[4] < 0.25, "the large gradient makes later steps small"
+    slow, quick = (-_updates(training.adam(0.5, 0, 1.0, 9, b2=b2), gradients)[-1] for b2 in (0.999, 0.9))
+    assert slow != quick
