@@ -31,8 +31,8 @@ def _all(quick: bool, rounds: int) -> None:
     from benchmarks import cases, evolution, figure
     from benchmarks.ceilings import PER_TICK, ceilings, fractions
     from benchmarks.measure import race
-    from pipeline import artifacts
-    from pipeline.figures import style
+    from pipeline.run import artifacts
+    from pipeline.show import style
 
     found = ceilings()
     result: dict[str, Any] = {"machine": _machine(), "ceilings": found, "forward_tick": PER_TICK, "races": []}

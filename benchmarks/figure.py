@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.figures.style import PAGE, RULED, Figure
+from pipeline.show.style import PAGE, RULED, Figure
 
 BARS = {"plain": "#9a9a9a", "ours": "#D55E00"}
 

@@ -4,8 +4,8 @@ import importlib
 import os
 import sys
 
-from pipeline import paths
-from pipeline.executors import execute
+from pipeline.cluster.execute import execute
+from pipeline.run import paths
 
 # Two virtual devices on every machine, so that sums are split in the same way whatever the number of cores; and
 # vectors as wide as the machine has, where XLA would stop at half of AVX-512.

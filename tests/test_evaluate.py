@@ -10,9 +10,9 @@ import numpy as np
 import psutil
 import pytest
 
-from pipeline import evaluate
-from pipeline.artifacts import write_arrays, write_rule
-from pipeline.examples import read_examples
+from pipeline.run.artifacts import write_arrays, write_rule
+from pipeline.studies.learning import evaluate
+from pipeline.studies.learning.examples import read_examples
 from vsml.learners.network import network
 
 LEARNER = {

@@ -10,16 +10,16 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FILES = [path for room in ("vsml", "pipeline") for path in sorted((ROOT / room).rglob("*.py"))]
 ONE_PLACE = {
-    "mlflow": {"pipeline/store.py"},
-    "matplotlib": {"pipeline/figures/style.py"},
-    "kubernetes": {"pipeline/executors/connection.py"},
-    "ruamel": {"pipeline/params.py", "pipeline/deploy.py"},
+    "mlflow": {"pipeline/track/store.py"},
+    "matplotlib": {"pipeline/show/style.py"},
+    "kubernetes": {"pipeline/cluster/connection.py"},
+    "ruamel": {"pipeline/studies/params.py", "pipeline/cluster/deploy.py"},
     "sklearn": set(),  # its wheel holds data; its code is not needed
     # What mirrors, MLflow's own client and the doctor meet are errors of requests.
-    "requests": {"pipeline/download.py", "pipeline/store.py", "pipeline/doctor.py"},
-    "PIL": {"pipeline/sources/omniglot.py", "pipeline/stamp.py"},
-    "scipy": {"pipeline/sources/images.py", "pipeline/audit/compare.py", "pipeline/figures/style.py"},
-    "dvc": {"pipeline/audit/cache.py", "pipeline/repro.py"},  # whose Python interface is no stable one
+    "requests": {"pipeline/data/download.py", "pipeline/track/store.py", "pipeline/cluster/doctor.py"},
+    "PIL": {"pipeline/data/omniglot.py", "pipeline/audit/stamp.py"},
+    "scipy": {"pipeline/data/images.py", "pipeline/audit/compare.py", "pipeline/show/style.py"},
+    "dvc": {"pipeline/audit/cache.py", "pipeline/run/repro.py"},  # whose Python interface is no stable one
 }
 
 

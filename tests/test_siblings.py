@@ -5,8 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pipeline import lessons, params, paths
-from pipeline.cards import feedback
+from pipeline.run import paths
+from pipeline.studies import params
+from pipeline.studies.feedback import build as lessons
+from pipeline.studies.feedback import card as feedback
 from vsml.core.rollout import rollout
 from vsml.core.types import Episode, Learner, RandomKey, Theta
 from vsml.recall.graphs import GRAPHS

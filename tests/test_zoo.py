@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 import vsml
-from pipeline import artifacts, paths
+from pipeline.run import artifacts, paths
 from vsml import zoo
 from vsml.core.rollout import rollout, unroll
 from vsml.core.scores import correct

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from pipeline.artifacts import write_json, write_text
+from pipeline.run.artifacts import write_json, write_text
 
 
 def main(words: list[str]) -> None:
@@ -22,7 +22,7 @@ def main(words: list[str]) -> None:
     pages = {"json": given.json and given.json.absolute(), "html": given.html and given.html.absolute()}
     os.chdir(given.profile)
     from pipeline.audit import page, show, walk  # here, since they take seconds, and usage should not
-    from pipeline.store import TrackingError
+    from pipeline.track.store import TrackingError
 
     try:
         found = walk.audit(given.remote, lambda line: print(f"  {line}", file=sys.stderr, flush=True))

@@ -6,9 +6,9 @@ from pathlib import Path
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
-from pipeline import paths
 from pipeline.audit.findings import BROKEN, UNPROVEN, Finding
 from pipeline.audit.hashing import Hasher
+from pipeline.run import paths
 
 
 def folder() -> Path:

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from pipeline import paths
 from pipeline.audit.findings import BROKEN, Finding
 from pipeline.audit.hashing import Hasher
-from pipeline.checkpoints import NAME
+from pipeline.run import paths
+from pipeline.run.checkpoints import NAME
 
 
 def check(hasher: Hasher) -> Iterator[Finding]:

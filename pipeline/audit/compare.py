@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import permutation_test
 
-from pipeline.artifacts import Table, read_arrays, read_table
+from pipeline.run.artifacts import Table, read_arrays, read_table
 
 IDENTICAL, EQUAL, ALIKE, DIFFERENT = "bit-identical", "equal within tolerance", "statistically equivalent", "different"
 TOLERANCE, LEVEL = 1e-5, 0.01

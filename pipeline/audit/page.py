@@ -4,7 +4,8 @@ from pathlib import Path
 
 import jinja2
 
-from pipeline.audit import data, show
+from pipeline.audit import publishers as data
+from pipeline.audit import show
 from pipeline.audit.findings import NOTED
 from pipeline.audit.walk import Audit
 

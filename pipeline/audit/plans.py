@@ -7,11 +7,13 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from pipeline import artifacts, params, paths, provenance
 from pipeline.audit.findings import BROKEN, Finding
 from pipeline.audit.runs import Evidence
-from pipeline.flow import ABSENT, Item
-from pipeline.plan import Tree, differences
+from pipeline.run import artifacts, paths
+from pipeline.run import job as provenance
+from pipeline.run.flow import ABSENT, Item
+from pipeline.run.plan import Tree, differences
+from pipeline.studies import params
 
 
 class Planned(NamedTuple):

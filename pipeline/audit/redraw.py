@@ -6,10 +6,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline import paths
 from pipeline.audit.findings import BROKEN, UNPROVEN, Finding
 from pipeline.audit.lock import Entry
-from pipeline.figures.style import pixels
+from pipeline.run import paths
+from pipeline.show.style import pixels
 
 DRAWN = ("figure", "report")
 

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline import params
-from pipeline.audit import testimony
+from pipeline.audit import run_checks as testimony
 from pipeline.audit.findings import BROKEN, KINDS, UNPROVEN, Finding
 from pipeline.audit.hashing import Digests, Hasher
 from pipeline.audit.history import History
-from pipeline.audit.testimony import AGAIN, Subject, place
-from pipeline.plane import COMMITTED, REFUSED
-from pipeline.store import Found, MissingInStoreError, Store
+from pipeline.audit.run_checks import AGAIN, Subject, place
+from pipeline.cluster.exchange import COMMITTED, REFUSED
+from pipeline.studies import params
+from pipeline.track.store import Found, MissingInStoreError, Store
 
 
 class Evidence(NamedTuple):

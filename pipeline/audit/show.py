@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from pipeline.audit import data
+from pipeline.audit import publishers as data
 from pipeline.audit.findings import KINDS, NOTED, PROVED, Finding
 from pipeline.audit.walk import Audit
 

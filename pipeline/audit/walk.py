@@ -7,19 +7,22 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline import figures, params, uploads
-from pipeline.audit import cache, checkpoints, data, lock, plans, redraw, runs
+from pipeline.audit import cache, checkpoints, lock, plans, redraw, runs
+from pipeline.audit import publishers as data
 from pipeline.audit.findings import NOTED, Finding, merged, worst
 from pipeline.audit.hashing import Hasher
 from pipeline.audit.history import History
 from pipeline.audit.lock import Entry
 from pipeline.audit.plans import Planned
+from pipeline.audit.run_checks import Subject
 from pipeline.audit.runs import Evidence
-from pipeline.audit.testimony import Subject
-from pipeline.flow import Flow, named
-from pipeline.paths import ROOT
-from pipeline.plan import Tree
-from pipeline.store import Store
+from pipeline.run.flow import Flow, named
+from pipeline.run.paths import ROOT
+from pipeline.run.plan import Tree
+from pipeline.show import figures
+from pipeline.studies import params
+from pipeline.track import uploads
+from pipeline.track.store import Store
 
 AT_ONCE = 8  # runs looked at; most of it is waiting for MLflow
 

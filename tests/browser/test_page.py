@@ -7,7 +7,7 @@ are the oracle of what the page must say.
 import numpy as np
 import pytest
 
-from pipeline.artifacts import read_table
+from pipeline.run.artifacts import read_table
 
 pytestmark = pytest.mark.browser
 

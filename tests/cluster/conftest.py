@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import artifacts
+from pipeline.run import artifacts
 
 ROOT = Path(__file__).parents[2]
 PROFILE = "profiles/smoke"

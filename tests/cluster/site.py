@@ -23,7 +23,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline import deploy, provenance
+from pipeline.cluster import deploy
+from pipeline.run import job as provenance
 
 ROOT = Path(__file__).parents[2]
 NODE = "10.244.0.1"  # as pods reach it

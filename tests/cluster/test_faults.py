@@ -17,10 +17,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline import artifacts
-from pipeline.executors.connection import Api
-from pipeline.executors.following import outcome
-from pipeline.store import Store
+from pipeline.cluster.connection import Api
+from pipeline.cluster.following import outcome
+from pipeline.run import artifacts
+from pipeline.track.store import Store
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 STEPS, POPULATION = 4000, 16  # for a minute or so

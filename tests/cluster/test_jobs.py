@@ -8,9 +8,9 @@ import signal
 
 import pytest
 
-from pipeline.executors.connection import CORE, Api
-from pipeline.executors.following import outcome
-from pipeline.store import Store
+from pipeline.cluster.connection import CORE, Api
+from pipeline.cluster.following import outcome
+from pipeline.track.store import Store
 
 pytestmark = pytest.mark.cluster
 

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import params, paths
-from pipeline.artifacts import write_rule, write_table
-from pipeline.generality import METHODS
-from pipeline.params import Params
-from pipeline.sections.testing import Task
-from pipeline.unification import METHODS as METHODS_UNIFIED
+from pipeline.run import paths
+from pipeline.run.artifacts import write_rule, write_table
+from pipeline.studies import params
+from pipeline.studies.learning.mixes import METHODS
+from pipeline.studies.learning.testing import Task
+from pipeline.studies.params import Params
+from pipeline.studies.unification.measures import METHODS as METHODS_UNIFIED
 
 CLASSES = {"digits": 10, "wine": 3, "breast_cancer": 2, "iris": 3, "random": 10, "sum_sign": 2, "emnist": 62}
 ENDS = {  # accuracy of VSML late in a life

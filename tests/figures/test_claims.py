@@ -9,14 +9,18 @@ import pytest
 import scipy.stats
 from ruamel.yaml import YAML
 
-from pipeline import claims, comparison, figures, generality, params, paths
-from pipeline.artifacts import read_table, write_table
-from pipeline.bootstrap import LEVEL, Interval, interval
-from pipeline.effects import MEASURES
-from pipeline.effects.learning import Made
-from pipeline.results import results
-from pipeline.stages.report import TABLES
-from pipeline.tables import Profile
+from pipeline.run import paths
+from pipeline.run.artifacts import read_table, write_table
+from pipeline.show import figures
+from pipeline.show.intervals import LEVEL, Interval, interval
+from pipeline.studies import claims, params
+from pipeline.studies.learning import mixes as generality
+from pipeline.studies.learning import ranking as comparison
+from pipeline.studies.learning.claims import Made
+from pipeline.studies.learning.measures import results
+from pipeline.studies.learning.tables import Profile
+from pipeline.studies.measured import MEASURES
+from pipeline.studies.report import TABLES
 
 
 @pytest.fixture

@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from pipeline import cloning, figures
-from pipeline.figures.cloning import draw
-from pipeline.results import Key, named
-from pipeline.tables import Profile
+from pipeline.show import figures
+from pipeline.studies.cloning import measures as cloning
+from pipeline.studies.cloning.figures.cloning import draw
+from pipeline.studies.learning.measures import Key, named
+from pipeline.studies.learning.tables import Profile
 from vsml.cloning import trial
 
 

@@ -3,8 +3,8 @@
 import jinja2
 import pytest
 
-from pipeline import paths
-from pipeline.display import Cell, Table
+from pipeline.run import paths
+from pipeline.show.display import Cell, Table
 
 TABLE = Table(
     ("Task", "Learner", "Accuracy"),

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from pipeline import feedback, figures
-from pipeline.comparison import plus_minus
-from pipeline.display import Cell
-from pipeline.results import Key
+from pipeline.show import figures
+from pipeline.show.display import Cell
+from pipeline.studies.feedback import measures as feedback
+from pipeline.studies.learning.measures import Key
+from pipeline.studies.learning.ranking import plus_minus
 
 
 @pytest.fixture

@@ -13,11 +13,16 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from pipeline import cloning, feedback, figures, params, paths, recall
-from pipeline.artifacts import sha256_file
-from pipeline.generality import by_method
-from pipeline.looks import LOOKS
-from pipeline.tables import Profile, settings
+from pipeline.run import paths
+from pipeline.run.artifacts import sha256_file
+from pipeline.show import figures
+from pipeline.show.looks import LOOKS
+from pipeline.studies import params
+from pipeline.studies.cloning import measures as cloning
+from pipeline.studies.feedback import measures as feedback
+from pipeline.studies.learning.mixes import by_method
+from pipeline.studies.learning.tables import Profile, settings
+from pipeline.studies.recall import measures as recall
 
 CASES = [
     *(("default", name) for name in ("meta_training", "online_learning", "generalisation", "association")),
@@ -33,13 +38,13 @@ CASES = [
     ("default", "feedback_few_shot"),
     ("default", "feedback_updates"),
 ]
-DRAW = "import sys; from importlib import import_module as get; get('pipeline.stages.figure').main([sys.argv[1]])"
+DRAW = "import sys; from importlib import import_module as get; get('pipeline.studies.figure').main([sys.argv[1]])"
 every_figure = pytest.mark.parametrize(("where", "name"), CASES)
 each_kind = pytest.mark.parametrize(("where", "name"), [*CASES[:6], *CASES[9:12], *CASES[-6:]])
 
 
 def _draw(name):
-    importlib.import_module("pipeline.stages.figure").main([name])
+    importlib.import_module("pipeline.studies.figure").main([name])
     return {ending: paths.figure(name, ending) for ending in ("png", "pdf")}
 
 
@@ -159,7 +164,7 @@ def test_every_profile_has_what_its_figures_draw(folder):
 
 
 def test_labels_move_apart_no_further_than_needed():
-    style = importlib.import_module("pipeline.figures.style")
+    style = importlib.import_module("pipeline.show.style")
     assert style.apart([0.2, 0.5, 0.52, 0.9], 0.1) == pytest.approx([0.2, 0.46, 0.56, 0.9])
     assert np.diff(style.apart([0.5] * 5, 0.1)) == pytest.approx([0.1] * 4)
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from pipeline import generality
-from pipeline.artifacts import Table
-from pipeline.results import Key, accuracies, named, parsed
-from pipeline.tables import Profile, Task
+from pipeline.run.artifacts import Table
+from pipeline.studies.learning import mixes as generality
+from pipeline.studies.learning.measures import Key, accuracies, named, parsed
+from pipeline.studies.learning.tables import Profile, Task
 
 
 def _lives(*shares, length=20):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from pipeline import introspection
-from pipeline.artifacts import Table
-from pipeline.results import named
-from pipeline.tables import Profile, Task
+from pipeline.run.artifacts import Table
+from pipeline.studies.learning import association as introspection
+from pipeline.studies.learning.measures import named
+from pipeline.studies.learning.tables import Profile, Task
 
 PROFILE = Profile({"digits": Task("digits")}, {"vsml": ("digits",)}, (50,), "digits")
 LIVES = 4

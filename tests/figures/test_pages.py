@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import blocks, paths, readme
+from pipeline.run import paths
+from pipeline.studies import blocks, readme
 
 PAGES = [page.relative_to(paths.ROOT).as_posix() for page in readme.pages(paths.ROOT)]
 WITH_BLOCKS = [page for page in PAGES if ":begin -->" in (paths.ROOT / page).read_text()]

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from pipeline import figures, recall, sighted, synapse
-from pipeline.results import Key, named
+from pipeline.show import figures
+from pipeline.studies.learning.measures import Key, named
+from pipeline.studies.recall import measures as recall
+from pipeline.studies.recall import sighted, synapse
 from vsml.recall.fixed import GRID
 
 

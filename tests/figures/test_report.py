@@ -10,11 +10,13 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from pipeline import figures, params, paths, readme
-from pipeline.artifacts import read_table, sha256_file
-from pipeline.flow import STAGES
-from pipeline.results import parsed
-from pipeline.tables import Profile
+from pipeline.run import paths
+from pipeline.run.artifacts import read_table, sha256_file
+from pipeline.show import figures
+from pipeline.studies import params, readme
+from pipeline.studies.learning.measures import parsed
+from pipeline.studies.learning.tables import Profile
+from pipeline.studies.uses import STAGES
 from tests.figures.conftest import FEEDBACK, RECALL
 
 VOID = {"meta", "img", "br", "link", "input"}
@@ -47,8 +49,8 @@ class Page(HTMLParser):
 def _make_report(where, monkeypatch):
     monkeypatch.chdir(where)
     for name in params.read().items.figures:
-        importlib.import_module("pipeline.stages.figure").main([name])
-    importlib.import_module("pipeline.stages.report").main([])
+        importlib.import_module("pipeline.studies.figure").main([name])
+    importlib.import_module("pipeline.studies.report").main([])
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +148,7 @@ def test_results_are_flat_and_finite_json(reported, profile):
 def test_the_same_tables_give_the_same_report(reported, profile):
     outs = [paths.report(name) for name in ("index.html", "results.json", "claims.json")]
     before = [sha256_file(path) for path in outs]
-    importlib.import_module("pipeline.stages.report").main([])
+    importlib.import_module("pipeline.studies.report").main([])
     assert [sha256_file(path) for path in outs] == before
     text = outs[0].read_text()
     assert str(profile) not in text
@@ -178,8 +180,8 @@ def test_a_profile_without_vsml_has_a_report_of_its_siblings_only(profile, tmp_p
     kept = ("root", "items", "introspect", "recall", "feedback")  # rules that remember are shown images, too
     paths.PARAMS.write_text(json.dumps({name: tree[name] for name in kept}))
     for name in drawn:
-        importlib.import_module("pipeline.stages.figure").main([name])
-    importlib.import_module("pipeline.stages.report").main([])
+        importlib.import_module("pipeline.studies.figure").main([name])
+    importlib.import_module("pipeline.studies.report").main([])
     page = Page(paths.report("index.html").read_text())
     parts = ["claims", "figures", "run", "recall", "feedback"]
     assert [section["aria-labelledby"] for section in page.all("section")] == parts

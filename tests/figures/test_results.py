@@ -6,9 +6,12 @@ import math
 import numpy as np
 import pytest
 
-from pipeline import comparison, figures, paths, results
-from pipeline.artifacts import Table
-from pipeline.tables import Profile, Task, in_order, main_tasks, settings, without_settings
+from pipeline.run import paths
+from pipeline.run.artifacts import Table
+from pipeline.show import figures
+from pipeline.studies.learning import measures as results
+from pipeline.studies.learning import ranking as comparison
+from pipeline.studies.learning.tables import Profile, Task, in_order, main_tasks, settings, without_settings
 
 YES, NO = True, False
 PROFILE = Profile({"iris": Task("iris")}, {"vsml": ("digits",)}, (50, 100), "digits")

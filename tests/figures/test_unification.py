@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from pipeline import unification
-from pipeline.artifacts import Table
-from pipeline.results import named
-from pipeline.unification import CONTROLS, METHODS, WORST
+from pipeline.run.artifacts import Table
+from pipeline.studies.learning.measures import named
+from pipeline.studies.unification import measures as unification
+from pipeline.studies.unification.measures import CONTROLS, METHODS, WORST
 from vsml.unification.pairs import Comparison, pairs
 
 

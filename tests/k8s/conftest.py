@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pipeline import deploy
+from pipeline.cluster import deploy
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 IMAGES = {name: f"registry.example/{name}@sha256:{'5' * 64}" for name in deploy.VARIABLES}

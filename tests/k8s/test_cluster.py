@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline import deploy, doctor
-from pipeline.executors.connection import NAMESPACE, Connection
+from pipeline.cluster import deploy, doctor
+from pipeline.cluster.connection import NAMESPACE, Connection
 
 pytestmark = pytest.mark.cluster
 DRIVER = f"system:serviceaccount:{NAMESPACE}:driver"

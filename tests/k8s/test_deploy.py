@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline import deploy, paths
+from pipeline.cluster import deploy
+from pipeline.run import paths
 
 DIGEST = f"sha256:{'7' * 64}"
 

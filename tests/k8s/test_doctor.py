@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from pipeline import doctor, paths
+from pipeline.cluster import doctor
+from pipeline.run import paths
 
 PASSWORD = "a-password-of-a-test"
 RIGHTS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import kubernetes_validate
 import pytest
 
-from pipeline import deploy, doctor
-from pipeline.executors import manifest as of_jobs
-from pipeline.executors.connection import NAMESPACE
+from pipeline.cluster import deploy, doctor
+from pipeline.cluster import manifest as of_jobs
+from pipeline.cluster.connection import NAMESPACE
 
 VERSIONS = (".".join(map(str, doctor.OLDEST)), "1.37")
 KUEUE = {"LocalQueue"}  # known to the schemas of Kueue only

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import paths
+from pipeline.run import paths
 
 LIVES = {"views": ["projected"], "inputs": [3], "classes": [2], "length": 4, "population": 2}
 TINY = {

@@ -3,7 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from pipeline import artifacts
+from pipeline.run import artifacts
 
 
 def test_a_table_comes_back_as_it_was(tmp_path):

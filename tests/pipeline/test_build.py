@@ -3,12 +3,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pipeline import artifacts, build, params, paths
-from pipeline.params import plain
-from pipeline.sections.testing import Task
-from pipeline.sections.training import Data, Lives
-from pipeline.sources import read
-from pipeline.stages import meta_train
+from pipeline.data.sources import read
+from pipeline.run import artifacts, paths
+from pipeline.studies import params
+from pipeline.studies.learning import build, meta_train
+from pipeline.studies.learning.params import Data, Lives
+from pipeline.studies.learning.testing import Task
+from pipeline.studies.params import plain
 from vsml.learners.settings import image_of, learner
 from vsml.tasks.datasets import SETS
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from pipeline.checkpoints import Folder
+from pipeline.run.checkpoints import Folder
 
 
 def _saved(folder, steps):

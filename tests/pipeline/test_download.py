@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import download, paths
+from pipeline.data import download
+from pipeline.run import paths
 
 QUICK = {"stall_s": 10.0, "tries": 2, "backoff_s": 0.01}
 DATA = np.random.default_rng(0).integers(0, 256, 60_000, np.uint8).tobytes()

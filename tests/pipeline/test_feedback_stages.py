@@ -4,8 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from pipeline import artifacts, lessons, params, paths
-from pipeline.stages import feedback_train
+from pipeline.run import artifacts, paths
+from pipeline.studies import params
+from pipeline.studies.feedback import build as lessons
+from pipeline.studies.feedback import feedback_train
 
 
 @pytest.mark.slow

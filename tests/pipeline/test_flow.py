@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from pipeline import params, paths
-from pipeline.flow import Flow, read_yaml
-from pipeline.uses import STAGES
+from pipeline.run import paths
+from pipeline.run.flow import Flow, read_yaml
+from pipeline.studies import params
+from pipeline.studies.uses import STAGES
 
 
 def _stages(profile):
@@ -102,17 +103,19 @@ def test_dvc_reruns_what_an_edit_touches_and_nothing_else(committed):
 
     (root / "vsml/core/__pycache__").mkdir(exist_ok=True)
     (root / "vsml/core/__pycache__/cell.pyc").write_text("compiled")
-    for name in ("vsml/core/cell.py", "pipeline/artifacts.py"):
+    for name in ("vsml/core/cell.py", "pipeline/run/artifacts.py"):
         _edit(root / name, '"""', '"""Told otherwise. ')
         (root / name).write_text(f"# A thought.\n{(root / name).read_text()}")
     (root / "pipeline/rooms").mkdir()
     (root / "pipeline/rooms/__init__.py").touch()
-    committed.run("git", "mv", "pipeline/build.py", "pipeline/rooms/build.py")
+    committed.run("git", "mv", "pipeline/studies/learning/build.py", "pipeline/rooms/build.py")
     for path in (root / "pipeline").rglob("*.py"):
-        path.write_text(path.read_text().replace("pipeline.build import", "pipeline.rooms.build import"))
+        path.write_text(
+            path.read_text().replace("pipeline.studies.learning.build import", "pipeline.rooms.build import")
+        )
     assert _changed(committed) == set()
 
-    page = root / "pipeline/figures/meta_training.py"
+    page = root / "pipeline/studies/learning/figures/meta_training.py"
     page.write_text(page.read_text() + "\nMORE = 1\n")
     assert _changed(committed) == {"figure@meta_training", "report"}
 

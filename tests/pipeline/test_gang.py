@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from pipeline import gang, tracking
+from pipeline.cluster import gang
+from pipeline.track import tracking
 
 
 def test_a_process_is_alone_unless_told_otherwise_and_numbered_by_kubernetes(monkeypatch):

@@ -3,10 +3,13 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
-from pipeline import params, paths
-from pipeline.sections import cloning, feedback, recall
-from pipeline.sections.overlay import merged
-from pipeline.sections.training import Experiment
+from pipeline.run import paths
+from pipeline.run.overlay import merged
+from pipeline.studies import params
+from pipeline.studies.cloning import params as cloning
+from pipeline.studies.feedback import params as feedback
+from pipeline.studies.learning.params import Experiment
+from pipeline.studies.recall import params as recall
 from vsml.cloning.clone import Form
 from vsml.feedback.descent import Descent
 from vsml.feedback.local_plasticity import Rule

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline import repro
+from pipeline.run import repro
 
 DVC = """
 stages:
@@ -104,7 +104,7 @@ def _digests(lock):
 @pytest.mark.parametrize("blow", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_outlives_it(toy, blow):
     _tell(toy, a="stay", b="stay")
-    main = f"{MORTAL} from pipeline.repro import main; main(['--jobs', '2'])"
+    main = f"{MORTAL} from pipeline.run.repro import main; main(['--jobs', '2'])"
     process = toy.start("python", "-c", main)
     files = [toy.root / f"pid-{item}" for item in "ab"]
     _until(lambda: process.poll() is not None or all(file.exists() and file.read_text() for file in files))
@@ -180,7 +180,7 @@ def test_the_graph_is_that_of_dvc(toy):
         toy.run(
             "python",
             "-c",
-            "import json; from pipeline.repro import graph\n"
+            "import json; from pipeline.run.repro import graph\n"
             "print(json.dumps({name: sorted(of) for name, of in graph('dvc.yaml').items()}))",
         )
     )

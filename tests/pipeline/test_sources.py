@@ -14,7 +14,8 @@ from PIL import Image
 from scipy.io import savemat
 from sklearn import datasets
 
-from pipeline import artifacts, download, paths, sources
+from pipeline.data import download, sources
+from pipeline.run import artifacts, paths
 from vsml.tasks.datasets import SETS
 
 

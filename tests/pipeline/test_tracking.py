@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import artifacts, tracking
+from pipeline.run import artifacts
+from pipeline.track import tracking
 
 OUT = "artifacts/test_data/iris.npz"
 # A run that follows a curve, as a stage does that goes on from a checkpoint, and that a test can stop where it likes.
@@ -139,8 +140,8 @@ def test_a_stage_imports_no_mlflow(clone):
     code = "import sys; from pipeline.__main__ import main; main(['test_data', 'iris']); print(*sys.modules)"
     loaded = clone.run("python", "-c", code, VSML_UPLOAD="background").split()
     try:
-        assert "pipeline.tracking" in loaded
-        assert not {"mlflow", "pipeline.store", "pipeline.uploads"} & set(loaded)
+        assert "pipeline.track.tracking" in loaded
+        assert not {"mlflow", "pipeline.track.store", "pipeline.track.uploads"} & set(loaded)
         _until(lambda: not _waiting(clone.root), "the upload")
     finally:
         _stop_uploader(clone.root)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pipeline import training
+from pipeline.run import training
 
 # What `python -m pipeline STAGE ITEM…` does, with a checkpoint and a line after every step.
 RUN = """

@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from pipeline import paths
-from pipeline.artifacts import write_table
-from pipeline.params import Introspect
-from pipeline.stages import recall_test
+from pipeline.run import paths
+from pipeline.run.artifacts import write_table
+from pipeline.studies.params import Introspect
+from pipeline.studies.recall import recall_testing as recall_test
 from vsml.recall.graphs import GRAPHS
 from vsml.recall.rules import Rules
 

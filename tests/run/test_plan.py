@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import plan
+from pipeline.run import plan
 
 START = "vsml.start"
 FILES = {

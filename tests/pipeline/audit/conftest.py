@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import paths
+from pipeline.run import paths
 from tests.figures import conftest as made_up
 from tests.pipeline.conftest import Clone
 

@@ -14,12 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import params, paths, planning, provenance, tracking, uploads
-from pipeline.artifacts import read_table, write_table
 from pipeline.audit import show, walk
-from pipeline.executors.local import execute
-from pipeline.flow import Flow
-from pipeline.store import Store
+from pipeline.cluster.local import execute
+from pipeline.run import job as provenance
+from pipeline.run import paths, planning
+from pipeline.run.artifacts import read_table, write_table
+from pipeline.run.flow import Flow
+from pipeline.studies import params
+from pipeline.track import tracking, uploads
+from pipeline.track.store import Store
 from tests.figures import conftest as made_up
 
 RUN = ("train_data", "test_data", "figure", "report")

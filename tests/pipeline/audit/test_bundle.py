@@ -10,9 +10,10 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from pipeline import paths, provenance
-from pipeline.artifacts import read_table, sha256_file, write_table
-from pipeline.verify import verify
+from pipeline.audit.verify import verify
+from pipeline.run import job as provenance
+from pipeline.run import paths
+from pipeline.run.artifacts import read_table, sha256_file, write_table
 
 pytestmark = pytest.mark.slow
 WHENCE = (

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from pipeline.artifacts import write_table
 from pipeline.audit.compare import ALIKE, DIFFERENT, EQUAL, IDENTICAL, compare
+from pipeline.run.artifacts import write_table
 
 RANDOM = np.random.default_rng(0)
 CORRECT = RANDOM.random((3, 16, 50)) < 0.7

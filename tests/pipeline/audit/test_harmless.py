@@ -27,7 +27,7 @@ def _files(audited) -> Iterator[None]:
     for path in (root / "artifacts").rglob("*.npz"):
         os.utime(path)
     (root / "artifacts/baseline/sgd.npz").chmod(0o600)
-    (root / "pipeline/figures/style.py").chmod(0o755)
+    (root / "pipeline/show/style.py").chmod(0o755)
     linked, lock = root / "artifacts/baseline/adam.npz", YAML(typ="safe", pure=True).load(root / "dvc.lock")["stages"]
     for name, link in (("adam", os.symlink), ("adam_hidden", os.link)):
         linked = root / f"artifacts/baseline/{name}.npz"
@@ -79,7 +79,7 @@ def _ledgers(audited) -> Iterator[None]:
 def _code(audited) -> Iterator[None]:
     """Comments, docstrings and blank lines in code that every item runs."""
     root, before = audited.root, {}
-    for name in ("vsml/core/cell.py", "vsml/core/scores.py", "pipeline/artifacts.py", "pipeline/figures/style.py"):
+    for name in ("vsml/core/cell.py", "vsml/core/scores.py", "pipeline/run/artifacts.py", "pipeline/show/style.py"):
         before[name] = (root / name).read_bytes()
         text = before[name].decode().replace('"""', '"""Told otherwise. ', 1)
         (root / name).write_text(f"# A thought.\n\n{text}\n\n# And another one.\n")
@@ -102,7 +102,7 @@ def _runs(audited) -> Iterator[None]:
         "store.end(other, 'FINISHED')\n"
         "under_way = store.create('baseline sgd', tags)\n"
         "from pathlib import Path\n"
-        "from pipeline.artifacts import sha256_file\n"
+        "from pipeline.run.artifacts import sha256_file\n"
         "out = 'artifacts/baseline/sgd.npz'\n"  # the same outs from an edit that was undone
         f"known = {{k: v for k, v in store.get({sgd!r}).tags.items() if not k.startswith('mlflow.')}}\n"
         "later = store.create('baseline sgd', known)\n"

@@ -8,7 +8,7 @@ from pipeline.audit import lock
 from pipeline.audit.hashing import Hasher
 from pipeline.audit.lock import Entry
 from pipeline.audit.runs import Evidence
-from pipeline.flow import Item
+from pipeline.run.flow import Item
 
 # What DVC 3 writes of a folder that is empty but for what .dvcignore names: a profile without items of that stage.
 FOLDER = "artifacts/recall_test"

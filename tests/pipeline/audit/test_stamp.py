@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from pipeline import provenance, stamp
-from pipeline.figures.style import Figure, save
+from pipeline.audit import stamp
+from pipeline.run import job as provenance
+from pipeline.show.style import Figure, save
 
 TEXT = provenance.stamped("figure", ("cloning",), "a" * 64, {"table.npz": "c" * 64})
 

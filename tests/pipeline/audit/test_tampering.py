@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from pipeline.artifacts import read_table, sha256_file, write_arrays, write_table
 from pipeline.audit.hashing import Hasher
+from pipeline.run.artifacts import read_table, sha256_file, write_arrays, write_table
 
 pytestmark = pytest.mark.tampering
 Expected = tuple[str, str]  # kind, and a pattern of the object
@@ -253,8 +253,8 @@ def changed_analysis(audited, lock) -> Iterator[Expected]:
 
 
 def changed_figure_code(audited, lock) -> Iterator[Expected]:
-    with _edited(audited.root / "pipeline/figures/cloning.py", lambda data: data + b"\nTHOUGHT = 1\n"):
-        yield "broken", "pipeline/figures/cloning.py"
+    with _edited(audited.root / "pipeline/studies/cloning/figures/cloning.py", lambda data: data + b"\nTHOUGHT = 1\n"):
+        yield "broken", "pipeline/studies/cloning/figures/cloning.py"
 
 
 def changed_datasets_lock(audited, lock) -> Iterator[Expected]:

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pipeline.executors.following import outcome
+from pipeline.cluster.following import outcome
 
 
 def free_port() -> int:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.executors import chosen
+from pipeline.cluster.execute import chosen
 
 ITEMS = {("test_data", "digits"): True, ("test_data", "kmnist"): False, ("train_data", "mnist"): False}
 ITEMS |= {("meta_train", "vsml", "0"): True, ("figure", "cloning"): False, ("report",): False}

@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from pipeline.executors.connection import Api, ClusterError
-from pipeline.executors.following import Follower, Reader
-from pipeline.executors.manifest import PODS, Submission, manifest
-from pipeline.patience import Away
+from pipeline.cluster.connection import Api, ClusterError
+from pipeline.cluster.following import Follower, Reader
+from pipeline.cluster.manifest import PODS, Submission, manifest
+from pipeline.track.patience import Away
 
 SCRIPT = "for i in $(seq 1 30); do echo line $i; sleep 0.03; done; printf 'the end, without a newline'"
 SAID = [*(f"line {i}" for i in range(1, 31)), "the end, without a newline"]

@@ -12,10 +12,10 @@ import time
 import psutil
 import pytest
 
-from pipeline import artifacts
-from pipeline.executors.manifest import PODS
-from pipeline.gang import LOST, STALLED_AFTER
-from pipeline.store import Store
+from pipeline.cluster.gang import LOST, STALLED_AFTER
+from pipeline.cluster.manifest import PODS
+from pipeline.run import artifacts
+from pipeline.track.store import Store
 
 pytestmark = pytest.mark.slow
 STEPS, STALLED_AFTER_S = 400, 120  # some ten seconds of computing, and longer than a loaded machine takes to start

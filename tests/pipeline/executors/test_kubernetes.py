@@ -14,11 +14,11 @@ from typing import cast
 
 import pytest
 
-from pipeline import artifacts
-from pipeline.provenance import Job
-from pipeline.stages import test_data
-from pipeline.store import Store
-from pipeline.tracking import Run
+from pipeline.data import test_data
+from pipeline.run import artifacts
+from pipeline.run.job import Job
+from pipeline.track.store import Store
+from pipeline.track.tracking import Run
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ import os, time
 from pathlib import Path
 import numpy as np
 from pipeline import artifacts, paths
-from pipeline.checkpoints import Folder
+from pipeline.run.checkpoints import Folder
 
 def main(job, run):
     folder, (name,) = Folder(paths.CHECKPOINTS / job.fingerprint), job.item
@@ -107,7 +107,7 @@ def site(clone, cluster, mlflow, tmp_path):
 
 @pytest.fixture
 def slow(site):
-    (site.root / "pipeline/stages/test_data.py").write_text(SLOW)
+    (site.root / "pipeline/data/test_data.py").write_text(SLOW)
     site.commit()
     return site
 
@@ -273,7 +273,7 @@ def test_detached_evicted_listed_cancelled(slow, cluster, mlflow):
 
 
 def test_other_code_in_the_image_is_refused_by_the_driver_and_by_the_pod(slow, cluster, mlflow):
-    (slow.root / "pipeline/artifacts.py").write_text((slow.root / "pipeline/artifacts.py").read_text() + "\n")
+    (slow.root / "pipeline/run/artifacts.py").write_text((slow.root / "pipeline/run/artifacts.py").read_text() + "\n")
     status, _, error = _ends(slow.start("test_data", "breast_cancer"))
     assert status == 1 and "The working tree is dirty at commit" in error and "PIPELINE_ALLOW_DIRTY=1" in error
     assert not cluster.created
@@ -281,10 +281,10 @@ def test_other_code_in_the_image_is_refused_by_the_driver_and_by_the_pod(slow, c
 
     other = slow.root.parent / "other code"
     shutil.copytree(slow.root, other, ignore=shutil.ignore_patterns(".git", "artifacts"))
-    (other / "pipeline/artifacts.py").write_text((other / "pipeline/artifacts.py").read_text() + "\n")
+    (other / "pipeline/run/artifacts.py").write_text((other / "pipeline/run/artifacts.py").read_text() + "\n")
     cluster.base["PYTHONPATH"] = str(other)
     status, out, error = _ends(slow.start("test_data", "breast_cancer"))
-    assert status == 1 and "code in the image is not that of the driver: pipeline/artifacts.py" in out
+    assert status == 1 and "code in the image is not that of the driver: pipeline/run/artifacts.py" in out
     assert "PodFailurePolicy" in error and len(cluster.pods) == 1
 
     (slow.root / "note").touch()

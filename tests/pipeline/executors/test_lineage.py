@@ -8,8 +8,9 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 
-from pipeline import artifacts, lineage, paths, tracking
-from pipeline.store import Store
+from pipeline.run import artifacts, paths
+from pipeline.track import lineage, tracking
+from pipeline.track.store import Store
 
 DATA, TEST = "artifacts/train_data/digits.npz", "artifacts/test_data/digits.npz"
 LEARNED = "artifacts/meta_train/vsml-0/rule.npz"

@@ -4,9 +4,9 @@ import copy
 
 import pytest
 
-from pipeline.executors.connection import check
-from pipeline.executors.manifest import PODS, Submission, image_of, manifest, name_of, pods_of, template_name
-from pipeline.flow import STAGES
+from pipeline.cluster.connection import check
+from pipeline.cluster.manifest import PODS, Submission, image_of, manifest, name_of, pods_of, template_name
+from pipeline.run.flow import STAGES
 
 TEMPLATE = {
     "metadata": {"name": "vsml-large", "labels": {"queue": "q"}, "annotations": {"vsml/commit": "c0ffee"}},

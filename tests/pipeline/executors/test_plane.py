@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import artifacts, params, paths, plane, tracking
-from pipeline.checkpoints import Folder
-from pipeline.flow import Flow
-from pipeline.provenance import Job, dep_files
-from pipeline.store import MissingInStoreError, Store, TrackerAway
-from pipeline.uploads import Courier
+from pipeline.cluster import exchange as plane
+from pipeline.run import artifacts, paths
+from pipeline.run.checkpoints import Folder
+from pipeline.run.flow import Flow
+from pipeline.run.job import Job, dep_files
+from pipeline.studies import params
+from pipeline.track import tracking
+from pipeline.track.store import MissingInStoreError, Store, TrackerAway
+from pipeline.track.uploads import Courier
 
 OUTS = ("artifacts/a.npz", "artifacts/deep/b.npz")
 IN = "artifacts/in.npz"
@@ -59,7 +62,7 @@ def test_what_is_read_is_uploaded_once_and_comes_back_by_digest(store, job, tmp_
     there = plane.lay_out(store, _order(store, job), tmp_path / "elsewhere")
     for name in (IN, "params.yaml"):
         assert (there / name).read_bytes() == (tmp_path / name).read_bytes()
-    assert (there / "pipeline/artifacts.py").samefile(paths.ROOT / "pipeline/artifacts.py")
+    assert (there / "pipeline/run/artifacts.py").samefile(paths.ROOT / "pipeline/run/artifacts.py")
 
 
 def test_what_a_run_left_is_found_in_that_run(store, run, job, profile):

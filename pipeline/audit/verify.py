@@ -1,0 +1,75 @@
+"""`python -m pipeline verify FOLDER` checks a bundle of evidence, offline: its bytes, and that its chains are whole.
+
+Every file has the sha256 of SHA256SUMS and none is unlisted; every figure and page is the subject of a statement; every
+artifact that a statement reads is the subject of another, down to statements that read publishers' files only. That
+SHA256SUMS itself is the one that was published, its sha256 says, which is printed. Exit status 0 if all of it holds.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.audit.evidence import SUMS, read_statement
+from pipeline.run.artifacts import sha256_file
+
+
+def main(words: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m pipeline verify", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--sums", metavar="SHA256", help=f"what the sha256 of {SUMS} must be, as it was published")
+    given = parser.parse_args(words)
+    try:
+        faults = list(verify(given.folder, given.sums))
+    except (OSError, ValueError, KeyError) as error:
+        sys.exit(f"{given.folder} is no bundle of evidence: {error}")
+    if faults:
+        sys.exit("\n".join(faults))
+    print(f"{given.folder} is whole. The sha256 of its {SUMS}, to be compared with the one published:")
+    print(sha256_file(given.folder / SUMS))
+
+
+def verify(folder: Path, published: str | None = None) -> Iterator[str]:
+    """All that is wrong with a bundle, a sentence each."""
+    found = sha256_file(folder / SUMS)
+    if published is not None and found != published:
+        yield f"{SUMS} has the sha256 {found}, expected {published}: it is not the bundle that was published."
+    yield from _files(folder)
+    statements = {path.stem: read_statement(path) for path in sorted((folder / "statements").glob("*.json"))}
+    left = {(one["name"], one["digest"]["sha256"]): name for name, of in statements.items() for one in of["subject"]}
+    drawn = sorted(path for path in (folder / "artifacts").rglob("*") if path.is_file())
+    for path in drawn:
+        key = (path.relative_to(folder).as_posix(), sha256_file(path))
+        if key not in left:
+            yield f"{key[0]} with sha256 {key[1]} is the subject of no statement."
+    if not drawn:
+        yield f"{folder} has no figures: pack it again (python -m pipeline evidence)."
+    for name, of in statements.items():
+        yield from _chain(name, of, left)
+
+
+def _files(folder: Path) -> Iterator[str]:
+    lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    listed = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {SUMS}
+    for name in sorted(there - listed.keys()):
+        yield f"{name} is not in {SUMS}: it was added."
+    for name, digest in listed.items():
+        if name not in there:
+            yield f"{name} of {SUMS} is missing."
+        elif (found := sha256_file(folder / name)) != digest:
+            yield f"{name} has the sha256 {found}, expected {digest}: it was changed."
+
+
+def _chain(name: str, of: dict[str, Any], left: dict[tuple[str, str], str]) -> Iterator[str]:
+    """Whether all that an item read was left by another, or came with the code or from a publisher."""
+    resolved = of["predicate"]["buildDefinition"]["resolvedDependencies"]
+    if not any("gitCommit" in one["digest"] for one in resolved):
+        yield f"{name} names no commit."
+    # A plan is made of the code and the params, which the statement names; no run leaves it.
+    own = [one for one in resolved if not one.get("name", "").startswith("artifacts/plan/")]
+    artifacts = [one for one in own if one.get("name", "").startswith("artifacts/")]
+    for one in artifacts:
+        if (one["name"], one["digest"]["sha256"]) not in left:
+            yield f"{name} read {one['name']} with sha256 {one['digest']['sha256']}, which no statement here has left."

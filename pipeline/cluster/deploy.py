@@ -1,0 +1,186 @@
+"""`make deploy OVERLAY=…` applies the manifests of k8s/ to the cluster that kubectl talks to.
+
+It adds what no manifest should hold: which images, from which commit, and Secrets of random bytes. What it applies is
+left in k8s/.deployed, for `kubectl diff -k k8s/.deployed`.
+"""
+
+import json
+import os
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from pipeline.cluster.connection import NAMESPACE
+from pipeline.run import artifacts, paths
+from pipeline.run import job as provenance
+
+K8S = paths.ROOT / "k8s"
+USAGE = "Usage: python -m pipeline deploy OVERLAY [COMPONENT…] [NAME=IMAGE…]"
+DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+BY_TAG = ("kind",)  # overlays for clusters of one machine; all others take images by digest only
+VARIABLES = {"vsml": "IMAGE", "vsml-cuda13": "GPU_IMAGE", "postgres": "POSTGRES"}  # of make, by name in the manifests
+RANDOM = ""
+SECRETS = {  # made if absent, never changed: PostgreSQL and MLflow keep the password that they first saw
+    "postgres": {"password": RANDOM},
+    "mlflow-login": {"username": "vsml", "password": RANDOM},
+    "mlflow-server": {"flask-secret-key": RANDOM},
+}
+
+
+class DeployError(Exception):
+    """What is missing, and what to do about it."""
+
+
+def main(words: list[str], folder: Path = K8S / ".deployed") -> None:
+    """Apply an overlay and wait until MLflow is up, or say what is missing and exit with 1."""
+    if not words:
+        sys.exit(f"{USAGE}, where OVERLAY is one of {_names('overlays')} and COMPONENT of {_names('components')}.")
+    overlay, *rest = words
+    images = dict(word.split("=", 1) for word in rest if "=" in word)
+    commit = provenance.git()["commit"]
+    if overlay in BY_TAG:
+        built = {name: f"{name}:{commit[:12]}" for name in ("vsml", "vsml-cuda13")}  # by `make image`
+        images = {"postgres": "docker.io/library/postgres:17", **built} | images
+    try:
+        manifests = render(folder, overlay, [word for word in rest if "=" not in word], images, commit)
+        if overlay not in BY_TAG:
+            refuse_tags(overlay, manifests, images)
+        apply(manifests)
+    except DeployError as error:
+        sys.exit(str(error))
+    print(
+        f"MLflow is up. To reach it from here:\n"
+        f"  kubectl -n {NAMESPACE} port-forward service/mlflow 5000 &\n"
+        f"  export MLFLOW_TRACKING_URI=http://localhost:5000 MLFLOW_TRACKING_USERNAME=vsml\n"
+        f"  export MLFLOW_TRACKING_PASSWORD=$(kubectl -n {NAMESPACE} get secret mlflow-login "
+        "-o jsonpath={.data.password} | base64 -d)\n"
+        "  python -m pipeline doctor"
+    )
+
+
+def render(
+    folder: Path, overlay: str, components: Sequence[str], images: Mapping[str, str], commit: str
+) -> list[dict[str, Any]]:
+    """All manifests of an overlay with components, images by name in the manifests, and the commit of those images.
+
+    Raises:
+      DeployError: no such overlay or component, or kustomize refuses.
+    """
+    for kind, names in (("overlays", [overlay]), ("components", components)):
+        for name in set(names) - set(_names(kind)):
+            raise DeployError(f"k8s/{kind} has no {name!r}, only {_names(kind)}.")
+    commit_patch = [{"op": "add", "path": "/metadata/annotations/vsml~1commit", "value": commit}]
+    folder.mkdir(exist_ok=True)
+    artifacts.write_json(
+        folder / "kustomization.yaml",  # JSON is YAML
+        {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "resources": [os.path.relpath(K8S / "overlays" / overlay, folder.resolve())],
+            "components": [os.path.relpath(K8S / "components" / name, folder.resolve()) for name in components],
+            "images": [{"name": name, **_image(reference)} for name, reference in images.items()],
+            "patches": [{"target": {"kind": "PodTemplate"}, "patch": json.dumps(commit_patch)}],
+        },
+    )
+    return list(YAML(typ="safe", pure=True).load_all(_kubectl("kustomize", str(folder))))
+
+
+def refuse_tags(overlay: str, manifests: list[dict[str, Any]], images: Mapping[str, str]) -> None:
+    """Raise DeployError for images without a digest: a tag may be another image tomorrow, and on another node."""
+    names = {reference: name for name, reference in images.items()} | {name: name for name in VARIABLES}
+    tags = sorted({value for value in found(manifests, "image") if not DIGEST.search(value)})
+    if tags:
+        wanted = " ".join(f"{VARIABLES[names[tag]]}=REGISTRY/{names[tag]}@sha256:…" for tag in tags)
+        raise DeployError(
+            f"Overlay {overlay} takes images by digest only, and has none for {', '.join(tags)}.\n"
+            f"  make deploy OVERLAY={overlay} {wanted}\n"
+            "`docker push` prints the digest of what it pushed; for an image of others, such as postgres:17, "
+            "`docker buildx imagetools inspect docker.io/library/postgres:17` does."
+        )
+
+
+def apply(manifests: list[dict[str, Any]]) -> None:
+    """Namespace, Secrets, then everything, and wait for the servers."""
+    print(f"Cluster: {_kubectl('config', 'current-context').strip()}, namespace {NAMESPACE}.")
+    _kubectl("apply", "-f", "-", given=_list([one for one in manifests if one["kind"] == "Namespace"]))
+    make_secrets(manifests)
+    _kubectl("delete", "job", "mlflow-migrate", "--ignore-not-found")  # a Job cannot be changed
+    print(_kubectl("apply", "-f", "-", given=_list(manifests)), end="")
+    look = f"Look with: kubectl -n {NAMESPACE} get pods,events; kubectl -n {NAMESPACE} logs job/mlflow-migrate"
+    for what in ("statefulset/postgres", "deployment/mlflow"):  # which itself waits for the migration
+        print(f"Waiting for {what}.", flush=True)
+        _kubectl("rollout", "status", what, "--timeout=15m", remedy=look)
+
+
+def make_secrets(manifests: list[dict[str, Any]]) -> None:
+    """Make those that are missing of random bytes; neither change nor print any.
+
+    Raises:
+      DeployError: one is missing whose content only its owner knows.
+    """
+    wanted: dict[str, set[str]] = {}
+    for reference in found(manifests, "secretKeyRef"):
+        wanted.setdefault(reference["name"], set()).add(reference["key"])
+    for name, keys in sorted(wanted.items()):
+        if _kubectl("get", "secret", name, "--ignore-not-found", "--output=name"):
+            continue
+        if name not in SECRETS:
+            literals = " ".join(f"--from-literal={key}=…" for key in sorted(keys))
+            raise DeployError(
+                f"The Secret {name} is missing, and only you know what is in it:\n"
+                f"  kubectl -n {NAMESPACE} create secret generic {name} {literals}"
+            )
+        values = {key: value or secrets.token_hex(24) for key, value in SECRETS[name].items()}
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values}
+        _kubectl("create", "-f", "-", given=json.dumps(secret))
+        print(f"Secret {name}: made from random bytes.")
+
+
+def found(node: Any, key: str) -> Iterator[Any]:
+    """Every value under `key`, anywhere in a tree."""
+    if isinstance(node, dict):
+        if key in node:
+            yield node[key]
+        node = list(node.values())
+    if isinstance(node, list):
+        for inner in node:
+            yield from found(inner, key)
+
+
+def _image(reference: str) -> dict[str, str]:
+    """The reference as kustomize wants it: name, and digest or tag."""
+    name, at, digest = reference.partition("@")
+    repository, colon, tag = name.rpartition(":")
+    if not colon or "/" in tag:  # the colon is that of a port
+        repository, tag = name, ""
+    if at:
+        return {"newName": repository, "digest": digest}
+    if not tag:
+        raise DeployError(f"The image {reference!r} has neither a tag nor a digest; name one of its builds.")
+    return {"newName": repository, "newTag": tag}
+
+
+def _names(kind: str) -> list[str]:
+    return sorted(path.parent.name for path in (K8S / kind).glob("*/kustomization.yaml"))
+
+
+def _list(items: list[dict[str, Any]]) -> str:
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+
+
+def _kubectl(*words: str, given: str | None = None, remedy: str = "") -> str:
+    command = ["kubectl", f"--namespace={NAMESPACE}", *words]
+    try:
+        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        where = "https://kubernetes.io/docs/tasks/tools"
+        raise DeployError(f"kubectl is not there, of which version 1.24 or later is needed: {where}") from None
+    if done.returncode:
+        raise DeployError(f"kubectl {' '.join(words)} failed: {done.stderr.strip()}\n{remedy}".strip())
+    return done.stdout

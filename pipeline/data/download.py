@@ -1,0 +1,303 @@
+"""A locked file: from the cache, from a folder that the user names, or from the publisher's mirrors, in this order.
+
+Nothing is believed: a file is used once it has the sha256 of datasets.lock, wherever it comes from. Downloads go into
+a partial file beside the final name, after what is there if the server can go on; the final name is taken by one rename
+of a file that is verified and on the disk.
+"""
+
+import contextlib
+import errno
+import gzip
+import hashlib
+import io
+import os
+import re
+import sys
+import time
+import zlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import requests
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+from pipeline.run import artifacts
+
+MIRROR = "VSML_DATA_MIRROR"
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+UNKNOWN = 2**30  # bytes that a file of unknown size may have at most
+CHUNK = 2**18  # bytes, at most, that are read at once
+CONNECT_S = 10.0
+REDIRECTS = 5
+PASSING = {408, 425, 429, 500, 502, 503, 504}  # HTTP statuses that may be others in a moment
+
+
+class TransferError(Exception):
+    """Why a server did not give the file. `again` says whether the same request may fare better in a moment."""
+
+    def __init__(self, answer: str, again: bool = False) -> None:
+        super().__init__(answer)
+        self.again = again
+
+
+class File(NamedTuple):
+    """A file of datasets.lock, and its place in the cache and in mirror folders: `folder`/`name`.
+
+    `payload_sha256` is that of the content of a gzip file: a copy that was packed anew, as Debian's, is as good.
+    """
+
+    folder: str
+    name: str
+    sha256: str
+    bytes: int | None = None
+    payload_sha256: str | None = None
+    urls: tuple[str, ...] = ()
+    wheel: str | None = None  # its place inside the wheel of scikit-learn, if it is shipped there
+
+    def __str__(self) -> str:
+        return f"{self.folder}/{self.name}"
+
+    def expectation(self) -> str:
+        size = "" if self.bytes is None else f"{self.bytes} bytes with "
+        packed = "" if self.payload_sha256 is None else f", or gzip around content with sha256 {self.payload_sha256}"
+        return f"{size}sha256 {self.sha256}{packed}"
+
+
+def fault(path: Path, file: File) -> str | None:
+    """What `path` holds, if it is not `file`."""
+    size, digest = path.stat().st_size, artifacts.sha256_file(path)
+    if digest == file.sha256 and file.bytes in (None, size):
+        return None
+    if file.payload_sha256 is not None and _payload_sha256(path) == file.payload_sha256:
+        return None
+    return f"{size} bytes with sha256 {digest}"
+
+
+def at_hand(file: File, cache: Path) -> Path | None:
+    """`file` where it needs no network: in the cache, or in one of the folders that VSML_DATA_MIRROR names."""
+    for path in (cache / file.folder / file.name, *in_mirrors(file)):
+        if path.is_file():
+            if (found := fault(path, file)) is None:
+                return path
+            _say(f"{path} is damaged and not used: it has {found}, expected are {file.expectation()}.")
+    return None
+
+
+def fetch(file: File, cache: Path, *, stall_s: float = 30.0, tries: int = 4, backoff_s: float = 1.0) -> Path:
+    """`file`, verified; what is downloaded stays in `cache`. A download that broke off goes on where it ended.
+
+    Each mirror is asked up to `tries` times, if its failure may pass, with pauses of `backoff_s` and twice the last.
+
+    Raises:
+      OSError: no source has it; the message has each one's answer, and what to do. Or the disk is full.
+    """
+    if path := at_hand(file, cache):
+        return path
+    target = cache / file.folder / file.name
+    part = target.with_name(f"{file.name}.part")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(target):
+        if target.exists() and fault(target, file) is not None:
+            target.unlink()
+        if target.exists():  # another process was faster
+            return target
+        try:
+            _download(file, part, stall_s, tries, backoff_s)
+            _on_disk(part)
+            part.replace(target)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            part.unlink(missing_ok=True)
+            size = "its bytes" if file.bytes is None else f"its {file.bytes / 1e6:.1f} MB"
+            reason = f"{file} does not fit: the disk or the quota of {target.parent} is full. Make room for {size}"
+            raise OSError(error.errno, f"{reason} and run again; nothing of it was left there.") from None
+    return target
+
+
+def _download(file: File, part: Path, stall_s: float, tries: int, backoff_s: float) -> None:
+    """Make `part` the whole and verified file, from the first mirror that can."""
+    if part.exists() and fault(part, file) is None:
+        return
+    answers = []
+    for url in file.urls:
+        _say(f"Downloading {file} from {url}")
+        answer = _from_mirror(url, file, part, stall_s, tries, backoff_s)
+        if answer is None:
+            return
+        _say(f"{url} {answer}.")
+        answers.append(f"{url} {answer}")
+    looked = [f"{path} {'is damaged' if path.is_file() else 'is not there'}" for path in in_mirrors(file)]
+    kept = f" The first {part.stat().st_size} bytes are kept, and resumed then." if part.exists() else ""
+    origin = f"fetch {file.urls[0]}" if file.urls else "get it"
+    raise OSError(
+        f"{file} cannot be had. Expected are {file.expectation()}. The answers:\n"
+        + "".join(f"  {answer}\n" for answer in (*looked, *answers) or ("there is no mirror to ask",))
+        + f"Run again when the network is better (HTTPS_PROXY and NO_PROXY are heeded).{kept} Or {origin} by hand,"
+        f" save it as FOLDER/{file}, and set {MIRROR}=FOLDER."
+    )
+
+
+def _from_mirror(url: str, file: File, part: Path, stall_s: float, tries: int, backoff_s: float) -> str | None:
+    """None once `part` is the verified file, else the last answer of this mirror."""
+    certain = file.bytes if file.payload_sha256 is None else None  # packed anew, a file may have another size
+    most = UNKNOWN if file.bytes is None else file.bytes * (1 if file.payload_sha256 is None else 2)
+    answer = None
+    for attempt in range(tries):
+        if attempt:
+            time.sleep(backoff_s * 2 ** (attempt - 1))
+        try:
+            resumed = _get(url, part, certain, most, stall_s)
+        except TransferError as failure:
+            answer = str(failure)
+            if failure.again:
+                continue
+            return answer
+        found = fault(part, file)
+        if found is None:
+            return None
+        part.unlink()
+        answer = f"gave {found}"
+        if not resumed:  # else the fault may be in what was there before
+            return answer
+    return answer
+
+
+def _get(url: str, part: Path, expected: int | None, most: int, stall_s: float) -> bool:
+    """Bring `part` to its end. Return whether it was begun by an earlier request, perhaps to another server.
+
+    Args:
+      expected: bytes that the file has, where that is certain; a server that announces others is refused.
+      most: bytes that are taken at most, whatever is announced.
+      stall_s: how long a server may be silent.
+
+    Raises:
+      TransferError: the file did not come, or not to its end. What is left of `part`, if anything, can be resumed.
+      OSError: `part` cannot be written.
+    """
+    have = part.stat().st_size if part.exists() else 0
+    # identity: the bytes of the file are wanted, not what a server makes of them for the way
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with _in_words(stall_s), requests.Session() as session:
+        session.max_redirects = REDIRECTS
+        with session.get(url, headers=headers, stream=True, timeout=(CONNECT_S, stall_s)) as response:
+            start, total = _judge(response, part, have)
+            if total is not None and (total > most or expected not in (None, total)):
+                raise TransferError(f"announces {total} bytes")
+            found = _write(response, part, start, total, most)
+    if total is not None and found < total:
+        raise TransferError(f"broke off after {found} of {total} bytes", again=True)
+    return start > 0
+
+
+def _judge(response: requests.Response, part: Path, have: int) -> tuple[int, int | None]:
+    """Where in the file the body of `response` starts, and how many bytes the file has, if that is announced."""
+    status = response.status_code
+    if status == 200:
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            raise TransferError("answers with a web page")
+        length = response.headers.get("Content-Length", "")
+        return 0, int(length) if length.isdecimal() else None
+    if have and status in (206, 416):
+        place = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", response.headers.get("Content-Range", ""))
+        if status == 206 and place:
+            first, last, total = map(int, place.groups())
+            if first == have and last + 1 == total:
+                return have, total
+        part.unlink()
+        raise TransferError("does not go on where the partial file ends", again=True)
+    raise TransferError(f"HTTP {status} {response.reason}", again=status in PASSING)
+
+
+def _write(response: requests.Response, part: Path, start: int, total: int | None, most: int) -> int:
+    """Append to what `part` has up to `start`, and return its size then."""
+    found = start
+    with part.open("ab" if start else "wb") as file, progress(part.stem, start, total) as bar:
+        while found <= most and (block := response.raw.read1(CHUNK, decode_content=False)):
+            file.write(block)
+            found += len(block)
+            bar.update(len(block))
+    if found > most:
+        part.unlink()
+        raise TransferError(f"sends more than {most} bytes")
+    return found
+
+
+class _Lines(io.TextIOBase):
+    """Standard error, for a bar that is to be lines of plain text there."""
+
+    def write(self, text: str) -> int:
+        if line := text.strip():
+            _say(line)
+        return len(text)
+
+
+def progress(name: str, start: int, total: int | None, every_s: float = 10.0) -> tqdm:
+    """How far a file is, in bytes: a bar on a terminal, elsewhere a line every `every_s`, so none if it takes less."""
+    bar = partial(tqdm, desc=name, initial=start, total=total, unit="B", unit_scale=True, miniters=1)
+    if sys.stderr.isatty():
+        return bar()
+    return bar(
+        file=_Lines(), mininterval=every_s, delay=every_s, leave=False, bar_format="{desc}: {n_fmt}B of {total_fmt}B"
+    )
+
+
+@contextlib.contextmanager
+def _in_words(stall_s: float) -> Iterator[None]:
+    """The network's many errors as one."""
+    try:
+        yield
+    except requests.ConnectTimeout:
+        raise TransferError(f"did not answer within {CONNECT_S:g} s", again=True) from None
+    except (requests.Timeout, ReadTimeoutError):
+        raise TransferError(f"was silent for {stall_s:g} s", again=True) from None
+    except requests.TooManyRedirects:
+        raise TransferError(f"redirects more than {REDIRECTS} times") from None
+    except (requests.ConnectionError, HTTPError) as error:
+        cause = error.args[0] if error.args else error
+        raise TransferError(f"failed: {getattr(cause, 'reason', cause)}", again=True) from None
+    except requests.RequestException as error:
+        raise TransferError(str(error)) from None
+
+
+def in_mirrors(file: File) -> Iterator[Path]:
+    """Where `file` would be in the user's folders. Debian's packages (/usr/share/datasets) spell sets with hyphens."""
+    for folder in filter(None, os.environ.get(MIRROR, "").split(os.pathsep)):
+        for spelling in dict.fromkeys((file.folder, file.folder.replace("_", "-"))):
+            yield Path(folder).absolute() / spelling / file.name
+
+
+@contextlib.contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """One process at a time; the lock ends with its process, however that ends."""
+    lock = FileLock(target.with_name(f".{target.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        _say(f"Another process is downloading {target.name}: waiting for it.")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _on_disk(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _payload_sha256(path: Path) -> str | None:
+    try:
+        with gzip.open(path) as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()  # pyright: ignore[reportArgumentType]
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        return None
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,145 @@
+"""The flow, as dvc.yaml and params.yaml say it: what each item of a stage reads and leaves. Read here and nowhere else.
+
+DVC's Python interface is not a stable one and its state database is what an audit must not believe, so the files are
+read as the plain YAML that they are. A stage has one name: its module, its word on the command line and its folder
+under artifacts/. Its entry in dvc.yaml has that name, too, but for figures, which have an entry for each study.
+"""
+
+import itertools
+import os
+import re
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.studies.params import read_yaml
+
+ARTIFACTS = Path("artifacts")
+PLAN = ARTIFACTS / "plan"
+HOLE = re.compile(r"\$\{\s*([^}\s]+)\s*\}")
+ABSENT = "absent"
+
+
+class Item(NamedTuple):
+    """One item of a stage. Paths are relative to the profile."""
+
+    name: str  # as DVC has it: meta_train@vsml-0
+    stage: str  # the word of its command
+    words: tuple[str, ...]
+    names: dict[str, str]  # its words by what they are: experiment, seed, …
+    cmd: str
+    deps: tuple[str, ...]
+    outs: tuple[str, ...]
+
+    @property
+    def plan(self) -> Path:
+        """The file that says what decides its outs; `plan` itself has none."""
+        return PLAN / f"{self.name}.json"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Its deps but for its plan: files of the repository, and what other stages leave."""
+        return tuple(dep for dep in self.deps if dep != self.plan.as_posix())
+
+    def out(self, ending: str = "") -> Path:
+        """The one of its outs that ends so.
+
+        Raises:
+          ValueError: several do, or none does.
+        """
+        (found,) = (out for out in self.outs if out.endswith(ending))
+        return Path(found)
+
+
+class Flow:
+    """All stages of the profile in a folder.
+
+    Raises:
+      FileNotFoundError: it has no dvc.yaml or no params.yaml.
+    """
+
+    def __init__(self, profile: Path = Path()) -> None:
+        for name in ("dvc.yaml", "params.yaml"):
+            if not (profile / name).is_file():
+                raise FileNotFoundError(f"{(profile / name).resolve()} is missing: name the folder of a profile.")
+        self._tree = read_yaml(profile / "params.yaml")
+        self._stages: dict[str, Any] = read_yaml(profile / "dvc.yaml")["stages"]
+        self.root: str = self._tree["root"]  # the way from the profile to the repository
+
+    def items(self) -> list[Item]:
+        """Every item that `dvc repro` makes, in the order of dvc.yaml."""
+        found = []
+        for entry, body in self._stages.items():
+            axes = [self._filled(values, self._tree) or () for values in body.get("matrix", {}).values()]
+            found += [self._item(entry, words) for words in itertools.product(*axes)]
+        return found
+
+    def item(self, stage: str, words: tuple[str, ...]) -> Item:
+        """The item of a stage that has these words, whether or not the profile makes it.
+
+        Raises:
+          ValueError: no such stage, or not as many words as it takes.
+        """
+        entries = [entry for entry, body in self._stages.items() if body["cmd"].split()[4] == stage]
+        if not entries:
+            stages = list(dict.fromkeys(body["cmd"].split()[4] for body in self._stages.values()))
+            raise ValueError(f"{stage!r} is none of the stages {stages}.")
+        axes = list(self._stages[entries[0]].get("matrix", {}))
+        if len(words) != len(axes):
+            wanted = " ".join(axes).upper() or "none"
+            raise ValueError(f"{stage} takes {len(axes)} words ({wanted}), got {list(words)}.")
+        for axis, word in zip(axes, words, strict=True):
+            if axis == "seed" and not word.isdecimal():
+                raise ValueError(f"seed (={word!r}) must be a whole number, 0 or more.")
+        made = (item for item in self.items() if (item.stage, item.words) == (stage, words))
+        return next(made, None) or self._item(entries[0], words)
+
+    def matching(self, *patterns: str) -> list[Path]:
+        """What the items leave whose path under artifacts/ matches a pattern: a file left over from another choice of
+        items never does."""
+        outs = (Path(out) for item in self.items() for out in item.outs)
+        return [out for out in outs if any(fnmatchcase(out.relative_to(ARTIFACTS).as_posix(), p) for p in patterns)]
+
+    def _item(self, entry: str, words: tuple[Any, ...]) -> Item:
+        body = self._stages[entry]
+        names = dict(zip(body.get("matrix", {}), words, strict=True))
+        tree = self._tree | {"item": names}
+        listed = [*body.get("outs", []), *body.get("plots", []), *body.get("metrics", [])]
+        cmd = self._filled(body["cmd"], tree)
+        return Item(
+            name="@".join((entry, "-".join(map(str, words)))) if words else entry,
+            stage=cmd.split()[4],
+            words=tuple(map(str, words)),
+            names={axis: str(word) for axis, word in names.items()},
+            cmd=cmd,
+            deps=tuple(self._path(dep, tree) for dep in body.get("deps", [])),
+            outs=tuple(self._path(out, tree) for out in listed),
+        )
+
+    def _path(self, written: Any, tree: Any) -> str:
+        return os.path.normpath(self._filled(next(iter(written)) if isinstance(written, dict) else written, tree))
+
+    def _filled(self, value: Any, tree: Any) -> Any:
+        """`value` with its ${…} filled, as DVC does; one that is nothing else keeps its kind."""
+        if not isinstance(value, str):
+            return value
+        whole = HOLE.fullmatch(value)
+        return at(tree, whole[1]) if whole else HOLE.sub(lambda hole: str(at(tree, hole[1])), value)
+
+
+def at(tree: Any, key: str) -> Any:
+    """The value at a dotted key.
+
+    Raises:
+      ValueError: there is none.
+    """
+    for part in key.split("."):
+        if not isinstance(tree, dict) or part not in tree:
+            raise ValueError(f"params.yaml has no {key}, which dvc.yaml names: add it.")
+        tree = tree[part]
+    return tree
+
+
+def named(path: str, root: str) -> str:
+    """A dep by the name that a manifest has: files of the repository relative to it, artifacts to the profile."""
+    return path if path.startswith(f"{ARTIFACTS}/") or path == "params.yaml" else os.path.relpath(path, root)

@@ -1,0 +1,144 @@
+"""What a result depends on: the fingerprint of a job, and the state of code and machine that it ran on."""
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.run import artifacts, paths
+from pipeline.run.flow import Flow, Item, named
+from pipeline.run.plan import Tree, differences, plan
+from pipeline.studies.params import Params, digest, read
+from pipeline.studies.uses import STAGES
+
+PACKAGES = ("jax", "jaxlib", "numpy", "optax", "flax")
+
+
+class Job(NamedTuple):
+    """One item of one stage, and all that decides what comes out of it."""
+
+    stage: str
+    item: tuple[str, ...]  # its words
+    params: Params
+    flow: Item
+    plan: dict[str, Any]
+    code: dict[str, str]  # sha256 by file of the code that it runs, relative to the repository
+    deps: dict[str, str]  # sha256 by file: its plan and all that it reads; folders are spelt out
+    device: str
+    fingerprint: str
+
+
+def job(stage: str, words: tuple[str, ...], image: str | None = None) -> Job:
+    """Look an item of the profile in this folder up and hash what it reads.
+
+    Its fingerprint stands for all that decides the outs, as far as it is known here: stage, words, its plan, the digest
+    of every other dep, and the devices of this machine or, if it runs elsewhere, the `image` there.
+
+    Raises:
+      ValueError: no such stage or item, or its plan is not that of the code, params and settings of now.
+      FileNotFoundError: a dep is missing; an earlier stage makes it.
+    """
+    flow, params = Flow(), read()
+    item = flow.item(stage, words)
+    made, files = planned(item, params)
+    digests = {name: artifacts.sha256_file(path) for name, path in dep_files(item, flow.root).items()}
+    held = json.loads(item.plan.read_text(encoding="utf-8"))
+    if other := differences(held, made):
+        raise ValueError(f"{item.plan} is not what decides this item now, {', '.join(other)} differ: `dvc repro plan`.")
+    where = f"image {image}" if image is not None else device() if "jax" in made["versions"] else "cpu"
+    code = {name: artifacts.sha256_file(paths.ROOT / name) for name in files}
+    return Job(stage, words, params, item, made, code, digests, where, fingerprint(stage, words, digests, where))
+
+
+def fingerprint(stage: str, words: Iterable[str], deps: dict[str, str], where: str) -> str:
+    return digest([stage, list(words), deps, where])
+
+
+def planned(item: Item, params: Params, tree: Tree | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The plan of an item by the code of now, and the files of that code."""
+    tree, uses = tree or Tree(paths.ROOT), STAGES[item.stage](params, *item.words)
+    starts = (f"pipeline.stages.{item.stage}", *uses.modules)
+    return plan(tree, starts, uses.params), tree.code(starts).files
+
+
+def dep_files(item: Item, root: str) -> dict[str, Path]:
+    """Every file among the deps, by its name relative to the repository or, of artifacts, to the profile."""
+    files: dict[str, Path] = {}
+    for name, path in ((named(dep, root), Path(dep)) for dep in item.deps):
+        if path.is_dir():
+            inside = (file for file in path.rglob("*") if file.is_file() and not _ignored(file.relative_to(path)))
+            files |= {f"{name}/{file.relative_to(path).as_posix()}": file for file in inside}
+        elif path.exists():
+            files[name] = path
+        else:
+            raise FileNotFoundError(f"{path} is missing, which {item.stage} reads. `dvc repro` makes it.")
+    return dict(sorted(files.items()))
+
+
+def own_code() -> None:
+    """See that what runs is the code of the repository that the profile in this folder belongs to.
+
+    Raises:
+      ValueError: it is that of another checkout, as when its environment is active here.
+    """
+    root = (Path.cwd() / Flow().root).resolve()
+    if root != paths.ROOT:
+        raise ValueError(
+            f"This profile belongs to {root}, but the code that runs is that of {paths.ROOT}: use that "
+            f"repository's own environment (make repro there), or put it first: PYTHONPATH={root}."
+        )
+
+
+def versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()}
+
+
+def device() -> str:
+    import jax  # slow, and needless for a stage that computes nothing
+
+    devices = jax.devices()
+    return f"{len(devices)} x {devices[0].device_kind} ({platform.machine()})"
+
+
+def git() -> dict[str, str]:
+    """The commit and whether the tree is as committed; dvc.lock, which a repro is there to change, does not count."""
+
+    def ask(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["git", "-C", str(paths.ROOT), *words], capture_output=True, text=True, check=False)
+
+    head, status = ask("rev-parse", "HEAD"), ask("status", "--porcelain", "--", ".", ":(exclude)*dvc.lock")
+    if head.returncode or status.returncode:
+        return {"commit": "none", "tree": "unversioned"}
+    return {"commit": head.stdout.strip(), "tree": "dirty" if status.stdout.strip() else "clean"}
+
+
+def learned_from(job: Job, data: list[Path], meta_steps: int) -> dict[str, Any]:
+    """The provenance that travels inside a rule, with the sha256 of its `data`: no clock, no host."""
+    return {
+        **job.flow.names,
+        "meta_steps": meta_steps,
+        "data": {path.as_posix(): job.deps[path.as_posix()] for path in data},
+        "params": digest(job.plan["params"]),
+    }
+
+
+def stamp(stage: str, words: tuple[str, ...], drawn: Iterable[Path]) -> str:
+    """What a drawn file says of itself: digests of its plan and of the files that are `drawn` in it.
+
+    No clock, host, commit or version: the same inputs give the same stamp. `python -m pipeline whence` reads it.
+    """
+    tables = {str(path): artifacts.sha256_file(path) for path in drawn}
+    return stamped(stage, words, artifacts.sha256_file(Flow().item(stage, words).plan), tables)
+
+
+def stamped(stage: str, words: tuple[str, ...], plan: str, tables: dict[str, str]) -> str:
+    """The words of a stamp, from the sha256 of the plan and of each table by its name."""
+    return f"vsml {'@'.join((stage, *words))} plan={plan} tables={digest(tables)}"
+
+
+def _ignored(path: Path) -> bool:
+    """What .dvcignore and git keep out of a folder's hash."""
+    return "__pycache__" in path.parts or path.name.startswith(".")

@@ -1,0 +1,269 @@
+"""What decides the outs of an item: the code that it runs, its parameters, the numeric packages and their settings.
+
+The stage `plan` writes it for every item of a profile as artifacts/plan/STAGE@ITEM.json, and every other stage depends
+on its own file. So DVC reruns an item when, and only when, something changes that could change its numbers.
+
+The code is a digest of syntax: of the modules that an item starts from, and of all of ours that they import. Comments,
+docstrings, formatting, the order of imports and the places of modules do not count. All else does: a constant, a
+default, an operator, a decorator, which module a name is imported from. Of the packages around a module only what their
+`__init__` does on import counts. All versions of Python that pyproject.toml admits agree on the digest.
+"""
+
+import ast
+import hashlib
+import importlib.metadata
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+OURS = ("pipeline", "vsml")
+# Modules that carry a stage and decide no number: what they say of an item reaches it through its plan.
+CARRIERS = (
+    "pipeline.data.download",
+    "pipeline.run.checkpoints",
+    "pipeline.run.flow",
+    "pipeline.run.job",
+    "pipeline.run.overlay",
+    "pipeline.run.paths",
+    "pipeline.run.section",
+    "pipeline.studies.params",
+    "pipeline.studies.uses",
+    "pipeline.track",
+)
+NUMERIC = {  # distributions by the package that is imported
+    "jax": ("jax", "jaxlib"),
+    "numpy": ("numpy",),
+    "optax": ("optax",),
+    "flax": ("flax",),
+    "scipy": ("scipy",),
+    "matplotlib": ("matplotlib",),
+    "PIL": ("pillow",),
+}
+SETTINGS = (  # environment variables that change numbers
+    "JAX_ENABLE_X64",
+    "JAX_DEFAULT_PRNG_IMPL",
+    "JAX_THREEFRY_PARTITIONABLE",
+    "JAX_DEFAULT_MATMUL_PRECISION",
+    "JAX_NUMPY_DTYPE_PROMOTION",
+    "JAX_DISABLE_MOST_OPTIMIZATIONS",
+    "XLA_FLAGS",
+)
+OFF = ("", "0", "false", "False")
+DEPTH = 64  # longest chain of imports that is followed; ours are a quarter as long
+
+
+class Code(NamedTuple):
+    """What some modules run: the digest of its syntax, its files, and the foreign packages that it imports."""
+
+    digest: str
+    files: tuple[str, ...]  # relative to the root
+    packages: frozenset[str]
+
+
+class Module(NamedTuple):
+    """The syntax of a module, in which `<n>` stands for the n-th of the modules of ours that it imports."""
+
+    file: str
+    text: str
+    imports: tuple[str, ...]
+    packages: frozenset[str]
+    on_import: str  # what it does when it is imported, besides defining and importing
+
+
+def plan(tree: "Tree", starts: Iterable[str], params: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan of an item that starts from these modules with these parameters, as plain JSON types.
+
+    Raises:
+      ValueError: no such module, or a chain of imports that is too long.
+    """
+    found = tree.code(starts)
+    computes = "jax" in found.packages
+    return {
+        "code": found.digest,
+        "params": dict(params),
+        "versions": versions(found.packages),
+        "settings": settings() if computes else {},
+    }
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """The installed versions of the numeric ones among some packages, by distribution."""
+    names = sorted({name for package in packages for name in NUMERIC.get(package, ())})
+    return {name: importlib.metadata.version(name) for name in names}
+
+
+def settings() -> dict[str, str]:
+    """The settings of this process that change numbers; what is off or unset is left out."""
+    found = {name: os.environ.get(name, "") for name in SETTINGS}
+    found["XLA_FLAGS"] = " ".join(sorted(found["XLA_FLAGS"].split()))
+    return {name: value for name, value in found.items() if value not in OFF}
+
+
+def differences(expected: Any, found: Any, name: str = "") -> list[str]:
+    """The dotted names of the leaves in which two plans differ."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        keys = dict.fromkeys((*expected, *found))
+        nothing = object()
+        pairs = (
+            (expected.get(key, nothing), found.get(key, nothing), f"{name}.{key}" if name else key) for key in keys
+        )
+        return [one for left, right, inner in pairs for one in differences(left, right, inner)]
+    return [] if expected == found else [name]
+
+
+class Tree:
+    """The modules of ours under a folder, each read once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._modules: dict[str, Module | None] = {}
+
+    def code(self, starts: Iterable[str]) -> Code:
+        """The code that some modules run."""
+        starts = tuple(starts)
+        modules = self._closure(starts)
+        around = {package: self._module(package) for name in modules for package in _packages(name)}
+        effects = sorted({one.on_import for one in around.values() if one and one.on_import})
+        names = {name: hashlib.sha256(one.text.encode()).hexdigest() for name, one in modules.items()}
+        for _ in range(DEPTH):  # each round, a module's name tells modules apart that are one import further away
+            names = {name: _sha256([names[name], *map(names.get, one.imports)]) for name, one in modules.items()}
+        files = {one.file for one in (*modules.values(), *around.values()) if one}
+        packages = frozenset(package for one in modules.values() for package in one.packages)
+        return Code(_sha256([sorted(names[start] for start in starts), effects]), tuple(sorted(files)), packages)
+
+    def _closure(self, starts: tuple[str, ...]) -> dict[str, Module]:
+        found: dict[str, Module] = {}
+        waiting = list(dict.fromkeys(starts))
+        for _ in range(DEPTH):
+            for name in waiting:
+                module = self._module(name)
+                if module is None:
+                    raise ValueError(f"{name} is no module under {self._root}: correct its name.")
+                found[name] = module
+            waiting = list(dict.fromkeys(one for name in waiting for one in found[name].imports if one not in found))
+            if not waiting:
+                return found
+        raise ValueError(f"The imports of {list(starts)} go deeper than {DEPTH} modules: raise DEPTH in {__file__}.")
+
+    def _module(self, name: str) -> Module | None:
+        if name not in self._modules:
+            path = _file(self._root, name)
+            self._modules[name] = None if path is None else self._read(path, name)
+        return self._modules[name]
+
+    def _read(self, path: Path, name: str) -> Module:
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        reader, body = _Reader(self._root, package), ast.parse(path.read_bytes()).body
+        text, effects = reader.body(body), [node for node in _undocumented(body) if not _defines(node)]
+        return Module(
+            path.relative_to(self._root).as_posix(),
+            text,
+            tuple(reader.imports),
+            frozenset(reader.packages),
+            _Reader(self._root, package).body(effects) if effects else "",
+        )
+
+
+def _file(root: Path, name: str) -> Path | None:
+    path = root.joinpath(*name.split("."))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+def _packages(name: str) -> Iterator[str]:
+    """The packages around a module."""
+    while name := name.rpartition(".")[0]:
+        yield name
+
+
+def _defines(node: ast.stmt) -> bool:
+    """Whether a statement only defines or imports something: running it alone changes nothing."""
+    if isinstance(node, ast.Assign):
+        return [ast.unparse(target) for target in node.targets] == ["__all__"]
+    only = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+    return isinstance(node, only) or _for_types(node)
+
+
+def _for_types(node: ast.AST) -> bool:
+    """Whether this is `if TYPE_CHECKING:`, which never runs."""
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def _undocumented(body: list[Any]) -> list[Any]:
+    first = body[0] if body else None
+    documented = (
+        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    )
+    return body[1:] if documented else body
+
+
+class _Reader:
+    """Writes syntax as text, and collects what it imports on the way."""
+
+    def __init__(self, root: Path, package: str) -> None:
+        self._root, self._package = root, package
+        self.imports: list[str] = []
+        self.packages: set[str] = set()
+
+    def body(self, body: list[Any]) -> str:
+        """The statements of a module, a class or a function, without its docstring.
+
+        Imports before the first other statement are in order of the names that they bind, since their own order
+        matters only where two bind the same name: then the last one does.
+        """
+        body = [node for node in _undocumented(body) if not _for_types(node)]
+        first = next((n for n, node in enumerate(body) if not isinstance(node, ast.Import | ast.ImportFrom)), len(body))
+        bound = {binding: source for node in body[:first] for binding, source in self._bound(node)}
+        head = [self._import(binding, *bound[binding]) for binding in sorted(bound)]
+        return f"[{','.join([*head, *map(self._text, body[first:])])}]"
+
+    def _text(self, node: Any) -> str:
+        match node:
+            case ast.Import() | ast.ImportFrom():
+                return ",".join(self._import(binding, *source) for binding, source in self._bound(node))
+            case ast.AST():
+                fields = dict(ast.iter_fields(node))
+                # Names of fields that versions of Python add or fill differently, and that say nothing here.
+                kept = {
+                    n: v for n, v in fields.items() if n not in ("ctx", "kind", "type_comment") and v not in (None, [])
+                }
+                documented = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+                words = (
+                    f"{n}={self.body(v) if n == 'body' and documented else self._text(v)}" for n, v in kept.items()
+                )
+                return f"{type(node).__name__}({','.join(words)})"
+            case list():
+                return f"[{','.join(self._text(one) for one in node if not _for_types(one))}]"
+            case _:
+                return f"{type(node).__name__}:{node!a}"  # in ASCII: what repr escapes depends on the version of Python
+
+    def _bound(self, node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, tuple[str, str]]]:
+        """Each name that an import binds, with the module that it is from and its name there ("" for the module)."""
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                whole = alias.name if alias.asname else alias.name.split(".")[0]
+                yield alias.asname or alias.name, (alias.name if alias.name.split(".")[0] in OURS else whole, "")
+            return
+        source = node.module or ""
+        if node.level:
+            (*outer,) = self._package.split(".")
+            source = ".".join([*outer[: len(outer) - node.level + 1], *filter(None, [source])])
+        for alias in node.names:
+            inner = f"{source}.{alias.name}"
+            is_module = source.split(".")[0] in OURS and _file(self._root, inner) is not None
+            yield alias.asname or alias.name, (inner, "") if is_module else (source, alias.name)
+
+    def _import(self, binding: str, source: str, name: str) -> str:
+        top = source.split(".")[0]
+        if top not in OURS:
+            self.packages.add(top)
+            return f"import({binding},{name},{source})"
+        if any(source == carrier or source.startswith(f"{carrier}.") for carrier in CARRIERS):
+            return f"import({binding},{name})"
+        self.imports.append(source)
+        return f"import({binding},{name},<{len(self.imports)}>)"
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()

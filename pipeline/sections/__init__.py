@@ -1,1 +1,0 @@
-"""Sections of params.yaml that have a file of their own."""

@@ -1,0 +1,78 @@
+"""Clones learn data sets by unrolling alone, beside true SGD on the same examples (the paper's figure 5)."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+
+from pipeline.run import artifacts, paths
+from pipeline.run.job import Job
+from pipeline.studies.params import CloneTest, Sizes, plain
+from pipeline.track.tracking import Run
+from vsml.cloning import drills
+from vsml.cloning.clone import Form
+from vsml.cloning.trial import LEARNERS, Stretch, live
+from vsml.core.types import Episode
+from vsml.tasks.datasets import SETS, standardise
+
+AXES = {
+    "correct": ("life", "stretch", "learner", "time"),
+    "held_out": ("life", "stretch", "learner"),
+    "agree": ("life", "stretch"),
+    "missed": ("life", "stretch", "layer", "term", "square"),
+}
+
+
+def main(job: Job, run: Run) -> None:
+    (seed,) = job.item
+    section = job.params.clone_test
+    thetas = artifacts.read_rule(paths.clone(seed)).theta, artifacts.read_rule(paths.improve(seed)).theta
+    form, rate = Form(**plain(job.params.clone.form)), job.params.clone.rate
+    arrays: dict[str, np.ndarray] = {"learner": np.array(LEARNERS), "term": np.array(drills.TERMS)}
+    axes: dict[str, tuple[str, ...]] = {"learner": ("learner",), "term": ("term",)}
+    for name in section.sets:
+        for hidden_layers in section.networks:
+            task = title(name, hidden_layers)
+            found = _lives(section, form, thetas, rate, name, hidden_layers)
+            arrays |= {f"{task}/{what}": np.asarray(values) for what, values in found._asdict().items()}
+            axes |= {f"{task}/{what}": AXES[what] for what in Stretch._fields}
+            accuracy = dict(zip(LEARNERS, np.asarray(found.held_out)[:, -1].mean(0), strict=True))
+            print(f"{task}: test accuracy " + ", ".join(f"{name} {x:.3f}" for name, x in accuracy.items()), flush=True)
+    artifacts.write_table(paths.clone_test(seed), arrays, axes)
+
+
+def title(name: str, hidden_layers: Sizes) -> str:
+    """The name of a set and of the layers that learn it, as in digits-64-32-10."""
+    facts = SETS[name]
+    return "-".join(map(str, (name, facts.features, *hidden_layers, facts.classes)))
+
+
+def _lives(section: CloneTest, form: Form, thetas, rate: float, name: str, hidden_layers: Sizes) -> Stretch:
+    """[life stretch …]; lives differ in newborn weights, in the examples and in what is held out."""
+    facts = SETS[name]
+    train, test = (artifacts.read_table(path(name)).arrays for path in (paths.train_data, paths.test_data))
+    sizes = (facts.features, *hidden_layers, facts.classes)
+    data = [(jnp.asarray(standardise(facts, split["x"])), jnp.asarray(split["y"])) for split in (train, test)]
+    held_out = min(section.held_out, len(test["y"]))
+
+    def one(key: jax.Array, data) -> Stretch:
+        birth_key, stream_key, test_key, probe_key = jax.random.split(key, 4)
+        (x, y), (test_x, test_y) = data
+        label = partial(jax.nn.one_hot, num_classes=facts.classes)
+        rows = jax.random.randint(stream_key, (section.stretches, section.length), 0, len(y))
+        kept = jax.random.permutation(test_key, len(test_y))[:held_out]
+        asked = jax.random.randint(probe_key, (section.probes,), 0, len(y))
+        stretches, probes = (Episode(x[chosen], label(y[chosen])) for chosen in (rows, asked))
+        return live(form, thetas, birth_key, sizes, rate, stretches, (test_x[kept], test_y[kept]), probes)
+
+    def one_by_one(keys: jax.Array, data) -> Stretch:  # side by side they would not fit into the caches
+        return jax.lax.map(lambda key: one(key, data), keys)
+
+    keys = jax.random.split(jax.random.key(section.seed), section.lives)
+    devices = jax.devices() if section.lives % len(jax.devices()) == 0 else jax.devices()[:1]
+    own, same = PartitionSpec("device"), PartitionSpec()
+    mesh = Mesh(devices, ("device",))
+    spread = jax.shard_map(one_by_one, mesh=mesh, in_specs=(own, same), out_specs=own, check_vma=False)
+    return jax.jit(spread)(keys, data)

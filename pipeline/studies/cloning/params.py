@@ -1,0 +1,79 @@
+"""The sections `clone`, `improve` and `clone_test`: theta that runs backpropagation, and what it becomes."""
+
+from typing import Annotated
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from pipeline.run.section import Count, Name, Optimizer, Section, Sizes
+
+
+class CloneForm(Section):
+    """Sizes of the clone's cells, ticks of a layer each time that messages arrive, and memory for a weight of 1."""
+
+    hidden: PositiveInt
+    message: PositiveInt
+    ticks: PositiveInt
+    scale: PositiveFloat
+
+
+class RandomDrills(Section):
+    """Meta-steps by the coarse score and then by the fine one, on so many connections for `length` examples."""
+
+    coarse: PositiveInt
+    fine: PositiveInt
+    connections: PositiveInt
+    length: PositiveInt
+    population: PositiveInt
+
+
+class ShadowDrills(Section):
+    """Meta-steps beside networks that learn a set by exact gradient descent of rate `pace`."""
+
+    steps: PositiveInt
+    set: Name
+    hidden_layers: Sizes
+    pace: PositiveFloat
+    length: PositiveInt
+    population: PositiveInt
+
+
+class Clone(Section):
+    """How theta is meta-trained to run backpropagation with learning rate `rate`."""
+
+    form: CloneForm
+    rate: PositiveFloat
+    optimizer: Optimizer
+    random: RandomDrills
+    shadow: ShadowDrills
+
+
+class SomeLives(Section):
+    length: PositiveInt
+    population: PositiveInt
+
+
+class Improve(Section):
+    """How a clone is meta-trained further: each meta-step on lives of several lengths, by networks of hidden layers."""
+
+    optimizer: Optimizer
+    steps: PositiveInt
+    set: Name
+    hidden_layers: Sizes
+    lives: Annotated[tuple[SomeLives, ...], Field(min_length=1)]
+    segment: PositiveInt
+
+
+class CloneTest(Section):
+    """The clone learns each set with each choice of hidden layers, beside SGD, for `stretches` of `length` examples.
+
+    After each stretch both are examined on `held_out` test images, and `probes` of the clone's updates are compared.
+    """
+
+    sets: Annotated[tuple[Name, ...], Field(min_length=1)]
+    networks: Annotated[tuple[Sizes, ...], Field(min_length=1)]
+    lives: PositiveInt
+    stretches: PositiveInt
+    length: PositiveInt
+    held_out: PositiveInt
+    probes: PositiveInt
+    seed: Count

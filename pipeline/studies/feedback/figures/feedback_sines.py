@@ -1,0 +1,53 @@
+"""Incremental sine waves: what is known while functions come one after the other, and at the end."""
+
+import numpy as np
+
+from pipeline.show.looks import Look
+from pipeline.show.style import PAGE, Axes, Figure, decades, legend_outside, seed_dots
+from pipeline.studies.feedback.measures import by_method, drawn, lives, name, on, so_far, tasks
+from pipeline.studies.learning.measures import sd
+from pipeline.studies.learning.tables import Profile, Tables
+
+NEEDS = ("feedback_test/*.npz",)
+ALT = (
+    "Three panels with a logarithmic axis of mean squared error. Left: after each function, on those learned so "
+    "far, of FLP and of gradient descent. Middle: at the end of the life, on each function. Right: at the end, on "
+    "all functions, a row for each learner and a dot for each meta-seed."
+)
+CAPTION = (
+    "Sine waves, one after the other. Left: mean squared error on the functions learned so far. "
+    "Middle: on each function at the end of the life; what came first is the oldest. Bars: \u00b1 1 standard "
+    "deviation over {feedback_seeds}, {taught} lives each. Right: on all functions at the end, a dot for each "
+    "meta-seed, filled where functions come in order and hollow where lessons are shuffled."
+)
+
+
+def draw(tables: Tables, profile: Profile) -> Figure:
+    (of_task, *_) = tasks(tables, regression=True)
+    figure = Figure((PAGE, 2.9))
+    left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.15))
+    rows = on(tables, of_task)
+    for each, look in ((each, look) for each in rows if (look := drawn(each))):
+        _line(left, so_far(tables, each).mean(1), look)
+        _line(middle, lives(tables, each, "loss")[:, :, -1].mean(1), look)
+    for axes, words in ((left, "functions learned"), (middle, "function, in the order learned")):
+        axes.set_xlabel(words)
+        decades(axes, "y")
+        axes.set_xticks(range(1, so_far(tables, rows[0]).shape[-1] + 1))
+        axes.grid(axis="y")
+    left.set(ylabel="mean squared error", title="While learning")
+    middle.set_title("At the end")
+    legend_outside(figure, left, "lower left", 5)
+    seed_dots(right, by_method(tables, of_task), [name(each) for each in rows], size=16)
+    right.set(xlabel="mean squared error", title="All functions")
+    decades(right, "x")
+    return figure
+
+
+def _line(axes: Axes, values: np.ndarray, look: Look) -> None:
+    """`values` [seed, part]; bars end within the axis."""
+    x, mean = np.arange(1, values.shape[-1] + 1), values.mean(0)
+    spread = sd(values, axis=0) if len(values) > 1 else np.zeros_like(mean)
+    bars = np.stack([np.minimum(spread, 0.9 * mean), spread])
+    style = look.style | {"marker": look.marker, "markersize": 3.5, "elinewidth": 0.8, "label": look.name}
+    axes.errorbar(x, mean, yerr=bars, **style)

@@ -1,0 +1,65 @@
+"""How updates differ from those of gradient descent: alignment, interference, forgetting."""
+
+import numpy as np
+
+from pipeline.show.looks import Look
+from pipeline.show.style import GREY, PAGE, Axes, Figure, NullLocator
+from pipeline.studies.feedback.measures import cosines, drawn, forgetting, interference, on, tasks
+from pipeline.studies.learning.tables import Profile, Tables
+
+NEEDS = ("feedback_test/*.npz",)
+ALT = (
+    "Three panels on the sine waves. Left: cosine between updates and the gradient, by layer, near zero in hidden "
+    "layers where learning is local. Middle: what an update for one function does to the others. Right: how much is"
+    " forgotten."
+)
+CAPTION = (
+    "Where updates point. Sine waves one after the other; definitions are ours. Left: cosine between a "
+    "layer\u2019s update and the descent direction for the same lesson, from the same weights. Middle: by how much "
+    "an update for one function changes the error on the others, over the size of what it does to its own; negative"
+    " helps. Right: error on a function at the end less that right after it was learned. A dot for each of "
+    "{feedback_seeds}, lines through their mean; with few seeds no standard deviation is drawn."
+)
+
+LINEAR = 0.01  # the axis is linear within, and logarithmic without
+
+
+def draw(tables: Tables, profile: Profile) -> Figure:
+    (of_task, *_) = tasks(tables, regression=True)
+    rows = {each: look for each in on(tables, of_task) if (look := drawn(each))}
+    figure = Figure((PAGE, 2.6))
+    left, middle, right = figure.subplots(1, 3, width_ratios=(1.3, 1, 1))
+    layers = max(cosines(tables, each).shape[-1] for each in rows)
+    for each, look in rows.items():
+        values = cosines(tables, each)
+        x = np.arange(layers - values.shape[-1] + 1, layers + 1)  # the last layers are the plastic ones
+        left.plot(x, values.mean(0), label=look.name, **look.style)
+        for seed in values:
+            left.plot(x, seed, color=look.colour, marker=look.marker, markersize=3, linewidth=0)
+    left.axhline(0, color=GREY, linewidth=0.6)
+    left.set(xlabel="layer", ylabel="cosine with the gradient", ylim=(-0.2, 1.05), title="Alignment")
+    left.set(xticks=range(1, layers + 1), yticks=(0, 0.5, 1))
+    left.grid(axis="y")
+    figure.legend(loc="outside lower left", ncols=5, frameon=False, fontsize=7)
+    looks = list(rows.values())
+    _dots(middle, [interference(tables, each) for each in rows], looks)
+    _dots(right, [forgetting(tables, each).mean(1) for each in rows], looks)
+    middle.set(ylabel="others over own", title="Interference")
+    right.set(ylabel="MSE gained", title="Forgetting")
+    return figure
+
+
+def _dots(axes: Axes, of_rows: list[np.ndarray], looks: list[Look]) -> None:
+    for at, (values, look) in enumerate(zip(of_rows, looks, strict=True)):
+        axes.plot((at - 0.25, at + 0.25), [values.mean()] * 2, color=look.colour, linewidth=1.2)
+        axes.scatter(np.full(len(values), at), values, s=16, color=look.colour, marker=look.marker)
+    axes.axhline(0, color=GREY, linewidth=0.6)
+    axes.set(xticks=[], xlim=(-0.6, len(looks) - 0.4))
+    size = 1.5 * max(LINEAR, np.abs(np.concatenate(of_rows)).max())
+    powers = [10.0**power for power in range(-2, 4) if 10.0**power <= size]
+    axes.set_yscale("symlog", linthresh=LINEAR)
+    axes.set_ylim(-size, size)
+    ticks = [*(-power for power in powers), 0, *powers]
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.grid(axis="y")

@@ -1,0 +1,194 @@
+"""Learners and lives from parameters, for every stage alike: all learners must live the same lives."""
+
+import functools
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from pipeline.run import artifacts, paths
+from pipeline.studies.params import GENERATED, Baseline, Data, Lives, Task, Tests
+from vsml.core.rollout import rollout
+from vsml.core.scores import correct, cross_entropy
+from vsml.core.types import Episode, Learner, Theta
+from vsml.learners.gradient import gradient
+from vsml.learners.settings import image_of
+from vsml.tasks import episodes, synthetic
+from vsml.tasks.datasets import SETS, standardise
+from vsml.tasks.episodes import Draw
+from vsml.tasks.views import view
+
+OPTIMIZERS = {"sgd": optax.sgd, "adam": optax.adam}
+
+
+def baseline_learner(section: Baseline, features: int, classes: int, rate: float | jax.Array) -> Learner:
+    """Online SGD or Adam with this learning rate, which may be traced."""
+    sizes = (features, *section.hidden_layers, classes)
+    image = image_of(features) if section.convolutions else None
+    return gradient(sizes, OPTIMIZERS[section.optimizer](rate), image=image, convolutions=section.convolutions)
+
+
+class Drawn(NamedTuple):
+    """Lives of one size to meta-train on, and the share that they have in the population."""
+
+    inputs: int
+    classes: int
+    draw: Draw
+    share: float
+
+
+def train_lives(data: Data, lives: Lives) -> Iterator[Drawn]:
+    """All combinations of sets, views, inputs and classes, those of one size together."""
+    combinations = [
+        (name, inputs, classes, seen)
+        for name in data.sets
+        for inputs in lives.inputs
+        for classes in lives.classes
+        for seen in lives.views
+    ]
+    sizes: dict[tuple[bool, int, int], list] = {}
+    for name, inputs, classes, seen in combinations:
+        size = (name in GENERATED, inputs or _features(name), _count(name, classes))
+        sizes.setdefault(size, []).append((name, seen, classes))
+    for (generated, inputs, count), members in sizes.items():
+        if generated:
+            draw = _points(lives.length, inputs, count)
+        else:
+            tasks = [_task(name, seen, inputs, classes) for name, seen, classes in members]
+            if data.episodes == "one_shot":
+                draw = episodes.one_shot(tasks, data.projections)
+            else:
+                draw = episodes.stream(tasks, lives.length, data.projections)
+        yield Drawn(inputs, count, draw, len(members) / len(combinations))
+
+
+@struct.dataclass
+class Trial:
+    """What all learners live in a task of the tests: `lives` long lives, or many more short ones if it is one-shot."""
+
+    keys: jax.Array  # [episode] to be born with
+    episodes: Episode  # [episode time …]
+    task: str = struct.field(pytree_node=False)
+    lives: int = struct.field(pytree_node=False)
+    one_shot: bool = struct.field(pytree_node=False)
+
+    @property
+    def features(self) -> int:
+        return self.episodes.x.shape[-1]
+
+    @property
+    def classes(self) -> int:
+        return self.episodes.y.shape[-1]
+
+
+def trials(tests: Tests, suites: tuple[str, ...]) -> Iterator[Trial]:
+    """The lives of each task of some suites, spread over the devices.
+
+    They depend on the seed of `tests`, the name of the task and the number of the life alone. A life is as long as
+    `tests` says or as the task has examples, whichever is less. Instead of a long life, one-shot tasks have many
+    short ones, as many examples in all.
+    """
+    for name, task in ((name, task) for suite in suites for name, task in tests.suites[suite].items()):
+        task_key = jax.random.fold_in(jax.random.key(tests.seed), zlib.crc32(name.encode()))
+        birth_key, episode_key = jax.random.split(task_key)
+        one_shot = task.episodes == "one_shot"
+        numbers = jnp.arange(tests.lives * (tests.length // (_count(task.set, task.classes) + 1) if one_shot else 1))
+        fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
+        drawn = jax.jit(jax.vmap(_test_draw(task, tests.length)))(fold(episode_key, numbers))
+        yield Trial(*_side_by_side((fold(birth_key, numbers), drawn)), name, tests.lives, one_shot)
+
+
+def live(learner: Learner, theta: Theta, trial: Trial) -> dict[str, jax.Array]:
+    """What came of every prediction that counts [life, time]: whether it was correct, and its loss in nats.
+
+    Of a one-shot task time counts episodes.
+    """
+
+    def one(key: jax.Array, episode: Episode) -> dict[str, jax.Array]:
+        logits, y = rollout(learner, theta, key, episode), episode.y
+        if trial.one_shot:
+            logits, y = logits[-1:], y[-1:]
+        return {"correct": correct(logits, y), "loss": cross_entropy(logits, y)}
+
+    outcome = jax.vmap(one)(trial.keys, trial.episodes)
+    return {kind: values.reshape(trial.lives, -1) for kind, values in outcome.items()}
+
+
+def _test_draw(task: Task, length: int) -> Draw:
+    if task.set in GENERATED:
+        inputs = task.inputs or _features(task.set)
+        return _points(length, inputs, 10) if task.set == "random" else _signs(length, inputs)
+    facts, table = SETS[task.set], artifacts.read_table(paths.test_data(task.set)).arrays
+    x, y = table["x"], table["y"]
+    inputs = task.inputs or facts.features
+    seen = view(task.view, facts.shape, facts.features, inputs)
+    if task.episodes == "one_shot":
+        classes = task.classes or tuple(range(len(np.unique(y))))
+        return episodes.one_shot([episodes.Task(episodes.Source(facts, x, y), seen, classes)])
+    if isinstance(task.classes, int):
+        raise ValueError(f"classes (={task.classes}) of a test task must be a list, or null for all: name which.")
+    classes = task.classes or tuple(range(facts.classes))
+    chosen = np.isin(y, classes)
+    number = np.zeros(facts.classes, np.int32)
+    number[list(classes)] = np.arange(len(classes))
+    x, y = standardise(facts, x)[chosen], number[y[chosen]]
+
+    def draw(key: jax.Array) -> Episode:
+        order_key, view_key = jax.random.split(key)
+        episode = episodes.test_episode(order_key, x, y, len(classes), min(length, len(y)))
+        if task.view == "raw" and inputs == facts.features:
+            return episode
+        return episode._replace(x=episode.x @ seen(view_key))
+
+    return draw
+
+
+def _side_by_side(lives: tuple[jax.Array, Episode]) -> tuple[jax.Array, Episode]:
+    """Spread the lives over the devices, if they can be shared out evenly."""
+    devices = jax.devices()
+    if len(lives[0]) % len(devices):
+        return lives
+    return jax.device_put(lives, NamedSharding(Mesh(devices, ("device",)), PartitionSpec("device")))
+
+
+def _points(length: int, inputs: int, classes: int) -> Draw:
+    draw = functools.partial(synthetic.random_points, length=length, features=inputs, classes=classes)
+    return jax.tree_util.Partial(draw)
+
+
+def _signs(length: int, inputs: int) -> Draw:
+    return functools.partial(synthetic.sum_sign, length=length, features=inputs)
+
+
+def _task(name: str, seen: str, inputs: int, classes: int | tuple[int, ...] | None) -> episodes.Task:
+    facts, source = SETS[name], _train_source(name)
+    chosen = tuple(range(facts.classes)) if classes is None else classes
+    return episodes.Task(source, _view(seen, facts.shape, facts.features, inputs), chosen)
+
+
+# Tasks share a set and a view by identity.
+_view = functools.cache(view)
+
+
+@functools.cache
+def _train_source(name: str) -> episodes.Source:
+    table = artifacts.read_table(paths.train_data(name)).arrays
+    return episodes.Source(SETS[name], table["x"], table["y"])
+
+
+def _features(name: str) -> int:
+    if name in GENERATED:
+        raise ValueError(f"inputs must be given for {name}, which is generated in any size: name a number.")
+    return SETS[name].features
+
+
+def _count(name: str, classes: int | tuple[int, ...] | None) -> int:
+    if classes is None:
+        return 10 if name in GENERATED else SETS[name].classes
+    return classes if isinstance(classes, int) else len(classes)

@@ -1,0 +1,98 @@
+"""What in the states stores the association: accuracy lost by resetting channels, and what each channel follows."""
+
+import numpy as np
+
+from pipeline.show.style import GREY, PAGE, Axes, Figure, accuracy_axis, dot, in_rows
+from pipeline.studies.learning.association import KINDS, SINGLE, accuracy_lost
+from pipeline.studies.learning.measures import summary
+from pipeline.studies.learning.tables import RULE, Profile, Tables, by_seed
+
+NEEDS = ("introspect/vsml-*.npz",)
+ALT = (
+    "Heat maps with a column for each channel of the hidden and of the memory of VSML's cells, and rows for "
+    "meta-seeds: above, the accuracy lost when a channel is reset after a life; below, how closely its change in a "
+    "step follows the input, the error, and their product. Beside them, the accuracy lost by resetting groups of "
+    "channels."
+)
+CAPTION = (
+    "What in the states stores the association. Left, top: accuracy on unseen images of {introspected} lost when "
+    "one channel of all cells is reset after a life, to what it was at birth or to its mean over the cells; mean "
+    "over {looks} lives, a row for each seed of meta-training, since each seed numbers its channels in its own "
+    "way. What costs accuracy stores what was learned, in that channel alone; what costs none may be rewritten at "
+    "each input or be held elsewhere too. Left, bottom: mean absolute correlation, over the cells, of a "
+    "channel\u2019s change in a step with the input below its cell, the error above it, and the product of both, "
+    "the gradient of a linear weight. Brackets: the half of the memory that is random at birth; all else is born "
+    "zero. Right: the same resets for groups, mean and \u00b1 1 standard deviation over lives of all seeds."
+)
+WAYS = {"newborn": "as at birth", "mean": "mean of cells"}
+GROUPS = {
+    "hidden": "all hidden",
+    "memory": "all memory",
+    "memory_born_random": "memory born random",
+    "memory_born_zero": "memory born zero",
+}
+
+
+def draw(tables: Tables, profile: Profile) -> Figure:
+    seeds = {seed: table.arrays for seed, table in by_seed(tables, "introspect", RULE).items()}
+    first = next(iter(seeds.values()))
+    if "follows" not in first:
+        raise ValueError(f"{RULE} has no single dense layer of cells, so it has no channels to draw: drop this figure.")
+    single = np.array([bool(SINGLE.fullmatch(name)) for name in first["reset"].tolist()])
+    lost = np.stack([accuracy_lost([arrays])[0].mean(0) for arrays in seeds.values()])  # seed way reset
+    alone = lost[:, :, single].reshape(len(seeds), len(WAYS), len(KINDS), -1)
+    follows = np.stack([arrays["follows"].mean(0) for arrays in seeds.values()])  # seed what kind channel
+    rows = len(seeds) * (len(WAYS) + len(first["followed"]))
+    figure = Figure((PAGE, 1.5 + 0.15 * rows))
+    left, right = figure.subfigures(1, 2, width_ratios=(5, 2.2), squeeze=False).ravel()
+    heights = (len(WAYS), len(first["followed"]))
+    grid = left.subplots(2, 2, height_ratios=heights)
+    _maps(left, grid[0], alone, list(WAYS.values()), list(seeds), "accuracy lost", float(alone.max()))
+    _maps(left, grid[1], follows, first["followed"].tolist(), list(seeds), "|correlation|", 1.0)
+    for axes, kind in zip(grid[0], KINDS, strict=True):
+        axes.set_title(kind, pad=16)
+    for axes in grid[1]:
+        axes.set_xlabel("channel")
+    _born(grid[0, 1], alone.shape[-1])
+    _groups(right.subplots(), list(seeds.values()))
+    return figure
+
+
+def _maps(
+    figure: Figure, panels: np.ndarray, values: np.ndarray, what: list, seeds: list, label: str, top: float
+) -> None:
+    """values [seed what kind channel]: a block of rows for each of what, in it a row for each seed."""
+    for k, axes in enumerate(panels):
+        block = np.swapaxes(values[:, :, k], 0, 1).reshape(-1, values.shape[-1])
+        image = axes.imshow(block, cmap="Oranges", vmin=0, vmax=top, aspect="auto", interpolation="nearest")
+        for line in range(1, len(what)):
+            axes.axhline(line * len(seeds) - 0.5, color="white", linewidth=2)
+        centres = np.arange(len(what)) * len(seeds) + (len(seeds) - 1) / 2
+        axes.set_yticks(centres, what if k == 0 else [""] * len(what))
+        axes.set_xticks(range(0, values.shape[-1], max(1, values.shape[-1] // 8)))
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+    figure.colorbar(image, ax=list(panels), label=label, fraction=0.03, pad=0.01, aspect=12)
+
+
+def _born(axes: Axes, channels: int) -> None:
+    """Brackets above the memory: which half is random at birth, and which is zero."""
+    above = axes.get_xaxis_transform()
+    for start, words in ((0, "born random"), (channels // 2, "born zero")):
+        ends = (start - 0.4, start + channels // 2 - 0.6)
+        axes.plot(ends, (1.04, 1.04), transform=above, clip_on=False, color=GREY, linewidth=1)
+        axes.text(sum(ends) / 2, 1.06, words, transform=above, ha="center", va="bottom", fontsize=6.5, color=GREY)
+
+
+def _groups(axes: Axes, seeds: list[dict]) -> None:
+    lost, names = accuracy_lost(seeds), seeds[0]["reset"].tolist()
+    styles = (("o", "#D55E00", -0.15), ("s", "#0072B2", 0.15))
+    for w, (words, (marker, colour, shift)) in enumerate(zip(WAYS.values(), styles, strict=True)):
+        for row, group in enumerate(GROUPS):
+            entry, label = summary(lost[:, :, w, names.index(group)]), words if row == 0 else None
+            dot(axes, entry, row + shift, colour, marker, linestyle="none", label=label)
+    axes.axvline(0, color=GREY, linewidth=0.5)
+    accuracy_axis(axes, "x", (-0.15, 1.02))
+    in_rows(axes, [words.replace(" ", "\n", 1) for words in GROUPS.values()], margin=0.6)
+    axes.set(xlabel="accuracy lost", title="groups of channels")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.16), frameon=False, fontsize=6.5, title="reset to")

@@ -1,0 +1,73 @@
+"""Random features: what they add to a shipped rule, and how it then compares with gradient descent."""
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from pipeline.show.looks import LOOKS
+from pipeline.show.style import GREY, PAGE, Axes, Figure, band, example_axis, legend_outside, panels
+from pipeline.studies.learning.measures import cumulative, sd
+from pipeline.studies.learning.ranking import title
+from pipeline.studies.learning.shipped import FEATURES, lived, names
+from pipeline.studies.learning.tables import RULE, SYNTHETIC, Profile, Tables, baselines, in_order
+
+NEEDS = ("zoo_test/*.npz", "baseline/*.npz")
+ALT = (
+    "A panel for each data set: by how much the cumulative accuracy of the shipped rule with random features exceeds "
+    "that of the same rule without them, of the best network by gradient descent, and of gradient descent with the "
+    "same features, against the number of examples seen; a line at zero."
+)
+CAPTION = (
+    "Random features. Cumulative accuracy of the shipped rule {shipped} that sees each example together with "
+    "random functions of it, less that of others on the same {lives} lives: the same rule on the examples alone; "
+    "the best of all SGD and Adam of this profile, linear and with a hidden layer, on the examples alone; the "
+    "better of linear SGD and Adam with the same random features. Who is best, and at which learning rate, is "
+    "chosen in hindsight for each set and for every single point of the line. Lines: means, bands: ± 1 standard "
+    "error of the paired differences. Above zero the rule with random features is ahead. Other shipped rules are in "
+    "the table of the report."
+)
+FIRST = 20  # examples: a share of fewer is noise
+RIVALS = {  # whom the lead is over
+    "networks": ("the best of SGD and Adam", LOOKS["adam_hidden"]),
+    "features": ("SGD or Adam with the same features", LOOKS["sgd"]),
+    "alone": ("the rule without them", LOOKS["vsml"]),
+}
+
+
+def draw(tables: Tables, profile: Profile) -> Figure:
+    (name, *_) = names(tables)
+    streams = {task: who for task, who in lived(tables, name).items() if not profile.tasks[task].one_shot}
+    every = {task: learners for task, learners in streams.items() if task not in SYNTHETIC}
+    figure = Figure((PAGE, 2.5))
+    grid = panels(figure, len(every))
+    seen = [task for task in every if RULE in profile.trained_on and profile.seen(task, RULE)]
+    for axes, task in zip(grid, in_order(every, seen), strict=True):
+        _panel(axes, tables, name, task, every[task])
+    low, high = grid[0].get_ylim()
+    grid[0].set_yticks([tick for tick in grid[0].get_yticks() if low <= tick <= high])
+    grid[0].set_ylabel("lead in cumulative accuracy")
+    legend_outside(figure, grid[0], "upper left", 3)
+    return figure
+
+
+def _panel(axes: Axes, tables: Tables, name: str, task: str, learners: dict[str, np.ndarray]) -> None:
+    own = cumulative(learners[f"zoo_{name}{FEATURES}"])[0]
+    grids = [tables[f"baseline/{rival}.npz"].arrays for rival in baselines(tables)]
+    taught = [grid[f"{task}/correct"] for grid in grids if f"{task}/correct" in grid]
+    alike = [correct for who, correct in learners.items() if who.endswith(FEATURES) and not who.startswith("zoo_")]
+    over = {"networks": taught, "features": alike, "alone": [learners[f"zoo_{name}"]]}
+    x = np.arange(FIRST, own.shape[-1] + 1)
+    for rival, (label, look) in RIVALS.items():
+        lead = (own - _best(over[rival]))[:, FIRST - 1 :]
+        error = sd(lead, axis=0) / len(lead) ** 0.5
+        band(axes, x, lead.mean(0), error, look.style | {"label": f"over {label}"})
+    axes.axhline(0, color=GREY, linewidth=0.8)
+    axes.set(title=title(task), xlabel="examples seen")
+    example_axis(axes, FIRST, own.shape[-1])
+    axes.grid(axis="y")
+
+
+def _best(correct: list[Bool[np.ndarray, "rate life time"]]) -> Float[np.ndarray, "life time"]:
+    """At each time, the cumulative accuracy of whoever has the highest mean then."""
+    every = cumulative(np.concatenate(correct))
+    best = every.mean(1).argmax(0)
+    return np.take_along_axis(every, best[None, None], axis=0)[0]

@@ -1,0 +1,102 @@
+"""Meta-trains an experiment through its curriculum."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from pipeline.run import artifacts, paths
+from pipeline.run import job as provenance
+from pipeline.run.job import Job
+from pipeline.run.training import Phase, adam, train
+from pipeline.studies import params
+from pipeline.studies.learning.build import train_lives
+from pipeline.studies.params import GENERATED, AntitheticEs, Backprop, Estimator, Experiment, Lives, plain
+from pipeline.track.tracking import Run
+from vsml.core.scores import cross_entropy
+from vsml.core.types import Learner, RandomKey
+from vsml.learners.settings import learner
+from vsml.meta.estimators import ValueAndGrad, across_devices, antithetic_es, backprop, truncated_bptt
+from vsml.meta.losses import lifetime_loss
+from vsml.meta.train import Group, MetaState, guarded, meta_train, on_all, start
+
+CSV_ROWS = 500
+
+
+class Outer(NamedTuple):
+    """The outer loop of an experiment, ready to run: where it starts and, by phase, what it does."""
+
+    state: MetaState
+    key: RandomKey
+    optimizer: optax.GradientTransformation
+    phases: list[list[Group]]
+
+
+def main(job: Job, run: Run) -> None:
+    experiment, seed = job.item
+    section = job.params.experiments[experiment]
+    outer = build(section, int(seed))
+    rest = {"key": outer.key, "patience": section.optimizer.patience}
+    phases = [
+        Phase(phase.steps, partial(meta_train, groups, outer.optimizer, **rest), sum(map(_work, phase.lives)))
+        for phase, groups in zip(section.curriculum, outer.phases, strict=True)
+    ]
+    state, curve = train(job, run, outer.state, phases, partial(on_all, jax.devices()))
+
+    artifacts.write_table(paths.curve(experiment, seed), curve, dict.fromkeys(curve, ("step",)))
+    loss = curve["loss"]
+    shown = np.unique(np.linspace(0, len(loss) - 1, min(CSV_ROWS, len(loss))).astype(int))
+    lines = ["step,loss", *(f"{step + 1},{loss[step]:.6g}" for step in shown)]
+    artifacts.write_text(paths.curve_csv(experiment, seed), "\n".join(lines) + "\n")
+    data = [paths.train_data(name) for name in section.data.sets if name not in GENERATED]
+    origin = provenance.learned_from(job, data, len(loss))
+    artifacts.write_rule(paths.rule(experiment, seed), state.theta, plain(section.learner), origin)
+
+
+def build(section: Experiment, seed: int) -> Outer:
+    """The outer loop of an experiment."""
+    theta_key, train_key = jax.random.split(jax.random.key(seed))
+    steps, own = sum(phase.steps for phase in section.curriculum), section.optimizer
+    optimizer = guarded(adam(own.learning_rate, own.warmup, own.final, steps, own.clip), own.patience)
+    phases = [[group for lives in phase.lives for group in _groups(section, lives)] for phase in section.curriculum]
+    first = next(train_lives(section.data, section.curriculum[0].lives[0]))
+    theta = learner(plain(section.learner), first.inputs, first.classes).init_theta(theta_key)
+    for name, value in section.start.items():
+        theta = {**theta, name: jnp.full_like(params.known_or_raise(theta, name, "leaves of theta"), value)}
+    state, key = on_all(jax.devices(), (start(theta, optimizer), train_key))
+    return Outer(state, key, optimizer, phases)
+
+
+def _groups(section: Experiment, lives: Lives) -> Iterator[Group]:
+    """The population, spread over lives of different sizes; shares are rounded up so that the devices divide them."""
+    devices = jax.devices()
+    for drawn in train_lives(section.data, lives):
+        on_each = -(-round(lives.population * drawn.share) // len(devices)) or 1
+        living = learner(plain(section.learner), drawn.inputs, drawn.classes)
+        last = 1 if section.data.episodes == "one_shot" else None
+        value_and_grad = _value_and_grad(section.estimator, living, on_each, last)
+        draw = on_all(devices, drawn.draw)
+        yield Group(across_devices(value_and_grad, devices), draw, on_each * len(devices))
+
+
+def _value_and_grad(estimator: Estimator, learner: Learner, on_each: int, last: int | None) -> ValueAndGrad:
+    at_once = max(n for n in range(1, min(estimator.at_once or on_each, on_each) + 1) if on_each % n == 0)
+    match estimator:
+        case Backprop(segment=segment):
+            return backprop(lifetime_loss(learner, cross_entropy, segment, last=last), at_once)
+        case AntitheticEs(std=std):
+            return antithetic_es(lifetime_loss(learner, cross_entropy, last=last), std, at_once)
+        case truncated if last is None:
+            return truncated_bptt(learner, cross_entropy, truncated.chunk, at_once)
+    raise ValueError("The estimator truncated_bptt is for streams: a one-shot episode is too short to be cut.")
+
+
+def _work(lives: Lives) -> int:
+    """What a meta-step costs, in ticks of cells."""
+    inputs = [size or 784 for size in lives.inputs]
+    classes = [len(c) if isinstance(c, tuple) else c or 10 for c in lives.classes]
+    return round(np.mean(inputs) * np.mean(classes) * lives.length * lives.population)

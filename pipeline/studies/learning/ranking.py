@@ -1,0 +1,135 @@
+"""VSML against the best of SGD and the best of Adam: who wins where, in numbers and in words. Reads results only."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.show.looks import LOOKS
+from pipeline.studies.learning.measures import Entry, Key, Results
+from pipeline.studies.learning.tables import PAPER, PAPER_RATES, RULE, in_order, without_settings
+
+TITLES = {
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "kmnist": "KMNIST",
+    "emnist": "EMNIST",
+    "cifar10": "CIFAR-10",
+    "svhn": "SVHN",
+}
+NAMES = {key: look.name for key, look in LOOKS.items()}
+FAMILIES = {
+    family: tuple(key for key, look in LOOKS.items() if look.family == family)
+    for family in dict.fromkeys(look.family for look in LOOKS.values() if look.family)
+}
+AT_PAPER_RATES = {"VSML": (RULE,)} | {str(LOOKS[name].family): (name + PAPER,) for name in PAPER_RATES}
+
+
+def tasks(results: Results, learner: str = RULE) -> list[str]:
+    """What `learner` was tested on, without the changed tasks of figure 7; first what it knows from meta-training."""
+    seen = {key.subject: results[key].get("seen") for key in _cumulative(results) if key.learner == learner}
+    return in_order(without_settings(seen), [task for task in seen if seen[task]])
+
+
+def length(results: Results, task: str) -> int:
+    """How many examples an episode of `task` has."""
+    return max(key.at for key in _cumulative(results) if key.subject == task)
+
+
+def moments(results: Results) -> list[int | None]:
+    """When accuracies were taken, in examples; None is the end of the episode, and the last."""
+    every = _cumulative(results)
+    ends = {task: length(results, task) for task in {key.subject for key in every}}
+    return [*sorted({key.at for key in every if key.at < ends[key.subject]}), None]
+
+
+def early(results: Results) -> int | None:
+    """The moment that stands for a young learner: the last one of the first quarter of the longest episode.
+
+    None if accuracy was taken at the end only, or never.
+    """
+    before = [moment for moment in moments(results) if moment is not None]
+    end = max((key.at for key in _cumulative(results)), default=0)
+    return max([moment for moment in before if moment <= end / 4] or before[:1], default=None)
+
+
+def accuracy(results: Results, task: str, learner: str, moment: int | None) -> Entry | None:
+    """The cumulative accuracy at `moment`; None if episodes of `task` are shorter or `learner` had no such task."""
+    return results.get(Key(task, learner, "cumulative", moment or length(results, task)))
+
+
+def best(
+    results: Results, task: str, moment: int | None, members_of: Mapping[str, tuple[str, ...]] = FAMILIES
+) -> dict[str, dict]:
+    """By family, the accuracy of its best member in hindsight, with its name; empty if lives are shorter.
+
+    SGD and Adam have two members each: a linear model and one with a hidden layer. With `AT_PAPER_RATES` they have
+    one, linear, whose rate was fixed beforehand.
+    """
+    families = {}
+    for family, members in members_of.items():
+        found = [(name, accuracy(results, task, name, moment)) for name in members]
+        entries = [entry | {"learner": name} for name, entry in found if entry is not None]
+        if entries:
+            families[family] = max(entries, key=lambda entry: entry["value"])
+    return families
+
+
+def winners(families: dict[str, dict]) -> list[str]:
+    """The families with the highest mean: one, or several if they are equal."""
+    return [family for family in families if families[family]["value"] == max(f["value"] for f in families.values())]
+
+
+def verdict(results: Results, members_of: Mapping[str, tuple[str, ...]] = FAMILIES) -> str:
+    """One plain sentence for each moment that any life reaches: on which sets SGD or Adam wins."""
+    sentences = []
+    for moment in moments(results):
+        every = {task: best(results, task, moment, members_of) for task in tasks(results)}
+        families = {task: found for task, found in every.items() if len(found) > 1}
+        if families:
+            sentences.append(f"{when(moment).capitalize()}, {_lost(families)}")
+    return " ".join(sentences)
+
+
+def verdict_at_paper_rates(results: Results) -> str:
+    """The same against the fixed learning rates of the paper, which were chosen on 28x28 images."""
+    rates = ", ".join(f"{NAMES[name]} {rate:g}" for name, rate in PAPER_RATES.items())
+    words = verdict(results, AT_PAPER_RATES)
+    return f"At the paper\u2019s fixed rates ({rates}; linear): {words}" if words else ""
+
+
+def when(moment: int | None) -> str:
+    return "at the end of the life" if moment is None else f"after {moment:,} examples"
+
+
+def title(name: str) -> str:
+    """The name of a set or a task, for readers."""
+    return TITLES.get(name, name.replace("_", " ").capitalize())
+
+
+def kinship(results: Results, task: str, learner: str = RULE) -> str:
+    """How well meta-training knew the task's set."""
+    entry = accuracy(results, task, learner, None)
+    return "unseen images" if entry is not None and entry["seen"] else "never seen"
+
+
+def plus_minus(entry: Mapping[str, Any] | None, what: str = "sd", digits: int = 2) -> str:
+    """A result with its spread: over episodes, or over seeds where there are several (`sd_seeds`); a dash for none."""
+    if entry is None:
+        return "\u2013"
+    spread = entry.get(what)
+    return f"{entry['value']:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
+
+
+def _cumulative(results: Results) -> list[Any]:
+    """The keys of cumulative accuracies, each of which has a moment."""
+    return [key for key in results if key.metric == "cumulative"]
+
+
+def _lost(families: dict[str, dict[str, dict]]) -> str:
+    lost = [
+        f"{title(task)} ({ahead[0]} {found[ahead[0]]['value']:.3f}, VSML {found['VSML']['value']:.3f})"
+        for task, found in families.items()
+        if "VSML" not in (ahead := winners(found))
+    ]
+    if not lost:
+        return f"SGD or Adam wins on none of {len(families)} sets."
+    return f"SGD or Adam wins on {len(lost)} of {len(families)} sets: {', '.join(lost)}."

@@ -1,0 +1,47 @@
+"""One sighting of an image, by rules that learned to remember random bits and by VSML, in the same lives."""
+
+from pipeline.show.looks import LOOKS
+from pipeline.show.style import FAINT, LINES, PAGE, SHADES, Figure, legend_outside, panels, seeds_curve
+from pipeline.studies.learning.association import gains, of_learners, when
+from pipeline.studies.learning.tables import RULE, Profile, Tables
+from pipeline.studies.recall.measures import horizons, tests, thorough
+from pipeline.studies.recall.sighted import SAME, STRANGER, own_gains
+
+NEEDS = ("recall_test/*.npz", "introspect/vsml-*.npz")
+ALT = (
+    "A panel for each age of the learners: what one sighting of an image adds to the probability of its class, less "
+    "what images of other classes gain, over the examples that follow. A curve for each number of snippets that a "
+    "rule was trained to remember, and one each for VSML and for SGD at its best rate."
+)
+CAPTION = (
+    "Rules that learned to remember as a memory of images. Our reconstruction: rules of the direct network, "
+    "meta-trained on random bits to remember the last D, learn to classify images of {introspected}, which they never "
+    "saw, in a network of that size. As in the figure of one sighting: what an image that is shown once, with its "
+    "label, adds to the probability of its class, against the same life without it, as more examples follow; here "
+    "less what images of other classes gain. The very same {looks} lives for all; mean, and of rules \u00b1 1 "
+    "standard deviation over meta-seeds."
+)
+BESIDE = (RULE, "sgd")
+
+
+def draw(tables: Tables, profile: Profile) -> Figure:
+    experiment = thorough(tables)[0]
+    every, seen = tests(tables, experiment), dict(of_learners(tables, RULE))
+    ages = every[0].arrays["age"].tolist()
+    figure = Figure((PAGE, 2.5))
+    grid = panels(figure, len(ages))
+    for at, (axes, age) in enumerate(zip(grid, ages, strict=True)):
+        for index, horizon in enumerate(horizons(tables, experiment)):
+            style = {"color": SHADES[index % 4], "linestyle": LINES[index % 4], "label": f"remembers {horizon}"}
+            seeds_curve(axes, own_gains(every, index)[:, at], style)
+        for name in BESIDE:
+            gained = gains(seen[name])[:, at]
+            style = LOOKS[name].style | {"label": LOOKS[name].name}
+            seeds_curve(axes, gained[..., SAME] - gained[..., STRANGER], style)
+        axes.axhline(0, color=FAINT, linewidth=0.5, zorder=0)
+        axes.set(title=when(age), xlabel="examples since the sighting")
+        axes.margins(x=0)
+        axes.grid(axis="y")
+    grid[0].set(ylabel="added, less other classes", ylim=(-0.22, 1.05), yticks=(0, 0.5, 1))
+    legend_outside(figure, grid[0], "upper center", len(horizons(tables, experiment)) + len(BESIDE), 6.5)
+    return figure

@@ -1,0 +1,55 @@
+"""Forgetting: what is recalled of a snippet by how long ago it was, and how the length of the gradient matters."""
+
+from pipeline.show.style import FAINT, GREY, LINES, PAGE, SHADES, Axes, Figure, panels, seeds_curve
+from pipeline.studies.learning.tables import Profile, Tables
+from pipeline.studies.recall.measures import CHANCE, by_lag, horizons, in_order
+
+NEEDS = ("recall_test/*.npz",)
+ALT = (
+    "A panel for each network of the learned rule. Accuracy of recall against how many snippets ago, a curve for each "
+    "number of snippets that the rule was trained to remember; a tick on each curve marks that number. Where rules "
+    "were trained with gradients of other lengths, a last panel compares them."
+)
+CAPTION = (
+    "Forgetting. Our reconstruction: share of bits recalled right of the snippet that came so many snippets ago, by "
+    "rules that were meta-trained to remember the last D (colour; the upright line of that colour stands after the "
+    "last snippet that is to be remembered); mean \u00b1 1 standard deviation over {recall_seeds}. A rule forgets "
+    "what it was not asked for."
+)
+SHOWN = ("direct", "hidden", "recurrent")
+WINDOWS = {"window_1": 1, "window_4": 4, "direct": 16}
+
+
+def draw(tables: Tables, profile: Profile) -> Figure:
+    every = in_order(tables)
+    shown = [name for name in SHOWN if name in every]
+    windows = [name for name in WINDOWS if name in every]
+    figure = Figure((PAGE, 2.3))
+    grid = panels(figure, len(shown) + (len(windows) > 1))
+    for axes, experiment in zip(grid, shown, strict=False):
+        for index, horizon in enumerate(horizons(tables, experiment)):
+            style = {"color": SHADES[index % 4], "linestyle": LINES[index % 4], "label": f"D = {horizon}"}
+            seeds_curve(axes, by_lag(tables, experiment)[:, index], style)
+            axes.axvline(horizon - 0.5, color=SHADES[index % 4], linewidth=0.6, ymax=0.06)
+        axes.set_title(experiment)
+    if len(windows) > 1:
+        _windows(grid[-1], tables, windows)
+    for axes in grid:
+        axes.axhline(CHANCE, color=FAINT, linewidth=0.8)
+        axes.set_xlabel("snippets ago")
+        axes.grid(axis="y")
+        axes.legend(frameon=False, fontsize=6.5, loc="upper right")
+    grid[0].set(ylabel="bits recalled right", ylim=(0.45, 1.02))
+    return figure
+
+
+def _windows(axes: Axes, tables: Tables, windows: list[str]) -> None:
+    """For the longest horizon but one: the longest may be more than the network can hold."""
+    every = horizons(tables, windows[0])
+    index = max(len(every) - 2, 0)
+    colours = ("#fdae6b", "#f16913", "#a63603", "#5f1d00", GREY)
+    for number, experiment in enumerate(windows):
+        label = f"gradient through {WINDOWS[experiment]}"
+        style = {"color": colours[number % 5], "linestyle": LINES[number % 4], "label": label}
+        seeds_curve(axes, by_lag(tables, experiment)[:, index], style)
+    axes.set_title(f"direct, D = {every[index]}")

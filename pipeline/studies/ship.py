@@ -1,0 +1,90 @@
+"""`python -m pipeline ship EXPERIMENT SEED NAME` puts a rule that this profile has learned into vsml/zoo, with a card.
+
+The rule goes as it is, byte for byte, so that its md5 is that of the profile's dvc.lock. It may be of VSML, of rules
+that remember or of networks that learn by feedback: whatever this profile has an experiment of that name for.
+"""
+
+import shutil
+import sys
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.run import artifacts, paths
+from pipeline.run import job as provenance
+from pipeline.show import figures
+from pipeline.studies import cards, params
+from pipeline.studies.cards import Card, Item
+from pipeline.studies.feedback import card as feedback
+from pipeline.studies.learning import card as vsml
+from pipeline.studies.learning import shipped
+from pipeline.studies.params import Items, Params, known_or_raise
+from pipeline.studies.recall import card as recall
+
+USAGE = "Usage: python -m pipeline ship EXPERIMENT SEED NAME"
+LARGEST = 200_000  # bytes; a wheel should not grow by more for one rule
+
+
+class System(NamedTuple):
+    """Which experiments a profile has of a system, where their rules and tests lie, and who writes a rule's card."""
+
+    experiments: Callable[[Items], Collection[str]]
+    rule: Callable[[str, int], Path]
+    test: Callable[[str, int], Path]
+    card: Callable[[Item], Card]
+
+
+SYSTEMS = {
+    "meta_train": System(lambda items: items.experiments, paths.rule, paths.meta_test, vsml.card),
+    "recall_train": System(lambda items: items.recall, paths.recall_train, paths.recall_test, recall.card),
+    "feedback_train": System(lambda items: items.feedback, paths.feedback_rule, paths.feedback_test, feedback.card),
+}
+
+
+def main(words: list[str], root: Path = paths.ROOT) -> None:
+    """Copy the rule and write its card, or say what is missing and exit with 1."""
+    if len(words) != 3 or not words[1].isdecimal() or not words[2].isidentifier():
+        sys.exit(f"{USAGE}, where SEED is a whole number and NAME a plain word, got {words}.")
+    if words[2].endswith(shipped.FEATURES):
+        sys.exit(f"NAME (={words[2]}) must not end in {shipped.FEATURES}, by which results name random features.")
+    git = provenance.git()
+    if git["tree"] != "clean":
+        sys.exit(f"The tree is {git['tree']}: commit first, so that the card can say from which code the rule is.")
+    zoo, name = root / "vsml/zoo", words[2]
+    try:
+        item, path = found(params.read(), words[0], int(words[1]))
+        card = cards.page(SYSTEMS[item.stage].card(item), item, name, git["commit"])
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(str(error))
+    shutil.copyfile(path, zoo / f"{name}.npz")
+    artifacts.write_text(zoo / f"{name}.md", card)
+    if item.stage == "feedback_train":
+        form = feedback.form(item.settings.feedback.experiments[item.experiment])
+        artifacts.write_json(zoo / f"{name}.json", form)
+    print(f"{zoo / name}.npz and its card are there.")
+
+
+def found(settings: Params, experiment: str, seed: int) -> tuple[Item, Path]:
+    """What the profile has learned from this experiment and seed, and where it lies.
+
+    Raises:
+      ValueError: the profile has no such item, or of several systems; or the rule is too large to ship.
+      FileNotFoundError: it was not made yet.
+    """
+    items, every = settings.items, {stage: system.experiments(settings.items) for stage, system in SYSTEMS.items()}
+    known_or_raise([name for names in every.values() for name in names], experiment, "experiments of the profile")
+    stage, *others = (stage for stage, names in every.items() if experiment in names)
+    if others:
+        raise ValueError(f"{experiment!r} is an experiment of {stage} and of {others[0]}: give one another name.")
+    path, test = SYSTEMS[stage].rule(experiment, seed), SYSTEMS[stage].test(experiment, seed)
+    known_or_raise(
+        figures.needed((f"{test.parent.name}/{experiment}-*",), items),
+        f"{test.parent.name}/{test.name}",
+        "tests of the profile",
+    )
+    rule = artifacts.read_rule(path)
+    if (size := path.stat().st_size) > LARGEST:
+        raise ValueError(
+            f"{path} has {size:,} bytes, and rules that ship have at most {LARGEST:,}: ship a smaller one."
+        )
+    return Item(settings, stage, experiment, seed, rule), path

@@ -1,0 +1,125 @@
+"""By stage: the modules that an item starts from, and the parameters that decide its outs. `plan` is made of these."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from pipeline.studies.params import Params, known_or_raise, plain
+
+
+class Uses(NamedTuple):
+    params: dict[str, Any]
+    modules: tuple[str, ...] = ()  # that are imported by name, besides the stage's own
+
+
+def meta_train(params: Params, experiment: str, seed: str) -> Uses:
+    section = plain(known_or_raise(params.experiments, experiment, "experiments"))
+    del section["suites"]
+    return Uses(section)
+
+
+def meta_test(params: Params, experiment: str, seed: str) -> Uses:
+    return Uses(_tests(params, known_or_raise(params.experiments, experiment, "experiments").suites))
+
+
+def baseline(params: Params, name: str) -> Uses:
+    own = known_or_raise(params.baselines, name, "baselines")
+    return Uses({"baseline": plain(own), **_tests(params, own.suites)})
+
+
+def introspect(params: Params, experiment: str, seed: str) -> Uses:
+    rivals = {name: plain(known_or_raise(params.baselines, name, "baselines")) for name in ("sgd", "adam")}
+    return Uses({"introspect": plain(params.introspect), "baselines": rivals})
+
+
+def unify(params: Params) -> Uses:
+    return Uses({"unify": plain(params.unify)})
+
+
+def clone(params: Params, seed: str) -> Uses:
+    return Uses({"clone": plain(params.clone)})
+
+
+def improve(params: Params, seed: str) -> Uses:
+    return Uses({"improve": plain(params.improve), "form": plain(params.clone.form)})
+
+
+def clone_test(params: Params, seed: str) -> Uses:
+    own = {"clone_test": plain(params.clone_test), "rate": params.clone.rate, "form": plain(params.clone.form)}
+    return Uses(own)
+
+
+def zoo_test(params: Params, rule: str) -> Uses:
+    own = params.random_features
+    rivals = {name: plain(known_or_raise(params.baselines, name, "baselines")) for name in own.baselines}
+    return Uses({"random_features": plain(own), "baselines": rivals, **_tests(params, params.defaults.suites)})
+
+
+def recall_train(params: Params, experiment: str, seed: str) -> Uses:
+    own = known_or_raise(params.recall.experiments, experiment, "recall.experiments")
+    return Uses(plain(own) | {"size": params.recall.size})
+
+
+def recall_test(params: Params, experiment: str, seed: str) -> Uses:
+    tests, size = plain(params.recall.tests), params.recall.size
+    return Uses({"tests": tests, "size": size, "introspect": plain(params.introspect)})
+
+
+def feedback_train(params: Params, experiment: str, seed: str) -> Uses:
+    return Uses(plain(known_or_raise(params.feedback.experiments, experiment, "feedback.experiments")))
+
+
+def feedback_test(params: Params, experiment: str, seed: str) -> Uses:
+    own = plain(known_or_raise(params.feedback.experiments, experiment, "feedback.experiments"))
+    return Uses({"tests": plain(params.feedback.tests), **{name: own[name] for name in ("task", "network", "learner")}})
+
+
+def figure(params: Params, name: str) -> Uses:
+    return Uses(_drawn(params), (f"pipeline.figures.{name}",))
+
+
+def report(params: Params) -> Uses:
+    told = _there(params, "clone", "improve", "clone_test", "random_features")
+    return Uses(_drawn(params) | told, tuple(f"pipeline.figures.{name}" for name in params.items.figures))
+
+
+def nothing(params: Params, *words: str) -> Uses:
+    return Uses({})
+
+
+STAGES: dict[str, Callable[..., Uses]] = {"train_data": nothing, "test_data": nothing} | {
+    one.__name__: one
+    for one in (
+        meta_train,
+        meta_test,
+        baseline,
+        introspect,
+        unify,
+        clone,
+        improve,
+        clone_test,
+        zoo_test,
+        recall_train,
+        recall_test,
+        feedback_train,
+        feedback_test,
+        figure,
+        report,
+    )
+}
+
+
+def _drawn(params: Params) -> dict[str, Any]:
+    """What figures and report say of a profile beside its tables."""
+    sections = _there(params, "items", "tests", "results", "introspect")
+    return sections | {"trained_on": {name: list(one.data.sets) for name, one in params.experiments.items()}}
+
+
+def _there(params: Params, *names: str) -> dict[str, Any]:
+    """Of these sections, those that the profile has."""
+    return {name: plain(getattr(params, name)) for name in names if params.has(name)}
+
+
+def _tests(params: Params, suites: tuple[str, ...]) -> dict[str, Any]:
+    """The part of `tests` that matters to who is tested by these suites."""
+    tests = plain(params.tests)
+    return {"tests": tests | {"suites": {suite: tests["suites"][suite] for suite in suites}}}

@@ -1,0 +1,238 @@
+"""The run of a job, on disk: what ran, on what, from what, how it went and what came out.
+
+A stage writes its run here, and `pipeline.uploads` takes it to MLflow from another process. So a stage imports no
+mlflow, and a tracker that is away can neither fail nor slow down a computation. A run is a folder:
+
+    begin.json   id, name, tags, params, machine, the MLflow store that it is meant for, when it began
+    curve.jsonl  one line per row of the curve: [ms since 1970 at which it was written, {name: value}]
+    deps/        copies of the deps of up to 1 MiB, as they were when the job began
+    outs/        hard links to the outs (copies where a file system has none), so that no later repro changes them
+    end.json     status and time of the end, and the manifest of a finished run; written last, and atomically
+
+The runs of this machine lie in .runs/. A process holds the lock .runs/NAME.lock while it lives, and the kernel frees it
+however the process ends: so a folder without end.json whose lock is free is of a process that was killed.
+
+A resumed job goes on in the same MLflow run: it writes a folder of its own under the id that the checkpoint names, with
+the whole curve, and uploads.py logs only the rows that MLflow does not have.
+
+In a pod, VSML_SPOOL names the folder and VSML_RUN the MLflow run, which exists already; the parent process takes it up.
+
+Elsewhere VSML_UPLOAD says when finished runs go up. `background`, the default: one detached process per machine takes
+them up, and curves while they grow. `now`: a child process does it before the stage process ends, for tests and CI.
+`later`: nobody does, until a command that reads MLflow or `python -m pipeline uploads` is run.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.parse
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.run import artifacts, paths
+from pipeline.run.job import Job, dep_files, git, versions
+from pipeline.studies.params import digest
+
+FOLDER, RUN = "VSML_SPOOL", "VSML_RUN"  # environment of a stage in a pod
+UPLOAD, MODES = "VSML_UPLOAD", ("background", "now", "later")
+BEGIN, CURVE, END = "begin.json", "curve.jsonl", "end.json"
+UPLOADER_LOCK, LOG = "uploader.lock", "uploader.log"  # in .runs/
+KEPT_UP_TO_BYTES = 2**20  # deps; larger ones are named by digest in the manifest. Outs are always kept
+
+
+class Run:
+    """The run of one job, as a stage sees it."""
+
+    def __init__(self, job: Job, folder: Path, run_id: str, about: dict[str, Any]) -> None:
+        self.id = run_id
+        self._job, self._folder, self._written = job, folder, 0
+        self._last_acts: list[Callable[[], None]] = []
+        for kept in ("deps", "outs"):
+            (folder / kept).mkdir(parents=True, exist_ok=True)
+        for name, path in dep_files(job.flow, job.params.root).items():
+            if path.stat().st_size <= KEPT_UP_TO_BYTES:
+                kept = folder / "deps" / name
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, kept)
+        self._begin = about | {"machine": machine(job), "began_ms": time.time_ns() // 10**6}
+        self._write_begin()
+
+    def resume(self, run_id: str) -> None:
+        """Go on in the run that a checkpoint names. In a pod, the run is the same on every machine anyway."""
+        if FOLDER not in os.environ:
+            self.id = run_id
+            self._begin["resumed"] = True
+            self._write_begin()
+
+    def follow(self, curve: dict[str, list[Any]]) -> None:
+        """Write the rows of `curve` (equally long lists by name) that are not yet written."""
+        now_ms, rows = time.time_ns() // 10**6, range(self._written, len(curve["loss"]))
+        lines = (json.dumps([now_ms, {name: float(curve[name][row]) for name in curve}]) for row in rows)
+        with (self._folder / CURVE).open("a", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines)
+        self._written = len(curve["loss"])
+
+    def at_end(self, act: Callable[[], None]) -> None:
+        """Have `act` done when the outs are written and kept."""
+        self._last_acts.append(act)
+
+    @contextlib.contextmanager
+    def ending(self) -> Iterator[None]:
+        """Around the stage: FINISHED with all its outs, FAILED on an error, KILLED on an interrupt."""
+        try:
+            yield
+            self._end("FINISHED", manifest=manifest(self._job, self._keep_outs()))
+        except BaseException as error:
+            self._end("FAILED" if isinstance(error, Exception) else "KILLED")
+            raise
+        for act in self._last_acts:
+            act()
+
+    def _keep_outs(self) -> dict[str, str]:
+        """Keep the outs from being changed; their sha256 by name."""
+        digests = {}
+        for name in self._job.flow.outs:
+            kept = self._folder / "outs" / name
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(name, kept)
+            except OSError:  # another file system, or one without hard links
+                shutil.copyfile(name, kept)
+            digests[name] = artifacts.sha256_file(kept)
+        return digests
+
+    def _write_begin(self) -> None:
+        artifacts.write_json(self._folder / BEGIN, self._begin | {"id": self.id})
+
+    def _end(self, status: str, **more: Any) -> None:
+        artifacts.write_json(self._folder / END, {"status": status, "ended_ns": time.time_ns(), **more})
+
+
+@contextlib.contextmanager
+def run(job: Job) -> Iterator[Run]:
+    """Track a job. Whatever happens to MLflow, it neither fails nor delays the job.
+
+    Raises:
+      ValueError: VSML_UPLOAD is none of its three values.
+    """
+    when = os.environ.get(UPLOAD) or MODES[0]
+    if when not in MODES:
+        raise ValueError(f"{UPLOAD} is {when!r}, expected one of {list(MODES)}; unset, it is {MODES[0]}.")
+    if FOLDER in os.environ:
+        spooled = Run(job, Path(os.environ[FOLDER]), os.environ[RUN], {})
+        with spooled.ending():
+            yield spooled
+        return
+    name = uuid.uuid4().hex
+    paths.RUNS.mkdir(parents=True, exist_ok=True)
+    held = lock(paths.RUNS / f"{name}.lock")  # before there is a folder: one whose lock is free is of a dead process
+    assert held is not None, "no other process knows the name"
+    try:
+        tracked = Run(job, paths.RUNS / name, name, facts(job) | {"uri": store_uri()})
+        if when == "background":
+            _start_uploader()
+        with tracked.ending():
+            yield tracked
+    finally:
+        os.close(held)
+        if when == "background":
+            _start_uploader()  # again, since it ends when it has had nothing to do for a while
+        elif when == "now":
+            subprocess.run([sys.executable, "-m", "pipeline", "uploads"], check=False)
+
+
+def facts(job: Job) -> dict[str, Any]:
+    """The run of a job as it is made: its name, its tags, and its params with the digests that decide its outs."""
+    own_params = job.plan["params"]
+    params = {"digest/params": digest(own_params), "digest/fingerprint": job.fingerprint}
+    own = {"fingerprint": job.fingerprint, "params_digest": digest(own_params)}
+    own |= {"plan": job.deps[job.flow.plan.as_posix()]}
+    return {
+        "name": " ".join((job.stage, *job.item)),
+        "tags": {"stage": job.stage, **job.flow.names, **git(), **own},
+        "params": flat(own_params) | params,
+    }
+
+
+def machine(job: Job) -> dict[str, str]:
+    """Tags that say on what a job runs."""
+    flags = {"xla_flags": os.environ.get("XLA_FLAGS", "")}
+    return flags | {"device": job.device} | {f"version.{name}": version for name, version in versions().items()}
+
+
+def manifest(job: Job, outs: dict[str, str]) -> dict[str, Any]:
+    """What a job read and left, by sha256."""
+    own = {"stage": job.stage, "item": list(job.item), "fingerprint": job.fingerprint}
+    return own | {"code": job.code, "deps": job.deps, "outs": outs}
+
+
+def by_digest(folder: str, digests: dict[str, str]) -> dict[str, str]:
+    """Tags by which the files in a folder of a run are found again: their digests, and the path of each."""
+    return {f"sha256.{digest}": f"{folder}/{name}" for name, digest in digests.items()}
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, str]:
+    """Nested params as `curriculum.0.steps`: one MLflow param each."""
+    if isinstance(value, dict) and value:
+        items: Sequence[tuple[Any, Any]] = list(value.items())
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        items = list(enumerate(value))
+    else:
+        return {prefix: str(value)} if prefix else {}
+    pairs: dict[str, str] = {}
+    for name, inner in items:
+        pairs |= flat(inner, f"{prefix}.{name}" if prefix else str(name))
+    return pairs
+
+
+def store_uri() -> str:
+    """The MLflow store that the environment names, without user and password; empty for the one in the repository."""
+    uri = urllib.parse.urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    host = uri.netloc.rpartition("@")[2]
+    return uri.geturl() if host == uri.netloc else uri._replace(netloc=host).geturl()
+
+
+def read(folder: Path, name: str) -> dict[str, Any]:
+    """What begin.json or end.json of a run says."""
+    return json.loads((folder / name).read_text(encoding="utf-8"))
+
+
+def rows(folder: Path, first: int) -> list[tuple[int, dict[str, float]]]:
+    """The rows of the curve from number `first` on, as far as they are written out, each with its time in ms."""
+    path = folder / CURVE
+    if not path.exists():
+        return []
+    *lines, _unfinished = path.read_text(encoding="utf-8").split("\n")
+    return [(at_ms, row) for at_ms, row in map(json.loads, lines[first:])]
+
+
+def lock(path: Path, wait: bool = False) -> int | None:
+    """An open file that holds a lock until it is closed or this process ends; None if another process holds it.
+
+    flock rather than the package filelock, which takes 40 ms to import.
+    """
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(file)
+        return None
+    return file
+
+
+def _start_uploader() -> None:
+    """Start the uploader of this machine unless it runs. It outlives this process, and the `dvc repro` above it."""
+    held = lock(paths.RUNS / UPLOADER_LOCK)
+    if held is None:
+        return
+    os.close(held)
+    command = [sys.executable, "-m", "pipeline", "uploads", "--stay"]
+    with (paths.RUNS / LOG).open("ab") as log:
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
