@@ -46,6 +46,7 @@ TABLES = (
 
 
 def main(item: list[str]) -> None:
+    """Write results.json, claims.json and index.html; what the profile has no items of has no part in the page."""
     own = params.read()
     items, profile = own.items, Profile.of(own)
     tables = figures.read(TABLES)
@@ -97,7 +98,7 @@ def _trained_on(profile: Profile) -> str:
 
 
 def _improved_on(own: Params) -> str:
-    return own.improve.set if own.improve else ""
+    return own.improve.set if own.has("improve") else ""
 
 
 def _introspected(own: Params, found: Results, profile: Profile) -> dict[str, Any] | None:
@@ -212,18 +213,18 @@ def _words(own: Params, found: Results, tables: Tables) -> dict[str, Any]:
         "feedback_seeds": _counted(len(items.feedback_seeds), "meta-seed"),
         "shipped": next(iter(shipped.names(tables)), ""),
     }
-    if own.tests:
+    if own.has("tests"):
         words |= {"lives": own.tests.lives, "length": f"{own.tests.length:,}"}
-    if own.introspect:
+    if own.has("introspect"):
         words["looks"] = own.introspect.lives
     if items.clones:
         words |= {"clone_lives": own.clone_test.lives, "clone_probes": own.clone_test.probes}
         words["improved_on"] = comparison.title(own.improve.set)
     if items.recall:
-        first = own.of_recall.experiments[items.recall[0]]
-        words |= {"recall_bits": own.of_recall.size, "recall_middle": recall.middle(first.training.horizons)}
+        first = own.recall.experiments[items.recall[0]]
+        words |= {"recall_bits": own.recall.size, "recall_middle": recall.middle(first.training.horizons)}
     if items.feedback:
-        words["taught"] = own.of_feedback.tests.lives
+        words["taught"] = own.feedback.tests.lives
     return words
 
 

@@ -83,7 +83,7 @@ def figure(params: Params, name: str) -> Uses:
 
 
 def report(params: Params) -> Uses:
-    told = {name: plain(getattr(params, name)) for name in ("clone", "improve", "clone_test", "random_features")}
+    told = _there(params, "clone", "improve", "clone_test", "random_features")
     return Uses(_drawn(params) | told, tuple(map(figure_module, params.items.figures)))
 
 
@@ -136,8 +136,13 @@ STAGES = {
 
 def _drawn(params: Params) -> dict[str, Any]:
     """What figures and report say of a profile beside its tables."""
-    sections = {name: plain(getattr(params, name)) for name in ("items", "tests", "results", "introspect")}
+    sections = _there(params, "items", "tests", "results", "introspect")
     return sections | {"trained_on": {name: list(one.data.sets) for name, one in params.experiments.items()}}
+
+
+def _there(params: Params, *names: str) -> dict[str, Any]:
+    """Of these sections, those that the profile has."""
+    return {name: plain(getattr(params, name)) for name in names if params.has(name)}
 
 
 def _tests(params: Params, suites: tuple[str, ...]) -> dict[str, Any]:
