@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.audit.findings import BROKEN, UNPROVEN, Finding
 from pipeline.audit.lock import Entry
 from pipeline.run import paths
+from pipeline.run.job import stages
 from pipeline.show.style import pixels
 
 DRAWN = ("figure", "report")

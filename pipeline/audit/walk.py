@@ -16,6 +16,7 @@ from pipeline.audit.lock import Entry
 from pipeline.audit.plans import Planned
 from pipeline.audit.run_checks import Subject
 from pipeline.audit.runs import Evidence
+from pipeline.run import job as provenance
 from pipeline.run.flow import Flow, named
 from pipeline.run.paths import ROOT
 from pipeline.run.plan import Tree

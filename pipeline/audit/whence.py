@@ -21,6 +21,8 @@ from pipeline.audit.stamp import Stamp
 from pipeline.cluster.exchange import COMMITTED
 from pipeline.run import artifacts
 from pipeline.run import job as provenance
+from pipeline.run.job import stages
+from pipeline.show import figures
 from pipeline.track import uploads
 from pipeline.track.store import Found, MissingInStoreError, Store, TrackingError
 

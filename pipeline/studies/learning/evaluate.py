@@ -26,6 +26,7 @@ from pipeline.show.style import COLUMN, Figure, accuracy_axis, curve, direct_lab
 from pipeline.studies.learning.build import OPTIMIZERS
 from pipeline.studies.learning.examples import Examples, read_examples
 from pipeline.studies.learning.measures import cumulative, sd
+from pipeline.studies.learning.params import learner_section
 from pipeline.studies.learning.tables import PAPER_RATES
 from vsml.core.rollout import rollout
 from vsml.core.scores import correct

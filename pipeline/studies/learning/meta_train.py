@@ -12,7 +12,7 @@ import optax
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
 from pipeline.run.job import Job
-from pipeline.run.params import plain
+from pipeline.run.params import known_or_raise, plain
 from pipeline.run.training import Phase, adam, train
 from pipeline.studies.learning.build import train_lives
 from pipeline.studies.learning.params import GENERATED, AntitheticEs, Backprop, Estimator, Experiment, Lives
