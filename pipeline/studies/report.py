@@ -10,6 +10,7 @@ import jinja2
 from pipeline.run import job as provenance
 from pipeline.run import paths
 from pipeline.run.artifacts import sha256_file, write_json, write_text
+from pipeline.run.params import digest
 from pipeline.show import figures
 from pipeline.show import intervals as bootstrap
 from pipeline.show.display import Cell, Table
@@ -25,10 +26,10 @@ from pipeline.studies.learning.claims import Made
 from pipeline.studies.learning.measures import Results, named, results
 from pipeline.studies.learning.tables import RULE, Profile, Tables
 from pipeline.studies.measured import MEASURES
-from pipeline.studies.params import Items, Params, digest
+from pipeline.studies.params import Items, Params
 from pipeline.studies.recall import measures as recall
+from pipeline.studies.stages import STAGES, Uses
 from pipeline.studies.unification import measures as unification
-from pipeline.studies.uses import STAGES, Uses
 
 TABLES = (
     "test_data/*.npz",
@@ -48,7 +49,7 @@ def main(item: list[str]) -> None:
     """Write results.json, claims.json and index.html; what the profile has no items of has no part in the page."""
     own = params.read()
     items, profile = own.items, Profile.of(own)
-    tables = figures.read(TABLES, items)
+    tables = figures.read(TABLES)
     found = results(tables, profile) | generality.generality(tables, profile)
     found |= introspection.introspection(tables, profile) | unification.unification(tables)
     found |= cloning.cloning(tables)
@@ -58,7 +59,7 @@ def main(item: list[str]) -> None:
     judged = claims.judge(claims.read(MEASURES), MEASURES, made)
     verdicts = {"level": bootstrap.LEVEL, "counts": claims.counts(judged), "claims": judged}
     write_json(paths.report("claims.json"), verdicts)
-    loader = jinja2.FileSystemLoader(paths.ROOT / "pipeline")
+    loader = jinja2.FileSystemLoader(paths.ROOT / "pipeline/show/page")
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -175,11 +176,11 @@ def _figures(own: Params, found: Results, tables: Tables, judged: list[dict[str,
     words = _words(own, found, tables)
     digest_of_params = digest(_drawn(own).params)
     for name in own.items.figures:
-        module, path = figures.module(name, own.items), paths.figure(name)
-        png, code = path.read_bytes(), f"pipeline/figures/{name}.py"
+        module, path = figures.module(name), paths.figure(name)
+        png, code = path.read_bytes(), f"{figure_module(name).replace('.', '/')}.py"
         width, height = int.from_bytes(png[16:20]), int.from_bytes(png[20:24])
         title, _, caption = module.CAPTION.format(**words).partition(". ")
-        drawn = [paths.ARTIFACTS / table for table in figures.needed(module.NEEDS, own.items)]
+        drawn = [paths.ARTIFACTS / table for table in figures.needed(module.NEEDS)]
         yield {
             "name": name,
             "title": title,

@@ -32,7 +32,7 @@ def root(tmp_path):
 def edit(page: Path) -> str:
     """Change the last digit of the first block of a page; returns the marker before that block."""
     text = page.read_text()
-    begin, made = re.search(r"(<!-- [^>]+:begin -->)(.*?)<!-- [^>]+:end -->", text, re.DOTALL).groups()
+    begin, made = re.findall(r"(<!-- [^>]+:begin -->)(.*?)<!-- [^>]+:end -->", text, re.DOTALL)[0]
     at = text.index(made) + max(match.start() for match in re.finditer(r"\d", made))
     page.write_text(f"{text[:at]}{(int(text[at]) + 1) % 10}{text[at + 1 :]}")
     return begin

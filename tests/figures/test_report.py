@@ -16,7 +16,7 @@ from pipeline.show import figures
 from pipeline.studies import params, readme
 from pipeline.studies.learning.measures import parsed
 from pipeline.studies.learning.tables import Profile
-from pipeline.studies.uses import STAGES
+from pipeline.studies.stages import STAGES
 from tests.figures.conftest import FEEDBACK, RECALL
 
 VOID = {"meta", "img", "br", "link", "input"}
@@ -69,7 +69,7 @@ def page(reported, profile):
 def test_every_figure_is_inside_with_words_for_those_who_cannot_see_it(page, items):
     images = page.all("img")
     assert len(images) == len(page.all("figcaption")) == len(items.figures)
-    assert images[0]["alt"] == figures.module("meta_training", items).ALT
+    assert images[0]["alt"] == figures.module("meta_training").ALT
     assert all(len(image["alt"]) > 60 for image in images)
     assert all(image["src"].startswith("data:image/png;base64,iVBOR") for image in images)
     assert "3 meta-seeds with 16 lives each" in "".join(page.text)
@@ -408,7 +408,7 @@ def test_each_figure_says_how_to_draw_it_again_and_which_claims_it_shows(page, i
     judged = json.loads(paths.report("claims.json").read_text())["claims"]
     for name in items.figures:
         assert f"dvc repro --single-item --force figure@{name}" in text
-        for table in figures.needed(figures.module(name, items).NEEDS, items):
+        for table in figures.needed(figures.module(name).NEEDS):
             assert sha256_file(paths.ARTIFACTS / table) in text
         assert sha256_file(paths.figure(name)) in text
     shown = [link["href"] for link in page.all("a") if link["href"].startswith("#claim-")]

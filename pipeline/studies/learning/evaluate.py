@@ -23,7 +23,6 @@ from jaxtyping import Array, Bool
 from pipeline.run.artifacts import Rule, read_rule
 from pipeline.show.looks import LOOKS
 from pipeline.show.style import COLUMN, Figure, accuracy_axis, curve, direct_labels, example_axis, save
-from pipeline.studies import params
 from pipeline.studies.learning.build import OPTIMIZERS
 from pipeline.studies.learning.examples import Examples, read_examples
 from pipeline.studies.learning.measures import cumulative, sd
@@ -208,7 +207,7 @@ def _sized(sized: Callable[[int, int], Learner], examples: Examples, random_feat
 
 def _learner(rule: Rule, examples: Examples, random_features: int) -> Learner:
     """The rule's learner, sized for the data; refuse settings or a theta that this version's does not have."""
-    living = _sized(partial(learner, params.learner_section(rule.learner)), examples, random_features)
+    living = _sized(partial(learner, learner_section(rule.learner)), examples, random_features)
     needed = jax.eval_shape(living.init_theta, jax.random.key(0))
     shapes = [jax.tree.map(lambda z: list(z.shape), theta) for theta in (rule.theta, needed)]
     if shapes[0] != shapes[1]:
