@@ -178,5 +178,3 @@ def _overlay(tree: Any) -> Any:
         return tree
     systems = {name: overlaid(tree[name], kind, f"{name}.experiments") for name, kind in SYSTEMS if name in tree}
     return overlaid(tree, Experiment, "experiments") | systems
-
-

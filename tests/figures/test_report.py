@@ -72,7 +72,7 @@ def test_every_figure_is_inside_with_words_for_those_who_cannot_see_it(page, ite
     assert images[0]["alt"] == figures.module("meta_training").ALT
     assert all(len(image["alt"]) > 60 for image in images)
     assert all(image["src"].startswith("data:image/png;base64,iVBOR") for image in images)
-    assert "3 meta-seeds with 16 lives each" in "".join(page.text)
+    assert "3 meta-seeds with 16 episodes each" in "".join(page.text)
     figures_to_scripts = page.text[page.text.index("Figures") : page.text.index("One life, example by example")]
     assert not re.search(r"[{}]", "".join(figures_to_scripts))
 

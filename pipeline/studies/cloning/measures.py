@@ -92,13 +92,13 @@ def tests_table(found: Results, tables: Tables) -> Table:
     rows: list[list[Cell | str | None]] = []
     for task in tasks(tables):
         ends = [found[Key(CLONING, task, metric)] for metric in ("clone", "sgd", "agreement")]
-        first = [Cell(words(task), f"{ends[0]['n']} lives"), *map(plus_minus, ends)]
+        first = [Cell(words(task), f"{ends[0]['n']} episodes"), *map(plus_minus, ends)]
         for layer in range(1, misses(tables, task).shape[1] + 1):
             missed = (found.get(_miss(task, layer, term)) for term in TERMS)
             of_layer = [f"{miss['value']:.3f}" if miss else plus_minus(None) for miss in missed]
             rows.append([*(first if layer == 1 else [None] * len(first)), str(layer), *of_layer])
     caption = (
-        "Test accuracy at the end of the life, and by how much the updates of each layer then miss those of "
+        "Test accuracy at the end of the episode, and by how much the updates of each layer then miss those of "
         "backpropagation: norm of the miss over norm of the update"
     )
     heads = ("Data set, network", "Clone", "SGD", "Same answers", "Layer", *TERMS.values())
@@ -108,14 +108,14 @@ def tests_table(found: Results, tables: Tables) -> Table:
 def improvement_table(found: Results, tables: Tables, early: int) -> Table:
     """What meta-training after cloning was good for, and the verdict on it in words; `early` is when both are young."""
     rows: list[list[Cell | str | None]] = []
-    kinds = {"_early": f"first {early}", "_online": "whole life", "": "test images"}
+    kinds = {"_early": f"first {early}", "_online": "whole episode", "": "test images"}
     for task in tasks(tables):
         for number, (kind, over) in enumerate(kinds.items()):
             cells = [plus_minus(found[Key(CLONING, task, learner + kind)]) for learner in LEARNERS]
             head, last = (words(task), verdict(found, task)) if number == 0 else (None, None)
             rows.append([head, over, *cells, last])
     caption = (
-        f"Cumulative accuracy after the first {early} examples and over the whole life, and test accuracy at its end"
+        f"Cumulative accuracy after the first {early} examples and over the whole episode, and test accuracy at its end"
     )
     heads = ("Data set, network", "Accuracy over", "Clone", "Improved", "SGD", "The improved one")
     return Table(heads, rows, "Clone, then improve", caption)

@@ -184,12 +184,12 @@ def table(found: Results, tables: Tables, lives: int) -> Table:
                 head = None
     seeds = max(map(len, tests(tables).values()))
     caption = (
-        f"At the end of a life, over {lives} lives of each of {seeds} meta-seeds; a regression has a mean squared "
-        "error, characters have an accuracy. Newborn: without meta-training. Forgetting, interference and alignment "
+        f"At the end of an episode, over {lives} episodes of each of {seeds} meta-seeds; a regression has a mean "
+        "squared error, characters have an accuracy. Initial: without meta-training. Forgetting, interference and alignment "
         "are our definitions: see the figure of updates; what is forgotten of characters holds the competition of "
         "later classes, too"
     )
-    heads = ("Task", "Learner", "In order", "Shuffled", "Newborn", "Forgetting", "Interference", "Alignment, hidden")
+    heads = ("Task", "Learner", "In order", "Shuffled", "Initial", "Forgetting", "Interference", "Alignment, hidden")
     return Table(heads, rows, "Feedback and local plasticity", caption)
 
 

@@ -70,10 +70,10 @@ def _rivals(tables: Tables, task: str, moment: int) -> dict[str, Float[np.ndarra
 
 def table(found: Results, tables: Tables, profile: Profile) -> Table:
     """A row for each learner and task, a column for each horizon, and the end of the episodes."""
-    heads = ("Learner", "Lives", *(f"After {moment:,}" for moment in profile.horizons), "At the end", "Examples")
+    heads = ("Learner", "Task", *(f"After {moment:,}" for moment in profile.horizons), "At the end", "Examples")
     caption = (
         "Cumulative accuracy of the shipped rules after so many examples, and of SGD and Adam with random features, "
-        "mean \u00b1 standard deviation over lives"
+        "mean \u00b1 standard deviation over episodes"
     )
     rows: dict[tuple[str, str], list[str]] = {}  # SGD and Adam are in the table of every rule, and the same
     for name in names(tables):
