@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from pipeline.studies.uses import STAGES
 
 from pipeline.run import paths
 from pipeline.run.artifacts import read_table, sha256_file
@@ -16,7 +17,6 @@ from pipeline.show import figures
 from pipeline.studies import params, readme
 from pipeline.studies.learning.measures import parsed
 from pipeline.studies.learning.tables import Profile
-from pipeline.studies.stages import STAGES
 from tests.figures.conftest import FEEDBACK, RECALL
 
 VOID = {"meta", "img", "br", "link", "input"}
