@@ -17,7 +17,7 @@ CLONES = by_key(  # and in the order of figures, beside SGD
     LOOKS["sgd"],
 )
 CLONING = "cloning"  # the subject of all numbers here
-LOOKED_AT = 100  # examples after which early learning is looked at, if a life is as long
+LOOKED_AT = 100  # examples after which early learning is looked at, if an episode is as long
 SUFFERS = 0.01  # so much less accuracy is called a loss
 TERMS = {  # what the report shows of the ways in which an update can miss
     "products": "Output",
@@ -37,12 +37,12 @@ def tasks(tables: Tables) -> list[str]:
 
 
 def of_clones(tables: Tables, name: str) -> np.ndarray:
-    """An array of the tests of all clones: its first axes are the clone and the life."""
+    """An array of the tests of all clones: its first axes are the clone and the episode."""
     return np.stack([table.arrays[name] for table in tests(tables)])
 
 
 def misses(tables: Tables, task: str) -> Float[np.ndarray, "stretch layer term"]:
-    """Norm of what updates missed over the norm of what backpropagation wanted, over all clones, lives and probes.
+    """Norm of what updates missed over the norm of what backpropagation wanted, over all clones, episodes and probes.
 
     Not a number where backpropagation wanted nothing.
     """
@@ -51,7 +51,7 @@ def misses(tables: Tables, task: str) -> Float[np.ndarray, "stretch layer term"]
 
 
 def cumulative(tables: Tables, task: str, learner: str) -> Float[np.ndarray, "clone life time"]:
-    """Share of right predictions among the first ones of each life."""
+    """Share of right predictions among the first ones of each episode."""
     right = of_clones(tables, f"{task}/correct")[..., LEARNERS.index(learner), :]
     lives = right.reshape(*right.shape[:2], -1)
     return lives.cumsum(-1) / np.arange(1, lives.shape[-1] + 1)
@@ -132,7 +132,7 @@ def verdict(found: Results, task: str) -> str:
 
 
 def examples(tables: Tables, task: str) -> np.ndarray:
-    """How many each life had learned from after each stretch."""
+    """How many each episode had learned from after each stretch."""
     *_, stretches, _, length = tests(tables)[0].arrays[f"{task}/correct"].shape
     return length * np.arange(1, stretches + 1)
 

@@ -1,4 +1,4 @@
-"""Few-shot characters: accuracy after a life in which each example is seen once, in order and shuffled."""
+"""Few-shot characters: accuracy after an episode in which each example is seen once, in order and shuffled."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Fast association: what each learner believes while it meets two images of each class twice (paper's figure 9)."""
+"""Fast association: what each learner predicts while it is shown two images of each class twice (paper's figure 9)."""
 
 from collections.abc import Iterable
 
@@ -73,7 +73,7 @@ def _marks(axes: Axes, predicted: np.ndarray, label: np.ndarray, again: np.ndarr
 
 
 def _spread(axes_of_kinds: Iterable[Axes], tables: Tables) -> None:
-    """A panel for each kind of sighting, a row for each learner."""
+    """A panel for each kind of exposure, a row for each learner."""
     found = {(name, metric): values for name, metric, values in associations(tables, RULE)}
     learners = list(dict.fromkeys(name for name, _ in found))
     for axes, (kind, words) in zip(axes_of_kinds, KINDS.items(), strict=True):

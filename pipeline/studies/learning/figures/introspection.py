@@ -1,4 +1,4 @@
-"""One sighting in numbers: what it adds and for how long, what a wrong label does, and what kind of step it is."""
+"""One exposure in numbers: what it adds and for how long, what a wrong label does, and what kind of step it is."""
 
 import numpy as np
 

@@ -50,7 +50,7 @@ def _set(
 ) -> None:
     """The rows of one set, below that of its heading, which is row `first`."""
     reference = entries[of_setting["unchanged"]]
-    if reference is None:  # lives are shorter than that
+    if reference is None:  # episodes are shorter than that
         return
     span, centre = (first + 0.55, first + len(of_setting) + 0.45), reference["value"]
     axes.fill_betweenx(span, centre - TOLERANCE, centre + TOLERANCE, color=RULED, linewidth=0)

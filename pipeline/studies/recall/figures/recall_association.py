@@ -1,4 +1,4 @@
-"""One sighting of an image, by rules that learned to remember random bits and by VSML, in the same lives."""
+"""One exposure of an image, by rules that learned to remember random bits and by VSML, in the same episodes."""
 
 from pipeline.show.looks import LOOKS
 from pipeline.show.style import FAINT, LINES, PAGE, SHADES, Figure, legend_outside, panels, seeds_curve
