@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.run import paths, planning
 from pipeline.run.artifacts import read_table, sha256_file
+from pipeline.run.params import digest
 from pipeline.show import figures
 from pipeline.studies import params, readme
 from pipeline.studies.learning.measures import parsed
@@ -419,8 +420,8 @@ def test_each_figure_says_how_to_draw_it_again_and_which_claims_it_shows(page, i
 
 def test_a_figure_is_found_in_mlflow_by_the_digest_that_the_page_says(page, profile):
     own = params.read()
-    digest = params.digest(STAGES["figure"](own, "cloning").params)
-    assert f"tags.figure = 'cloning' and tags.params_digest = '{digest}'" in "".join(page.text)
+    found = digest(STAGES["figure"].uses(own, "cloning").params)
+    assert f"tags.figure = 'cloning' and tags.params_digest = '{found}'" in "".join(page.text)
 
 
 def test_the_readme_has_a_block_of_claims_where_it_has_markers(reported, profile, tmp_path):
