@@ -201,7 +201,7 @@ def _quartiles(values: list[float]) -> str:
 
 
 def _lead(entry: Entry | None) -> str:
-    if entry is None or entry["sd"] is None:  # no rival had the task, or one life has no standard error
+    if entry is None or entry["sd"] is None:  # no rival had the task, or one episode has no standard error
         return ""
     return f" ({entry['value']:+.3f} ± {entry['sd'] / entry['n'] ** 0.5:.3f})"
 

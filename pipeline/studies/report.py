@@ -28,7 +28,7 @@ from pipeline.studies.learning.tables import RULE, Profile, Tables
 from pipeline.studies.measured import MEASURES
 from pipeline.studies.params import Items, Params
 from pipeline.studies.recall import measures as recall
-from pipeline.studies.stages import STAGES, Uses
+from pipeline.studies.stages import STAGES, Uses, figure_module
 from pipeline.studies.unification import measures as unification
 
 TABLES = (
@@ -165,7 +165,7 @@ def _effects(claim: dict[str, Any]) -> Table:
 
 def _drawn(own: Params) -> Uses:
     """What all figures depend on."""
-    return STAGES["figure"](own, own.items.figures[0])
+    return STAGES["figure"].uses(own, own.items.figures[0])
 
 
 def _figures(own: Params, found: Results, tables: Tables, judged: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

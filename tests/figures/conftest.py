@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.run import paths
+from pipeline.run import paths, planning
 from pipeline.run.artifacts import write_rule, write_table
 from pipeline.studies import params
 from pipeline.studies.learning.mixes import METHODS
@@ -453,7 +453,9 @@ def folders(tmp_path_factory) -> dict[str, Path]:
             folder.mkdir()
             patch.chdir(folder)
             _write_params(name)
+            Path("dvc.yaml").symlink_to(paths.ROOT / "dvc.yaml")
             _fill(params.read())
+            planning.main([])
     return made
 
 

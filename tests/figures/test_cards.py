@@ -60,7 +60,7 @@ def test_a_card_of_vsml_has_its_phases_and_its_accuracy_on_each_task(learned):
     card = _card(learned, "vsml")
     assert "`dvc repro meta_train@vsml-1`" in card and "2,400 numbers that every connection" in card
     assert card.count("| 19 | ") == card.count("| 2.000, 1.053 |") == len(learned.experiments["vsml"].curriculum)
-    correct = figures.read(("meta_test/vsml-1.npz",), learned.items)["meta_test/vsml-1.npz"].arrays["iris/correct"]
+    correct = figures.read(("meta_test/vsml-1.npz",))["meta_test/vsml-1.npz"].arrays["iris/correct"]
     (line,) = (line for line in card.splitlines() if line.startswith("| Iris | 100 |"))
     accuracy = correct[:, :100].mean(1)
     assert line == f"| Iris | 100 | {accuracy.mean():.3f} ± {accuracy.std(ddof=1):.3f} | {len(accuracy)} |"
@@ -79,7 +79,7 @@ def test_a_card_recall_is_one_of_a_reconstruction_and_has_its_seed_beside_all(le
     card = _card(learned, "direct")
     assert "**reconstruction**" in card and "only the abstract is known" in card
     assert "| 0.990, 0.500 |" in card and "664 numbers for each of the horizons [2, 4, 8, 16]" in card
-    tables = figures.read(("recall_test/*.npz",), learned.items)
+    tables = figures.read(("recall_test/*.npz",))
     lives = recall.last(tables, "direct")[1]  # [seed life], over the last 4
     this, seeds, hebb, delta = _cells(card, "4")
     assert this == f"{lives[1].mean():.3f} ± {lives[1].std(ddof=1):.3f}"
@@ -91,7 +91,7 @@ def test_a_card_recall_is_one_of_a_reconstruction_and_has_its_seed_beside_all(le
 def test_a_card_feedback_has_its_seed_beside_its_newborn_and_the_other_learners(learned):
     card = _card(learned, "flp_on_sines")
     assert "features=6, classes=1" in card and "| 4000 | 1 | 1 | 2.000, 1.053 |" in card
-    tables = figures.read(("feedback_test/*.npz",), learned.items)
+    tables = figures.read(("feedback_test/*.npz",))
     lives = feedback.worth(tables, "flp_on_sines")
     assert _cells(card, "this rule") == [f"{lives[1].mean():.3f} ± {lives[1].std(ddof=1):.3f}"]
     assert _cells(card, "this rule, not meta-trained")[0].startswith("5.0")

@@ -12,7 +12,8 @@ from pipeline.studies.learning.ranking import plus_minus
 
 @pytest.fixture
 def tables(enter):
-    return figures.read(("feedback_test/*.npz",), enter("default").items)
+    enter("default")
+    return figures.read(("feedback_test/*.npz",))
 
 
 def test_experiments_are_those_of_the_items_by_task_and_method(tables):

@@ -2,6 +2,7 @@
 
 import importlib
 import itertools
+import json
 import os
 import re
 import subprocess
@@ -77,7 +78,8 @@ def test_files_hold_no_date_and_no_version(enter, where, name):
 
 @each_kind
 def test_a_figure_fits_its_width_and_says_what_it_shows(enter, where, name):
-    module = figures.module(name, enter(where).items)
+    enter(where)
+    module = figures.module(name)
     width = int.from_bytes(_draw(name)["png"].read_bytes()[16:20])
     assert width in (700, 1440)
     assert len(module.ALT) > 60
@@ -127,25 +129,42 @@ def test_the_lead_is_over_whoever_is_best_at_that_moment(enter):
     np.testing.assert_allclose(lead["over the rule without them"], 1)
 
 
-def test_left_over_tables_of_other_seeds_are_not_drawn(profile, items):
-    without_last = items.model_copy(update={"seeds": items.seeds[:-1]})
-    found = figures.read(("meta_test/vsml-*.npz",), without_last)
-    assert list(found) == ["meta_test/vsml-0.npz", "meta_test/vsml-1.npz"]
+@pytest.fixture
+def choose(enter, folders, tmp_path, monkeypatch):
+    """Go into a folder that has all files of a profile, and other items."""
+
+    def go(name, **items):
+        enter(name)
+        tree = json.loads(paths.PARAMS.read_text())
+        tree["items"] |= items
+        (tmp_path / "params.yaml").write_text(json.dumps(tree))
+        (tmp_path / "dvc.yaml").symlink_to(paths.ROOT / "dvc.yaml")
+        (tmp_path / "artifacts").symlink_to(folders[name] / "artifacts")
+        monkeypatch.chdir(tmp_path)
+
+    return go
 
 
-def test_only_introspected_experiments_have_that_table(enter):
+def test_left_over_tables_of_other_seeds_are_not_drawn(choose):
+    choose("default", seeds=[0, 1])
+    assert list(figures.read(("meta_test/vsml-*.npz",))) == ["meta_test/vsml-0.npz", "meta_test/vsml-1.npz"]
+
+
+def test_only_introspected_experiments_have_that_table(enter, choose):
     items = enter("mnist").items
     assert set(figures.read(("introspect/*",))) == {f"introspect/vsml-{seed}.npz" for seed in items.seeds}
-    assert figures.read(("introspect/*",), items.model_copy(update={"introspect": ()})) == {}
+    choose("mnist", introspect=[])
+    assert figures.read(("introspect/*",)) == {}
 
 
 def test_images_and_losses_are_not_kept(enter):
-    tables = figures.read(("test_data/*", "meta_test/*", "baseline/sgd.npz"), enter("mnist").items)
+    enter("mnist")
+    tables = figures.read(("test_data/*", "meta_test/*", "baseline/sgd.npz"))
     assert list(tables["test_data/mnist.npz"].arrays) == ["y"]
     assert all(name == "rate" or name.endswith("/correct") for name in tables["baseline/sgd.npz"].arrays)
 
 
-def test_an_unknown_figure_is_named(items):
+def test_an_unknown_figure_is_named():
     with pytest.raises(ValueError, match="'pie' is none of the figures"):
         figures.module("pie")
 

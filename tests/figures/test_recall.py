@@ -12,7 +12,8 @@ from vsml.recall.fixed import GRID
 
 @pytest.fixture
 def tables(enter):
-    return figures.read(("recall_test/*.npz",), enter("default").items)
+    enter("default")
+    return figures.read(("recall_test/*.npz",))
 
 
 @pytest.fixture

@@ -9,14 +9,15 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from pipeline.studies.uses import STAGES
 
-from pipeline.run import paths
+from pipeline.run import paths, planning
 from pipeline.run.artifacts import read_table, sha256_file
+from pipeline.run.params import digest
 from pipeline.show import figures
 from pipeline.studies import params, readme
 from pipeline.studies.learning.measures import parsed
 from pipeline.studies.learning.tables import Profile
+from pipeline.studies.stages import STAGES
 from tests.figures.conftest import FEEDBACK, RECALL
 
 VOID = {"meta", "img", "br", "link", "input"}
@@ -72,7 +73,7 @@ def test_every_figure_is_inside_with_words_for_those_who_cannot_see_it(page, ite
     assert images[0]["alt"] == figures.module("meta_training").ALT
     assert all(len(image["alt"]) > 60 for image in images)
     assert all(image["src"].startswith("data:image/png;base64,iVBOR") for image in images)
-    assert "3 meta-seeds with 16 lives each" in "".join(page.text)
+    assert "3 meta-seeds with 16 episodes each" in "".join(page.text)
     figures_to_scripts = page.text[page.text.index("Figures") : page.text.index("One life, example by example")]
     assert not re.search(r"[{}]", "".join(figures_to_scripts))
 
@@ -177,22 +178,24 @@ def test_a_profile_without_vsml_has_a_report_of_its_siblings_only(profile, tmp_p
     drawn = [name for name in (*RECALL, *FEEDBACK) if name != "recall_association"]  # where VSML is beside them
     tree["items"] |= dict.fromkeys(("experiments", "introspect", "clones", "baselines", "zoo"), ())
     tree["items"]["figures"] = drawn
-    kept = ("root", "items", "introspect", "recall", "feedback")  # rules that remember are shown images, too
+    kept = ("root", "items", "introspect", "unify", "recall", "feedback")  # rules that remember are shown images, too
     paths.PARAMS.write_text(json.dumps({name: tree[name] for name in kept}))
+    planning.main([])
     for name in drawn:
         importlib.import_module("pipeline.studies.figure").main([name])
     importlib.import_module("pipeline.studies.report").main([])
     page = Page(paths.report("index.html").read_text())
-    parts = ["claims", "figures", "run", "recall", "feedback"]
+    parts = ["claims", "figures", "run", "unification", "recall", "feedback"]
     assert [section["aria-labelledby"] for section in page.all("section")] == parts
     links = [link["href"] for link in page.all("a")]
     assert links[0] == "#claims" and set(parts) <= {link.removeprefix("#") for link in links}
     assert {link for link in links if link.startswith("#")} <= {f"#{attrs.get('id')}" for _, attrs in page.elements}
     assert len(page.all("img")) == len(drawn) and page.open == []
     found = parsed(json.loads(paths.report("results.json").read_text()))
-    assert {key.subject for key in found} == {"recall", "feedback"}
+    assert {key.subject for key in found} == {"unification", "recall", "feedback"}
     claimed = json.loads(paths.report("claims.json").read_text())["claims"]
-    assert {claim["paper"]["arxiv"] for claim in claimed if claim["effects"]} == {"2006.09549", "2003.03124"}
+    tables = {name for claim in claimed if claim["effects"] for name in claim["tables"]}
+    assert tables == {"unify/unification.npz", "recall_test/*.npz", "feedback_test/*.npz"}
 
 
 def test_what_a_profile_has_no_section_of_its_figures_do_not_know(profile, tmp_path):
@@ -201,7 +204,6 @@ def test_what_a_profile_has_no_section_of_its_figures_do_not_know(profile, tmp_p
     (tmp_path / "params.yaml").write_text(json.dumps({"root": ".", "items": items}))
     bare = params.read(tmp_path / "params.yaml")
     assert Profile.of(bare) == Profile({}, {}, (), "")
-    assert figures.needed(("*",), bare.items) == []
 
 
 def test_the_experiments_of_figures_7_and_8_are_no_columns_of_the_main_tables(reported, enter):
@@ -418,8 +420,8 @@ def test_each_figure_says_how_to_draw_it_again_and_which_claims_it_shows(page, i
 
 def test_a_figure_is_found_in_mlflow_by_the_digest_that_the_page_says(page, profile):
     own = params.read()
-    digest = params.digest(STAGES["figure"](own, "cloning").params)
-    assert f"tags.figure = 'cloning' and tags.params_digest = '{digest}'" in "".join(page.text)
+    found = digest(STAGES["figure"].uses(own, "cloning").params)
+    assert f"tags.figure = 'cloning' and tags.params_digest = '{found}'" in "".join(page.text)
 
 
 def test_the_readme_has_a_block_of_claims_where_it_has_markers(reported, profile, tmp_path):

@@ -17,7 +17,7 @@ CLONES = by_key(  # and in the order of figures, beside SGD
     LOOKS["sgd"],
 )
 CLONING = "cloning"  # the subject of all numbers here
-LOOKED_AT = 100  # examples after which early learning is looked at, if a life is as long
+LOOKED_AT = 100  # examples after which early learning is looked at, if an episode is as long
 SUFFERS = 0.01  # so much less accuracy is called a loss
 TERMS = {  # what the report shows of the ways in which an update can miss
     "products": "Output",
@@ -37,12 +37,12 @@ def tasks(tables: Tables) -> list[str]:
 
 
 def of_clones(tables: Tables, name: str) -> np.ndarray:
-    """An array of the tests of all clones: its first axes are the clone and the life."""
+    """An array of the tests of all clones: its first axes are the clone and the episode."""
     return np.stack([table.arrays[name] for table in tests(tables)])
 
 
 def misses(tables: Tables, task: str) -> Float[np.ndarray, "stretch layer term"]:
-    """Norm of what updates missed over the norm of what backpropagation wanted, over all clones, lives and probes.
+    """Norm of what updates missed over the norm of what backpropagation wanted, over all clones, episodes and probes.
 
     Not a number where backpropagation wanted nothing.
     """
@@ -51,7 +51,7 @@ def misses(tables: Tables, task: str) -> Float[np.ndarray, "stretch layer term"]
 
 
 def cumulative(tables: Tables, task: str, learner: str) -> Float[np.ndarray, "clone life time"]:
-    """Share of right predictions among the first ones of each life."""
+    """Share of right predictions among the first ones of each episode."""
     right = of_clones(tables, f"{task}/correct")[..., LEARNERS.index(learner), :]
     lives = right.reshape(*right.shape[:2], -1)
     return lives.cumsum(-1) / np.arange(1, lives.shape[-1] + 1)
@@ -92,13 +92,13 @@ def tests_table(found: Results, tables: Tables) -> Table:
     rows: list[list[Cell | str | None]] = []
     for task in tasks(tables):
         ends = [found[Key(CLONING, task, metric)] for metric in ("clone", "sgd", "agreement")]
-        first = [Cell(words(task), f"{ends[0]['n']} lives"), *map(plus_minus, ends)]
+        first = [Cell(words(task), f"{ends[0]['n']} episodes"), *map(plus_minus, ends)]
         for layer in range(1, misses(tables, task).shape[1] + 1):
             missed = (found.get(_miss(task, layer, term)) for term in TERMS)
             of_layer = [f"{miss['value']:.3f}" if miss else plus_minus(None) for miss in missed]
             rows.append([*(first if layer == 1 else [None] * len(first)), str(layer), *of_layer])
     caption = (
-        "Test accuracy at the end of the life, and by how much the updates of each layer then miss those of "
+        "Test accuracy at the end of the episode, and by how much the updates of each layer then miss those of "
         "backpropagation: norm of the miss over norm of the update"
     )
     heads = ("Data set, network", "Clone", "SGD", "Same answers", "Layer", *TERMS.values())
@@ -108,14 +108,14 @@ def tests_table(found: Results, tables: Tables) -> Table:
 def improvement_table(found: Results, tables: Tables, early: int) -> Table:
     """What meta-training after cloning was good for, and the verdict on it in words; `early` is when both are young."""
     rows: list[list[Cell | str | None]] = []
-    kinds = {"_early": f"first {early}", "_online": "whole life", "": "test images"}
+    kinds = {"_early": f"first {early}", "_online": "whole episode", "": "test images"}
     for task in tasks(tables):
         for number, (kind, over) in enumerate(kinds.items()):
             cells = [plus_minus(found[Key(CLONING, task, learner + kind)]) for learner in LEARNERS]
             head, last = (words(task), verdict(found, task)) if number == 0 else (None, None)
             rows.append([head, over, *cells, last])
     caption = (
-        f"Cumulative accuracy after the first {early} examples and over the whole life, and test accuracy at its end"
+        f"Cumulative accuracy after the first {early} examples and over the whole episode, and test accuracy at its end"
     )
     heads = ("Data set, network", "Accuracy over", "Clone", "Improved", "SGD", "The improved one")
     return Table(heads, rows, "Clone, then improve", caption)
@@ -132,7 +132,7 @@ def verdict(found: Results, task: str) -> str:
 
 
 def examples(tables: Tables, task: str) -> np.ndarray:
-    """How many each life had learned from after each stretch."""
+    """How many each episode had learned from after each stretch."""
     *_, stretches, _, length = tests(tables)[0].arrays[f"{task}/correct"].shape
     return length * np.arange(1, stretches + 1)
 

@@ -1,6 +1,6 @@
 """Feedback with local plasticity beside gradient descent, in numbers and words. Reads tables only.
 
-An experiment is called METHOD_on_TASK, or METHOD_on_TASK_iid where lessons come shuffled. A part is a function or a
+An experiment is called METHOD_on_TASK, or METHOD_on_TASK_iid where examples come shuffled. A part is a function or a
 class.
 What is forgotten, and how updates interfere, are defined by us: the paper's own definitions are unknown.
 """
@@ -73,7 +73,7 @@ def drawn(experiment: str) -> Look | None:
 
 
 def lives(tables: Tables, experiment: str, array: str, newborn: bool = False) -> np.ndarray:
-    """[seed, life, ...]; of theta as meta-trained, or as it is born."""
+    """[seed, life, ...]; of theta as meta-trained, or in its initial state."""
     return np.stack([table.arrays[array][int(newborn)] for table in tests(tables)[experiment]])
 
 
@@ -82,7 +82,7 @@ def is_regression(tables: Tables, experiment: str) -> bool:
 
 
 def tasks(tables: Tables, regression: bool) -> list[str]:
-    """Those whose lessons come in order."""
+    """Those whose examples come in order."""
     names = {task(each) for each in tests(tables) if is_regression(tables, each) == regression}
     return in_order({each.removesuffix(SHUFFLED) for each in names}, ())
 
@@ -95,7 +95,7 @@ def on(tables: Tables, of_task: str) -> list[str]:
 
 
 def worth(tables: Tables, experiment: str, newborn: bool = False) -> Float[np.ndarray, "seed life"]:
-    """Accuracy at the end of each life; of a regression, mean squared error."""
+    """Accuracy at the end of each episode; of a regression, mean squared error."""
     array = "loss" if is_regression(tables, experiment) else "correct"
     return lives(tables, experiment, array, newborn)[:, :, -1].mean(-1)
 
@@ -118,7 +118,7 @@ def so_far(tables: Tables, experiment: str) -> Float[np.ndarray, "seed life lear
 
 
 def forgetting(tables: Tables, experiment: str) -> Float[np.ndarray, "seed life"]:
-    """How much worse each part is known at the end than right after its lessons: MSE gained, or accuracy lost.
+    """How much worse each part is known at the end than right after its examples: MSE gained, or accuracy lost.
 
     Accuracy is lost to the competition of later classes, too: only a comparison between learners means something.
     """
@@ -184,12 +184,12 @@ def table(found: Results, tables: Tables, lives: int) -> Table:
                 head = None
     seeds = max(map(len, tests(tables).values()))
     caption = (
-        f"At the end of a life, over {lives} lives of each of {seeds} meta-seeds; a regression has a mean squared "
-        "error, characters have an accuracy. Newborn: without meta-training. Forgetting, interference and alignment "
-        "are our definitions: see the figure of updates; what is forgotten of characters holds the competition of "
-        "later classes, too"
+        f"At the end of an episode, over {lives} episodes of each of {seeds} meta-seeds; a regression has a mean "
+        "squared error, characters have an accuracy. Initial: without meta-training. Forgetting, interference and "
+        "alignment are our definitions: see the figure of updates; what is forgotten of characters holds the "
+        "competition of later classes, too"
     )
-    heads = ("Task", "Learner", "In order", "Shuffled", "Newborn", "Forgetting", "Interference", "Alignment, hidden")
+    heads = ("Task", "Learner", "In order", "Shuffled", "Initial", "Forgetting", "Interference", "Alignment, hidden")
     return Table(heads, rows, "Feedback and local plasticity", caption)
 
 

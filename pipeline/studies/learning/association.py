@@ -1,16 +1,16 @@
-"""What introspection found, in numbers and words: one sighting, a wrong label, gradient steps, channels of the state.
+"""What introspection found, in numbers and words: one exposure, a wrong label, gradient steps, channels of the state.
 
 `introspection` gives, besides what `results` of pipeline/results.py does, of a set and a learner and each with n and sd
-over episodes (AGE: examples before; PROBE: the same image, an other one of the class, a stranger of another class)
+over episodes (AGE: examples before; PROBE: the same image, another one of its class, a stranger of another class)
 
-  gain_PROBE@AGE              rise of the probability of the right class by one sighting, against the same life without
+  gain_PROBE@AGE              rise of the probability of the right class by one exposure, as against none
   gain_own@AGE                gain_same less gain_stranger: what is tied to the image, and not said of everything
-  gain_PROBE_after_GAP@AGE    what of the gain is left when so many further examples have been lived
-  gain_…_less_BASELINE@AGE    gain of VSML less that of the baseline in the very same life; lives: how many differ
-  wrong_believed_PROBE@AGE    rise of the probability of a wrong label that was told once
+  gain_PROBE_after_GAP@AGE    what of the gain is left when so many further examples have been seen
+  gain_…_less_BASELINE@AGE    gain of VSML less that of the baseline in the very same episode; lives: how many differ
+  wrong_believed_PROBE@AGE    rise of the probability of a wrong label that was shown once
   wrong_lost_PROBE@AGE        the right class after the wrong label, less that after the right one (negative: lost)
-  cosine, cosine_first, _last between a step's change of the function and a gradient step's; whole life and its quarters
-  lost_RESET_WAY              accuracy lost by resetting channels of the state after a life
+  cosine, cosine_first, _last between a step's change of the function and a gradient step's; of all and of quarters
+  lost_RESET_WAY              accuracy lost by resetting channels of the state after an episode
   follows_WHAT_KIND_CHANNEL   |correlation| of a channel's change in a step with input, error and their product
 
 Numbers of single channels are under `SET/EXPERIMENT-SEED/…`: channel 3 of one seed is not channel 3 of another.
@@ -29,7 +29,7 @@ from pipeline.studies.learning.ranking import plus_minus
 from pipeline.studies.learning.tables import RULE, Profile, Tables, by_seed, experiments
 
 BASELINES = ("sgd", "sgd_paper", "adam", "adam_paper")
-# Axes of beliefs.
+# Axes of the array `belief`, which holds probabilities.
 PROBES = ("same", "other", "stranger")
 NOTHING, TOLD_RIGHT, TOLD_WRONG = range(3)
 RIGHT, WRONG = range(2)
@@ -66,7 +66,7 @@ def of_learners(tables: Tables, experiment: str) -> Iterator[tuple[str, list[dic
 
 
 def gains(seeds: list[dict[str, Any]]) -> Float[np.ndarray, "seed age life gap probe"]:
-    """What one sighting adds to the probability of the right class, against the same life without it."""
+    """What one exposure adds to the probability of the right class, against the same episode without it."""
     belief = _stack(seeds, "belief")
     return belief[:, :, :, TOLD_RIGHT, :, :, RIGHT] - belief[:, :, :, NOTHING, :, :, RIGHT]
 
@@ -84,7 +84,7 @@ def wrong_lost(seeds: list[dict[str, Any]]) -> Float[np.ndarray, "seed age life 
 
 
 def accuracy_lost(seeds: list[dict[str, Any]]) -> Float[np.ndarray, "seed life way reset"]:
-    """Accuracy on the probes after a life, less that after a reset of channels."""
+    """Accuracy on the probes after an episode, less that after a reset of channels."""
     return _stack(seeds, "intact_accuracy")[:, :, None, None] - _stack(seeds, "reset_accuracy")
 
 
@@ -139,9 +139,9 @@ def _at_age(found: Results, task: str, age: int) -> str:
 
 
 def _sign(lead: dict[str, Any]) -> int:
-    """Of a lead of VSML; 0 if it is within so many standard errors, or of one life.
+    """Of a lead of VSML; 0 if it is within so many standard errors, or of one episode.
 
-    Seeds share the lives of the baselines, so a life counts once, whatever the number of seeds.
+    Seeds share the episodes of the baselines, so an episode counts once, whatever the number of seeds.
     """
     clear = lead["lives"] > 1 and abs(lead["value"]) > CLEAR * lead["sd"] / lead["lives"] ** 0.5
     return int(np.sign(lead["value"])) if clear else 0
@@ -152,7 +152,7 @@ def _than(lead: dict[str, Any]) -> str:
 
 
 def _far(lead: dict[str, Any]) -> str:
-    """How far, in standard deviations over lives of the difference in the very same life."""
+    """How far, in standard deviations over episodes of the difference in the very same episode."""
     return f"by {abs(lead['value']):.2f}" + (f", {abs(lead['value']) / lead['sd']:.1f} sd" if lead["sd"] else "")
 
 
@@ -178,7 +178,7 @@ def _of_learner(seeds: list[dict[str, Any]]) -> dict[tuple[str, int], Float[np.n
 
 
 def _cosines(seeds: list[dict[str, Any]]) -> Iterator[tuple[str, Entry]]:
-    """Means over moments whose change has a direction; `clear` is their share, and lives without any are left out."""
+    """Means over moments whose change has a direction; `clear` is their share; episodes without any do not count."""
     cosine = _stack(seeds, "cosine")
     quarter = max(1, cosine.shape[-1] // 4)
     for name, part in zip(COSINES, (cosine, cosine[..., :quarter], cosine[..., -quarter:]), strict=True):

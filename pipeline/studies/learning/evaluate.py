@@ -1,7 +1,7 @@
 """Bring your own data: `python -m pipeline evaluate --rule rule.npz --data my.npz`.
 
-A learned rule lives the user's examples one by one, in random orders, with online SGD and Adam beside it on the very
-same lives. Wrong input is refused in one sentence, with exit status 2, before anything runs.
+A learned rule learns from the user's examples one by one, in random orders, with online SGD and Adam beside it on the
+very same episodes. Wrong input is refused in one sentence, with exit status 2, before anything runs.
 
 Axis letters: rate (of learning; one, not a number, for the rule), life, time.
 """
@@ -37,9 +37,9 @@ from vsml.random_features import with_random_features
 from vsml.tasks.episodes import test_episode
 
 RATES = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
-LONGEST = 2000  # examples of a life unless --length says more; the paper's meta-test is as long
-BYTES_PER_NUMBER = 32  # of the state of one life: 22 measured
-BUDGET = 2**30  # bytes of lives lived at once
+LONGEST = 2000  # examples of an episode unless --length says more; the paper's meta-test is as long
+BYTES_PER_NUMBER = 32  # of the state of one episode: 22 measured
+BUDGET = 2**30  # bytes of episodes side by side
 WIDTHS = (16, 16, 25, 16, 25)  # of the columns of the table
 
 Outcomes = dict[str, Bool[np.ndarray, "rate life time"]]
@@ -84,7 +84,7 @@ def main(args: list[str]) -> None:
 def live(
     learner: Learner, theta: Theta, examples: Examples, keys: Array, length: int, at_once: int
 ) -> Bool[np.ndarray, "life time"]:
-    """Whether each prediction was right; each was made before its label was told."""
+    """Whether each prediction was right; each was made before its label was shown."""
     theta = jax.tree.map(jnp.asarray, theta)
     return _map(lambda key: _life(learner, theta, examples, key, length), keys, at_once)
 
@@ -105,7 +105,7 @@ def live_rates(
 
 
 def _life(learner: Learner, theta: Theta, examples: Examples, key: RandomKey, length: int) -> Bool[Array, " time"]:
-    """One life. Its order depends on `key` alone, so that all learners live the same lives."""
+    """One episode. Its order depends on `key` alone, so that all learners have the same episodes."""
     order_key, birth_key = jax.random.split(key)
     episode = test_episode(order_key, examples.x, examples.y, examples.classes, length)
     return correct(rollout(learner, theta, birth_key, episode), episode.y)
@@ -116,7 +116,7 @@ def _map(life, keys: Array, at_once: int) -> np.ndarray:
 
 
 def table(outcomes: Outcomes, length: int) -> str:
-    """Cumulative accuracy after 10, 30, 100, … examples: mean ± standard deviation over lives."""
+    """Cumulative accuracy after 10, 30, 100, … examples: mean ± standard deviation over episodes."""
     titles = ["VSML"]
     for name, rate in PAPER_RATES.items():
         titles += [f"{LOOKS[name].name} at {rate}", f"{LOOKS[name].name} at its best"]
@@ -133,7 +133,7 @@ def table(outcomes: Outcomes, length: int) -> str:
 
 
 def draw(outcomes: Outcomes, length: int) -> Figure:
-    """Learning curves with ± 1 standard deviation over lives; baselines at their best rate for the whole life."""
+    """Learning curves with ± 1 standard deviation over episodes; baselines at their best rate for the whole episode."""
     figure = Figure((COLUMN, 2.6))
     axes = figure.add_subplot()
     first, ends = (5 if length > 10 else 1), []  # a share of the first few examples is noise
@@ -217,7 +217,7 @@ def _learner(rule: Rule, examples: Examples, random_features: int) -> Learner:
 
 
 def _lives_at_once(living: Learner, rule: Rule, examples: Examples) -> int:
-    """As many lives as the budget holds, so that memory does not grow with their number."""
+    """As many episodes as the budget holds, so that memory does not grow with their number."""
     state = jax.eval_shape(living.init_state, rule.theta, jax.random.key(0))
     needed = sum(z.size for z in jax.tree.leaves(state)) * BYTES_PER_NUMBER
     free = psutil.virtual_memory().available

@@ -1,4 +1,4 @@
-"""The lives that the report's page shows one example at a time, packed so that the page needs no other file.
+"""The episodes that the report's page shows one example at a time, packed so that the page needs no other file.
 
 Numbers are bytes in base64: a probability p is round(255 p), a pixel is what it is. An image that is shown twice is
 packed once; `image` says which one an example is.
@@ -16,7 +16,7 @@ READINGS = {"": "The same image twice in a row", "next_": "Two images of a class
 
 
 def lives(tables: Tables) -> dict[str, Any]:
-    """The first lives of the first seed, in both readings of the protocol, as every learner predicted them."""
+    """The first episodes of the first seed, in both readings of the protocol, as every learner predicted them."""
     arrays = next(iter(by_seed(tables, "introspect", RULE).values())).arrays
     learners = zip(arrays["learner"].tolist(), arrays["rate"].tolist(), strict=True)
     return {

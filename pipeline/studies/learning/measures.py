@@ -78,15 +78,15 @@ class Lives(NamedTuple):
 
 
 def cumulative(correct: Bool[np.ndarray, "*lives time"]) -> Float[np.ndarray, "*lives time"]:
-    """The share of right predictions among the first 1, 2, ... examples of each life."""
+    """The share of right predictions among the first 1, 2, ... examples of each episode."""
     return np.cumsum(correct, axis=-1) / np.arange(1, correct.shape[-1] + 1)
 
 
 def lives(tables: Tables, task: str, learner: str, horizon: int | None = None) -> Lives:
-    """The lives of `learner` on `task`.
+    """The episodes of `learner` on `task`.
 
     The rate of a baseline is chosen in hindsight: the one with the highest mean accuracy over the first `horizon`
-    examples (the whole life if None) of these very lives. That flatters the baselines. `sgd_paper` and `adam_paper`
+    examples (the whole if None) of these very episodes. That flatters the baselines. `sgd_paper` and `adam_paper`
     have the fixed rate of the paper.
     """
     baseline = learner.removesuffix(PAPER)
@@ -101,7 +101,7 @@ def lives(tables: Tables, task: str, learner: str, horizon: int | None = None) -
 
 
 def guessing(tables: Tables, task: Task) -> float:
-    """The accuracy of always answering the commonest class of the test examples, which no learner is told."""
+    """The accuracy of always answering the commonest class of the test examples, which no learner knows."""
     if task.set in SYNTHETIC:
         return 1 / SYNTHETIC[task.set]
     if isinstance(task.classes, int):
@@ -119,7 +119,7 @@ def sd(values: Shaped[np.ndarray, "..."], axis: int | None = None) -> Any:
 
 
 def moments(length: int, horizons: Iterable[int]) -> list[int]:
-    """The examples after which the accuracy of a life is reported: its end, and what is before it of `horizons`."""
+    """The examples after which the accuracy of an episode is reported: its end, and what is before it of `horizons`."""
     return sorted({*(horizon for horizon in horizons if horizon < length), length})
 
 
@@ -159,10 +159,10 @@ def sightings(
 
 
 def associations(tables: Tables, experiment: str) -> Iterator[tuple[str, str, Float[np.ndarray, "seed life"]]]:
-    """What each learner knew at each kind of sighting: (learner, metric, mean over the sightings of each life).
+    """What each learner knew at each kind of exposure: (learner, metric, mean over the exposures of each episode).
 
     The metrics are the probability of the right class and the accuracy. A baseline does not depend on the seed of
-    meta-training, so only the first seed's table counts for it: its lives must not be counted thrice.
+    meta-training, so only the first seed's table counts for it: its episodes must not be counted thrice.
     """
     seeds = [table.arrays for table in by_seed(tables, "introspect", experiment).values()]
     for index, learner in enumerate(seeds[0]["learner"].tolist()):
@@ -174,7 +174,7 @@ def associations(tables: Tables, experiment: str) -> Iterator[tuple[str, str, Fl
         for kind, mask in sightings(label, image).items():
             for what, value in (("probability", right), ("accuracy", hit)):
                 yield name, f"{kind}_{what}", np.asarray(value.mean(axis=-1, where=mask, dtype=np.float64))
-        # The other reading of the protocol: every second image is another one of the class that was just told.
+        # The other reading of the protocol: every second image is another one of the class that was just shown.
         label = np.stack([arrays["next_label"] for arrays in own])[..., 1::2]
         probability = np.stack([arrays["next_probability"][index] for arrays in own])[..., 1::2, :]
         right = np.take_along_axis(probability, label[..., None], axis=-1)[..., 0]

@@ -6,7 +6,7 @@
   varying_data/METHOD/seen, unseen    mean accuracy on sets that meta-training drew from, and on all others
   varying_data/METHOD/gap             seen less unseen
 
-over whole lives, each with n, the number of meta-seeds, and sd, that over the seeds' own values; within says whether a
+over whole episodes, each with n, the number of meta-seeds, and sd, that over the seeds' own values; within says if a
 difference is at most 0.05 either way, cells how many pairs of mix and task a mean is over: those that all methods have.
 Seen and unseen sets differ in difficulty too. How much, SGD tells, which is meta-trained on nothing: it has a gap over
 the same pairs, and what a method's gap exceeds it by is over-fitting to the sets of meta-training.
@@ -68,7 +68,7 @@ def changed_tasks(tables: Tables) -> dict[str, dict[str, str]]:
 def differences(tables: Tables, moment: int | None = None) -> dict[str, dict]:
     """By changed task, how much better the rule of figure 7 does on it than on the unchanged one of its set.
 
-    Over the first `moment` examples, or as many as the shorter of the two lives has.
+    Over the first `moment` examples, or as many as the shorter of the two episodes has.
     """
     experiment, found = robust(tables), {}
     for of_setting in changed_tasks(tables).values():

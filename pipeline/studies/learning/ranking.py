@@ -59,7 +59,7 @@ def accuracy(results: Results, task: str, learner: str, moment: int | None) -> E
 def best(
     results: Results, task: str, moment: int | None, members_of: Mapping[str, tuple[str, ...]] = FAMILIES
 ) -> dict[str, dict]:
-    """By family, the accuracy of its best member in hindsight, with its name; empty if lives are shorter.
+    """By family, the accuracy of its best member in hindsight, with its name; empty if episodes are shorter.
 
     SGD and Adam have two members each: a linear model and one with a hidden layer. With `AT_PAPER_RATES` they have
     one, linear, whose rate was fixed beforehand.
@@ -79,7 +79,7 @@ def winners(families: dict[str, dict]) -> list[str]:
 
 
 def verdict(results: Results, members_of: Mapping[str, tuple[str, ...]] = FAMILIES) -> str:
-    """One plain sentence for each moment that any life reaches: on which sets SGD or Adam wins."""
+    """One plain sentence for each moment that any episode reaches: on which sets SGD or Adam wins."""
     sentences = []
     for moment in moments(results):
         every = {task: best(results, task, moment, members_of) for task in tasks(results)}

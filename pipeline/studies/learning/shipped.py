@@ -1,6 +1,6 @@
 """How the rules that ship with the package fare on the tasks of a profile. Reads tables only.
 
-A rule lives them as it is, and with random features beside those of each example; then SGD and Adam have the same ones.
+A rule takes them as it is, and with random features beside those of each example; then SGD and Adam have the same ones.
 """
 
 import numpy as np
@@ -40,7 +40,7 @@ def shipped(tables: Tables, profile: Profile) -> Results:
 
     The learner is `zoo_<rule>`, `zoo_<rule>_features`, `sgd_features` or `adam_features`; a rate is chosen in hindsight
     for this very number, as everywhere. Of a rule there is `lead`, too: by how much it is right more often
-    than the best of SGD and Adam without random features, its `rival`, in the same lives.
+    than the best of SGD and Adam without random features, its `rival`, in the same episodes.
     """
     found: Results = {}
     for name in names(tables):
@@ -63,17 +63,17 @@ def shipped(tables: Tables, profile: Profile) -> Results:
 
 
 def _rivals(tables: Tables, task: str, moment: int) -> dict[str, Float[np.ndarray, "1 life"]]:
-    """The accuracy of each baseline in each life, at the rate that is best after `moment` examples."""
+    """The accuracy of each baseline in each episode, at the rate that is best after `moment` examples."""
     able = [name for name in baselines(tables) if task in tasks(tables, name)]
     return {name: lives(tables, task, name, moment).correct[..., :moment].mean(-1) for name in able}
 
 
 def table(found: Results, tables: Tables, profile: Profile) -> Table:
     """A row for each learner and task, a column for each horizon, and the end of the episodes."""
-    heads = ("Learner", "Lives", *(f"After {moment:,}" for moment in profile.horizons), "At the end", "Examples")
+    heads = ("Learner", "Task", *(f"After {moment:,}" for moment in profile.horizons), "At the end", "Examples")
     caption = (
         "Cumulative accuracy of the shipped rules after so many examples, and of SGD and Adam with random features, "
-        "mean \u00b1 standard deviation over lives"
+        "mean \u00b1 standard deviation over episodes"
     )
     rows: dict[tuple[str, str], list[str]] = {}  # SGD and Adam are in the table of every rule, and the same
     for name in names(tables):

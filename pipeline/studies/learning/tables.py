@@ -22,7 +22,7 @@ PAPER = "_paper"  # `sgd_paper` is `sgd` at the paper's learning rate instead of
 
 
 class Task(NamedTuple):
-    """What is predicted in a test: all classes of a set, some, or so many; in long lives, or in many one-shot ones."""
+    """What is predicted in a test: all classes of a set, some, or so many; in long or in one-shot episodes."""
 
     set: str
     classes: tuple[int, ...] | int | None = None
@@ -34,7 +34,7 @@ class Profile(NamedTuple):
 
     tasks: Mapping[str, Task]  # of all suites
     trained_on: Mapping[str, tuple[str, ...]]  # by experiment, the sets that meta-training draws from
-    horizons: tuple[int, ...]  # examples after which accuracy is reported; the end of the life is one more
+    horizons: tuple[int, ...]  # examples after which accuracy is reported; the end of the episode is one more
     introspected: str  # the set whose images introspection shows; "" if there is none
 
     @classmethod

@@ -32,8 +32,8 @@ GAINS = {
 GROUPS = {
     "hidden": "All hidden",
     "memory": "All memory",
-    "memory_born_random": "Memory that is born random",
-    "memory_born_zero": "Memory that is born zero",
+    "memory_born_random": "Memory that starts random",
+    "memory_born_zero": "Memory that starts at zero",
 }
 
 
@@ -168,7 +168,7 @@ def associations(found: Results, profile: Profile, items: Items) -> Table:
         f"Fast association on unseen images of {comparison.title(profile.introspected)}: two images of each class, "
         "each shown twice in a row"
     )
-    heads = ("Learner", "Sighting", "Probability of the right class", "Accuracy", "n")
+    heads = ("Learner", "Exposure", "Probability of the right class", "Accuracy", "n")
     return Table(heads, rows, "Association", caption)
 
 
@@ -196,24 +196,37 @@ def introspected(found: Results, profile: Profile, items: Items, gaps: int, leng
             for group, words in GROUPS.items():
                 born, mean = (found[Key(task, name, f"lost_{group}_{way}")] for way in ("newborn", "mean"))
                 channels.append([words, plus_minus(intact), plus_minus(born), plus_minus(mean), str(born["n"])])
-    later = (f"Same, {gaps} examples later", "Wrong class, once told", "Right class, by a wrong label")
+    later = (f"Same, {gaps} examples later", "Wrong class, once shown", "Right class, by a wrong label")
     tables = (
         Table(
-            ("Learner", "Examples lived", *GAINS.values(), *later, "n"),
+            ("Learner", "Examples seen before", *GAINS.values(), *later, "n"),
             sighting,
-            "One sighting",
-            f"One sighting on unseen images of {comparison.title(task)}: what it adds to the probability of the right "
+            "One exposure",
+            f"One exposure on unseen images of {comparison.title(task)}: what it adds to the probability of the right "
             "class, and what one wrong label does to the image\u2019s",
         ),
         Table(
-            ("Learner", "Whole life", "First quarter", "Last quarter", "Steps large enough to have a direction", "n"),
+            (
+                "Learner",
+                "Whole episode",
+                "First quarter",
+                "Last quarter",
+                "Steps large enough to have a direction",
+                "n",
+            ),
             cosines,
             "Cosine with gradient steps",
             "Cosine between what a step changes in the logits of other images and what a gradient step of a linear "
-            f"model with the same predictions would; lives of {length} examples",
+            f"model with the same predictions would; episodes of {length} examples",
         ),
         Table(
-            ("Channels", "Accuracy before", "Lost, reset to birth", "Lost, reset to the mean of the cells", "n"),
+            (
+                "Channels",
+                "Accuracy before",
+                "Lost, reset to the initial state",
+                "Lost, reset to the mean of the cells",
+                "n",
+            ),
             channels,
             "Channels of the state",
             "Where VSML\u2019s states store it: accuracy lost when channels of all cells are reset after "

@@ -76,7 +76,7 @@ def thorough(tables: Tables) -> list[str]:
 
 
 def by_lag(tables: Tables, experiment: str) -> Float[np.ndarray, "seed horizon life lag"]:
-    """Share of bits recalled right of the snippet of each lag, once a life has settled."""
+    """Share of bits recalled right of the snippet of each lag, once an episode has settled."""
     found = []
     for table in tests(tables, experiment):
         settled = table.arrays["right"][:, :, int(table.arrays["settled"]) :]

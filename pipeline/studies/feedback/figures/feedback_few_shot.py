@@ -1,4 +1,4 @@
-"""Few-shot characters: accuracy after a life in which each example is seen once, in order and shuffled."""
+"""Few-shot characters: accuracy after an episode in which each example is seen once, in order and shuffled."""
 
 import numpy as np
 
@@ -9,13 +9,13 @@ from pipeline.studies.learning.tables import Profile, Tables
 
 NEEDS = ("feedback_test/*.npz",)
 ALT = (
-    "Two panels of accuracy on unseen characters. Left: at the end of the life, a row for each learner and a dot "
+    "Two panels of accuracy on unseen characters. Left: at the end of the episode, a row for each learner and a dot "
     "for each meta-seed, filled where classes come one after the other and hollow where examples are shuffled. "
     "Right: accuracy on each class at the end, by the order in which classes came."
 )
 CAPTION = (
-    "Few-shot learning. Characters that meta-training has not seen, each example shown once. Left: accuracy at "
-    "the end of the life, {taught} lives for each dot, which is one of {feedback_seeds}; filled: classes one after the "
+    "Few-shot learning. Characters that meta-training has not seen, each example shown once. Left: accuracy at the end "
+    "of the episode, {taught} episodes for each dot, which is one of {feedback_seeds}; filled: classes one after the "
     "other; hollow: examples shuffled. Right: at the end, by the order in which classes came; bands are \u00b1 1 "
     "standard deviation over meta-seeds. Dashed: guessing."
 )

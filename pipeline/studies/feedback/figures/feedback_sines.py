@@ -11,14 +11,14 @@ from pipeline.studies.learning.tables import Profile, Tables
 NEEDS = ("feedback_test/*.npz",)
 ALT = (
     "Three panels with a logarithmic axis of mean squared error. Left: after each function, on those learned so "
-    "far, of FLP and of gradient descent. Middle: at the end of the life, on each function. Right: at the end, on "
+    "far, of FLP and of gradient descent. Middle: at the end of the episode, on each function. Right: at the end, on "
     "all functions, a row for each learner and a dot for each meta-seed."
 )
 CAPTION = (
     "Sine waves, one after the other. Left: mean squared error on the functions learned so far. "
-    "Middle: on each function at the end of the life; what came first is the oldest. Bars: \u00b1 1 standard "
-    "deviation over {feedback_seeds}, {taught} lives each. Right: on all functions at the end, a dot for each "
-    "meta-seed, filled where functions come in order and hollow where lessons are shuffled."
+    "Middle: on each function at the end of the episode; what came first is the oldest. Bars: \u00b1 1 standard "
+    "deviation over {feedback_seeds}, {taught} episodes each. Right: on all functions at the end, a dot for each "
+    "meta-seed, filled where functions come in order and hollow where examples are shuffled."
 )
 
 

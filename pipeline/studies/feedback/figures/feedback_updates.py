@@ -15,7 +15,7 @@ ALT = (
 )
 CAPTION = (
     "Where updates point. Sine waves one after the other; definitions are ours. Left: cosine between a "
-    "layer\u2019s update and the descent direction for the same lesson, from the same weights. Middle: by how much "
+    "layer\u2019s update and the descent direction for the same example, from the same weights. Middle: by how much "
     "an update for one function changes the error on the others, over the size of what it does to its own; negative"
     " helps. Right: error on a function at the end less that right after it was learned. A dot for each of "
     "{feedback_seeds}, lines through their mean; with few seeds no standard deviation is drawn."

@@ -1,4 +1,4 @@
-"""Fast association: what each learner believes while it meets two images of each class twice (paper's figure 9)."""
+"""Fast association: what each learner predicts while it is shown two images of each class twice (paper's figure 9)."""
 
 from collections.abc import Iterable
 
@@ -13,18 +13,18 @@ NEEDS = ("introspect/vsml-*.npz",)
 ALT = (
     "Heat maps, one each for VSML, SGD and Adam, of the probability of ten classes over forty examples, with the "
     "right class and the predicted one marked; below them, the mean probability of the right class at first and at "
-    "second sightings, and of another image of a class right after the first."
+    "second exposures, and of another image of a class right after the first."
 )
 CAPTION = (
-    "Fast association. A life of 40 examples: two images of each class in random order, each shown twice in a row. "
-    "Heat maps: the probability given to each class before the label is seen, in the first life of the first seed; "
-    "square: the right class, circle: the predicted one, triangle above: the second sighting of the image just seen. "
-    "Below: mean probability of the right class and ± 1 standard deviation over lives, at the first image of a "
-    "class, at the first sighting of its second image, at the second sighting of an image, and, in lives where two "
+    "Fast association. An episode of 40 examples: two images of each class in random order, each shown twice in a row. "
+    "Heat maps: the probability given to each class before the label is seen, in the first episode of the first seed; "
+    "square: the right class, circle: the predicted one, triangle above: the second exposure of the image just seen. "
+    "Below: mean probability of the right class and ± 1 standard deviation over episodes, at the first image of a "
+    "class, at the first exposure of its second image, at the second exposure of an image, and, in episodes where two "
     "different images of a class follow each other instead, at the second of them; VSML over {seeds} "
-    "with {looks} lives each, SGD and Adam over {looks} lives, linear, at the learning rate that was best "
-    "over whole lives on {introspected}, in hindsight, and where it says so at the paper\u2019s. A large rate makes "
-    "SGD repeat the last label that it was told, with certainty, so a second sighting alone does not show "
+    "with {looks} episodes each, SGD and Adam over {looks} episodes, linear, at the learning rate that was best "
+    "over whole episodes on {introspected}, in hindsight, and where it says so at the paper\u2019s. A large rate makes "
+    "SGD repeat the last label that it was shown, with certainty, so a second exposure alone does not show "
     "association; how often each is right is in the tables."
 )
 KINDS = {
@@ -73,7 +73,7 @@ def _marks(axes: Axes, predicted: np.ndarray, label: np.ndarray, again: np.ndarr
 
 
 def _spread(axes_of_kinds: Iterable[Axes], tables: Tables) -> None:
-    """A panel for each kind of sighting, a row for each learner."""
+    """A panel for each kind of exposure, a row for each learner."""
     found = {(name, metric): values for name, metric, values in associations(tables, RULE)}
     learners = list(dict.fromkeys(name for name, _ in found))
     for axes, (kind, words) in zip(axes_of_kinds, KINDS.items(), strict=True):

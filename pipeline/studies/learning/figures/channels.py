@@ -10,19 +10,19 @@ from pipeline.studies.learning.tables import RULE, Profile, Tables, by_seed
 NEEDS = ("introspect/vsml-*.npz",)
 ALT = (
     "Heat maps with a column for each channel of the hidden and of the memory of VSML's cells, and rows for "
-    "meta-seeds: above, the accuracy lost when a channel is reset after a life; below, how closely its change in a "
+    "meta-seeds: above, the accuracy lost when a channel is reset after an episode; below, how closely its change in a "
     "step follows the input, the error, and their product. Beside them, the accuracy lost by resetting groups of "
     "channels."
 )
 CAPTION = (
     "What in the states stores the association. Left, top: accuracy on unseen images of {introspected} lost when "
-    "one channel of all cells is reset after a life, to what it was at birth or to its mean over the cells; mean "
-    "over {looks} lives, a row for each seed of meta-training, since each seed numbers its channels in its own "
+    "one channel of all cells is reset after an episode, to what it was initially or to its mean over the cells; mean "
+    "over {looks} episodes, a row for each seed of meta-training, since each seed numbers its channels in its own "
     "way. What costs accuracy stores what was learned, in that channel alone; what costs none may be rewritten at "
     "each input or be held elsewhere too. Left, bottom: mean absolute correlation, over the cells, of a "
     "channel\u2019s change in a step with the input below its cell, the error above it, and the product of both, "
-    "the gradient of a linear weight. Brackets: the half of the memory that is random at birth; all else is born "
-    "zero. Right: the same resets for groups, mean and \u00b1 1 standard deviation over lives of all seeds."
+    "the gradient of a linear weight. Brackets: the half of the memory that is random initially; all else starts "
+    "at zero. Right: the same resets for groups, mean and \u00b1 1 standard deviation over episodes of all seeds."
 )
 WAYS = {"newborn": "as at birth", "mean": "mean of cells"}
 GROUPS = {

@@ -9,15 +9,14 @@ from pipeline.studies.learning.tables import RULE, Profile, Tables
 NEEDS = ("meta_test/vsml-*.npz", "baseline/*.npz", "test_data/*.npz")
 ALT = (
     "Dot chart of the cumulative accuracy of VSML, SGD and Adam on {tasks} data sets, {early} and at the end of "
-    "the life, with the level of guessing marked."
+    "the episode, with the level of guessing marked."
 )
 CAPTION = (
-    "Generalisation. Cumulative accuracy {early} and at the end of the life (at most {length} "
-    "examples). Dots: means, bars: ± 1 standard deviation; VSML over {seeds} with "
-    "{lives} lives each, SGD and Adam over the same {lives} lives, each at the better of a linear model and one hidden "
-    "layer and at its best learning rate, chosen in hindsight per set and panel. Bold: the highest mean. Grey ticks: "
-    "always guessing the commonest class. Only {trained_on} took part in meta-training: other images, through "
-    "random projections."
+    "Generalisation. Cumulative accuracy {early} and at the end of the episode (at most {length} examples). Dots: "
+    "means, bars: ± 1 standard deviation; VSML over {seeds} with {lives} episodes each, SGD and Adam over the same "
+    "{lives} episodes, each at the better of a linear model and one hidden layer and at its best learning rate, chosen "
+    "in hindsight per set and panel. Bold: the highest mean. Grey ticks: always guessing the commonest class. Only "
+    "{trained_on} took part in meta-training: other images, through random projections."
 )
 OFFSET = {"VSML": -0.25, "SGD": 0.0, "Adam": 0.25}
 

@@ -1,4 +1,4 @@
-"""One sighting in numbers: what it adds and for how long, what a wrong label does, and what kind of step it is."""
+"""One exposure in numbers: what it adds and for how long, what a wrong label does, and what kind of step it is."""
 
 import numpy as np
 
@@ -10,16 +10,16 @@ from pipeline.studies.learning.tables import RULE, Profile, Tables
 
 NEEDS = ("introspect/vsml-*.npz",)
 ALT = (
-    "Three rows of curves over the examples since a sighting, one row each for the same image, for another image "
-    "of its class and for images of other classes, one column for each age of the learner: what one sighting added "
+    "Three rows of curves over the examples since an exposure, one row each for the same image, for another image "
+    "of its class and for images of other classes, one column for each age of the learner: what one exposure added "
     "to the probability of the right class, for VSML, SGD and Adam. Below them the effect of one wrong label, and "
-    "over a life the cosine between the steps of each learner and gradient steps."
+    "over an episode the cosine between the steps of each learner and gradient steps."
 )
 CAPTION = (
-    "One sighting. Top: an image of {introspected} is shown once, with its label, to learners that have lived some "
-    "examples; lines are what that added to the probability of its class against the same life without it, as more "
-    "examples follow; shading \u00b1 1 standard deviation over lives ({looks} for each of {seeds} of VSML; the "
-    "very same {looks} for SGD and Adam, linear, at the rate that was best over whole lives, in hindsight, and at "
+    "One exposure. Top: an image of {introspected} is shown once, with its label, to learners that have seen some "
+    "examples; lines are what that added to the probability of its class against the same episode without it, as more "
+    "examples follow; shading \u00b1 1 standard deviation over episodes ({looks} for each of {seeds} of VSML; the "
+    "very same {looks} for SGD and Adam, linear, at the rate that was best over whole episodes, in hindsight, and at "
     "the paper\u2019s). What images of other classes gain is no association: a large rate makes SGD repeat the "
     "last label for everything. A learner that knows much has less to gain. Bottom left and middle: the same image "
     "told with one wrong label, at the oldest age: rise of the probability of the wrong class, and the right class "

@@ -16,9 +16,9 @@ ALT = (
 CAPTION = (
     "Online learning. Cumulative accuracy (the share of right predictions so far, each made before its label is seen) "
     "against the number of examples seen, on unseen images of {trained_on} and on data sets that meta-training never "
-    "saw. Lines: means, for VSML over {seeds} with {lives} lives each, for each baseline over the same {lives} "
-    "lives at its best learning rate for the set, chosen in hindsight. Band: ± 1 standard deviation over the lives of "
-    "VSML. Dotted: always guessing the commonest class."
+    "saw. Lines: means, for VSML over {seeds} with {lives} episodes each, for each baseline over the same {lives} "
+    "episodes at its best learning rate for the set, chosen in hindsight. Band: ± 1 standard deviation over the "
+    "episodes of VSML. Dotted: always guessing the commonest class."
 )
 FIRST = 5  # examples: a share of fewer is noise
 BAND = {"color": LOOKS[RULE].colour, "alpha": 0.16, "linewidth": 0}

@@ -18,7 +18,7 @@ ALT = (
 )
 CAPTION = (
     "Random features. Cumulative accuracy of the shipped rule {shipped} that sees each example together with "
-    "random functions of it, less that of others on the same {lives} lives: the same rule on the examples alone; "
+    "random functions of it, less that of others on the same {lives} episodes: the same rule on the examples alone; "
     "the best of all SGD and Adam of this profile, linear and with a hidden layer, on the examples alone; the "
     "better of linear SGD and Adam with the same random features. Who is best, and at which learning rate, is "
     "chosen in hindsight for each set and for every single point of the line. Lines: means, bands: ± 1 standard "

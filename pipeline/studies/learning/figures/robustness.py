@@ -13,10 +13,10 @@ ALT = (
     "a band of 0.05 about the unchanged task."
 )
 CAPTION = (
-    "Robustness. Cumulative accuracy of VSML {early} and at the end of the life on each set unchanged (line: the "
+    "Robustness. Cumulative accuracy of VSML {early} and at the end of the episode on each set unchanged (line: the "
     "reference; band: \u00b1 0.05) and changed in five ways that meta-training never used: only five of the classes, "
     "other sizes of the image, a random projection of its pixels, a shuffle of them. Dots: means, bars: ± 1 standard "
-    "deviation over {seeds} with {lives} lives each. Filled: within 0.05 of the reference; open: not, and the "
+    "deviation over {seeds} with {lives} episodes each. Filled: within 0.05 of the reference; open: not, and the "
     "triangle points to which side. Second number: the difference from the reference."
 )
 LOOK = LOOKS[RULE]
@@ -50,7 +50,7 @@ def _set(
 ) -> None:
     """The rows of one set, below that of its heading, which is row `first`."""
     reference = entries[of_setting["unchanged"]]
-    if reference is None:  # lives are shorter than that
+    if reference is None:  # episodes are shorter than that
         return
     span, centre = (first + 0.55, first + len(of_setting) + 0.45), reference["value"]
     axes.fill_betweenx(span, centre - TOLERANCE, centre + TOLERANCE, color=RULED, linewidth=0)

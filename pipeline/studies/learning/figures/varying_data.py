@@ -13,10 +13,10 @@ ALT = (
     "meta-trained on, a column for each set that they were tested on; below, the means over seen and unseen sets."
 )
 CAPTION = (
-    "Varying data sets. Cumulative accuracy at the end of the life (at most {length} examples) of rules that were "
+    "Varying data sets. Cumulative accuracy at the end of the episode (at most {length} examples) of rules that were "
     "meta-trained on the mix of sets at the left, tested on the set above. Dots: means, bars: ± 1 standard deviation "
-    "over {seeds} with {lives} lives each. Shaded: meta-training drew from the set that is tested. Lines: linear SGD "
-    "on the same lives, at its best rate in hindsight (solid) and at the paper\u2019s (dashed); dotted: always "
+    "over {seeds} with {lives} episodes each. Shaded: meta-training drew from the set that is tested. Lines: linear "
+    "SGD on the same episodes, at its best rate in hindsight (solid) and at the paper\u2019s (dashed); dotted: always "
     "guessing the commonest class. Below: the mean over the shaded cells (filled) and over the others (open), and the "
     "first less the second. SGD is meta-trained on nothing: its gap is what the sets differ in difficulty, and what a "
     "method\u2019s gap exceeds it by is over-fitting."

@@ -1,4 +1,4 @@
-"""One sighting of an image, by rules that learned to remember random bits and by VSML, in the same lives."""
+"""One exposure of an image, by rules that learned to remember random bits and by VSML, in the same episodes."""
 
 from pipeline.show.looks import LOOKS
 from pipeline.show.style import FAINT, LINES, PAGE, SHADES, Figure, legend_outside, panels, seeds_curve
@@ -9,16 +9,16 @@ from pipeline.studies.recall.sighted import SAME, STRANGER, own_gains
 
 NEEDS = ("recall_test/*.npz", "introspect/vsml-*.npz")
 ALT = (
-    "A panel for each age of the learners: what one sighting of an image adds to the probability of its class, less "
+    "A panel for each age of the learners: what one exposure of an image adds to the probability of its class, less "
     "what images of other classes gain, over the examples that follow. A curve for each number of snippets that a "
     "rule was trained to remember, and one each for VSML and for SGD at its best rate."
 )
 CAPTION = (
     "Rules that learned to remember as a memory of images. Our reconstruction: rules of the direct network, "
     "meta-trained on random bits to remember the last D, learn to classify images of {introspected}, which they never "
-    "saw, in a network of that size. As in the figure of one sighting: what an image that is shown once, with its "
-    "label, adds to the probability of its class, against the same life without it, as more examples follow; here "
-    "less what images of other classes gain. The very same {looks} lives for all; mean, and of rules \u00b1 1 "
+    "saw, in a network of that size. As in the figure of one exposure: what an image that is shown once, with its "
+    "label, adds to the probability of its class, against the same episode without it, as more examples follow; here "
+    "less what images of other classes gain. The very same {looks} episodes for all; mean, and of rules \u00b1 1 "
     "standard deviation over meta-seeds."
 )
 BESIDE = (RULE, "sgd")

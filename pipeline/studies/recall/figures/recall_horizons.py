@@ -28,15 +28,15 @@ NEEDS = ("recall_test/*.npz",)
 ALT = (
     "Three panels. Left: accuracy of recall over the last D snippets against D, a line for each network of the learned "
     "rule, and dashed lines for the delta rule, Hebb\u2019s rule and the pseudo-inverse. Middle and right: accuracy "
-    "over the last 4 snippets when bits of the question are flipped, and when cues are alike."
+    "over the last 4 snippets when bits of the query are flipped, and when cues are alike."
 )
 CAPTION = (
     "Learning to remember. Our reconstruction: of arXiv 2003.03124 we know the abstract only. Left: share of bits "
     "recalled right over the last D snippets, by rules that were meta-trained to remember D, on streams longer than "
-    "any life of their meta-training; mean \u00b1 1 standard deviation over {recall_seeds}. The fixed rules learn "
+    "any episode of their meta-training; mean \u00b1 1 standard deviation over {recall_seeds}. The fixed rules learn "
     "the same streams in a direct linear network; their rates and decays are the best of a grid for each D, in "
-    "hindsight, which flatters them. Middle and right: rules for D = {recall_middle} when bits of a question are "
-    "flipped at random, and when the bits of all cues agree with a pattern of the life by a correlation."
+    "hindsight, which flatters them. Middle and right: rules for D = {recall_middle} when bits of a query are "
+    "flipped at random, and when the bits of all cues agree with a pattern of the episode by a correlation."
 )
 
 
