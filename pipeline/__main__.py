@@ -6,11 +6,12 @@ import sys
 
 from pipeline.cluster.execute import execute
 from pipeline.run import paths
+from pipeline.run.job import stages
 
 # Two virtual devices on every machine, so that sums are split in the same way whatever the number of cores; and
 # vectors as wide as the machine has, where XLA would stop at half of AVX-512.
 XLA_FLAGS = {"--xla_force_host_platform_device_count": "2", "--xla_cpu_prefer_vector_width": "512"}
-TOOLS = {
+TOOLS = {  # what each word of the command line does; MODULES says where
     "audit": "prove every figure of a profile, up to the data's publishers",
     "deploy": "apply the manifests of k8s/ to a cluster",
     "doctor": "find out whether the cluster and MLflow can run stages, and how to mend what cannot",
@@ -28,12 +29,22 @@ TOOLS = {
 }
 
 
-MODULES = {"plan": "planning"}
-
-
-def stages() -> list[str]:
-    """The stages, each a module."""
-    return sorted(path.stem for path in (paths.ROOT / "pipeline/stages").glob("[a-z]*.py"))
+MODULES = {
+    "audit": "audit",
+    "deploy": "cluster.deploy",
+    "doctor": "cluster.doctor",
+    "evaluate": "studies.learning.evaluate",
+    "evidence": "audit.evidence",
+    "jobs": "cluster.jobs",
+    "plan": "run.planning",
+    "readme": "studies.readme",
+    "replay": "audit.replay",
+    "repro": "run.repro",
+    "ship": "studies.ship",
+    "uploads": "track.uploads",
+    "verify": "audit.verify",
+    "whence": "audit.whence",
+}
 
 
 def xla_flags() -> str:
@@ -56,7 +67,7 @@ def main(words: list[str]) -> None:
         sys.exit(f"Usage: python -m pipeline WORD …, where WORD is a stage ({', '.join(stages())}) or:{tools}")
     word, *item = words
     if word in TOOLS:
-        importlib.import_module(f"pipeline.{MODULES.get(word, word)}").main(item)
+        importlib.import_module(f"pipeline.{MODULES[word]}").main(item)
         return
     execute(word, tuple(item))
 

@@ -18,7 +18,7 @@ ONE_PLACE = {
     # What mirrors, MLflow's own client and the doctor meet are errors of requests.
     "requests": {"pipeline/data/download.py", "pipeline/track/store.py", "pipeline/cluster/doctor.py"},
     "PIL": {"pipeline/data/omniglot.py", "pipeline/audit/stamp.py"},
-    "scipy": {"pipeline/data/images.py", "pipeline/audit/compare.py"},
+    "scipy": {"pipeline/data/images.py", "pipeline/audit/compare.py", "pipeline/show/style.py"},
     "dvc": {"pipeline/audit/cache.py", "pipeline/run/repro.py"},  # whose Python interface is no stable one
 }
 

@@ -23,7 +23,6 @@ from pipeline.audit.findings import NOTED
 from pipeline.audit.walk import Audit
 from pipeline.run import paths
 from pipeline.run.artifacts import sha256_file, write_json, write_text
-from pipeline.studies import params
 from pipeline.track.store import TrackingError
 
 STATEMENT, PREDICATE = "https://in-toto.io/Statement/v1", "https://slsa.dev/provenance/v1"
@@ -47,15 +46,15 @@ def main(words: list[str]) -> None:
     if found.failed:
         print("\n".join(line for one in found.findings if one.kind != NOTED for line in show.finding(one)))
         sys.exit("Nothing is packed, since the audit has findings: mend them first.")
-    pack(found, params.read(), folder)
+    pack(found, folder)
     print(f"{folder} proves {len(found.drawn())} figures and pages; what to publish or sign, the sha256 of its {SUMS}:")
     print(sha256_file(folder / SUMS))
 
 
-def pack(found: Audit, own: params.Params, folder: Path) -> None:
+def pack(found: Audit, folder: Path) -> None:
     """Write the bundle of a profile, all of whose findings are notes."""
     names = dict.fromkeys(inner for drawn in found.drawn() for inner in found.chain(drawn))
-    statements = {name: statement(found, own, name) for name in names}
+    statements = {name: statement(found, name) for name in names}
     for name, one in statements.items():
         write_json(folder / "statements" / f"{name}.json", one)
     for name in found.drawn():
@@ -71,7 +70,7 @@ def pack(found: Audit, own: params.Params, folder: Path) -> None:
     write_text(folder / SUMS, "".join(lines))
 
 
-def statement(found: Audit, own: params.Params, name: str) -> dict[str, Any]:
+def statement(found: Audit, name: str) -> dict[str, Any]:
     """What an item left and from what, as an in-toto statement."""
     entry, evidence = found.entries[name], found.evidence[name]
     run = evidence.run

@@ -11,7 +11,7 @@ from pipeline.audit.findings import BROKEN, UNPROVEN, Finding
 from pipeline.audit.hashing import Hasher, folder_md5, inside
 from pipeline.audit.runs import Evidence
 from pipeline.run.flow import Flow, Item, named
-from pipeline.studies.params import read_yaml
+from pipeline.run.params import read_yaml
 
 REPRO = "dvc repro"
 WRITTEN = "restore it (`git checkout dvc.lock`), or have it written again: dvc repro --force --single-item {name}"

@@ -13,7 +13,6 @@ from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
 from pipeline.run.flow import ABSENT, Item
 from pipeline.run.plan import Tree, differences
-from pipeline.studies import params
 
 
 class Planned(NamedTuple):
@@ -24,7 +23,7 @@ class Planned(NamedTuple):
     held: dict[str, Any] | None
 
 
-def planned(item: Item, own: params.Params, tree: Tree) -> Planned:
+def planned(item: Item, own: Any, tree: Tree) -> Planned:
     made, files = provenance.planned(item, own, tree)
     if not item.plan.is_file():
         return Planned(made, files, None)

@@ -22,7 +22,7 @@ def check(entry: Entry) -> list[Finding]:
         _lay_out(here, folder, entry)
         try:
             with contextlib.chdir(folder):
-                importlib.import_module(f"pipeline.stages.{entry.stage}").main(list(entry.item.words))
+                importlib.import_module(stages()[entry.stage].module).main(list(entry.item.words))
         except (OSError, ValueError, KeyError, IndexError) as error:
             words = (
                 f"{entry.name}: drawn again",

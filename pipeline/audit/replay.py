@@ -22,7 +22,7 @@ from pipeline.cluster.exchange import IntegrityError, fetch
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
 from pipeline.run.flow import Flow
-from pipeline.studies import params
+from pipeline.run.params import digest as digest_of
 from pipeline.track import tracking, uploads
 from pipeline.track.store import Found, MissingInStoreError, Store, TrackingError
 
@@ -48,10 +48,10 @@ def replay(stage: str, item: tuple[str, ...]) -> bool:
       ValueError: no such item, no run of it, or its commit is not in this repository.
     """
     one = Flow().item(stage, item)
-    made, _ = provenance.planned(one, params.read())
+    made, _ = provenance.planned(one)
     uploads.flush()
     store = Store()
-    run = _run_of(store, stage, one.names, params.digest(made["params"]))
+    run = _run_of(store, stage, one.names, digest_of(made["params"]))
     deps, outs = (manifest(store, run)[kind] for kind in ("deps", "outs"))
     here = Path.cwd().relative_to(paths.ROOT.resolve())
     with tempfile.TemporaryDirectory() as folder:

@@ -9,7 +9,7 @@ from pipeline.audit.history import History
 from pipeline.cluster.exchange import COMMITTED
 from pipeline.run import job as provenance
 from pipeline.run.flow import ABSENT, PLAN
-from pipeline.studies import params
+from pipeline.run.params import digest as digest_of
 from pipeline.track.store import Found
 from pipeline.track.tracking import flat
 
@@ -60,7 +60,7 @@ def identity(subject: Subject, run: Found, manifest: dict[str, Any], say: Any) -
     for key, value in {"stage": subject.stage, **subject.names}.items():
         if run.tags.get(key) != value:
             say(f"tag {key}", value, run.tags.get(key, "no such tag"))
-    digest, logged = params.digest(subject.params), run.params.get("digest/params")
+    digest, logged = digest_of(subject.params), run.params.get("digest/params")
     if run.tags.get("params_digest") != logged:
         say("tag params_digest", logged or "no such param", run.tags.get("params_digest", "no such tag"))
     if not manifest:
@@ -122,8 +122,8 @@ def other_params(subject: Subject, run: Found) -> dict[str, Finding]:
     now = {key: value[:CUT_AT] for key, value in flat(subject.params).items()}
     then = {key: value[:CUT_AT] for key, value in run.params.items() if key != COMMITTED and key[:7] != "digest/"}
     other = [key for key in sorted({*now, *then}) if now.get(key) != then.get(key)]
-    if not other and params.digest(subject.params) != run.params.get("digest/params"):
-        now, then = {"digest": params.digest(subject.params)}, {"digest": run.params.get("digest/params", ABSENT)}
+    if not other and digest_of(subject.params) != run.params.get("digest/params"):
+        now, then = {"digest": digest_of(subject.params)}, {"digest": run.params.get("digest/params", ABSENT)}
         other = ["digest"]
     found = {}
     for key in other:

@@ -16,7 +16,7 @@ from pipeline.audit.hashing import Digests, Hasher
 from pipeline.audit.history import History
 from pipeline.audit.run_checks import AGAIN, Subject, place
 from pipeline.cluster.exchange import COMMITTED, REFUSED
-from pipeline.studies import params
+from pipeline.run.params import digest as digest_of
 from pipeline.track.store import Found, MissingInStoreError, Store
 
 
@@ -132,7 +132,7 @@ def _artifact(store: Store, run: Found, name: str, hasher: Hasher) -> Digests | 
 
 def _same_inputs(subject: Subject, deps: Mapping[str, str], run: Found) -> bool:
     read = {name: one.sha256 for name, one in subject.deps.items() if one}
-    return bool(deps) and deps == read and run.params.get("digest/params") == params.digest(subject.params)
+    return bool(deps) and deps == read and run.params.get("digest/params") == digest_of(subject.params)
 
 
 def _weight(found: Evidence) -> tuple[int, ...]:

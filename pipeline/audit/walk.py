@@ -20,7 +20,6 @@ from pipeline.run.flow import Flow, named
 from pipeline.run.paths import ROOT
 from pipeline.run.plan import Tree
 from pipeline.show import figures
-from pipeline.studies import params
 from pipeline.track import uploads
 from pipeline.track.store import Store
 
@@ -70,7 +69,7 @@ def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
       TrackingError: MLflow cannot be reached.
     """
     began, hasher = time.monotonic(), Hasher()
-    flow, own, tree = Flow(), params.read(), Tree(ROOT)
+    flow, own, tree = Flow(), provenance.read(), Tree(ROOT)
     entries = {entry.name: entry for entry in lock.read(flow)}
     planned = {name: plans.planned(one.item, own, tree) for name, one in entries.items() if one.stage != "plan"}
     produced = {
@@ -151,14 +150,14 @@ def _unsaid(evidence: Evidence, said: list[Finding]) -> list[Finding]:
     return list(unsaid)
 
 
-def _needs(entries: Mapping[str, Entry], own: params.Params) -> dict[str, tuple[str, ...]]:
+def _needs(entries: Mapping[str, Entry], own: Any) -> dict[str, tuple[str, ...]]:
     makers = {out: entry.name for entry in entries.values() for out in entry.item.outs}
     needs = {}
     for entry in entries.values():
         folders = tuple(f"{dep}/" for dep in entry.item.deps)
         read = [out for out in makers if out in entry.item.deps or out.startswith(folders)]
         if entry.stage == "figure":
-            drawn = figures.module(entry.item.words[0], own.items).NEEDS
+            drawn = figures.module(entry.item.words[0]).NEEDS
             read = [out for out in read if any(fnmatchcase(out.removeprefix("artifacts/"), need) for need in drawn)]
         needs[entry.name] = tuple(dict.fromkeys(makers[out] for out in read))
     return needs

@@ -79,9 +79,9 @@ def stamp_of(deps: Mapping[str, str], run: Found) -> str:
 def drawn(deps: Mapping[str, str], stage: str, item: tuple[str, ...]) -> dict[str, str]:
     """Of the deps of a drawing stage, the tables (and for the report the figures) that it shows."""
     if stage == "figure":
-        needs = importlib.import_module(f"pipeline.figures.{item[0]}").NEEDS
+        needs = figures.module(item[0]).NEEDS
     else:
-        needs = (*importlib.import_module("pipeline.stages.report").TABLES, "figure/*.png")
+        needs = (*importlib.import_module(stages()["report"].module).TABLES, "figure/*.png")
     names = (name for name in deps if name.startswith("artifacts/"))
     return {name: deps[name] for name in names if any(fnmatchcase(name.removeprefix("artifacts/"), n) for n in needs)}
 

@@ -18,7 +18,7 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
     name = chosen(stage, item)
     if name != "pod":  # where it is the first process of all
         repro.die_with_parent()
-    importlib.import_module(f"pipeline.executors.{name}").execute(stage, item)
+    importlib.import_module(f"pipeline.cluster.{name}").execute(stage, item)
 
 
 def chosen(stage: str, item: tuple[str, ...]) -> str:

@@ -19,7 +19,7 @@ def _execute(stage: str, item: tuple[str, ...], one: gang.Member) -> None:
     provenance.own_code()
     job = provenance.job(stage, item)
     gang.start_alike(one, job)
-    module = importlib.import_module(f"pipeline.stages.{stage}")
+    module = importlib.import_module(provenance.stages()[stage].module)
     with tracking.run(job) as run:
         if stage in DRAWN:
             module.main(list(item))

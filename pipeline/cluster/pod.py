@@ -21,7 +21,6 @@ from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
 from pipeline.run.flow import PLAN, Flow, Item
 from pipeline.run.plan import differences
-from pipeline.studies import params
 from pipeline.track import lineage, tracking
 from pipeline.track.patience import patiently
 from pipeline.track.store import MissingInStoreError, Store
@@ -103,7 +102,7 @@ def _see_that_it_is_planned_so(order: dict[str, Any], item: Item, held: dict[str
             f"XLA_FLAGS has {sorted(flags)} here, which were not planned: remove them from the PodTemplate."
         )
     os.environ.update(held["settings"])
-    made, files = provenance.planned(item, params.read())
+    made, files = provenance.planned(item)
     differs = differences(held, made)
     if not differs:
         return

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.studies.params import read_yaml
+from pipeline.run.params import read_yaml
 
 ARTIFACTS = Path("artifacts")
 PLAN = ARTIFACTS / "plan"

@@ -1,5 +1,6 @@
 """What a result depends on: the fingerprint of a job, and the state of code and machine that it ran on."""
 
+import importlib
 import importlib.metadata
 import json
 import platform
@@ -10,9 +11,8 @@ from typing import Any, NamedTuple
 
 from pipeline.run import artifacts, paths
 from pipeline.run.flow import Flow, Item, named
+from pipeline.run.params import digest
 from pipeline.run.plan import Tree, differences, plan
-from pipeline.studies.params import Params, digest, read
-from pipeline.studies.uses import STAGES
 
 PACKAGES = ("jax", "jaxlib", "numpy", "optax", "flax")
 
@@ -22,7 +22,7 @@ class Job(NamedTuple):
 
     stage: str
     item: tuple[str, ...]  # its words
-    params: Params
+    params: Any  # of the profile
     flow: Item
     plan: dict[str, Any]
     code: dict[str, str]  # sha256 by file of the code that it runs, relative to the repository
@@ -57,11 +57,22 @@ def fingerprint(stage: str, words: Iterable[str], deps: dict[str, str], where: s
     return digest([stage, list(words), deps, where])
 
 
-def planned(item: Item, params: Params, tree: Tree | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
+def planned(item: Item, params: Any = None, tree: Tree | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The plan of an item by the code of now, and the files of that code."""
-    tree, uses = tree or Tree(paths.ROOT), STAGES[item.stage](params, *item.words)
-    starts = (f"pipeline.stages.{item.stage}", *uses.modules)
+    tree, stage = tree or Tree(paths.ROOT), stages()[item.stage]
+    uses = stage.uses(params or read(), *item.words)
+    starts = (stage.module, *uses.modules)
     return plan(tree, starts, uses.params), tree.code(starts).files
+
+
+def read() -> Any:
+    """The params of the profile in this folder: what `pipeline.studies.params.read` gives."""
+    return importlib.import_module("pipeline.studies.params").read()
+
+
+def stages() -> Any:
+    """All stages by their names: `pipeline.studies.stages.STAGES`. Studies are reached by name alone, as by DVC."""
+    return importlib.import_module("pipeline.studies.stages").STAGES
 
 
 def dep_files(item: Item, root: str) -> dict[str, Path]:

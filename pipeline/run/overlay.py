@@ -3,7 +3,7 @@
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
-from pipeline.run.section import Section
+from pipeline.run.params import Section
 
 
 def overlaid(tree: Any, kind: type[Section], where: str) -> Any:

@@ -6,7 +6,7 @@ VSML_STATE names another folder for what is kept between runs, where the reposit
 import os
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 STATE = Path(os.environ.get("VSML_STATE") or ROOT).absolute()
 CHECKPOINTS = STATE / ".checkpoints"
 COMPILED = STATE / ".compiled"

@@ -15,22 +15,23 @@ import importlib.metadata
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
 OURS = ("pipeline", "vsml")
 # Modules that carry a stage and decide no number: what they say of an item reaches it through its plan.
-CARRIERS = (
+CARRIERS = (  # patterns of their names
     "pipeline.data.download",
     "pipeline.run.checkpoints",
     "pipeline.run.flow",
     "pipeline.run.job",
     "pipeline.run.overlay",
+    "pipeline.run.params",
     "pipeline.run.paths",
-    "pipeline.run.section",
-    "pipeline.studies.params",
-    "pipeline.studies.uses",
-    "pipeline.track",
+    "pipeline.studies.*params",
+    "pipeline.studies.stages",
+    "pipeline.track.*",
 )
 NUMERIC = {  # distributions by the package that is imported
     "jax": ("jax", "jaxlib"),
@@ -259,7 +260,7 @@ class _Reader:
         if top not in OURS:
             self.packages.add(top)
             return f"import({binding},{name},{source})"
-        if any(source == carrier or source.startswith(f"{carrier}.") for carrier in CARRIERS):
+        if any(fnmatchcase(source, carrier) for carrier in CARRIERS):
             return f"import({binding},{name})"
         self.imports.append(source)
         return f"import({binding},{name},<{len(self.imports)}>)"

@@ -8,14 +8,13 @@ from pipeline.run import paths
 from pipeline.run.artifacts import write_json
 from pipeline.run.flow import ARTIFACTS, Flow
 from pipeline.run.plan import Tree
-from pipeline.studies import params
 
 
 def main(words: list[str]) -> None:
     """Write the plans, and make the folders that items read even if no item of this profile leaves anything there."""
     if words:
         sys.exit(f"Usage: python -m pipeline plan, without further words; got {words}.")
-    flow, own, tree = Flow(), params.read(), Tree(paths.ROOT)
+    flow, own, tree = Flow(), provenance.read(), Tree(paths.ROOT)
     items = [item for item in flow.items() if item.stage != "plan"]
     for item in items:
         made, _ = provenance.planned(item, own, tree)

@@ -140,12 +140,13 @@ class Progress(tqdm):
     @property
     def format_dict(self) -> dict[str, Any]:
         """What a line can tell; at the end the speed is that of the whole."""
-        known, step = super().format_dict, len(self._losses)
+        known, step = dict(super().format_dict), len(self._losses)
         speed = known["rate"] / self.weight if known["rate"] and step < self._steps else 0.0
         speed = speed or (step - self._begun) / max(known["elapsed"], 1e-9)
         recent = [loss for loss in self._losses[-20:] if math.isfinite(loss)]
         loss = f"{sum(recent) / len(recent):.4g}" if recent else "unknown"
-        return known | {"step": step, "speed": speed, "loss": loss}
+        width = known["ncols"] if self._on_terminal else None  # a line is not cut to the COLUMNS of some terminal
+        return known | {"step": step, "speed": speed, "loss": loss, "ncols": width}
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Show the present step; a line is written once for a step, and not before the first one."""
@@ -153,5 +154,4 @@ class Progress(tqdm):
             super().display(msg, pos)
         elif len(self._losses) > self._shown:
             self._shown = len(self._losses)
-            line = self.format_meter(**self.format_dict | {"ncols": None})  # not cut to the width of a terminal
-            print(time.strftime("%H:%M:%S"), line, flush=True)
+            print(time.strftime("%H:%M:%S"), self, flush=True)

@@ -6,7 +6,7 @@ colour-blind readers can tell apart; each learner of a list has one colour, one 
 grey print can be read too.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 GREY = "#555555"
 
@@ -26,6 +26,11 @@ class Look(NamedTuple):
     width: float = 1.2
     longer: str | None = None
     family: str | None = None
+
+    @property
+    def style(self) -> dict[str, Any]:
+        """How matplotlib is to draw its line."""
+        return {"color": self.colour, "linestyle": self.line, "linewidth": self.width}
 
     @property
     def words(self) -> str:

@@ -4,6 +4,7 @@ How each learner is drawn is said in pipeline/looks.py. The files hold no date a
 same bytes.
 """
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,16 +12,16 @@ import matplotlib
 import numpy as np
 from jaxtyping import Float, Shaped
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.ticker import FixedLocator, NullLocator
 from matplotlib.transforms import Bbox
+from scipy.optimize import isotonic_regression
 
 from pipeline.run.artifacts import atomic
 from pipeline.show.looks import GREY, Look
-from pipeline.studies.learning.measures import sd
+from pipeline.studies.learning.measures import Entry, sd
 
 COLUMN, PAGE = 3.5, 7.2  # inches: one column of a journal, and its full width
 FAINT, RULED = "#c4c4c4", "#e6e6e6"
@@ -64,13 +65,66 @@ SHADES = ("#b3a2d6", "#8465bd", "#5b2c8f", "#2a0a4a")  # of rules that remember:
 LINES = ("-", "--", "-.", ":")
 
 
-def seeds_curve(axes: Axes, lives: Shaped[np.ndarray, "seed life x"], style: dict[str, Any]) -> None:
-    """The mean over all lives at x = 0, 1, …, shaded by +- 1 standard deviation of the seeds' means."""
-    of_seed = lives.mean(1)
-    mean, spread = of_seed.mean(0), np.nan_to_num(sd(of_seed, axis=0))
-    x = np.arange(len(mean))
+def panels(figure: Figure, number: int, **more: Any) -> np.ndarray:
+    """So many axes side by side, which share their y axis."""
+    return figure.subplots(1, number, sharey=True, squeeze=False, **more)[0]
+
+
+def stacked(figure: Figure, top: float, bottom: float) -> tuple[Any, Any]:
+    """Two parts of a figure, one above the other, of these heights in inches."""
+    above, below = figure.subfigures(2, 1, height_ratios=(top, bottom), squeeze=False).ravel()
+    return above, below
+
+
+def band(axes: Axes, x: Any, mean: np.ndarray, spread: np.ndarray, style: dict[str, Any], shade: float = 0.15) -> None:
+    """A line, shaded by +- its spread."""
     axes.plot(x, mean, **style)
-    axes.fill_between(x, mean - spread, mean + spread, color=style["color"], alpha=0.15, linewidth=0)
+    axes.fill_between(x, mean - spread, mean + spread, color=style["color"], alpha=shade, linewidth=0)
+
+
+def curve(axes: Axes, x: Any, values: Shaped[np.ndarray, "any x"], style: dict[str, Any], shade: float = 0.15) -> None:
+    """The mean of `values`, shaded by +- 1 standard deviation."""
+    band(axes, x, values.mean(0), sd(values, axis=0), style, shade)
+
+
+def seeds_curve(axes: Axes, values: Shaped[np.ndarray, "seed any x"], style: dict[str, Any]) -> None:
+    """The mean over all values at x = 0, 1, ..., shaded by +- 1 standard deviation of the seeds' means."""
+    of_seed = values.mean(1)
+    band(axes, np.arange(of_seed.shape[-1]), of_seed.mean(0), np.nan_to_num(sd(of_seed, axis=0)), style)
+
+
+def dot(axes: Axes, entry: Entry, y: float, colour: str | None, marker: str, size: float = 4, **more: Any) -> None:
+    """A mean in row `y`, with a bar of +- 1 standard deviation where there is one."""
+    spread = np.nan if entry["sd"] is None else entry["sd"]
+    style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": size, "elinewidth": 1}
+    axes.errorbar(entry["value"], y, xerr=spread, **(style | more))
+
+
+def in_rows(axes: Axes, names: Iterable[str], margin: float = 0.5) -> None:
+    """Name the rows 0, 1, ..., the first on top, with so much room above the first and below the last."""
+    names = list(names)
+    axes.set_ylim(len(names) - 1 + margin, -margin)
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(axis="y", length=0)
+
+
+def seed_dots(
+    axes: Axes, of_rows: Sequence[tuple[str, np.ndarray, np.ndarray | None]], names: list[str], size: float
+) -> None:
+    """In each row a dot for each seed: filled, and hollow for the second values; rows have a colour."""
+    for row, (colour, filled, hollow) in enumerate(of_rows):
+        for values, face in ((filled, colour), (hollow, "none")):
+            if values is not None:
+                y = np.full(len(values), row)
+                axes.scatter(values, y, s=size, facecolors=face, edgecolors=colour, linewidths=0.9)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_yticks(range(len(names)), names, fontsize=6.5, color=ink(GREY))
+    axes.grid(True, axis="x")
+
+
+def legend_outside(figure: Any, axes: Axes, loc: str, columns: int, size: float = 7) -> None:
+    """One legend for all panels, of the lines of one of them."""
+    figure.legend(*axes.get_legend_handles_labels(), loc=f"outside {loc}", ncols=columns, frameon=False, fontsize=size)
 
 
 def ink(colour: str) -> tuple[float, ...]:
@@ -78,8 +132,11 @@ def ink(colour: str) -> tuple[float, ...]:
     return tuple(0.7 * part for part in to_rgb(colour))
 
 
-def accuracy_axis(axis: Axis) -> None:
-    axis.set_major_locator(FixedLocator((0, 0.2, 0.4, 0.6, 0.8, 1.0)))
+def accuracy_axis(axes: Axes, way: Literal["x", "y"], limits: tuple[float, float] = (0, 1.02)) -> None:
+    """An axis of accuracies or probabilities, with a grid."""
+    axes.set(**{f"{way}lim": limits})
+    (axes.xaxis if way == "x" else axes.yaxis).set_major_locator(FixedLocator((0, 0.2, 0.4, 0.6, 0.8, 1.0)))
+    axes.grid(True, axis=way)
 
 
 def decades(axes: Axes, way: Literal["x", "y"]) -> None:
@@ -105,21 +162,14 @@ def direct_labels(axes: Axes, ends: list[tuple[float, Look]], gap: float) -> Non
     ends = sorted(ends, key=lambda end: end[0])
     right = axes.get_yaxis_transform()
     for y, (_, look) in zip(apart([y for y, _ in ends], gap), ends, strict=True):
-        style = {"color": look.colour, "linestyle": look.line, "linewidth": look.width}
-        axes.plot((1.02, 1.09), (y, y), transform=right, clip_on=False, **style)
+        axes.plot((1.02, 1.09), (y, y), transform=right, clip_on=False, **look.style)
         axes.text(1.11, y, look.name, transform=right, va="center", color=ink(look.colour), fontsize=7)
 
 
 def apart(values: list[float], gap: float) -> Float[np.ndarray, " label"]:
     """The nearest ascending positions, in the least squares sense, that are at least `gap` from each other."""
     steps = gap * np.arange(len(values))
-    blocks: list[list[float]] = []  # pool adjacent violators: labels that touch move as one block about their mean
-    for value in np.asarray(values) - steps:
-        blocks.append([float(value)])
-        while len(blocks) > 1 and np.mean(blocks[-2]) > np.mean(blocks[-1]):
-            last = blocks.pop()
-            blocks[-1] += last
-    return np.concatenate([np.full(len(block), np.mean(block)) for block in blocks]) + steps
+    return isotonic_regression(np.asarray(values) - steps).x + steps
 
 
 def save(figure: Figure, path: Path, stamp: str | None = None) -> None:

@@ -18,9 +18,8 @@ from jaxtyping import Float
 from pydantic import BeforeValidator, Field, PositiveFloat, create_model, model_validator
 
 from pipeline.run import paths
-from pipeline.run.section import Section
+from pipeline.run.params import Section, checked
 from pipeline.show.intervals import Interval, interval
-from pipeline.studies.params import checked
 
 Effect = Float[np.ndarray, "seed episode"]
 Effects = Iterator[tuple[str, Effect]]  # with their labels

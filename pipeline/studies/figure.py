@@ -11,8 +11,8 @@ from pipeline.studies.learning.tables import Profile
 def main(item: list[str]) -> None:
     (name,) = item
     found = params.read()
-    module = figures.module(name, found.items)
-    tables = figures.read(module.NEEDS, found.items)
+    module = figures.module(name)
+    tables = figures.read(module.NEEDS)
     figure = module.draw(tables, Profile.of(found))
     stamp = provenance.stamp("figure", (name,), [paths.ARTIFACTS / table for table in tables])
     for ending in ("png", "pdf"):

@@ -1,52 +1,32 @@
 """The parameters of a profile, read from its params.yaml: typed, complete, and nothing unknown.
 
 `defaults` is complete; an experiment states the leaves in which it differs from it or, with `like: OTHER`, from another
-experiment. pipeline.sections.overlay completes experiments: YAML's merge keys would break `dvc exp run -S`.
+experiment. pipeline.run.overlay completes experiments: YAML's merge keys would break `dvc exp run -S`.
 """
 
-import hashlib
-import json
-from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from pydantic import Field, model_validator
 
 from pipeline.run import paths
 from pipeline.run.overlay import overlaid
-from pipeline.run.section import Count, Name, Optimizer, Section, Sizes
+from pipeline.run.params import Count, Name, Section, checked, known_or_raise
 from pipeline.studies.cloning.params import Clone, CloneTest, Improve
 from pipeline.studies.feedback.params import Experiment as FeedbackExperiment
 from pipeline.studies.feedback.params import Feedback
-from pipeline.studies.learning.learners import Learner
 from pipeline.studies.learning.params import (
     GENERATED,
-    AntitheticEs,
-    Backprop,
-    Data,
-    Estimator,
+    Baseline,
     Experiment,
-    Lives,
-    Phase,
+    Introspect,
+    RandomFeatures,
+    ResultsSection,
+    Tests,
 )
-from pipeline.studies.learning.testing import Baseline, Introspect, RandomFeatures, ResultsSection, Task, Tests, Unify
 from pipeline.studies.recall.params import Recall, RecallExperiment
+from pipeline.studies.unification.params import Unify
 
-__all__ = [  # sections that stages take from here; what is defined below needs no mention
-    "AntitheticEs",
-    "Backprop",
-    "Data",
-    "Estimator",
-    "Lives",
-    "Optimizer",
-    "Phase",
-    "Sizes",
-    "Task",
-]
-
-Checked = TypeVar("Checked", bound=Section)
 SYSTEMS = (("feedback", FeedbackExperiment), ("recall", RecallExperiment))  # with experiments of their own
 NEEDS = {  # the sections that items of each kind are made by
     "experiments": ("defaults", "tests", "results"),
@@ -179,11 +159,6 @@ class Params(Section):
         return self
 
 
-def read_yaml(source: Path | bytes) -> Any:
-    """The plain value of a YAML file, or of its bytes."""
-    return YAML(typ="safe", pure=True).load(source)  # the parser that DVC uses: 1e-3 is a number in both
-
-
 def read(path: str | Path = paths.PARAMS) -> Params:
     """Read and check a profile.
 
@@ -197,78 +172,9 @@ def read(path: str | Path = paths.PARAMS) -> Params:
     return checked(Params, path, _overlay)
 
 
-def checked(kind: type[Checked], path: str | Path, change: Callable[[Any], Any] = lambda tree: tree) -> Checked:
-    """Read a YAML file as what it should be.
-
-    Raises:
-      ValueError: unknown or missing keys or values of the wrong kind, each by its name.
-    """
-    try:
-        return kind.model_validate_json(json.dumps(change(read_yaml(Path(path)))))
-    except YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {error}") from None
-    except ValidationError as error:
-        lines = [_sentence(problem) for problem in error.errors(include_url=False)]
-        raise ValueError(f"{path}:\n" + "\n".join(f"  {line}" for line in dict.fromkeys(lines))) from None
-    except ValueError as error:
-        raise ValueError(f"{path}:\n  {error}") from None
-
-
 def _overlay(tree: Any) -> Any:
     """Complete the experiments of the profile, and those of the systems with sections of their own."""
     if not isinstance(tree, dict):
         return tree
     systems = {name: overlaid(tree[name], kind, f"{name}.experiments") for name, kind in SYSTEMS if name in tree}
     return overlaid(tree, Experiment, "experiments") | systems
-
-
-def _sentence(problem: Any) -> str:
-    # Below a section that is one of several kinds, its kind stands among the names.
-    parts, unions = [str(part) for part in problem["loc"]], ("learner", "estimator", "task")
-    name = ".".join(part for before, part in zip(["", *parts], parts, strict=False) if before not in unions)
-    match problem["type"]:
-        case "missing":
-            return f"{name} is missing: add it (a section of another kind, and an entry of a list, is stated whole)."
-        case "extra_forbidden":
-            return f"{name} (={problem['input']!r}) is unknown: remove it or correct its name."
-        case "value_error":
-            return str(problem["ctx"]["error"])
-        case _:
-            return f"{name} (={problem['input']!r}) is wrong: {problem['msg'].lower()}; correct it."
-
-
-def known_or_raise(known: Mapping[str, Any] | Collection[str], name: str, kind: str) -> Any:
-    """Look a name up.
-
-    Raises:
-      ValueError: it is none of `known`.
-    """
-    if name not in known:
-        raise ValueError(f"{name!r} is none of the {kind} {sorted(known)}: add it there or correct its name.")
-    return known[name] if isinstance(known, Mapping) else name
-
-
-def learner_section(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Check a `learner` section that was stored with a rule.
-
-    Raises:
-      ValueError: this version knows no such learner, or other settings of it.
-    """
-    try:
-        return plain(TypeAdapter(Learner).validate_json(json.dumps(settings)))
-    except ValidationError as error:
-        problems = "; ".join(problem["msg"].lower() for problem in error.errors(include_url=False))
-        raise ValueError(
-            f"The rule has the settings {dict(settings)}, which this version does not understand ({problems}): "
-            "meta-train it again."
-        ) from None
-
-
-def plain(section: Section) -> dict[str, Any]:
-    """The section as plain JSON types, for files, digests and keyword arguments."""
-    return section.model_dump(mode="json")
-
-
-def digest(value: Any) -> str:
-    """sha256 of the canonical JSON of `value`."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -247,12 +247,11 @@ def _made(root: Path, one: Block) -> str:
         return blocks.claims(_judgements(root, [one.study]), one.study)
     made = _stored(root, KINDS[one.kind], one.profile)
     writers = {
-        "results": lambda found: block(parsed(found)),
-        "features": lambda found: features(parsed(found)),
-        "speeds": speeds,
+        "results": block,
+        "features": features,
         **blocks.OF_RESULTS,
     }
-    return writers[one.kind](made)
+    return speeds(made) if one.kind == "speeds" else writers[one.kind](parsed(made))
 
 
 def _judgements(root: Path, studies: Iterable[str]) -> dict[str, list]:

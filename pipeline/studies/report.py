@@ -10,6 +10,7 @@ import jinja2
 from pipeline.run import job as provenance
 from pipeline.run import paths
 from pipeline.run.artifacts import sha256_file, write_json, write_text
+from pipeline.run.params import digest
 from pipeline.show import figures
 from pipeline.show import intervals as bootstrap
 from pipeline.show.display import Cell, Table
@@ -25,10 +26,10 @@ from pipeline.studies.learning.claims import Made
 from pipeline.studies.learning.measures import Results, named, results
 from pipeline.studies.learning.tables import RULE, Profile, Tables
 from pipeline.studies.measured import MEASURES
-from pipeline.studies.params import Items, Params, digest
+from pipeline.studies.params import Items, Params
 from pipeline.studies.recall import measures as recall
+from pipeline.studies.stages import STAGES, Uses
 from pipeline.studies.unification import measures as unification
-from pipeline.studies.uses import STAGES, Uses
 
 TABLES = (
     "test_data/*.npz",
@@ -45,9 +46,10 @@ TABLES = (
 
 
 def main(item: list[str]) -> None:
+    """Write results.json, claims.json and index.html; what the profile has no items of has no part in the page."""
     own = params.read()
     items, profile = own.items, Profile.of(own)
-    tables = figures.read(TABLES, items)
+    tables = figures.read(TABLES)
     found = results(tables, profile) | generality.generality(tables, profile)
     found |= introspection.introspection(tables, profile) | unification.unification(tables)
     found |= cloning.cloning(tables)
@@ -57,7 +59,7 @@ def main(item: list[str]) -> None:
     judged = claims.judge(claims.read(MEASURES), MEASURES, made)
     verdicts = {"level": bootstrap.LEVEL, "counts": claims.counts(judged), "claims": judged}
     write_json(paths.report("claims.json"), verdicts)
-    loader = jinja2.FileSystemLoader(paths.ROOT / "pipeline")
+    loader = jinja2.FileSystemLoader(paths.ROOT / "pipeline/show/page")
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -96,7 +98,7 @@ def _trained_on(profile: Profile) -> str:
 
 
 def _improved_on(own: Params) -> str:
-    return own.improve.set if own.improve else ""
+    return own.improve.set if own.has("improve") else ""
 
 
 def _introspected(own: Params, found: Results, profile: Profile) -> dict[str, Any] | None:
@@ -174,11 +176,11 @@ def _figures(own: Params, found: Results, tables: Tables, judged: list[dict[str,
     words = _words(own, found, tables)
     digest_of_params = digest(_drawn(own).params)
     for name in own.items.figures:
-        module, path = figures.module(name, own.items), paths.figure(name)
-        png, code = path.read_bytes(), f"pipeline/figures/{name}.py"
+        module, path = figures.module(name), paths.figure(name)
+        png, code = path.read_bytes(), f"{figure_module(name).replace('.', '/')}.py"
         width, height = int.from_bytes(png[16:20]), int.from_bytes(png[20:24])
         title, _, caption = module.CAPTION.format(**words).partition(". ")
-        drawn = [paths.ARTIFACTS / table for table in figures.needed(module.NEEDS, own.items)]
+        drawn = [paths.ARTIFACTS / table for table in figures.needed(module.NEEDS)]
         yield {
             "name": name,
             "title": title,
@@ -211,18 +213,18 @@ def _words(own: Params, found: Results, tables: Tables) -> dict[str, Any]:
         "feedback_seeds": _counted(len(items.feedback_seeds), "meta-seed"),
         "shipped": next(iter(shipped.names(tables)), ""),
     }
-    if own.tests:
+    if own.has("tests"):
         words |= {"lives": own.tests.lives, "length": f"{own.tests.length:,}"}
-    if own.introspect:
+    if own.has("introspect"):
         words["looks"] = own.introspect.lives
     if items.clones:
         words |= {"clone_lives": own.clone_test.lives, "clone_probes": own.clone_test.probes}
         words["improved_on"] = comparison.title(own.improve.set)
     if items.recall:
-        first = own.of_recall.experiments[items.recall[0]]
-        words |= {"recall_bits": own.of_recall.size, "recall_middle": recall.middle(first.training.horizons)}
+        first = own.recall.experiments[items.recall[0]]
+        words |= {"recall_bits": own.recall.size, "recall_middle": recall.middle(first.training.horizons)}
     if items.feedback:
-        words["taught"] = own.of_feedback.tests.lives
+        words["taught"] = own.feedback.tests.lives
     return words
 
 

@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
+from pipeline.run.params import known_or_raise
 from pipeline.show import figures
 from pipeline.studies import cards, params
 from pipeline.studies.cards import Card, Item
 from pipeline.studies.feedback import card as feedback
 from pipeline.studies.learning import card as vsml
 from pipeline.studies.learning import shipped
-from pipeline.studies.params import Items, Params, known_or_raise
+from pipeline.studies.params import Items, Params
 from pipeline.studies.recall import card as recall
 
 USAGE = "Usage: python -m pipeline ship EXPERIMENT SEED NAME"
@@ -71,14 +72,14 @@ def found(settings: Params, experiment: str, seed: int) -> tuple[Item, Path]:
       ValueError: the profile has no such item, or of several systems; or the rule is too large to ship.
       FileNotFoundError: it was not made yet.
     """
-    items, every = settings.items, {stage: system.experiments(settings.items) for stage, system in SYSTEMS.items()}
+    every = {stage: system.experiments(settings.items) for stage, system in SYSTEMS.items()}
     known_or_raise([name for names in every.values() for name in names], experiment, "experiments of the profile")
     stage, *others = (stage for stage, names in every.items() if experiment in names)
     if others:
         raise ValueError(f"{experiment!r} is an experiment of {stage} and of {others[0]}: give one another name.")
     path, test = SYSTEMS[stage].rule(experiment, seed), SYSTEMS[stage].test(experiment, seed)
     known_or_raise(
-        figures.needed((f"{test.parent.name}/{experiment}-*",), items),
+        figures.needed((f"{test.parent.name}/{experiment}-*",)),
         f"{test.parent.name}/{test.name}",
         "tests of the profile",
     )

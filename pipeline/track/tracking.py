@@ -38,7 +38,7 @@ from typing import Any
 
 from pipeline.run import artifacts, paths
 from pipeline.run.job import Job, dep_files, git, versions
-from pipeline.studies.params import digest
+from pipeline.run.params import digest
 
 FOLDER, RUN = "VSML_SPOOL", "VSML_RUN"  # environment of a stage in a pod
 UPLOAD, MODES = "VSML_UPLOAD", ("background", "now", "later")

@@ -16,7 +16,7 @@ from pipeline.run import paths
 from pipeline.run.artifacts import write_rule, write_table
 from pipeline.studies import params
 from pipeline.studies.learning.mixes import METHODS
-from pipeline.studies.learning.testing import Task
+from pipeline.studies.learning.params import Task
 from pipeline.studies.params import Params
 from pipeline.studies.unification.measures import METHODS as METHODS_UNIFIED
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from pipeline.run import artifacts, paths
+from pipeline.run.params import plain
 from pipeline.show import figures
 from pipeline.studies import cards, params, ship
 from pipeline.studies.feedback import measures as feedback
-from pipeline.studies.params import plain
 from pipeline.studies.recall import measures as recall
 from vsml.recall.graphs import GRAPHS
 from vsml.recall.rules import Rules

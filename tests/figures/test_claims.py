@@ -177,7 +177,7 @@ def test_values_that_are_no_numbers_are_refused():
 
 
 def _judged(found):
-    tables, profile = figures.read(TABLES, found.items), Profile.of(found)
+    tables, profile = figures.read(TABLES), Profile.of(found)
     made = Made(tables, profile, comparison.early(results(tables, profile)), found.improve.set)
     return {claim["id"]: claim for claim in claims.judge(_read(), MEASURES, made)}
 
@@ -235,7 +235,7 @@ def test_changed_tasks_and_mixes_are_judged_where_they_were_run(enter):
     assert robust["MNIST: 48\u00d748 pixels less unchanged"]["verdict"] == "reproduced"
     assert judged["vsml-meta-rnn-overfits"]["verdict"] == "reproduced"
     (gap,) = judged["vsml-meta-rnn-overfits"]["effects"]
-    over_fitting = generality.over_fitting(figures.read(TABLES, found.items), Profile.of(found))
+    over_fitting = generality.over_fitting(figures.read(TABLES), Profile.of(found))
     assert gap["effect"] == pytest.approx(
         over_fitting["meta_rnn"]["gap"]["value"] - over_fitting["vsml"]["gap"]["value"], abs=1e-6
     )
@@ -260,7 +260,7 @@ def test_a_rule_that_learns_nothing_reproduces_nothing(enter, folders, tmp_path,
 
 def test_a_claim_of_which_a_part_was_not_run_is_not_reproduced(enter, monkeypatch):
     found = enter("default")
-    tables, profile = figures.read(TABLES, found.items), Profile.of(found)
+    tables, profile = figures.read(TABLES), Profile.of(found)
     without = {name: table for name, table in tables.items() if name != "baseline/adam.npz"}
     made = Made(without, profile, 100, "digits")
     (judged,) = [claim for claim in claims.judge(_read(), MEASURES, made) if claim["id"] == "vsml-faster"]

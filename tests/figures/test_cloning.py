@@ -20,7 +20,7 @@ def settings(enter):
 
 @pytest.fixture
 def tables(settings):
-    return figures.read(("clone_test/*.npz",), settings.items)
+    return figures.read(("clone_test/*.npz",))
 
 
 def test_cumulative_accuracy_is_that_of_the_first_predictions_across_stretches(tables):

@@ -49,8 +49,8 @@ def _draw(name):
 
 
 def _figure(found, name):
-    module = figures.module(name, found.items)
-    return module.draw(figures.read(module.NEEDS, found.items), Profile.of(found))
+    module = figures.module(name)
+    return module.draw(figures.read(module.NEEDS), Profile.of(found))
 
 
 @pytest.mark.slow
@@ -111,8 +111,8 @@ def test_the_mixes_show_which_sets_were_seen(enter):
 
 def test_the_lead_is_over_whoever_is_best_at_that_moment(enter):
     found = enter("mnist")
-    module = figures.module("random_features", found.items)
-    tables = figures.read(module.NEEDS, found.items)
+    module = figures.module("random_features")
+    tables = figures.read(module.NEEDS)
     early, late = np.tile(np.arange(2000) < 200, (8, 1)), np.tile(np.arange(2000) >= 200, (8, 1))
     for rival in found.items.baselines:
         tables[f"baseline/{rival}.npz"].arrays["mnist/correct"] = np.stack([early, late])
@@ -135,7 +135,7 @@ def test_left_over_tables_of_other_seeds_are_not_drawn(profile, items):
 
 def test_only_introspected_experiments_have_that_table(enter):
     items = enter("mnist").items
-    assert set(figures.read(("introspect/*",), items)) == {f"introspect/vsml-{seed}.npz" for seed in items.seeds}
+    assert set(figures.read(("introspect/*",))) == {f"introspect/vsml-{seed}.npz" for seed in items.seeds}
     assert figures.read(("introspect/*",), items.model_copy(update={"introspect": ()})) == {}
 
 
@@ -147,7 +147,7 @@ def test_images_and_losses_are_not_kept(enter):
 
 def test_an_unknown_figure_is_named(items):
     with pytest.raises(ValueError, match="'pie' is none of the figures"):
-        figures.module("pie", items)
+        figures.module("pie")
 
 
 PROFILES = [paths.ROOT, *sorted(path.parent for path in (paths.ROOT / "profiles").glob("*/params.yaml"))]

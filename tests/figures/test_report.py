@@ -9,12 +9,15 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from pipeline.studies.uses import STAGES
 
 from pipeline.run import paths
 from pipeline.run.artifacts import read_table, sha256_file
-from pipeline.run.flow import STAGES
 from pipeline.show import figures
 from pipeline.studies import params, readme
+from pipeline.studies.learning.measures import parsed
+from pipeline.studies.learning.tables import Profile
+from tests.figures.conftest import FEEDBACK, RECALL
 
 VOID = {"meta", "img", "br", "link", "input"}
 
@@ -66,7 +69,7 @@ def page(reported, profile):
 def test_every_figure_is_inside_with_words_for_those_who_cannot_see_it(page, items):
     images = page.all("img")
     assert len(images) == len(page.all("figcaption")) == len(items.figures)
-    assert images[0]["alt"] == figures.module("meta_training", items).ALT
+    assert images[0]["alt"] == figures.module("meta_training").ALT
     assert all(len(image["alt"]) > 60 for image in images)
     assert all(image["src"].startswith("data:image/png;base64,iVBOR") for image in images)
     assert "3 meta-seeds with 16 lives each" in "".join(page.text)
@@ -165,6 +168,40 @@ def test_the_report_of_a_profile_has_the_sections_of_what_it_made(reported, ente
     assert "Meta RNN" in text and "All but MNIST" in text
     assert "Digits" not in text
     assert len([cell for cell in page.all("td") if cell.get("class") == "seen"]) == 4 * 4  # methods, seen cells
+
+
+def test_a_profile_without_vsml_has_a_report_of_its_siblings_only(profile, tmp_path, monkeypatch):
+    shutil.copytree(profile, tmp_path / "siblings")
+    monkeypatch.chdir(tmp_path / "siblings")
+    tree = json.loads(paths.PARAMS.read_text())
+    drawn = [name for name in (*RECALL, *FEEDBACK) if name != "recall_association"]  # where VSML is beside them
+    tree["items"] |= dict.fromkeys(("experiments", "introspect", "clones", "baselines", "zoo"), ())
+    tree["items"]["figures"] = drawn
+    kept = ("root", "items", "introspect", "recall", "feedback")  # rules that remember are shown images, too
+    paths.PARAMS.write_text(json.dumps({name: tree[name] for name in kept}))
+    for name in drawn:
+        importlib.import_module("pipeline.studies.figure").main([name])
+    importlib.import_module("pipeline.studies.report").main([])
+    page = Page(paths.report("index.html").read_text())
+    parts = ["claims", "figures", "run", "recall", "feedback"]
+    assert [section["aria-labelledby"] for section in page.all("section")] == parts
+    links = [link["href"] for link in page.all("a")]
+    assert links[0] == "#claims" and set(parts) <= {link.removeprefix("#") for link in links}
+    assert {link for link in links if link.startswith("#")} <= {f"#{attrs.get('id')}" for _, attrs in page.elements}
+    assert len(page.all("img")) == len(drawn) and page.open == []
+    found = parsed(json.loads(paths.report("results.json").read_text()))
+    assert {key.subject for key in found} == {"recall", "feedback"}
+    claimed = json.loads(paths.report("claims.json").read_text())["claims"]
+    assert {claim["paper"]["arxiv"] for claim in claimed if claim["effects"]} == {"2006.09549", "2003.03124"}
+
+
+def test_what_a_profile_has_no_section_of_its_figures_do_not_know(profile, tmp_path):
+    tree = json.loads(paths.PARAMS.read_text())
+    items = dict.fromkeys(tree["items"], ())
+    (tmp_path / "params.yaml").write_text(json.dumps({"root": ".", "items": items}))
+    bare = params.read(tmp_path / "params.yaml")
+    assert Profile.of(bare) == Profile({}, {}, (), "")
+    assert figures.needed(("*",), bare.items) == []
 
 
 def test_the_experiments_of_figures_7_and_8_are_no_columns_of_the_main_tables(reported, enter):
@@ -371,7 +408,7 @@ def test_each_figure_says_how_to_draw_it_again_and_which_claims_it_shows(page, i
     judged = json.loads(paths.report("claims.json").read_text())["claims"]
     for name in items.figures:
         assert f"dvc repro --single-item --force figure@{name}" in text
-        for table in figures.needed(figures.module(name, items).NEEDS, items):
+        for table in figures.needed(figures.module(name).NEEDS):
             assert sha256_file(paths.ARTIFACTS / table) in text
         assert sha256_file(paths.figure(name)) in text
     shown = [link["href"] for link in page.all("a") if link["href"].startswith("#claim-")]

@@ -104,7 +104,7 @@ def test_sightings_of_images_and_classes():
 
 
 def test_associations_are_means_over_the_sightings_of_each_life(items):
-    tables = figures.read(("introspect/vsml-*.npz",), items)
+    tables = figures.read(("introspect/vsml-*.npz",))
     found = {(name, metric): values for name, metric, values in results.associations(tables, "vsml")}
     arrays = tables["introspect/vsml-1.npz"].arrays
     probability, label = arrays["probability"][0, 2], arrays["label"][2]

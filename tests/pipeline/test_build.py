@@ -5,11 +5,10 @@ import pytest
 
 from pipeline.data.sources import read
 from pipeline.run import artifacts, paths
+from pipeline.run.params import plain
 from pipeline.studies import params
 from pipeline.studies.learning import build, meta_train
-from pipeline.studies.learning.params import Data, Lives
-from pipeline.studies.learning.testing import Task
-from pipeline.studies.params import plain
+from pipeline.studies.learning.params import Data, Lives, Task
 from vsml.learners.settings import image_of, learner
 from vsml.tasks.datasets import SETS
 

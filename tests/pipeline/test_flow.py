@@ -11,7 +11,7 @@ from dvc.repo import Repo
 from pipeline.run import paths
 from pipeline.run.flow import Flow, read_yaml
 from pipeline.studies import params
-from pipeline.studies.uses import STAGES
+from pipeline.studies.stages import STAGES
 
 
 def _stages(profile):
@@ -151,8 +151,8 @@ def test_dvc_exp_run_changes_leaves_of_a_file_that_is_written_by_leaf(clone):
     words = [word for name, value in changes.items() for word in ("-S", f"{name}={value}")]
     clone.run("dvc", "exp", "run", "--single-item", "test_data@digits", *words)
     found = params.read(clone.root / "params.yaml")
-    assert (found.experiments["es"].learner.ticks, found.experiments["es"].learner.hidden_layers) == (3, (5, 4))
-    assert found.feedback.experiments["second_order_on_glyphs"].learner.rate == 0.01
+    assert params.plain(found.experiments["es"].learner).items() >= {"ticks": 3, "hidden_layers": [5, 4]}.items()
+    assert params.plain(found.feedback.experiments["second_order_on_glyphs"].learner)["rate"] == 0.01
     assert found.items.seeds == (7,)
     for name in ("vsml", "truncated"):
         assert found.experiments[name] == before.experiments[name]

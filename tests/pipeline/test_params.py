@@ -44,7 +44,7 @@ SYSTEMS = {
 def test_what_is_stated_whole_is_itself_and_what_is_not_stated_stays(system):
     kind, of = SYSTEMS[system]
     experiments = of(params.read(paths.ROOT / "profiles/smoke/params.yaml")).experiments
-    every = [params.plain(experiment) for experiment in experiments.values()]
+    every = [plain(experiment) for experiment in experiments.values()]
     assert len({str(one) for one in every}) == len(every) > 2  # they do differ
     for one, other in product(every, every):
         assert merged(kind, one, {}) == one
@@ -54,14 +54,14 @@ def test_what_is_stated_whole_is_itself_and_what_is_not_stated_stays(system):
 def test_an_experiment_states_only_the_leaves_in_which_it_differs(read, tiny):
     tiny["experiments"]["small"] = {"optimizer": {"clip": None}, "learner": {"hidden": 3}}
     found = read(tiny).experiments
-    own, default = params.plain(found["small"]), params.plain(found["vsml"])
+    own, default = plain(found["small"]), plain(found["vsml"])
     assert own["optimizer"] == default["optimizer"] | {"clip": None} != default["optimizer"]
     assert own["learner"] == default["learner"] | {"hidden": 3} != default["learner"]
     assert {**own, "optimizer": 0, "learner": 0} == {**default, "optimizer": 0, "learner": 0}
     deep = {"training": {"optimizer": {"final": 0.5}}}
     tiny["recall"]["experiments"]["direct"] = deep
     found = read(tiny).recall
-    own, default = params.plain(found.experiments["direct"]), params.plain(found.defaults)
+    own, default = plain(found.experiments["direct"]), plain(found.defaults)
     default["training"]["optimizer"]["final"] = 0.5
     assert own == default
 
@@ -69,7 +69,7 @@ def test_an_experiment_states_only_the_leaves_in_which_it_differs(read, tiny):
 def test_a_section_of_another_kind_is_stated_whole(read, tiny):
     tiny["experiments"]["es"] = {"estimator": {"name": "antithetic_es", "std": 0.1, "at_once": 2}}
     found = read(tiny).experiments
-    assert params.plain(found["es"].estimator) == {"name": "antithetic_es", "std": 0.1, "at_once": 2}
+    assert plain(found["es"].estimator) == {"name": "antithetic_es", "std": 0.1, "at_once": 2}
     assert found["es"].learner == found["vsml"].learner
     del tiny["experiments"]["es"]["estimator"]["at_once"]  # which the default has
     with pytest.raises(

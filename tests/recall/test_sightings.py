@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.run import paths
 from pipeline.run.artifacts import write_table
-from pipeline.studies.params import Introspect
+from pipeline.studies.learning.params import Introspect
 from pipeline.studies.recall import recall_testing as recall_test
 from vsml.recall.graphs import GRAPHS
 from vsml.recall.rules import Rules

@@ -7,8 +7,9 @@ import jax
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
 from pipeline.run.job import Job
+from pipeline.run.params import plain
 from pipeline.run.training import Phase, adam, train
-from pipeline.studies.params import Clone, plain
+from pipeline.studies.cloning.params import Clone
 from pipeline.track.tracking import Run
 from vsml.cloning.clone import Form
 from vsml.cloning.drills import coarse, fine, of_layers, random_connections, random_data, shadow_network

@@ -9,7 +9,8 @@ from jax.sharding import Mesh, PartitionSpec
 
 from pipeline.run import artifacts, paths
 from pipeline.run.job import Job
-from pipeline.studies.params import CloneTest, Sizes, plain
+from pipeline.run.params import Sizes, plain
+from pipeline.studies.cloning.params import CloneTest
 from pipeline.track.tracking import Run
 from vsml.cloning import drills
 from vsml.cloning.clone import Form

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
 from pipeline.run.job import Job
+from pipeline.run.params import plain
 from pipeline.run.training import Phase, adam, train
 from pipeline.studies.cloning.clone import examples
-from pipeline.studies.params import Improve, plain
+from pipeline.studies.cloning.params import Improve
 from pipeline.track.tracking import Run
 from vsml.cloning.clone import Form, clone
 from vsml.core.scores import cross_entropy

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from pipeline.run.section import Count, Name, Optimizer, Section, Sizes
+from pipeline.run.params import Count, Name, Optimizer, Section, Sizes
 
 
 class CloneForm(Section):

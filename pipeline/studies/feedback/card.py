@@ -3,6 +3,7 @@
 import math
 
 from pipeline.run.artifacts import read_table
+from pipeline.run.params import plain
 from pipeline.run.paths import feedback_curve
 from pipeline.show import figures
 from pipeline.show.display import Table
@@ -13,7 +14,6 @@ from pipeline.studies.feedback.params import Drawings, Experiment, Glyphs, Sines
 from pipeline.studies.learning.measures import Key, Results, summary
 from pipeline.studies.learning.tables import by_seed
 from pipeline.studies.learning.words import size
-from pipeline.studies.params import plain
 
 NEEDS = ("feedback_test/*.npz",)
 WHAT = {
@@ -69,7 +69,7 @@ def _data(section: Experiment) -> str:
 
 
 def _results(item: Item) -> list[str]:
-    tables = figures.read(NEEDS, item.settings.items)
+    tables = figures.read(NEEDS)
     found, tests, experiment = feedback.feedback(tables), item.settings.feedback.tests, item.experiment
     regression, task = feedback.is_regression(tables, experiment), feedback.task(experiment)
     every, new = list(by_seed(tables, "feedback_test", experiment)), "functions" if regression else "characters"

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from pipeline.run import artifacts
 from pipeline.show.display import Cell, Table
-from pipeline.show.looks import Look, by_key
+from pipeline.show.looks import GREY, Look, by_key
 from pipeline.studies.learning.measures import Key, Results, summary
 from pipeline.studies.learning.ranking import plus_minus, title
 from pipeline.studies.learning.tables import Tables, in_order
@@ -98,6 +98,17 @@ def worth(tables: Tables, experiment: str, newborn: bool = False) -> Float[np.nd
     """Accuracy at the end of each life; of a regression, mean squared error."""
     array = "loss" if is_regression(tables, experiment) else "correct"
     return lives(tables, experiment, array, newborn)[:, :, -1].mean(-1)
+
+
+def by_method(tables: Tables, of_task: str) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
+    """For each experiment on a task its colour, and `worth` of each seed: in order, and shuffled if that was tested."""
+    shuffled = on(tables, of_task + SHUFFLED)
+    rows = []
+    for each in on(tables, of_task):
+        found, iid = drawn(each), each + SHUFFLED
+        other = worth(tables, iid).mean(1) if iid in shuffled else None
+        rows.append((found.colour if found else GREY, worth(tables, each).mean(1), other))
+    return rows
 
 
 def so_far(tables: Tables, experiment: str) -> Float[np.ndarray, "seed life learned"]:

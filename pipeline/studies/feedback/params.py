@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from pipeline.run.section import Count, Kernel, Name, Section, Sizes
+from pipeline.run.params import Count, Kernel, Name, Section, Sizes
 
 Per = Literal["synapse", "neuron", "layer", "one"]
 

@@ -13,7 +13,7 @@ from flax import struct
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pipeline.run import artifacts, paths
-from pipeline.studies.params import GENERATED, Baseline, Data, Lives, Task, Tests
+from pipeline.studies.learning.params import GENERATED, Baseline, Data, Lives, Task, Tests
 from vsml.core.rollout import rollout
 from vsml.core.scores import correct, cross_entropy
 from vsml.core.types import Episode, Learner, Theta

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from pipeline.run.params import plain
 from pipeline.show import figures
 from pipeline.show.display import Table
-from pipeline.studies import params
 from pipeline.studies.cards import Card, Item, ends
 from pipeline.studies.learning import ranking as comparison
 from pipeline.studies.learning.measures import cumulative, moments, sd
@@ -17,7 +17,7 @@ NEEDS = ("meta_train/*/curve.npz", "meta_test/*.npz")
 
 def card(item: Item) -> Card:
     section = item.settings.experiments[item.experiment]
-    tables = figures.read(NEEDS, item.settings.items)
+    tables = figures.read(NEEDS)
     curve, tested = (by_seed(tables, stage, item.experiment)[item.seed].arrays for stage in ("meta_train", "meta_test"))
     return Card(
         what=f"A learned learning algorithm: {size(item.rule.theta):,} numbers that every connection of a network "
@@ -25,7 +25,7 @@ def card(item: Item) -> Card:
         "scale.",
         use=["predictions = rollout(rule.learner(features, classes), rule.theta, jax.random.key(0), episode)"],
         made_by=f"Settings: `{item.rule.learner}`. "
-        f"Estimator: `{params.plain(section.estimator)}`; optimiser: `{params.plain(section.optimizer)}`"
+        f"Estimator: `{plain(section.estimator)}`; optimiser: `{plain(section.optimizer)}`"
         + (f"; theta starts from `{section.start}` and otherwise from random numbers." if section.start else "."),
         made=Table(
             ("phase", "meta-steps", "lives of a meta-step", "meta loss in nats, first and last tenth"),

@@ -22,8 +22,7 @@ from jaxtyping import Array, Bool
 
 from pipeline.run.artifacts import Rule, read_rule
 from pipeline.show.looks import LOOKS
-from pipeline.show.style import COLUMN, Figure, accuracy_axis, direct_labels, example_axis, save
-from pipeline.studies import params
+from pipeline.show.style import COLUMN, Figure, accuracy_axis, curve, direct_labels, example_axis, save
 from pipeline.studies.learning.build import OPTIMIZERS
 from pipeline.studies.learning.examples import Examples, read_examples
 from pipeline.studies.learning.measures import cumulative, sd
@@ -141,16 +140,12 @@ def draw(outcomes: Outcomes, length: int) -> Figure:
     for name, found in outcomes.items():
         look, best = LOOKS[name], _best(found, length)
         accuracy = cumulative(found[best])[:, first - 1 :]
-        mean, spread = accuracy.mean(axis=0), sd(accuracy, axis=0)
-        axes.plot(time, mean, color=look.colour, linestyle=look.line, linewidth=look.width)
-        axes.fill_between(time, mean - spread, mean + spread, color=look.colour, alpha=0.16, linewidth=0)
-        ends.append(
-            (float(mean[-1]), look if name == "vsml" else look._replace(name=f"{look.name} at {RATES[best]:g}"))
-        )
-    axes.set(ylim=(0, 1.02), xlabel="examples seen", ylabel="cumulative accuracy")
-    accuracy_axis(axes.yaxis)
+        curve(axes, time, accuracy, look.style, shade=0.16)
+        shown = look if name == "vsml" else look._replace(name=f"{look.name} at {RATES[best]:g}")
+        ends.append((float(accuracy[:, -1].mean()), shown))
+    axes.set(xlabel="examples seen", ylabel="cumulative accuracy")
+    accuracy_axis(axes, "y")
     example_axis(axes, first, length)
-    axes.grid(axis="y")
     direct_labels(axes, ends, gap=0.08)
     return figure
 
@@ -212,7 +207,7 @@ def _sized(sized: Callable[[int, int], Learner], examples: Examples, random_feat
 
 def _learner(rule: Rule, examples: Examples, random_features: int) -> Learner:
     """The rule's learner, sized for the data; refuse settings or a theta that this version's does not have."""
-    living = _sized(partial(learner, params.learner_section(rule.learner)), examples, random_features)
+    living = _sized(partial(learner, learner_section(rule.learner)), examples, random_features)
     needed = jax.eval_shape(living.init_theta, jax.random.key(0))
     shapes = [jax.tree.map(lambda z: list(z.shape), theta) for theta in (rule.theta, needed)]
     if shapes[0] != shapes[1]:

@@ -12,7 +12,7 @@ from pipeline.run import artifacts, paths
 from pipeline.run.artifacts import Rule
 from pipeline.run.job import Job
 from pipeline.studies.learning.build import baseline_learner
-from pipeline.studies.params import Introspect
+from pipeline.studies.learning.params import Introspect
 from pipeline.track.tracking import Run
 from vsml.core.types import Episode, Learner, Theta
 from vsml.introspect.alignment import alignment

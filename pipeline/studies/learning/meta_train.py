@@ -12,10 +12,10 @@ import optax
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
 from pipeline.run.job import Job
+from pipeline.run.params import plain
 from pipeline.run.training import Phase, adam, train
-from pipeline.studies import params
 from pipeline.studies.learning.build import train_lives
-from pipeline.studies.params import GENERATED, AntitheticEs, Backprop, Estimator, Experiment, Lives, plain
+from pipeline.studies.learning.params import GENERATED, AntitheticEs, Backprop, Estimator, Experiment, Lives
 from pipeline.track.tracking import Run
 from vsml.core.scores import cross_entropy
 from vsml.core.types import Learner, RandomKey
@@ -66,7 +66,7 @@ def build(section: Experiment, seed: int) -> Outer:
     first = next(train_lives(section.data, section.curriculum[0].lives[0]))
     theta = learner(plain(section.learner), first.inputs, first.classes).init_theta(theta_key)
     for name, value in section.start.items():
-        theta = {**theta, name: jnp.full_like(params.known_or_raise(theta, name, "leaves of theta"), value)}
+        theta = {**theta, name: jnp.full_like(known_or_raise(theta, name, "leaves of theta"), value)}
     state, key = on_all(jax.devices(), (start(theta, optimizer), train_key))
     return Outer(state, key, optimizer, phases)
 

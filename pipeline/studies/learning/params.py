@@ -1,11 +1,60 @@
-"""An experiment of VSML: what it meta-trains, by which estimator, on which lives."""
+"""The parameters of VSML and of what it is held against: what learns, how it is meta-trained, tested and looked at."""
 
-from typing import Annotated, Literal
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
-from pipeline.run.section import Count, Name, Optimizer, Section
-from pipeline.studies.learning.learners import Learner
+from pipeline.run.params import Count, Kernel, Name, Optimizer, Section, Sizes, plain
+
+
+class Vsml(Section):
+    """What `vsml.learners.network` is built from, and the sizes of its hidden layers; fits tasks of every size.
+
+    A convolution is channels, kernel, stride.
+    """
+
+    name: Literal["vsml"]
+    convolutions: tuple[Kernel, ...]
+    hidden_layers: Sizes
+    hidden: PositiveInt
+    message: PositiveInt
+    ticks: PositiveInt
+    backward_pass: bool
+    feed_label: bool
+    layer_norm: bool
+    per_layer: bool
+
+
+class FixedSize(Section):
+    """A learner of one size: smaller tasks are padded. `front` are the channels of its convolutions, null for none."""
+
+    inputs: PositiveInt
+    outputs: PositiveInt
+    front: PositiveInt | None
+
+
+class MetaRnn(FixedSize):
+    name: Literal["meta_rnn"]
+    hidden: PositiveInt
+    ticks: PositiveInt
+
+
+class Hebbian(FixedSize):
+    name: Literal["hebbian"]
+    oja: bool
+
+
+class FastMemory(FixedSize):
+    name: Literal["fast_memory"]
+    hidden: PositiveInt
+    rows: PositiveInt
+    columns: PositiveInt
+
+
+Learner = Annotated[Vsml | MetaRnn | Hebbian | FastMemory, Field(discriminator="name")]
+
 
 GENERATED = ("random", "sum_sign")  # sets without a file
 
@@ -90,3 +139,79 @@ class Experiment(Section):
     curriculum: Annotated[tuple[Phase, ...], Field(min_length=1)]
     suites: Annotated[tuple[Name, ...], Field(min_length=1)]
     start: dict[str, float] = Field(default_factory=dict)
+
+
+class Task(Section):
+    """What is tested on: a set, seen in one way, of which only some classes may occur (see `Data` and `Lives`)."""
+
+    set: Name
+    view: View = "raw"
+    inputs: PositiveInt | None = None
+    classes: Classes = None
+    episodes: Literal["stream", "one_shot"] = "stream"
+
+
+class Tests(Section):
+    """The lives that learners are tested by, and the tasks of each suite of tests."""
+
+    lives: PositiveInt
+    length: PositiveInt
+    seed: Count
+    suites: dict[Name, dict[Name, Task]]
+
+
+class Introspect(Section):
+    """How often, how long and with how many probes an introspected learner is looked at."""
+
+    set: Name  # of images
+    lives: PositiveInt
+    seed: Count
+    ages: Annotated[tuple[Count, ...], Field(min_length=1)]  # examples lived before a sighting
+    gaps: PositiveInt  # examples lived after it
+    others: PositiveInt  # probes of the class of a sighting, and as many of other classes
+    length: PositiveInt  # of a life whose steps are compared with gradient steps; channels are reset at its end
+    every: PositiveInt  # so many examples, one step is compared
+    probes: PositiveInt  # images on which those functions are compared
+    shown: PositiveInt  # lives that the report's page holds, of each kind
+
+
+class ResultsSection(Section):
+    """Accuracies are reported after so many examples, and at the end of a life."""
+
+    horizons: tuple[PositiveInt, ...]
+
+
+class Baseline(Section):
+    """A convolution is channels, kernel, stride; hidden layers come after them."""
+
+    optimizer: Literal["sgd", "adam"]
+    convolutions: tuple[Kernel, ...]
+    hidden_layers: Sizes
+    rates: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
+    suites: Annotated[tuple[Name, ...], Field(min_length=1)]
+
+
+class RandomFeatures(Section):
+    """How many random features the shipped rules see beside those of an example, and the baselines that do so, too.
+
+    These are linear.
+    """
+
+    count: PositiveInt
+    baselines: Annotated[tuple[Literal["sgd", "adam"], ...], Field(min_length=1)]
+
+
+def learner_section(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Check a `learner` section that was stored with a rule.
+
+    Raises:
+      ValueError: this version knows no such learner, or other settings of it.
+    """
+    try:
+        return plain(TypeAdapter(Learner).validate_json(json.dumps(settings)))
+    except ValidationError as error:
+        problems = "; ".join(problem["msg"].lower() for problem in error.errors(include_url=False))
+        raise ValueError(
+            f"The rule has the settings {dict(settings)}, which this version does not understand ({problems}): "
+            "meta-train it again."
+        ) from None

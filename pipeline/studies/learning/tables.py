@@ -40,12 +40,13 @@ class Profile(NamedTuple):
     @classmethod
     def of(cls, params: Params) -> "Profile":
         """That of a profile, which may have no item of VSML and then need not have all sections."""
-        suites = params.tests.suites if params.tests else {}
+        suites = params.tests.suites if params.has("tests") else {}
         every = [item for suite in suites.values() for item in suite.items()]
         tasks = {name: Task(task.set, task.classes, task.episodes == "one_shot") for name, task in every}
         trained_on = {name: params.experiments[name].data.sets for name in params.items.experiments}
-        horizons = params.results.horizons if params.results else ()
-        return cls(tasks, trained_on, horizons, params.introspect.set if params.introspect else "")
+        horizons = params.results.horizons if params.has("results") else ()
+        introspected = params.introspect.set if params.has("introspect") else ""
+        return cls(tasks, trained_on, horizons, introspected)
 
     def seen(self, task: str, experiment: str) -> bool:
         """Whether meta-training drew from the set of the task: other images of it, or other points."""

@@ -1,8 +1,8 @@
 """The card of rules that learned to remember, one for each horizon."""
 
+from pipeline.run.params import plain
 from pipeline.show import figures
 from pipeline.show.display import Table
-from pipeline.studies import params
 from pipeline.studies.cards import Card, Item, plus_minus
 from pipeline.studies.learning.measures import Key, summary
 from pipeline.studies.learning.tables import by_seed
@@ -27,7 +27,7 @@ def card(item: Item) -> Card:
             "predictions = rollout(learner, rule.theta, jax.random.key(0), episode)",
         ],
         made_by=f"Network: `{item.rule.learner['graph']}`; functions: `{item.rule.learner['rules']}`; optimiser: "
-        f"`{params.plain(training.optimizer)}`. No data set: snippets of {bits} random bits are drawn from the "
+        f"`{plain(training.optimizer)}`. No data set: snippets of {bits} random bits are drawn from the "
         "meta-seed.",
         made=Table(
             (
@@ -50,7 +50,7 @@ def card(item: Item) -> Card:
 
 def _results(item: Item) -> list[str]:
     tests, experiment = item.settings.recall.tests, item.experiment
-    tables = figures.read(NEEDS, item.settings.items)
+    tables = figures.read(NEEDS)
     found, every = recall.recall(tables), list(by_seed(tables, "recall_test", experiment))
     others = [kind for kind in recall.FIXED if any(key.learner == kind for key in found)]
     rows = []

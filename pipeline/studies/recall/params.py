@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from pipeline.run.section import Count, Name, Optimizer, Section
+from pipeline.run.params import Count, Name, Optimizer, Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from pipeline.run import artifacts, paths
 from pipeline.run.job import Job
-from pipeline.studies.params import Introspect, plain
+from pipeline.run.params import plain
+from pipeline.studies.learning.params import Introspect
 from pipeline.studies.recall.params import RecallTests
 from pipeline.track.tracking import Run
 from vsml.core.types import Learner, Theta

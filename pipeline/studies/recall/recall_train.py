@@ -12,8 +12,9 @@ from jax.tree_util import Partial
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
 from pipeline.run.job import Job
+from pipeline.run.params import Optimizer, plain
 from pipeline.run.training import Phase, adam, train
-from pipeline.studies.params import Optimizer, RecallExperiment, plain
+from pipeline.studies.recall.params import RecallExperiment
 from pipeline.track.tracking import Run
 from vsml.core.types import Episode, RandomKey, Theta
 from vsml.meta.estimators import across_devices, backprop

@@ -4,9 +4,9 @@ from typing import Literal
 
 import numpy as np
 
+from pipeline.run.params import known_or_raise
 from pipeline.studies.claims import Effects
 from pipeline.studies.learning.claims import Made
-from pipeline.studies.params import known_or_raise
 from pipeline.studies.unification import measures as unification
 
 

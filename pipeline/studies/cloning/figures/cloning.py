@@ -44,8 +44,8 @@ def _accuracy(axes: Axes, tables: Tables, task: str) -> None:
     x, held_out = examples(tables, task), of_clones(tables, f"{task}/held_out")
     for index, (learner, look) in enumerate((name, CLONES[name]) for name in ("clone", "sgd")):
         values = held_out[..., LEARNERS.index(learner)].reshape(-1, len(x))
-        style = {"color": look.colour, "linestyle": look.line, "linewidth": look.width, "label": look.name}
-        axes.errorbar(x, values.mean(0), yerr=sd(values, axis=0), elinewidth=0.8, zorder=3 - index, **style)
+        style = look.style | {"label": look.name, "elinewidth": 0.8, "zorder": 3 - index}
+        axes.errorbar(x, values.mean(0), yerr=sd(values, axis=0), **style)
     _example_axis(axes, int(x[-1]))
     axes.grid(axis="y")
 

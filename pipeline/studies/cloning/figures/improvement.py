@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from pipeline.show.style import PAGE, Figure, accuracy_axis, example_axis
+from pipeline.show.style import PAGE, Figure, accuracy_axis, curve, example_axis, panels
 from pipeline.studies.cloning.measures import CLONES, cumulative, tasks, words
-from pipeline.studies.learning.measures import sd
 from pipeline.studies.learning.tables import Profile, Tables
 
 NEEDS = ("clone_test/*.npz",)
@@ -23,20 +22,14 @@ CAPTION = (
 def draw(tables: Tables, profile: Profile) -> Figure:
     every = tasks(tables)
     figure = Figure((PAGE, 2.2))
-    grid = figure.subplots(1, len(every), sharey=True, squeeze=False)[0]
+    grid = panels(figure, len(every))
     for axes, task in zip(grid, every, strict=True):
         for learner, look in CLONES.items():
             values = np.concatenate(cumulative(tables, task, learner))
-            x = np.arange(1, values.shape[-1] + 1)
-            mean, spread = values.mean(0), sd(values, axis=0)
-            axes.plot(x, mean, color=look.colour, linestyle=look.line, linewidth=look.width, label=look.name)
-            axes.fill_between(x, mean - spread, mean + spread, color=look.colour, alpha=0.15, linewidth=0)
-        axes.set_title(words(task))
-        axes.set_xlabel("examples seen")
+            curve(axes, np.arange(1, values.shape[-1] + 1), values, look.style | {"label": look.name})
+        axes.set(title=words(task), xlabel="examples seen")
         example_axis(axes, min(10, values.shape[-1] // 2), values.shape[-1])
-        axes.grid(axis="y")
-    accuracy_axis(grid[0].yaxis)
+        accuracy_axis(axes, "y", (0, 1))
     grid[0].set_ylabel("cumulative accuracy")
-    grid[0].set_ylim(0, 1)
     grid[0].legend(frameon=False, loc="lower right")
     return figure

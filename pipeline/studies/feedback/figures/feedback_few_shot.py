@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pipeline.show.style import FAINT, GREY, PAGE, Axes, Figure, accuracy_axis, ink
-from pipeline.studies.feedback.measures import LEARNERS, drawn, lives, method, name, on, tasks, tests, worth
+from pipeline.show.style import FAINT, PAGE, Figure, accuracy_axis, band, seed_dots
+from pipeline.studies.feedback.measures import by_method, drawn, lives, name, on, tasks, tests
 from pipeline.studies.learning.ranking import title
 from pipeline.studies.learning.tables import Profile, Tables
 
@@ -25,37 +25,19 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     (of_task, *_) = tasks(tables, regression=False)
     figure = Figure((PAGE, 2.9))
     left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
-    rows, shuffled = on(tables, of_task), on(tables, f"{of_task}_iid")
+    rows = on(tables, of_task)
     parts = tests(tables)[rows[0]][0].arrays["correct"].shape[-1]
-    for row, each in enumerate(rows):
-        colour = found.colour if (found := drawn(each)) else GREY
-        for experiment, fill in ((each, colour), (f"{each}_iid", "none")):
-            if experiment in rows + shuffled:
-                values = worth(tables, experiment).mean(1)
-                left.scatter(
-                    values, np.full(len(values), row), s=18, facecolors=fill, edgecolors=colour, linewidths=0.9
-                )
-        if drawn(each):
-            _by_order(right, lives(tables, each, "correct")[:, :, -1].mean(1), method(each))
-    left.set(xlabel="accuracy", xlim=(0, 1.03), ylim=(len(rows) - 0.5, -0.5))
-    left.set_yticks(range(len(rows)), [name(each) for each in rows], fontsize=6.5, color=ink(GREY))
+    seed_dots(left, by_method(tables, of_task), [name(each) for each in rows], size=18)
+    for each, look in ((each, look) for each in rows if (look := drawn(each))):
+        of_class = lives(tables, each, "correct")[:, :, -1].mean(1)  # [seed, class]
+        style = look.style | {"marker": look.marker, "markersize": 3.5, "label": look.name}
+        band(right, np.arange(1, parts + 1), of_class.mean(0), of_class.std(0), style)
     left.axvline(1 / parts, color=FAINT, linestyle="--", linewidth=0.8)
     right.axhline(1 / parts, color=FAINT, linestyle="--", linewidth=0.8)
-    accuracy_axis(left.xaxis)
-    accuracy_axis(right.yaxis)
-    left.grid(axis="x")
-    right.grid(axis="y")
-    left.set_title(f"{title(of_task)}: all classes")
-    right.set_title("By class")
-    right.set(xlabel="class, in the order learned", ylabel="accuracy", ylim=(0, 1.03))
+    accuracy_axis(left, "x", (0, 1.03))
+    accuracy_axis(right, "y", (0, 1.03))
+    left.set(xlabel="accuracy", title=f"{title(of_task)}: all classes")
+    right.set(xlabel="class, in the order learned", ylabel="accuracy", title="By class")
     right.set_xticks(range(1, parts + 1))
     right.legend(frameon=False, fontsize=6.5, loc="lower right")
     return figure
-
-
-def _by_order(axes: Axes, values: np.ndarray, of_method: str) -> None:
-    """`values` [seed, class]."""
-    look, x, mean, spread = LEARNERS[of_method], np.arange(1, values.shape[-1] + 1), values.mean(0), values.std(0)
-    style = {"color": look.colour, "linestyle": look.line, "linewidth": look.width, "marker": look.marker}
-    axes.plot(x, mean, markersize=3.5, label=look.name, **style)
-    axes.fill_between(x, mean - spread, mean + spread, color=look.colour, alpha=0.15, linewidth=0)

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from pipeline.show.style import GREY, PAGE, Axes, Figure, decades, ink
-from pipeline.studies.feedback.measures import LEARNERS, drawn, lives, method, name, on, so_far, tasks, worth
+from pipeline.show.looks import Look
+from pipeline.show.style import PAGE, Axes, Figure, decades, legend_outside, seed_dots
+from pipeline.studies.feedback.measures import by_method, drawn, lives, name, on, so_far, tasks
 from pipeline.studies.learning.measures import sd
 from pipeline.studies.learning.tables import Profile, Tables
 
@@ -25,45 +26,28 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     (of_task, *_) = tasks(tables, regression=True)
     figure = Figure((PAGE, 2.9))
     left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.15))
-    for each in on(tables, of_task):
-        if drawn(each):
-            _line(left, so_far(tables, each).mean(1), method(each))
-            _line(middle, lives(tables, each, "loss")[:, :, -1].mean(1), method(each))
+    rows = on(tables, of_task)
+    for each, look in ((each, look) for each in rows if (look := drawn(each))):
+        _line(left, so_far(tables, each).mean(1), look)
+        _line(middle, lives(tables, each, "loss")[:, :, -1].mean(1), look)
     for axes, words in ((left, "functions learned"), (middle, "function, in the order learned")):
         axes.set_xlabel(words)
         decades(axes, "y")
-        axes.set_xticks(range(1, so_far(tables, on(tables, of_task)[0]).shape[-1] + 1))
+        axes.set_xticks(range(1, so_far(tables, rows[0]).shape[-1] + 1))
         axes.grid(axis="y")
-    left.set_ylabel("mean squared error")
-    left.set_title("While learning")
+    left.set(ylabel="mean squared error", title="While learning")
     middle.set_title("At the end")
-    handles = left.get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower left", ncols=5, frameon=False, fontsize=7)
-    _dots(right, tables, of_task)
+    legend_outside(figure, left, "lower left", 5)
+    seed_dots(right, by_method(tables, of_task), [name(each) for each in rows], size=16)
+    right.set(xlabel="mean squared error", title="All functions")
+    decades(right, "x")
     return figure
 
 
-def _line(axes: Axes, values: np.ndarray, of_method: str) -> None:
+def _line(axes: Axes, values: np.ndarray, look: Look) -> None:
     """`values` [seed, part]; bars end within the axis."""
-    look, x, mean = LEARNERS[of_method], np.arange(1, values.shape[-1] + 1), values.mean(0)
+    x, mean = np.arange(1, values.shape[-1] + 1), values.mean(0)
     spread = sd(values, axis=0) if len(values) > 1 else np.zeros_like(mean)
     bars = np.stack([np.minimum(spread, 0.9 * mean), spread])
-    style = {"color": look.colour, "linestyle": look.line, "linewidth": look.width, "marker": look.marker}
-    axes.errorbar(x, mean, yerr=bars, markersize=3.5, elinewidth=0.8, label=look.name, **style)
-
-
-def _dots(axes: Axes, tables: Tables, of_task: str) -> None:
-    rows = on(tables, of_task)
-    for row, each in enumerate(rows):
-        colour = found.colour if (found := drawn(each)) else GREY
-        for experiment, fill in ((each, colour), (f"{each}_iid", "none")):
-            if experiment in on(tables, of_task) + on(tables, f"{of_task}_iid"):
-                values = worth(tables, experiment).mean(1)
-                axes.scatter(
-                    values, np.full(len(values), row), s=16, facecolors=fill, edgecolors=colour, linewidths=0.9
-                )
-    axes.set(xlabel="mean squared error", ylim=(len(rows) - 0.5, -0.5))
-    decades(axes, "x")
-    axes.set_yticks(range(len(rows)), [name(each) for each in rows], fontsize=6.5, color=ink(GREY))
-    axes.grid(axis="x")
-    axes.set_title("All functions")
+    style = look.style | {"marker": look.marker, "markersize": 3.5, "elinewidth": 0.8, "label": look.name}
+    axes.errorbar(x, mean, yerr=bars, **style)

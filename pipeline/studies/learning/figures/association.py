@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from pipeline.show.looks import LOOKS
-from pipeline.show.style import FAINT, GREY, PAGE, Axes, Figure, accuracy_axis, ink
-from pipeline.studies.learning.measures import associations, sd, sightings
+from pipeline.show.style import FAINT, GREY, PAGE, Axes, Figure, accuracy_axis, dot, in_rows, ink, panels, stacked
+from pipeline.studies.learning.measures import associations, sightings, summary
 from pipeline.studies.learning.tables import PAPER, RULE, Profile, Tables, by_seed
 
 NEEDS = ("introspect/vsml-*.npz",)
@@ -44,7 +44,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     again = sightings(arrays["label"], arrays["image"])["second_sighting"][0]
     heights = (1.75 if len(learners) <= 3 else 1.4) * len(learners) + 0.2, 0.75 + 0.2 * len(learners)  # inches
     figure = Figure((PAGE, sum(heights)))
-    top, bottom = figure.subfigures(2, 1, height_ratios=heights, squeeze=False).ravel()
+    top, bottom = stacked(figure, *heights)
     maps = top.subplots(len(learners), 1)
     each = zip(maps, learners, arrays["rate"].tolist(), arrays["probability"][:, 0], strict=True)
     for axes, name, rate, probability in each:
@@ -56,7 +56,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     top.colorbar(image, ax=maps, label="probability of the class", aspect=60, fraction=0.025, pad=0.01)
     maps[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.06), ncols=3, frameon=False, fontsize=6.5, borderaxespad=0)
     maps[-1].set_xlabel("example")
-    _spread(bottom.subplots(1, len(KINDS), sharey=True), tables)
+    _spread(panels(bottom, len(KINDS)), tables)
     return figure
 
 
@@ -72,20 +72,17 @@ def _marks(axes: Axes, predicted: np.ndarray, label: np.ndarray, again: np.ndarr
     axes.set(ylabel="class", yticks=(0, 3, 6, 9))
 
 
-def _spread(panels: Iterable[Axes], tables: Tables) -> None:
+def _spread(axes_of_kinds: Iterable[Axes], tables: Tables) -> None:
     """A panel for each kind of sighting, a row for each learner."""
     found = {(name, metric): values for name, metric, values in associations(tables, RULE)}
     learners = list(dict.fromkeys(name for name, _ in found))
-    for axes, (kind, words) in zip(panels, KINDS.items(), strict=True):
+    for axes, (kind, words) in zip(axes_of_kinds, KINDS.items(), strict=True):
         axes.axvline(0.1, color=GREY, linestyle=":", linewidth=0.8)
         for row, name in enumerate(learners):
-            values, look = found[name, f"{kind}_probability"], LOOKS[name]
-            mean = values.mean()
-            axes.errorbar(mean, row, xerr=sd(values), color=look.colour, marker=look.marker, markersize=4, elinewidth=1)
-            axes.text(1.05, row, f"{mean:.2f}", va="center", fontsize=6.5, color=ink(look.colour))
-        axes.set(xlim=(0, 1.02), ylim=(len(learners) - 0.5, -0.5), xlabel="probability")
+            entry, look = summary(found[name, f"{kind}_probability"]), LOOKS[name]
+            dot(axes, entry, row, look.colour, look.marker)
+            axes.text(1.05, row, f"{entry['value']:.2f}", va="center", fontsize=6.5, color=ink(look.colour))
+        axes.set_xlabel("probability")
         axes.set_title(words, fontweight="normal")
-        axes.set_yticks(range(len(learners)), [LOOKS[name].name for name in learners])
-        axes.tick_params(axis="y", length=0)
-        accuracy_axis(axes.xaxis)
-        axes.grid(axis="x")
+        in_rows(axes, [LOOKS[name].name for name in learners])
+        accuracy_axis(axes, "x")

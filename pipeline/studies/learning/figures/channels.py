@@ -1,12 +1,10 @@
 """What in the states stores the association: accuracy lost by resetting channels, and what each channel follows."""
 
-from typing import Any
-
 import numpy as np
 
-from pipeline.show.style import GREY, PAGE, Axes, Figure, accuracy_axis
+from pipeline.show.style import GREY, PAGE, Axes, Figure, accuracy_axis, dot, in_rows
 from pipeline.studies.learning.association import KINDS, SINGLE, accuracy_lost
-from pipeline.studies.learning.measures import sd
+from pipeline.studies.learning.measures import summary
 from pipeline.studies.learning.tables import RULE, Profile, Tables, by_seed
 
 NEEDS = ("introspect/vsml-*.npz",)
@@ -88,19 +86,13 @@ def _born(axes: Axes, channels: int) -> None:
 
 def _groups(axes: Axes, seeds: list[dict]) -> None:
     lost, names = accuracy_lost(seeds), seeds[0]["reset"].tolist()
-    styles = {"newborn": ("o", "#D55E00", -0.15), "mean": ("s", "#0072B2", 0.15)}
-    for w, way in enumerate(WAYS):
-        marker, colour, shift = styles[way]
+    styles = (("o", "#D55E00", -0.15), ("s", "#0072B2", 0.15))
+    for w, (words, (marker, colour, shift)) in enumerate(zip(WAYS.values(), styles, strict=True)):
         for row, group in enumerate(GROUPS):
-            values = lost[:, :, w, names.index(group)]
-            words = WAYS[way] if row == 0 else None
-            line: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "none", "label": words}
-            axes.errorbar(values.mean(), row + shift, xerr=sd(values), markersize=4, elinewidth=1, **line)
+            entry, label = summary(lost[:, :, w, names.index(group)]), words if row == 0 else None
+            dot(axes, entry, row + shift, colour, marker, linestyle="none", label=label)
     axes.axvline(0, color=GREY, linewidth=0.5)
-    axes.set(ylim=(len(GROUPS) - 0.4, -0.6), xlabel="accuracy lost", xlim=(-0.15, 1.02))
-    accuracy_axis(axes.xaxis)
-    axes.set_yticks(range(len(GROUPS)), [words.replace(" ", "\n", 1) for words in GROUPS.values()])
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x")
-    axes.set_title("groups of channels")
+    accuracy_axis(axes, "x", (-0.15, 1.02))
+    in_rows(axes, [words.replace(" ", "\n", 1) for words in GROUPS.values()], margin=0.6)
+    axes.set(xlabel="accuracy lost", title="groups of channels")
     axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.16), frameon=False, fontsize=6.5, title="reset to")

@@ -1,9 +1,7 @@
 """Generalisation: the learned algorithm on the set of its meta-training and on sets it never met."""
 
-import numpy as np
-
 from pipeline.show.looks import LOOKS
-from pipeline.show.style import GREY, PAGE, RULED, Axes, Figure, accuracy_axis, ink
+from pipeline.show.style import GREY, PAGE, RULED, Axes, Figure, accuracy_axis, dot, in_rows, ink, panels
 from pipeline.studies.learning.measures import Results, accuracies, guessing
 from pipeline.studies.learning.ranking import best, early, kinship, tasks, title, when, winners
 from pipeline.studies.learning.tables import RULE, Profile, Tables
@@ -29,11 +27,9 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     names = tasks(results)
     figure = Figure((PAGE, 0.9 + 0.52 * len(names)))
     moments = list(dict.fromkeys((early(results), None)))
-    panels = figure.subplots(1, len(moments), sharey=True, squeeze=False)[0]
-    for axes, moment in zip(panels, moments, strict=True):
+    for axes, moment in zip(panels(figure, len(moments)), moments, strict=True):
         _panel(axes, tables, profile, results, moment)
-    panels[0].set_yticks(range(len(names)), [f"{title(name)}\n{kinship(results, name)}" for name in names])
-    panels[0].set_ylim(len(names) - 0.45, -0.55)
+        in_rows(axes, [f"{title(name)}\n{kinship(results, name)}" for name in names], margin=0.55)
     return figure
 
 
@@ -44,8 +40,7 @@ def _panel(axes: Axes, tables: Tables, profile: Profile, results: Results, momen
         families = best(results, task, moment)
         for family, entry in families.items():
             look, mean, y = LOOKS[entry["learner"]], entry["value"], row + OFFSET[family]
-            spread = np.nan if entry["sd"] is None else entry["sd"]
-            axes.errorbar(mean, y, xerr=spread, color=look.colour, marker=look.marker, markersize=4, elinewidth=1)
+            dot(axes, entry, y, look.colour, look.marker)
             words = {"va": "center", "fontsize": 6.5, "color": ink(look.colour)}
             axes.text(1.04, y, f"{mean:.2f}", fontweight="bold" if family in winners(families) else "normal", **words)
             axes.text(1.16, y, look.name, **words)
@@ -53,7 +48,5 @@ def _panel(axes: Axes, tables: Tables, profile: Profile, results: Results, momen
         axes.plot([guess, guess], [row - 0.36, row + 0.36], color=GREY, linewidth=1.2)
         if row:
             axes.axhline(row - 0.5, color=GREY if row == known else RULED, linewidth=0.6)
-    axes.set(xlim=(0, 1.02), xlabel="cumulative accuracy", title=when(moment).capitalize())
-    accuracy_axis(axes.xaxis)
-    axes.grid(axis="x")
-    axes.tick_params(axis="y", length=0)
+    axes.set(xlabel="cumulative accuracy", title=when(moment).capitalize())
+    accuracy_axis(axes, "x")

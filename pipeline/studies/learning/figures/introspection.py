@@ -1,13 +1,11 @@
 """One sighting in numbers: what it adds and for how long, what a wrong label does, and what kind of step it is."""
 
-from typing import Any
-
 import numpy as np
 
 from pipeline.show.looks import LOOKS
-from pipeline.show.style import FAINT, GREY, PAGE, Axes, Figure
+from pipeline.show.style import FAINT, GREY, PAGE, Axes, Figure, band, curve, dot, in_rows, legend_outside, stacked
 from pipeline.studies.learning.association import PROBES, gains, of_learners, wrong_believed, wrong_lost
-from pipeline.studies.learning.measures import sd
+from pipeline.studies.learning.measures import summary
 from pipeline.studies.learning.tables import RULE, Profile, Tables
 
 NEEDS = ("introspect/vsml-*.npz",)
@@ -36,20 +34,18 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     learners = dict(of_learners(tables, RULE))
     ages = learners[RULE][0]["age"].tolist()
     figure = Figure((PAGE, 6.4))
-    top, bottom = figure.subfigures(2, 1, height_ratios=(4.5, 1.9), squeeze=False).ravel()
+    top, bottom = stacked(figure, 4.5, 1.9)
     grid = top.subplots(len(PROBES), len(ages), sharex=True, sharey=True, squeeze=False)
     for name, seeds in learners.items():
         _gain(grid, name, gains(seeds))
     for row, words in zip(grid, ROWS.values(), strict=True):
         row[0].set_ylabel(words)
-    for axes, age in zip(grid[0], ages, strict=True):
-        axes.set_title("at birth" if age == 0 else f"after {age} examples")
-    for axes in grid[-1]:
-        axes.set_xlabel("examples since the sighting")
+    for first, last, age in zip(grid[0], grid[-1], ages, strict=True):
+        first.set_title("at birth" if age == 0 else f"after {age} examples")
+        last.set_xlabel("examples since the sighting")
     grid[0, 0].set(ylim=(-0.22, 1.05), yticks=(0, 0.5, 1))
     top.supylabel("added to the probability of the right class", fontsize=7.5)
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    top.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=7)
+    legend_outside(top, grid[0, 0], "upper center", len(learners))
     believed, lost, cosine = bottom.subplots(1, 3, width_ratios=(1, 1, 1.3))
     _wrong(believed, lost, learners)
     _cosine(cosine, learners)
@@ -61,9 +57,7 @@ def _gain(grid: np.ndarray, name: str, gain: np.ndarray) -> None:
     for p, row in enumerate(grid):
         for a, axes in enumerate(row):
             values = gain[:, a, :, :, p].reshape(-1, gain.shape[3])
-            mean, spread, gap = values.mean(0), sd(values, 0), np.arange(gain.shape[3])
-            axes.plot(gap, mean, color=look.colour, linestyle=look.line, linewidth=look.width, label=look.name)
-            axes.fill_between(gap, mean - spread, mean + spread, color=look.colour, alpha=0.1, linewidth=0)
+            curve(axes, np.arange(gain.shape[3]), values, look.style | {"label": look.name}, shade=0.1)
             axes.axhline(0, color=FAINT, linewidth=0.5, zorder=0)
             axes.margins(x=0)
             axes.grid(axis="y")
@@ -75,17 +69,13 @@ def _wrong(believed: Axes, lost: Axes, learners: dict) -> None:
     for axes, measure, title, end in panels:
         for row, (name, seeds) in enumerate(learners.items()):
             for p, shift in ((0, -0.17), (1, 0.17)):
-                values = measure(seeds)[:, -1, :, 0, p]
-                colour = LOOKS[name].colour
-                fill: dict[str, Any] = {"fmt": "o", "markersize": 3.5, "color": colour, "mfc": "white" if p else colour}
-                axes.errorbar(values.mean(), row + shift, xerr=sd(values), elinewidth=1, **fill)
+                entry, colour = summary(measure(seeds)[:, -1, :, 0, p]), LOOKS[name].colour
+                dot(axes, entry, row + shift, colour, "o", 3.5, linestyle="none", mfc="white" if p else colour)
         axes.axvline(0, color=FAINT, linewidth=0.5, zorder=0)
-        axes.set(xlabel="change of probability", ylim=(len(learners) - 0.4, -0.6))
-        axes.set_yticks(range(len(learners)), [LOOKS[name].name for name in learners])
-        axes.tick_params(axis="y", length=0)
+        in_rows(axes, [LOOKS[name].name for name in learners], margin=0.6)
         axes.set(xlim=sorted((-0.15 * end, 1.15 * end)), xticks=(0, 0.5 * end, end))
+        axes.set(xlabel="change of probability", title=title)
         axes.grid(axis="x")
-        axes.set_title(title)
     lost.set_yticklabels([])
     for p, words in enumerate(("the image", "another")):
         face = GREY if p == 0 else "white"
@@ -98,11 +88,8 @@ def _cosine(axes: Axes, learners: dict) -> None:
         values = np.concatenate([arrays["cosine"] for arrays in seeds])
         moment, look = seeds[0]["moment"], LOOKS[name]
         drawn = np.isfinite(values).any(0)
-        mean = np.nanmean(values[:, drawn], 0)
-        axes.plot(moment[drawn], mean, color=look.colour, linestyle=look.line, linewidth=look.width)
-        spread = np.nanstd(values[:, drawn], 0)
-        band = {"color": look.colour, "alpha": 0.1, "linewidth": 0}
-        axes.fill_between(moment[drawn], mean - spread, mean + spread, **band)
+        known = values[:, drawn]
+        band(axes, moment[drawn], np.nanmean(known, 0), np.nanstd(known, 0), look.style, shade=0.1)
     axes.axhline(0, color=FAINT, linewidth=0.5, zorder=0)
     moment = learners[RULE][0]["moment"]
     ticks = moment[:: max(1, len(moment) // 4)].tolist()

@@ -30,7 +30,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         mean = smooth(loss, 1 + len(loss) // 40)
         look = Look("", f"seed {seed}", *SEEDS[index], width=1.4) if few else MANY
         axes.plot(loss, color=look.colour, linewidth=0.4, alpha=min(0.3, 1 / len(curves)))
-        axes.plot(mean, color=look.colour, linestyle=look.line, linewidth=look.width)
+        axes.plot(mean, **look.style)
         ends.append((float(mean[np.isfinite(mean)][-1]), look))
     if not few:
         ends = [(float(np.mean([y for y, _ in ends])), MANY._replace(name=f"{len(curves)} seeds"))]

@@ -3,8 +3,8 @@
 import numpy as np
 
 from pipeline.show.looks import LOOKS, Look
-from pipeline.show.style import COLUMN, GREY, Axes, Figure, accuracy_axis, direct_labels, example_axis
-from pipeline.studies.learning.measures import cumulative, guessing, lives, sd
+from pipeline.show.style import COLUMN, GREY, Axes, Figure, accuracy_axis, curve, direct_labels, example_axis, stacked
+from pipeline.studies.learning.measures import cumulative, guessing, lives
 from pipeline.studies.learning.ranking import title
 from pipeline.studies.learning.tables import RULE, Profile, Tables, baselines, main_tasks, tasks
 
@@ -29,7 +29,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     first, *others = main_tasks(tables, profile)
     rows = -(-len(others) // 2)
     figure = Figure((COLUMN, 2.1 + 1.35 * rows))
-    top, bottom = figure.subfigures(2, 1, height_ratios=[2.1, 1.35 * rows], squeeze=False).ravel()
+    top, bottom = stacked(figure, 2.1, 1.35 * rows)
     main = top.add_subplot(ylabel="cumulative accuracy")
     direct_labels(main, _panel(main, tables, profile, first), gap=0.08)
     main.set_title(f"{title(first)}: {_kinship(profile, [first])}")
@@ -61,16 +61,14 @@ def _panel(axes: Axes, tables: Tables, profile: Profile, task: str) -> list[tupl
         look, accuracy = LOOKS[learner], cumulative(lives(tables, task, learner).correct)
         length = accuracy.shape[-1]
         x, accuracy = np.arange(FIRST, length + 1), accuracy.reshape(-1, length)[:, FIRST - 1 :]
-        mean, spread = accuracy.mean(axis=0), sd(accuracy, axis=0)
-        axes.plot(x, mean, color=look.colour, linestyle=look.line, linewidth=look.width)
         if learner == RULE:
-            axes.fill_between(x, mean - spread, mean + spread, **BAND)
-        ends.append((float(mean[-1]), look))
+            curve(axes, x, accuracy, look.style, shade=BAND["alpha"])
+        else:
+            axes.plot(x, accuracy.mean(axis=0), **look.style)
+        ends.append((float(accuracy[:, -1].mean()), look))
     axes.axhline(guessing(tables, profile.tasks[task]), **GUESSING)
-    axes.set_ylim(0, 1.02)
-    accuracy_axis(axes.yaxis)
+    accuracy_axis(axes, "y")
     example_axis(axes, FIRST, length)
-    axes.grid(axis="y")
     return ends
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from pipeline.show.looks import LOOKS
-from pipeline.show.style import GREY, PAGE, Axes, Figure, example_axis
+from pipeline.show.style import GREY, PAGE, Axes, Figure, band, example_axis, legend_outside, panels
 from pipeline.studies.learning.measures import cumulative, sd
 from pipeline.studies.learning.ranking import title
 from pipeline.studies.learning.shipped import FEATURES, lived, names
@@ -38,15 +38,14 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     streams = {task: who for task, who in lived(tables, name).items() if not profile.tasks[task].one_shot}
     every = {task: learners for task, learners in streams.items() if task not in SYNTHETIC}
     figure = Figure((PAGE, 2.5))
-    panels = figure.subplots(1, len(every), sharey=True, squeeze=False)[0]
-    seen = [task for task in every if profile.seen(task, RULE)]
-    for axes, task in zip(panels, in_order(every, seen), strict=True):
+    grid = panels(figure, len(every))
+    seen = [task for task in every if RULE in profile.trained_on and profile.seen(task, RULE)]
+    for axes, task in zip(grid, in_order(every, seen), strict=True):
         _panel(axes, tables, name, task, every[task])
-    low, high = panels[0].get_ylim()
-    panels[0].set_yticks([tick for tick in panels[0].get_yticks() if low <= tick <= high])
-    panels[0].set_ylabel("lead in cumulative accuracy")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=3, frameon=False, fontsize=7)
+    low, high = grid[0].get_ylim()
+    grid[0].set_yticks([tick for tick in grid[0].get_yticks() if low <= tick <= high])
+    grid[0].set_ylabel("lead in cumulative accuracy")
+    legend_outside(figure, grid[0], "upper left", 3)
     return figure
 
 
@@ -59,12 +58,10 @@ def _panel(axes: Axes, tables: Tables, name: str, task: str, learners: dict[str,
     x = np.arange(FIRST, own.shape[-1] + 1)
     for rival, (label, look) in RIVALS.items():
         lead = (own - _best(over[rival]))[:, FIRST - 1 :]
-        mean, error = lead.mean(0), sd(lead, axis=0) / len(lead) ** 0.5
-        axes.plot(x, mean, color=look.colour, linestyle=look.line, linewidth=look.width, label=f"over {label}")
-        axes.fill_between(x, mean - error, mean + error, color=look.colour, alpha=0.15, linewidth=0)
+        error = sd(lead, axis=0) / len(lead) ** 0.5
+        band(axes, x, lead.mean(0), error, look.style | {"label": f"over {label}"})
     axes.axhline(0, color=GREY, linewidth=0.8)
-    axes.set_title(title(task))
-    axes.set_xlabel("examples seen")
+    axes.set(title=title(task), xlabel="examples seen")
     example_axis(axes, FIRST, own.shape[-1])
     axes.grid(axis="y")
 

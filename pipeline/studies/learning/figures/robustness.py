@@ -1,9 +1,7 @@
 """Robustness: the learned algorithm on tasks that are changed in ways it never met (the paper's figure 7)."""
 
-import numpy as np
-
 from pipeline.show.looks import LOOKS
-from pipeline.show.style import GREY, PAGE, RULED, Axes, Figure, accuracy_axis, ink
+from pipeline.show.style import GREY, PAGE, RULED, Axes, Figure, accuracy_axis, dot, in_rows, ink, panels
 from pipeline.studies.learning.measures import accuracies
 from pipeline.studies.learning.mixes import CHANGES, TOLERANCE, differences, robust, signed
 from pipeline.studies.learning.ranking import accuracy, early, title, when
@@ -30,25 +28,18 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     rows = sum(len(of_setting) for of_setting in of_set.values()) + len(of_set)  # and a heading for each set
     figure = Figure((PAGE, 0.65 + 0.23 * rows))
     moments = list(dict.fromkeys((early(results), None)))
-    panels = figure.subplots(1, len(moments), sharey=True, squeeze=False)[0]
-    for axes, moment in zip(panels, moments, strict=True):
+    grid = panels(figure, len(moments))
+    names = [words for base, of in of_set.items() for words in (title(base), *(CHANGES[key] for key in of))]
+    for axes, moment in zip(grid, moments, strict=True):
         first, found = 0, differences(tables, moment)
         for of_setting in of_set.values():
-            _set(
-                axes,
-                first,
-                of_setting,
-                found,
-                {t: accuracy(results, t, experiment, moment) for t in of_setting.values()},
-            )
+            entries = {task: accuracy(results, task, experiment, moment) for task in of_setting.values()}
+            _set(axes, first, of_setting, found, entries)
             first += len(of_setting) + 1
-        axes.set(xlim=(0, 1.02), ylim=(rows - 0.4, -0.6), xlabel="cumulative accuracy", title=when(moment).capitalize())
-        accuracy_axis(axes.xaxis)
-        axes.grid(axis="x")
-        axes.tick_params(axis="y", length=0)
-    names = [words for base, of in of_set.items() for words in (title(base), *(CHANGES[key] for key in of))]
-    panels[0].set_yticks(range(rows), names)
-    for tick, heading in zip(panels[0].get_yticklabels(), names, strict=True):
+        axes.set(xlabel="cumulative accuracy", title=when(moment).capitalize())
+        in_rows(axes, names, margin=0.6)
+        accuracy_axis(axes, "x")
+    for tick, heading in zip(grid[0].get_yticklabels(), names, strict=True):
         if heading not in CHANGES.values():
             tick.set(fontweight="bold", color="black")
     return figure
@@ -71,9 +62,7 @@ def _set(
         difference = found.get(task)
         near = difference is None or difference["within"]
         marker = LOOK.marker if difference is None or near else ">" if difference["value"] > 0 else "<"
-        spread = np.nan if entry["sd"] is None else entry["sd"]
-        style = {"color": LOOK.colour, "marker": marker, "markersize": 4 if near else 5, "elinewidth": 1}
-        axes.errorbar(entry["value"], row, xerr=spread, mfc=LOOK.colour if near else "white", **style)
+        dot(axes, entry, row, LOOK.colour, marker, 4 if near else 5, mfc=LOOK.colour if near else "white")
         words = {"va": "center", "fontsize": 6.5, "color": ink(LOOK.colour)}
         axes.text(1.04, row, f"{entry['value']:.2f}", **words)
         if difference is not None:

@@ -1,9 +1,7 @@
 """Varying data: rules of four methods, meta-trained on many mixes of sets, on all sets (the paper's figure 8)."""
 
-import numpy as np
-
 from pipeline.show.looks import LOOKS
-from pipeline.show.style import FAINT, GREY, PAGE, Axes, Figure, accuracy_axis, ink
+from pipeline.show.style import FAINT, GREY, PAGE, Axes, Figure, accuracy_axis, dot, in_rows, ink, panels, stacked
 from pipeline.studies.learning.measures import Results, accuracies, guessing
 from pipeline.studies.learning.mixes import UNTRAINED, by_method, mix_title, over_fitting, signed
 from pipeline.studies.learning.ranking import accuracy, tasks, title
@@ -36,15 +34,14 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     row = 0.6 if len(mixes) < 5 else 0.42  # inches
     heights = 0.5 + row * len(mixes), 0.65 + 0.18 * (len(methods) + 1)
     figure = Figure((PAGE, sum(heights)))
-    top, bottom = figure.subfigures(2, 1, height_ratios=heights, squeeze=False).ravel()
+    top, bottom = stacked(figure, *heights)
     results = accuracies(tables, profile)
     columns = _columns(results, profile, methods)
-    panels = top.subplots(1, len(columns), sharey=True, squeeze=False)[0]
-    for axes, task in zip(panels, columns, strict=True):
+    grid = panels(top, len(columns))
+    for axes, task in zip(grid, columns, strict=True):
         _column(axes, results, profile, methods, mixes, task)
         axes.axvline(guessing(tables, profile.tasks[task]), **GUESSING)
-    panels[0].set_yticks(range(len(mixes)), [mix_title(mix) for mix in mixes])
-    panels[0].set_ylabel("meta-trained on")
+    grid[0].set_ylabel("meta-trained on")
     top.supxlabel("cumulative accuracy", fontsize=7.5)
     left, right = bottom.subplots(1, 2, width_ratios=[3, 2])
     _means(left, over_fitting(tables, profile))
@@ -69,10 +66,10 @@ def _column(axes: Axes, results: Results, profile: Profile, methods: Methods, mi
         if place:
             group = _kind(mix) != _kind(mixes[place - 1])
             axes.axhline(place - 0.5, color=GREY if group else FAINT, linewidth=0.6 if group else 0.4, zorder=0.5)
-    axes.set(xlim=(0, 1.02), ylim=(len(mixes) - 0.5, -0.5))
+    axes.set_xlim(0, 1.02)
+    in_rows(axes, [mix_title(mix) for mix in mixes])
     axes.set_title(title(task), fontweight="normal", fontsize=7)
     axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
-    axes.tick_params(axis="y", length=0)
 
 
 def _cell(axes: Axes, results: Results, profile: Profile, experiments: dict[str, str], task: str, place: int) -> None:
@@ -81,11 +78,8 @@ def _cell(axes: Axes, results: Results, profile: Profile, experiments: dict[str,
         axes.axhspan(place - 0.5, place + 0.5, color=SHADE, linewidth=0, zorder=0)
     for index, (method, name) in enumerate(experiments.items()):
         if (entry := accuracy(results, task, name, None)) is not None:
-            look, spread = LOOKS[method], np.nan if entry["sd"] is None else entry["sd"]
             y = place + (index - (len(experiments) - 1) / 2) * 0.2
-            axes.errorbar(
-                entry["value"], y, xerr=spread, color=look.colour, marker=look.marker, markersize=3, elinewidth=0.8
-            )
+            dot(axes, entry, y, LOOKS[method].colour, LOOKS[method].marker, 3, elinewidth=0.8)
 
 
 def _means(axes: Axes, found: dict[str, dict[str, dict]]) -> None:
@@ -99,12 +93,10 @@ def _means(axes: Axes, found: dict[str, dict[str, dict]]) -> None:
         if "gap" in values:
             words = f"gap {signed(values['gap']['value'])}"
             axes.text(1.02, row, words, va="center", fontsize=6.5, color=ink(look.colour))
-    axes.set(xlim=(0, 1.0), ylim=(len(found) - 0.5, -0.5), xlabel="mean cumulative accuracy")
+    axes.set_xlabel("mean cumulative accuracy")
     axes.set_title("Sets seen in meta-training (filled), and others (open)", fontsize=7.5)
-    axes.set_yticks(range(len(found)), [LOOKS[learner].name for learner in found])
-    axes.tick_params(axis="y", length=0)
-    accuracy_axis(axes.xaxis)
-    axes.grid(axis="x")
+    in_rows(axes, [LOOKS[learner].name for learner in found])
+    accuracy_axis(axes, "x", (0, 1))
 
 
 def _key(axes: Axes, methods: Methods) -> None:

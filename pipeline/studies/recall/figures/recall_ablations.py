@@ -55,9 +55,7 @@ def _variants(axes: Axes, tables: Tables) -> None:
     axes.axvline(CHANCE, color=FAINT, linewidth=0.8)
     axes.set_yticks(np.arange(len(every)) + 0.15, [name(one) for one in every])
     axes.invert_yaxis()
-    axes.set_xlim(0.45, 1.02)
-    axes.set_xlabel("bits recalled right")
-    axes.set_title("meta-trained anew")
+    axes.set(xlim=(0.45, 1.02), xlabel="bits recalled right", title="meta-trained anew")
     axes.legend(frameon=False, loc="center", bbox_to_anchor=(0.45, 0.5))
     axes.grid(axis="x")
 
@@ -75,9 +73,8 @@ def _moves(axes: Axes, tables: Tables) -> None:
         index = known.index(horizon)
         for x, place in enumerate(places):
             what = sizes.get(place, place)
-            values = (
-                last(tables, experiment)[index].mean(-1) if what is None else moved(tables, experiment, what)[index]
-            )
+            trained = last(tables, experiment)[index].mean(-1)
+            values = trained if what is None else moved(tables, experiment, what)[index]
             at, spread = x + 0.2 * offset - 0.1, float(np.nan_to_num(sd(values)))
             axes.errorbar(at, values.mean(), yerr=spread, color=colour, marker="os"[offset])
             if place in sizes:
@@ -87,6 +84,5 @@ def _moves(axes: Axes, tables: Tables) -> None:
     axes.axhline(CHANCE, color=FAINT, linewidth=0.8)
     words = [f"{place} bits" if place in sizes else str(place).removeprefix("transfer_") for place in places]
     axes.set_xticks(range(len(places)), words)
-    axes.set_ylim(0.45, 1.02)
-    axes.set_title("moved without training")
+    axes.set(ylim=(0.45, 1.02), title="moved without training")
     axes.grid(axis="y")

@@ -1,7 +1,7 @@
 """One sighting of an image, by rules that learned to remember random bits and by VSML, in the same lives."""
 
 from pipeline.show.looks import LOOKS
-from pipeline.show.style import FAINT, LINES, PAGE, SHADES, Figure, seeds_curve
+from pipeline.show.style import FAINT, LINES, PAGE, SHADES, Figure, legend_outside, panels, seeds_curve
 from pipeline.studies.learning.association import gains, of_learners, when
 from pipeline.studies.learning.tables import RULE, Profile, Tables
 from pipeline.studies.recall.measures import horizons, tests, thorough
@@ -29,22 +29,19 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     every, seen = tests(tables, experiment), dict(of_learners(tables, RULE))
     ages = every[0].arrays["age"].tolist()
     figure = Figure((PAGE, 2.5))
-    grid = figure.subplots(1, len(ages), sharey=True, squeeze=False)[0]
+    grid = panels(figure, len(ages))
     for at, (axes, age) in enumerate(zip(grid, ages, strict=True)):
         for index, horizon in enumerate(horizons(tables, experiment)):
             style = {"color": SHADES[index % 4], "linestyle": LINES[index % 4], "label": f"remembers {horizon}"}
             seeds_curve(axes, own_gains(every, index)[:, at], style)
         for name in BESIDE:
             gained = gains(seen[name])[:, at]
-            look = LOOKS[name]
-            style = {"color": look.colour, "linestyle": look.line, "linewidth": look.width, "label": look.name}
+            style = LOOKS[name].style | {"label": LOOKS[name].name}
             seeds_curve(axes, gained[..., SAME] - gained[..., STRANGER], style)
         axes.axhline(0, color=FAINT, linewidth=0.5, zorder=0)
-        axes.set_title(when(age))
-        axes.set_xlabel("examples since the sighting")
+        axes.set(title=when(age), xlabel="examples since the sighting")
         axes.margins(x=0)
         axes.grid(axis="y")
     grid[0].set(ylabel="added, less other classes", ylim=(-0.22, 1.05), yticks=(0, 0.5, 1))
-    handles, labels = grid[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=6.5)
+    legend_outside(figure, grid[0], "upper center", len(horizons(tables, experiment)) + len(BESIDE), 6.5)
     return figure

@@ -1,6 +1,6 @@
 """Forgetting: what is recalled of a snippet by how long ago it was, and how the length of the gradient matters."""
 
-from pipeline.show.style import FAINT, GREY, LINES, PAGE, SHADES, Axes, Figure, seeds_curve
+from pipeline.show.style import FAINT, GREY, LINES, PAGE, SHADES, Axes, Figure, panels, seeds_curve
 from pipeline.studies.learning.tables import Profile, Tables
 from pipeline.studies.recall.measures import CHANCE, by_lag, horizons, in_order
 
@@ -24,9 +24,8 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     every = in_order(tables)
     shown = [name for name in SHOWN if name in every]
     windows = [name for name in WINDOWS if name in every]
-    panels = len(shown) + (len(windows) > 1)
     figure = Figure((PAGE, 2.3))
-    grid = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
+    grid = panels(figure, len(shown) + (len(windows) > 1))
     for axes, experiment in zip(grid, shown, strict=False):
         for index, horizon in enumerate(horizons(tables, experiment)):
             style = {"color": SHADES[index % 4], "linestyle": LINES[index % 4], "label": f"D = {horizon}"}
@@ -40,8 +39,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         axes.set_xlabel("snippets ago")
         axes.grid(axis="y")
         axes.legend(frameon=False, fontsize=6.5, loc="upper right")
-    grid[0].set_ylabel("bits recalled right")
-    grid[0].set_ylim(0.45, 1.02)
+    grid[0].set(ylabel="bits recalled right", ylim=(0.45, 1.02))
     return figure
 
 

@@ -1,7 +1,10 @@
 """How much rules that learned to remember recall, by how much there is to remember."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from pipeline.show.looks import Look
 from pipeline.show.style import FAINT, PAGE, Axes, Figure, NullLocator, direct_labels
 from pipeline.studies.learning.measures import sd
 from pipeline.studies.learning.tables import Profile, Tables
@@ -41,14 +44,13 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     figure = Figure((PAGE, 2.5))
     left, noise, alike = figure.subplots(1, 3, sharey=True, width_ratios=(1.5, 1, 1))
     ends = _by_horizon(left, tables)
+    left.set(ylabel="bits recalled right", ylim=(0.45, 1.02), title="random snippets")
     for axes, kind, words in ((noise, "noise", "flipped bits"), (alike, "correlation", "correlation of cues")):
         _by_level(axes, tables, kind)
-        axes.set_xlabel(words)
-        axes.set_title(f"D = {middle(horizons(tables, thorough(tables)[0]))}")
+        axes.set(xlabel=words, title=f"D = {middle(horizons(tables, thorough(tables)[0]))}")
+    for axes in (left, noise, alike):
+        axes.axhline(CHANCE, color=FAINT, linewidth=0.8)
         axes.grid(axis="y")
-    left.set_title("random snippets")
-    left.set_ylabel("bits recalled right")
-    left.set_ylim(0.45, 1.02)
     direct_labels(alike, ends, 0.055)
     return figure
 
@@ -57,45 +59,33 @@ def _by_horizon(axes: Axes, tables: Tables) -> list:
     ends, every = [], horizons(tables, in_order(tables)[0])
     for experiment in [name for name in in_order(tables) if name in LEARNERS and LEARNERS[name].colour]:
         look, values = LEARNERS[experiment], last(tables, experiment).mean(-1)
-        x = horizons(tables, experiment)
-        spread = np.nan_to_num(sd(values, axis=1))
-        style = {"color": look.colour, "linestyle": look.line, "linewidth": look.width, "marker": look.marker}
-        axes.errorbar(x, values.mean(1), yerr=spread, elinewidth=0.8, markersize=3, **style)
+        _bars(axes, horizons(tables, experiment), values, look)
         ends.append((float(values.mean()), look))
     for experiment in thorough(tables)[:1]:
         table = tests(tables, experiment)[0]
-        lines = {kind: [best_fixed(table, kind, d)[0] for d in every] for kind in FIXED}
-        inverse = summed(table, "pseudo_inverse")
-        lines["pseudo_inverse"] = [inverse[i, :, :d].mean() for i, d in enumerate(every)]
-        for kind, values in lines.items():
-            look = FIXED.get(kind, INVERSE)
-            axes.plot(every, values, color=look.colour, linestyle=look.line, linewidth=look.width)
+        inverse = summed(table, INVERSE.key)
+        lines = [(look, [best_fixed(table, kind, d)[0] for d in every]) for kind, look in FIXED.items()]
+        for look, values in (*lines, (INVERSE, [inverse[i, :, :d].mean() for i, d in enumerate(every)])):
+            axes.plot(every, values, **look.style)
             ends.append((float(np.mean(values)), look))
-    axes.axhline(CHANCE, color=FAINT, linewidth=0.8)
     axes.set_xscale("log", base=2)
     axes.set_xticks(every, [str(d) for d in every])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("snippets to remember, D")
-    axes.grid(axis="y")
     return ends
 
 
 def _by_level(axes: Axes, tables: Tables, kind: str) -> None:
-    for experiment in thorough(tables):
-        look, table = LEARNERS[experiment], tests(tables, experiment)[0]
-        every = horizons(tables, experiment)
-        chosen, x = every.index(middle(every)), table.arrays[kind]
-        values = levels(tables, experiment, kind)[:, chosen]
-        spread = np.nan_to_num(sd(values, axis=1))
-        style = {"color": look.colour, "linestyle": look.line, "linewidth": look.width, "marker": look.marker}
-        axes.errorbar(x, values.mean(1), yerr=spread, elinewidth=0.8, markersize=3, **style)
-    for experiment in thorough(tables)[:1]:
+    for number, experiment in enumerate(thorough(tables)):
         table, every = tests(tables, experiment)[0], horizons(tables, experiment)
-        for rule in FIXED:
-            look = FIXED[rule]
-            values = [
-                best_fixed(table, rule, middle(every), f"{kind}/fixed", at=at)[0]
-                for at in range(len(table.arrays[kind]))
-            ]
-            axes.plot(table.arrays[kind], values, color=look.colour, linestyle=look.line, linewidth=look.width)
-    axes.axhline(CHANCE, color=FAINT, linewidth=0.8)
+        x, chosen = table.arrays[kind], middle(every)
+        _bars(axes, x, levels(tables, experiment, kind)[:, every.index(chosen)], LEARNERS[experiment])
+        for rule, look in FIXED.items() if number == 0 else ():
+            fixed = (best_fixed(table, rule, chosen, f"{kind}/fixed", at=at)[0] for at in range(len(x)))
+            axes.plot(x, list(fixed), **look.style)
+
+
+def _bars(axes: Axes, x: Sequence[float], values: np.ndarray, look: Look) -> None:
+    """Means of `values` [x, seed] with bars of +- 1 standard deviation over seeds; none for a single seed."""
+    style = look.style | {"marker": look.marker, "markersize": 3, "elinewidth": 0.8}
+    axes.errorbar(x, values.mean(1), yerr=np.nan_to_num(sd(values, axis=1)), **style)

@@ -47,6 +47,4 @@ def _map(axes: Axes, ends: np.ndarray, change: np.ndarray, title: str) -> None:
     levels = np.linspace(-1, 1, 17)
     axes.contourf(ends, ends, change.T / largest, levels=levels, cmap="PuOr")
     axes.contour(ends, ends, change.T / largest, levels=[0], colors="black", linewidths=0.8)
-    axes.set_title(title)
-    axes.set_xticks([-1, 0, 1])
-    axes.set_yticks([-1, 0, 1])
+    axes.set(title=title, xticks=(-1, 0, 1), yticks=(-1, 0, 1))

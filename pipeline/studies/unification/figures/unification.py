@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.show.looks import LOOKS
-from pipeline.show.style import FAINT, GREY, PAGE, RULED, Axes, Figure, to_rgb
+from pipeline.show.style import FAINT, GREY, PAGE, RULED, Axes, Figure, stacked, to_rgb
 from pipeline.studies.learning.tables import Profile, Tables
 from pipeline.studies.unification.measures import METHODS, TABLE
 
@@ -53,7 +53,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     names = arrays["pair"].tolist()
     figure = Figure((PAGE, 2.3 + 0.3 * len(names)))
     heights = 1.5, 0.8 + 0.3 * len(names)
-    top, bottom = figure.subfigures(2, 1, height_ratios=heights, squeeze=False).ravel()
+    top, bottom = stacked(figure, *heights)
     grid, words, matrix = top.subplots(1, 3, width_ratios=(1, 1.45, 0.8))
     _grid(grid)
     _equations(words)

@@ -1,9 +1,14 @@
-"""By stage: the modules that an item starts from, and the parameters that decide its outs. `plan` is made of these."""
+"""Every stage: its module, and what decides the outs of its items besides code, the parameters.
+
+Machinery finds it here by the stage's name (`pipeline.run.job`); `plan` is made of what a stage `uses`.
+"""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.studies.params import Params, known_or_raise, plain
+from pipeline.run.params import known_or_raise, plain
+from pipeline.studies.params import Params
 
 
 class Uses(NamedTuple):
@@ -74,44 +79,70 @@ def feedback_test(params: Params, experiment: str, seed: str) -> Uses:
 
 
 def figure(params: Params, name: str) -> Uses:
-    return Uses(_drawn(params), (f"pipeline.figures.{name}",))
+    return Uses(_drawn(params), (figure_module(name),))
 
 
 def report(params: Params) -> Uses:
-    told = {name: plain(getattr(params, name)) for name in ("clone", "improve", "clone_test", "random_features")}
-    return Uses(_drawn(params) | told, tuple(f"pipeline.figures.{name}" for name in params.items.figures))
+    told = _there(params, "clone", "improve", "clone_test", "random_features")
+    return Uses(_drawn(params) | told, tuple(map(figure_module, params.items.figures)))
 
 
 def nothing(params: Params, *words: str) -> Uses:
     return Uses({})
 
 
-STAGES: dict[str, Callable[..., Uses]] = {"train_data": nothing, "test_data": nothing} | {
-    one.__name__: one
-    for one in (
-        meta_train,
-        meta_test,
-        baseline,
-        introspect,
-        unify,
-        clone,
-        improve,
-        clone_test,
-        zoo_test,
-        recall_train,
-        recall_test,
-        feedback_train,
-        feedback_test,
-        figure,
-        report,
-    )
+def figure_module(name: str) -> str:
+    """The module of a figure, in the folder of its study.
+
+    Raises:
+      ValueError: no study has such a figure.
+    """
+    found = [path for path in STUDIES.glob(f"*/figures/{name}.py")]
+    if len(found) != 1:
+        known = sorted(path.stem for path in STUDIES.glob("*/figures/[a-z]*.py"))
+        raise ValueError(f"{name!r} is none of the figures {known}: correct its name.")
+    return f"pipeline.studies.{found[0].parent.parent.name}.figures.{name}"
+
+
+class Stage(NamedTuple):
+    """A stage's module, and of an item what it uses: called with the profile's params and the words of the item."""
+
+    module: str
+    uses: Callable[..., Uses]
+
+
+STUDIES = Path(__file__).parent
+# Modules whose stage ends in _test are called otherwise, lest tools take them for tests.
+STAGES = {
+    "train_data": Stage("pipeline.data.splits", nothing),
+    "test_data": Stage("pipeline.data.splits", nothing),
+    "meta_train": Stage("pipeline.studies.learning.meta_train", meta_train),
+    "meta_test": Stage("pipeline.studies.learning.meta_testing", meta_test),
+    "baseline": Stage("pipeline.studies.learning.baseline", baseline),
+    "introspect": Stage("pipeline.studies.learning.introspect", introspect),
+    "zoo_test": Stage("pipeline.studies.learning.zoo_testing", zoo_test),
+    "unify": Stage("pipeline.studies.unification.unify", unify),
+    "clone": Stage("pipeline.studies.cloning.clone", clone),
+    "improve": Stage("pipeline.studies.cloning.improve", improve),
+    "clone_test": Stage("pipeline.studies.cloning.clone_testing", clone_test),
+    "recall_train": Stage("pipeline.studies.recall.recall_train", recall_train),
+    "recall_test": Stage("pipeline.studies.recall.recall_testing", recall_test),
+    "feedback_train": Stage("pipeline.studies.feedback.feedback_train", feedback_train),
+    "feedback_test": Stage("pipeline.studies.feedback.feedback_testing", feedback_test),
+    "figure": Stage("pipeline.studies.figure", figure),
+    "report": Stage("pipeline.studies.report", report),
 }
 
 
 def _drawn(params: Params) -> dict[str, Any]:
     """What figures and report say of a profile beside its tables."""
-    sections = {name: plain(getattr(params, name)) for name in ("items", "tests", "results", "introspect")}
+    sections = _there(params, "items", "tests", "results", "introspect")
     return sections | {"trained_on": {name: list(one.data.sets) for name, one in params.experiments.items()}}
+
+
+def _there(params: Params, *names: str) -> dict[str, Any]:
+    """Of these sections, those that the profile has."""
+    return {name: plain(getattr(params, name)) for name in names if params.has(name)}
 
 
 def _tests(params: Params, suites: tuple[str, ...]) -> dict[str, Any]:
