@@ -132,6 +132,14 @@ def test_links_and_images_lead_somewhere(page):
             assert anchor in [re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads], link
 
 
+def test_the_files_that_extending_names_are_there():
+    text = (paths.ROOT / "docs/extending.md").read_text()
+    made = set(re.findall(r"<!-- example: (\S+) -->", text))
+    named = re.findall(r"`((?:pipeline|vsml|tests|profiles)/[\w/.]+)`", re.sub(r"`[^`]*\b[A-Z]{4,}\b[^`]*`", "", text))
+    assert len(named) > 10
+    assert [name for name in named if name not in made and not (paths.ROOT / name).exists()] == []
+
+
 def test_the_readme_can_be_read_in_ten_minutes():
     text = (paths.ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= 200 and len(text.split()) <= 2500
