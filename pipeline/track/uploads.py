@@ -63,7 +63,7 @@ def flush(all_here: bool = False) -> None:
     own = tracking.store_uri()
     waiting = [one for one in written() if one.end is not None]
     others = {one.uri for one in waiting if one.uri != own and not all_here}
-    if any(one.uri not in others for one in waiting):  # else mlflow need not be imported
+    if any(one.uri not in others for one in waiting) or _leftovers():
         errors = Uploads(own if all_here else None).go(None if all_here else own, live=False)
         for error in errors.values():
             left = sum(one.end is not None and one.uri not in others for one in written())
@@ -94,7 +94,7 @@ def written() -> list[Written]:
     here can have read nothing from one that had not ended.
     """
     found = []
-    for folder in [path for path in paths.RUNS.glob("*") if path.is_dir()]:
+    for folder in _folders():
         with contextlib.suppress(FileNotFoundError):  # not a run yet, or just taken up by another process
             found.append(Written(folder, tracking.read(folder, tracking.BEGIN), _end(folder)))
     return sorted(found, key=lambda one: float("inf") if one.end is None else one.end["ended_ns"])
@@ -123,7 +123,8 @@ class Uploads:
                         self._run(one, uri)[1].send(one.folder)
                 except TrackingError as error:
                     errors[uri] = error
-            _clean()
+            for folder in _leftovers():
+                _remove(folder)
         return errors
 
     def _take(self, one: Written, uri: str, end: Mapping[str, Any]) -> None:
@@ -332,14 +333,20 @@ def _end(folder: Path) -> dict[str, Any] | None:
     return tracking.read(folder, tracking.END)
 
 
-def _clean() -> None:
-    """Remove the folders that are no runs: of processes killed before they had begun one or had removed all of it."""
-    for folder in [path for path in paths.RUNS.glob("*") if path.is_dir()]:
+def _folders() -> list[Path]:
+    return [path for path in paths.RUNS.glob("*") if path.is_dir()]
+
+
+def _leftovers() -> list[Path]:
+    """Folders that are no runs: of processes killed before they had begun one, or had removed all of it."""
+    found = []
+    for folder in _folders():
         held = None if (folder / tracking.BEGIN).exists() else tracking.lock(folder.with_suffix(".lock"))
         if held is not None:
             os.close(held)
-            if not (folder / tracking.BEGIN).exists():
-                _remove(folder)
+            if not (folder / tracking.BEGIN).exists():  # else it was begun, and has ended, between the two looks
+                found.append(folder)
+    return found
 
 
 def _remove(folder: Path) -> None:
