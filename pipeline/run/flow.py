@@ -91,8 +91,10 @@ class Flow:
         for axis, word in zip(axes, words, strict=True):
             if axis == "seed" and not word.isdecimal():
                 raise ValueError(f"seed (={word!r}) must be a whole number, 0 or more.")
-        made = (item for item in self.items() if (item.stage, item.words) == (stage, words))
-        return next(made, None) or self._item(entries[0], words)
+        made = next((item for item in self.items() if (item.stage, item.words) == (stage, words)), None)
+        if made is None and len(entries) > 1:
+            raise ValueError(f"{stage} {' '.join(words)} is no item of this profile: add it to items of params.yaml.")
+        return made or self._item(entries[0], words)
 
     def matching(self, *patterns: str) -> list[Path]:
         """What the items leave whose path under artifacts/ matches a pattern: a file left over from another choice of

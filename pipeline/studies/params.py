@@ -40,6 +40,16 @@ NEEDS = {  # the sections that items of each kind are made by
 LEFT_OUT: Any = None
 
 
+class Figures(Section):
+    """The figures that are drawn, by study, in the order of the report."""
+
+    learning: tuple[Name, ...]
+    unification: tuple[Name, ...]
+    cloning: tuple[Name, ...]
+    recall: tuple[Name, ...]
+    feedback: tuple[Name, ...]
+
+
 class Items(Section):
     """What `dvc repro` makes: the items of every stage in dvc.yaml."""
 
@@ -51,11 +61,16 @@ class Items(Section):
     clones: tuple[Count, ...]
     zoo: tuple[Name, ...]
     baselines: tuple[Name, ...]
-    figures: tuple[Name, ...]
+    figures: Figures
     recall: tuple[Name, ...]
     recall_seeds: tuple[Count, ...]
     feedback: tuple[Name, ...]
     feedback_seeds: tuple[Count, ...]
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """All figures."""
+        return tuple(name for _, names in self.figures for name in names)
 
 
 class Params(Section):

@@ -97,7 +97,7 @@ def _bring_results(root: Path) -> None:
     for name in REPORTED:
         _copy(paths.report(f"{name}.json"), docs / f"{name}.json", NOT_MADE)
     shown = pictures(root)
-    for name in settings.items.figures:
+    for name in settings.items.drawn:
         if (target := docs / "figures" / f"{name}.png").resolve() in shown:
             _copy(paths.figure(name), target, NOT_MADE)
 

@@ -28,7 +28,7 @@ from pipeline.studies.learning.tables import RULE, Profile, Tables
 from pipeline.studies.measured import MEASURES
 from pipeline.studies.params import Items, Params
 from pipeline.studies.recall import measures as recall
-from pipeline.studies.stages import STAGES, Uses, figure_module
+from pipeline.studies.stages import STAGES, figure_module
 from pipeline.studies.unification import measures as unification
 
 TABLES = (
@@ -74,7 +74,7 @@ def main(item: list[str]) -> None:
         tally=claims.counts(judged),
         level=bootstrap.LEVEL,
         least_seeds=claims.SEEDS,
-        parameters=json.dumps(_drawn(own).params, indent=1, ensure_ascii=False),
+        parameters=json.dumps(STAGES["report"].uses(own).params, indent=1, ensure_ascii=False),
         tables=list(rows.main_tables(found, tables, profile, items)),
         introspection=_introspected(own, found, profile),
         lives=lives.lives(tables) if RULE in items.introspect else None,
@@ -89,7 +89,7 @@ def main(item: list[str]) -> None:
 
 
 def _stamp(own: Params, tables: Tables) -> str:
-    drawn = [paths.ARTIFACTS / name for name in tables] + [paths.figure(name) for name in own.items.figures]
+    drawn = [paths.ARTIFACTS / name for name in tables] + [paths.figure(name) for name in own.items.drawn]
     return provenance.stamp("report", (), drawn)
 
 
@@ -141,9 +141,7 @@ def _claims(judged: list[dict[str, Any]], items: Items) -> Iterator[dict[str, An
     """As judged, with the numbers of the figures that show them, and their place in claims.yaml."""
     for number, claim in enumerate(judged):
         drawn = [
-            {"name": name, "number": items.figures.index(name) + 1}
-            for name in claim["figures"]
-            if name in items.figures
+            {"name": name, "number": items.drawn.index(name) + 1} for name in claim["figures"] if name in items.drawn
         ]
         yield claim | {"number": number, "drawn": drawn, "table": _effects(claim)}
 
@@ -163,19 +161,17 @@ def _effects(claim: dict[str, Any]) -> Table:
     return Table(heads, effects, f"Effects: {claim['says']}", "Effects, positive where the claim says so")
 
 
-def _drawn(own: Params) -> Uses:
-    """What all figures depend on."""
-    return STAGES["figure"].uses(own, own.items.figures[0])
-
-
 def _figures(own: Params, found: Results, tables: Tables, judged: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Each figure with its words, the claims that it shows, and all that is needed to draw it again.
 
     No clock, no commit and no run: the same tables give the same page.
     """
     words = _words(own, found, tables)
-    digest_of_params = digest(_drawn(own).params)
-    for name in own.items.figures:
+    flow = Flow()
+    for name in own.items.drawn:
+        item = flow.item("figure", (name,))
+        plan = json.loads(item.plan.read_text(encoding="utf-8"))
+        digest_of_params = digest(plan["params"])
         module, path = figures.module(name), paths.figure(name)
         png, code = path.read_bytes(), f"{figure_module(name).replace('.', '/')}.py"
         width, height = int.from_bytes(png[16:20]), int.from_bytes(png[20:24])
@@ -190,10 +186,10 @@ def _figures(own: Params, found: Results, tables: Tables, judged: list[dict[str,
             "png": base64.b64encode(png).decode(),
             "width": width * 3 // 4,  # so that all have letters of one size, sharp on fine screens
             "height": height * 3 // 4,
-            "run": f"dvc repro --single-item --force figure@{name}",
+            "run": f"dvc repro --single-item --force {item.name}",
             "search": f"tags.stage = 'figure' and tags.figure = '{name}' and tags.params_digest = '{digest_of_params}'",
             "params": digest_of_params,
-            "code": {"name": code, "sha256": sha256_file(paths.ROOT / code)},
+            "code": {"name": code, "digest": plan["code"]},
             "sha256": sha256_file(path),
             "tables": [{"name": table.as_posix(), "sha256": sha256_file(table)} for table in drawn],
         }

@@ -79,12 +79,13 @@ def feedback_test(params: Params, experiment: str, seed: str) -> Uses:
 
 
 def figure(params: Params, name: str) -> Uses:
-    return Uses(_drawn(params), (figure_module(name),))
+    module = figure_module(name)
+    return Uses(_shown(params, module.split(".")[2]), (module,))
 
 
 def report(params: Params) -> Uses:
     told = _there(params, "clone", "improve", "clone_test", "random_features")
-    return Uses(_drawn(params) | told, tuple(map(figure_module, params.items.figures)))
+    return Uses(_drawn(params) | told, tuple(map(figure_module, params.items.drawn)))
 
 
 def nothing(params: Params, *words: str) -> Uses:
@@ -111,6 +112,12 @@ class Stage(NamedTuple):
     uses: Callable[..., Uses]
 
 
+ITEMS = {  # that the figures of a study show
+    "unification": (),
+    "cloning": ("clones",),
+    "recall": ("recall", "recall_seeds", "introspect", "seeds"),
+    "feedback": ("feedback", "feedback_seeds"),
+}
 STUDIES = Path(__file__).parent
 # Modules whose stage ends in _test are called otherwise, lest tools take them for tests.
 STAGES = {
@@ -138,6 +145,14 @@ def _drawn(params: Params) -> dict[str, Any]:
     """What figures and report say of a profile beside its tables."""
     sections = _there(params, "items", "tests", "results", "introspect")
     return sections | {"trained_on": {name: list(one.data.sets) for name, one in params.experiments.items()}}
+
+
+def _shown(params: Params, study: str) -> dict[str, Any]:
+    """The part of it that matters to the figures of a study."""
+    if study == "learning":
+        return _drawn(params)
+    items = plain(params.items)
+    return {"items": {name: items[name] for name in ITEMS[study]}}
 
 
 def _there(params: Params, *names: str) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Page(HTMLParser):
 
 def _make_report(where, monkeypatch):
     monkeypatch.chdir(where)
-    for name in params.read().items.figures:
+    for name in params.read().items.drawn:
         importlib.import_module("pipeline.studies.figure").main([name])
     importlib.import_module("pipeline.studies.report").main([])
 
@@ -69,7 +69,7 @@ def page(reported, profile):
 
 def test_every_figure_is_inside_with_words_for_those_who_cannot_see_it(page, items):
     images = page.all("img")
-    assert len(images) == len(page.all("figcaption")) == len(items.figures)
+    assert len(images) == len(page.all("figcaption")) == len(items.drawn)
     assert images[0]["alt"] == figures.module("meta_training").ALT
     assert all(len(image["alt"]) > 60 for image in images)
     assert all(image["src"].startswith("data:image/png;base64,iVBOR") for image in images)
@@ -160,7 +160,7 @@ def test_the_report_of_a_profile_has_the_sections_of_what_it_made(reported, ente
     items = enter("mnist").items
     page = Page(paths.report("index.html").read_text())
     text = "".join(page.text)
-    assert len(page.all("img")) == len(items.figures) == 9
+    assert len(page.all("img")) == len(items.drawn) == 9
     assert len(page.all("caption")) - text.count("Effects, positive where") == 17  # four moments, robustness, mixes,
     # their means, association, sightings, cosines, channels, a life, shipped, unity, training, siblings
     assert "Cloning backpropagation" not in text
@@ -255,7 +255,7 @@ def test_docs_have_the_figures_that_a_page_shows_or_names_and_no_others(root, en
         items = enter("mnist" if profile else "default").items
         readme.main([], root)
         copied = sorted((root / "docs" / profile / "figures").iterdir())
-        assert [path.stem for path in copied] == shown and len(items.figures) > len(shown)
+        assert [path.stem for path in copied] == shown and len(items.drawn) > len(shown)
         for path in copied:
             assert sha256_file(path) == sha256_file(paths.figure(path.stem))
 
@@ -408,13 +408,13 @@ def test_markers_of_a_profile_without_results_are_named(root):
 def test_each_figure_says_how_to_draw_it_again_and_which_claims_it_shows(page, items):
     text = "".join(page.text)
     judged = json.loads(paths.report("claims.json").read_text())["claims"]
-    for name in items.figures:
+    for name in items.drawn:
         assert f"dvc repro --single-item --force figure@{name}" in text
         for table in figures.needed(figures.module(name).NEEDS):
             assert sha256_file(paths.ARTIFACTS / table) in text
         assert sha256_file(paths.figure(name)) in text
     shown = [link["href"] for link in page.all("a") if link["href"].startswith("#claim-")]
-    assert shown == [f"#claim-{one['id']}" for name in items.figures for one in judged if name in one["figures"]]
+    assert shown == [f"#claim-{one['id']}" for name in items.drawn for one in judged if name in one["figures"]]
     assert {attrs["id"] for attrs in page.all("details") if "id" in attrs} == {f"claim-{one['id']}" for one in judged}
 
 
