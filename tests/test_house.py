@@ -13,7 +13,7 @@ ONE_PLACE = {
     "mlflow": {"pipeline/track/store.py"},
     "matplotlib": {"pipeline/show/style.py"},
     "kubernetes": {"pipeline/cluster/connection.py"},
-    "ruamel": {"pipeline/studies/params.py", "pipeline/cluster/deploy.py"},
+    "ruamel": {"pipeline/run/params.py", "pipeline/cluster/deploy.py"},
     "sklearn": set(),  # its wheel holds data; its code is not needed
     # What mirrors, MLflow's own client and the doctor meet are errors of requests.
     "requests": {"pipeline/data/download.py", "pipeline/track/store.py", "pipeline/cluster/doctor.py"},

@@ -15,7 +15,7 @@ from typing import Any
 from pipeline.cluster import exchange as plane
 from pipeline.cluster.connection import Api, ClusterError
 from pipeline.cluster.following import Follower, outcome
-from pipeline.cluster.manifest import Submission, image_of, manifest, name_of, pods_of, template_name
+from pipeline.cluster.manifest import Submission, flags_of, image_of, manifest, name_of, pods_of, template_name
 from pipeline.run import job as provenance
 from pipeline.run.job import Job
 from pipeline.track import uploads
@@ -40,6 +40,7 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
     image, commit = image_of(template)
     pods = pods_of(stage, template)
     where = f"{image} {commit}" + (f" on {pods} pods" if pods > 1 else "")
+    where += f" with {flags}" if (flags := flags_of(template)) else ""
     dirty = not _auditable(commit, provenance.git())
     provenance.own_code()
     job = provenance.job(stage, item, where)

@@ -54,6 +54,12 @@ def image_of(template: dict[str, Any]) -> tuple[str, str | None]:
     return container["image"], commit
 
 
+def flags_of(template: dict[str, Any]) -> str:
+    """The flags of XLA that a template sets, which change numbers."""
+    env = _stage_container(template).get("env", [])
+    return next((entry.get("value") or "" for entry in env if entry["name"] == "XLA_FLAGS"), "")
+
+
 def pods_of(stage: str, template: dict[str, Any]) -> int:
     """How many pods an item of a stage has.
 

@@ -10,6 +10,7 @@ import jinja2
 from pipeline.run import job as provenance
 from pipeline.run import paths
 from pipeline.run.artifacts import sha256_file, write_json, write_text
+from pipeline.run.flow import Flow
 from pipeline.run.params import digest
 from pipeline.show import figures
 from pipeline.show import intervals as bootstrap

@@ -17,7 +17,8 @@ from pipeline.run.artifacts import write_rule, write_table
 from pipeline.studies import params
 from pipeline.studies.learning.mixes import METHODS
 from pipeline.studies.learning.params import Task
-from pipeline.studies.params import Params
+from pipeline.studies.params import Figures, Params
+from pipeline.studies.stages import figure_module
 from pipeline.studies.unification.measures import METHODS as METHODS_UNIFIED
 
 CLASSES = {"digits": 10, "wine": 3, "breast_cancer": 2, "iris": 3, "random": 10, "sum_sign": 2, "emnist": 62}
@@ -53,6 +54,14 @@ DRAWN = {  # what the items.figures of each profile are
     "mnist": (*FIGURES, "random_features", "robustness", "varying_data"),
     "paper": (*FIGURES, "robustness", "varying_data", "cloning"),
 }
+
+
+def by_study(names: Iterable[str]) -> dict[str, list[str]]:
+    """Some figures as the `items.figures` of a profile has them."""
+    found: dict[str, list[str]] = {study: [] for study in Figures.model_fields}
+    for name in names:
+        found[figure_module(name).split(".")[2]].append(name)
+    return found
 
 
 def _suite(*names: str) -> dict:
@@ -141,7 +150,7 @@ def _write_params(name: str) -> None:
             "clones": [] if name == "mnist" else [0],
             "zoo": ["mnist", "digits"] if name == "default" else ["mnist"],
             "baselines": list(BASELINES),
-            "figures": list(DRAWN[name]),
+            "figures": by_study(DRAWN[name]),
             "recall": list(tree["recall"]["experiments"]) if name == "default" else ["direct"],
             "recall_seeds": [0, 1, 2] if name == "default" else [0],
             "feedback": tree["items"]["feedback"],

@@ -6,19 +6,21 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline.run import paths, planning
 from pipeline.run.artifacts import read_table, sha256_file
+from pipeline.run.flow import Flow
 from pipeline.run.params import digest
 from pipeline.show import figures
 from pipeline.studies import params, readme
 from pipeline.studies.learning.measures import parsed
 from pipeline.studies.learning.tables import Profile
 from pipeline.studies.stages import STAGES
-from tests.figures.conftest import FEEDBACK, RECALL
+from tests.figures.conftest import FEEDBACK, RECALL, by_study
 
 VOID = {"meta", "img", "br", "link", "input"}
 
@@ -177,15 +179,17 @@ def test_a_profile_without_vsml_has_a_report_of_its_siblings_only(profile, tmp_p
     tree = json.loads(paths.PARAMS.read_text())
     drawn = [name for name in (*RECALL, *FEEDBACK) if name != "recall_association"]  # where VSML is beside them
     tree["items"] |= dict.fromkeys(("experiments", "introspect", "clones", "baselines", "zoo"), ())
-    tree["items"]["figures"] = drawn
-    kept = ("root", "items", "introspect", "unify", "recall", "feedback")  # rules that remember are shown images, too
+    tree["items"]["figures"] = by_study(drawn)
+    kept = ("root", "items", "introspect", "recall", "feedback")  # rules that remember are shown images, too
     paths.PARAMS.write_text(json.dumps({name: tree[name] for name in kept}))
+    Path("dvc.yaml").unlink()
+    shutil.copy(paths.ROOT / "profiles/siblings/dvc.yaml", "dvc.yaml")
     planning.main([])
     for name in drawn:
         importlib.import_module("pipeline.studies.figure").main([name])
     importlib.import_module("pipeline.studies.report").main([])
     page = Page(paths.report("index.html").read_text())
-    parts = ["claims", "figures", "run", "unification", "recall", "feedback"]
+    parts = ["claims", "figures", "run", "recall", "feedback"]
     assert [section["aria-labelledby"] for section in page.all("section")] == parts
     links = [link["href"] for link in page.all("a")]
     assert links[0] == "#claims" and set(parts) <= {link.removeprefix("#") for link in links}
@@ -200,7 +204,7 @@ def test_a_profile_without_vsml_has_a_report_of_its_siblings_only(profile, tmp_p
 
 def test_what_a_profile_has_no_section_of_its_figures_do_not_know(profile, tmp_path):
     tree = json.loads(paths.PARAMS.read_text())
-    items = dict.fromkeys(tree["items"], ())
+    items = dict.fromkeys(tree["items"], ()) | {"figures": by_study(())}
     (tmp_path / "params.yaml").write_text(json.dumps({"root": ".", "items": items}))
     bare = params.read(tmp_path / "params.yaml")
     assert Profile.of(bare) == Profile({}, {}, (), "")
@@ -409,7 +413,7 @@ def test_each_figure_says_how_to_draw_it_again_and_which_claims_it_shows(page, i
     text = "".join(page.text)
     judged = json.loads(paths.report("claims.json").read_text())["claims"]
     for name in items.drawn:
-        assert f"dvc repro --single-item --force figure@{name}" in text
+        assert f"--force {Flow().item('figure', (name,)).name}" in text
         for table in figures.needed(figures.module(name).NEEDS):
             assert sha256_file(paths.ARTIFACTS / table) in text
         assert sha256_file(paths.figure(name)) in text

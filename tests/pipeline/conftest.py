@@ -12,6 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.run import paths
+from pipeline.studies.stages import STAGES
 
 LIVES = {"views": ["projected"], "inputs": [3], "classes": [2], "length": 4, "population": 2}
 TINY = {
@@ -33,7 +34,10 @@ class Clone:
         self.env = kept | {"PYTHONPATH": str(root), "PATH": path, "XLA_FLAGS": XLA_FLAGS, "VSML_UPLOAD": "now"}
 
     def start(self, *command: str, **env: str) -> subprocess.Popen[str]:
+        """Start a command; before a stage that is run by hand, the plan is made, as `dvc repro` would."""
         pipe = subprocess.PIPE
+        if command[:3] == ("python", "-m", "pipeline") and command[3] in STAGES:
+            self.run("python", "-m", "pipeline", "plan", **env)
         return subprocess.Popen(command, cwd=self.root, env=self.env | env, stdout=pipe, stderr=pipe, text=True)
 
     def run(self, *command: str, **env: str) -> str:

@@ -483,7 +483,7 @@ def test_a_proxy_of_the_environment_is_used(server, locked, tmp_path, monkeypatc
 FETCH = """
 import resource, sys
 from pathlib import Path
-from pipeline import download
+from pipeline.data import download
 *limit, sha256, size, url, cache = sys.argv[1:]
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit[0]), int(limit[0])))

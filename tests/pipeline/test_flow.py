@@ -10,6 +10,7 @@ from dvc.repo import Repo
 
 from pipeline.run import paths
 from pipeline.run.flow import Flow, read_yaml
+from pipeline.run.params import plain
 from pipeline.studies import params
 from pipeline.studies.stages import STAGES
 
@@ -38,8 +39,7 @@ def test_items_are_those_that_dvc_resolves(profile):
             continue
         assert item.plan.as_posix() in item.deps
         assert all(Path(out).parts[:2] == ("artifacts", item.stage) for out in item.outs)
-        assert importlib.util.find_spec(f"pipeline.stages.{item.stage}") is not None
-        assert item.stage in STAGES
+        assert importlib.util.find_spec(STAGES[item.stage].module) is not None
         ours = [dep for dep in item.deps if os.path.normpath(paths.ROOT / profile / dep).endswith(".py")]
         assert not ours, f"{item.name} names code (={ours}), which its plan is there for."
 
@@ -117,16 +117,16 @@ def test_dvc_reruns_what_an_edit_touches_and_nothing_else(committed):
 
     page = root / "pipeline/studies/learning/figures/meta_training.py"
     page.write_text(page.read_text() + "\nMORE = 1\n")
-    assert _changed(committed) == {"figure@meta_training", "report"}
+    assert _changed(committed) == {"learning_figure@meta_training", "report"}
 
     analysis = root / "vsml/introspect/association.py"
     analysis.write_text(analysis.read_text() + "\nMORE = 1\n")
     introspect = {f"introspect@{experiment}-{seed}" for experiment in ("vsml", "other") for seed in (0, 1)}
-    assert _changed(committed) == {"figure@meta_training", "report"} | introspect
+    assert _changed(committed) == {"learning_figure@meta_training", "report"} | introspect
 
     _edit(root / "vsml/core/cell.py", "\n\n\nclass ", "\n\nMORE = 1\n\n\nclass ")
     runs_cells = {item.name for item in Flow(root).items() if item.stage in RUN_CELLS}
-    assert _changed(committed) == {"figure@meta_training", "report"} | runs_cells
+    assert _changed(committed) == {"learning_figure@meta_training", "report"} | runs_cells
 
 
 def test_dvc_exp_run_changes_one_experiment_and_nothing_else(committed):
@@ -151,8 +151,8 @@ def test_dvc_exp_run_changes_leaves_of_a_file_that_is_written_by_leaf(clone):
     words = [word for name, value in changes.items() for word in ("-S", f"{name}={value}")]
     clone.run("dvc", "exp", "run", "--single-item", "test_data@digits", *words)
     found = params.read(clone.root / "params.yaml")
-    assert params.plain(found.experiments["es"].learner).items() >= {"ticks": 3, "hidden_layers": [5, 4]}.items()
-    assert params.plain(found.feedback.experiments["second_order_on_glyphs"].learner)["rate"] == 0.01
+    assert plain(found.experiments["es"].learner).items() >= {"ticks": 3, "hidden_layers": [5, 4]}.items()
+    assert plain(found.feedback.experiments["second_order_on_glyphs"].learner)["rate"] == 0.01
     assert found.items.seeds == (7,)
     for name in ("vsml", "truncated"):
         assert found.experiments[name] == before.experiments[name]

@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.run import paths
 from pipeline.run.overlay import merged
+from pipeline.run.params import plain
 from pipeline.studies import params
 from pipeline.studies.cloning import params as cloning
 from pipeline.studies.feedback import params as feedback
@@ -145,7 +146,7 @@ PLACES = [  # of names: an entry of a table, or an element of a list
     ("feedback", "experiments", {}),
     ("items", "train_sets", []),
     ("items", "test_sets", []),
-    ("items", "figures", []),
+    ("items", "figures", "learning", []),
     ("items", "zoo", []),
     ("defaults", "data", "sets", []),
     ("defaults", "suites", []),
@@ -174,8 +175,9 @@ CLONING = ("clone", "improve", "clone_test")
 
 
 def test_a_profile_may_leave_out_what_it_has_no_items_of(read, tiny):
-    for kind in ("experiments", "introspect", "seeds", "clones", "zoo", "baselines", "figures", "feedback"):
+    for kind in ("experiments", "introspect", "seeds", "clones", "zoo", "baselines", "feedback"):
         tiny["items"][kind] = []
+    tiny["items"]["figures"] = {study: [] for study in tiny["items"]["figures"]}
     for section in (*LEARNING, *CLONING, "feedback"):
         del tiny[section]
     found = read(tiny)

@@ -39,7 +39,7 @@ stages:
 # Writes when it ran, and waits until as many as it is told are at it.
 STAGE = """
 import os, pathlib, sys, time
-from pipeline import repro
+from pipeline.run import repro
 repro.die_with_parent()
 stage, item = sys.argv[1:]
 told = pathlib.Path(f"first-{item}").read_text() if stage == "first" else ""
@@ -131,7 +131,7 @@ def _until(done):
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
 SLEEP = """
 import os, pathlib, time
-from pipeline import repro
+from pipeline.run import repro
 repro.die_with_parent()
 pathlib.Path("pid.tmp").write_text(str(os.getpid()))
 os.replace("pid.tmp", "pid")

@@ -22,9 +22,11 @@ OUT = "artifacts/test_data/iris.npz"
 # A run that follows a curve, as a stage does that goes on from a checkpoint, and that a test can stop where it likes.
 CURVED = """
 import sys, time
-from pipeline import artifacts, params, paths, provenance, tracking
+from pipeline.run import artifacts, paths
+from pipeline.run import job as provenance
+from pipeline.track import tracking
 rows, ends, resumed = int(sys.argv[1]), sys.argv[2] == "ends", sys.argv[3:]
-with tracking.run(provenance.job("test_data", ("iris",), params.read())) as run:
+with tracking.run(provenance.job("test_data", ("iris",))) as run:
     if resumed:
         run.resume(*resumed)
     run.follow({"loss": [float(step) for step in range(rows)]})
@@ -36,12 +38,14 @@ with tracking.run(provenance.job("test_data", ("iris",), params.read())) as run:
 # Runs each of which reads what the one before it left.
 CHAIN = """
 from pathlib import Path
-from pipeline import artifacts, params, provenance, tracking
-job, reads = provenance.job("test_data", ("iris",), params.read()), ()
+from pipeline.run import artifacts
+from pipeline.run import job as provenance
+from pipeline.track import tracking
+job, reads = provenance.job("test_data", ("iris",)), ()
 for number in range({runs}):
     out = Path(f"artifacts/chain/{{number}}.npz")
     deps = job.deps | {{path.as_posix(): artifacts.sha256_file(path) for path in reads}}
-    flow = job.flow._replace(reads=reads, outs=(out,))
+    flow = job.flow._replace(outs=(out.as_posix(),))
     with tracking.run(job._replace(item=(str(number),), flow=flow, deps=deps)) as run:
         run.follow({{"loss": [float(step) for step in range({rows})]}})
         artifacts.write_text(out, f"number {{number}}")
@@ -109,7 +113,7 @@ def test_four_at_once_on_a_new_store_all_leave_a_whole_run(clone):
 
 
 def test_a_stage_that_fails_says_why_and_its_run_is_failed(clone):
-    (clone.root / "pipeline/sources/__init__.py").write_text(
+    (clone.root / "pipeline/data/sources.py").write_text(
         "def read(name, split):\n    raise ValueError('the file is torn')\n"
     )
     process = clone.start("python", "-m", "pipeline", "test_data", "iris")

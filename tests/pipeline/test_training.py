@@ -21,7 +21,7 @@ from pipeline.run import training
 # What `python -m pipeline STAGE ITEM…` does, with a checkpoint and a line after every step.
 RUN = """
 import sys
-from pipeline import training
+from pipeline.run import training
 from pipeline.__main__ import main
 training.SAVE_EVERY_S = training.SHOW_EVERY_S = 0.0
 main(sys.argv[1:])

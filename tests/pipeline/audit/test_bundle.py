@@ -17,7 +17,7 @@ from pipeline.run.artifacts import read_table, sha256_file, write_table
 
 pytestmark = pytest.mark.slow
 WHENCE = (
-    "from pathlib import Path\nfrom pipeline import artifacts, stamp, whence\npath = Path({path!r})\n"
+    "from pathlib import Path\nfrom pipeline.run import artifacts\nfrom pipeline.audit import stamp, whence\npath = Path({path!r})\n"
     "answer = whence.story(store, path, artifacts.sha256_file(path), stamp.read(path))"
 )
 
@@ -56,8 +56,8 @@ def test_a_file_of_others_is_unknown(audited, tmp_path):
 @pytest.fixture(scope="module")
 def bundle(audited, tmp_path_factory):
     folder = tmp_path_factory.mktemp("evidence") / "bundle"
-    packed = "from pathlib import Path\nfrom pipeline import evidence, params\nfrom pipeline.audit import walk\n"
-    audited.do(f"{packed}evidence.pack(walk.audit(), params.read(), Path({str(folder)!r}))")
+    packed = "from pathlib import Path\nfrom pipeline.audit import evidence, walk\n"
+    audited.do(f"{packed}evidence.pack(walk.audit(), Path({str(folder)!r}))")
     return folder
 
 
@@ -65,7 +65,7 @@ def test_a_bundle_is_whole_and_says_so_without_a_network(bundle):
     command = [sys.executable, "-m", "pipeline", "verify", str(bundle), "--sums", sha256_file(bundle / "SHA256SUMS")]
     done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "is whole" in done.stdout, done.stderr
-    one = json.loads((bundle / "statements/figure@cloning.json").read_text())
+    one = json.loads((bundle / "statements/cloning_figure@cloning.json").read_text())
     assert {subject["name"] for subject in one["subject"]} == {f"artifacts/figure/cloning.{e}" for e in ("png", "pdf")}
     definition = one["predicate"]["buildDefinition"]
     assert definition["externalParameters"]["command"] == "exec python -m pipeline figure cloning"
@@ -134,7 +134,7 @@ def _lost(bundle):
     (bundle / "statements/clone_test@0.json").unlink()
     sums = bundle / "SHA256SUMS"
     sums.write_text("".join(line for line in sums.read_text().splitlines(True) if "clone_test@0" not in line))
-    return "figure@cloning read artifacts/clone_test/0.npz"
+    return "cloning_figure@cloning read artifacts/clone_test/0.npz"
 
 
 @pytest.mark.parametrize("harm", [_painted, _added, _lost])

@@ -16,7 +16,7 @@ COMMIT = ("-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qam")
 def test_a_profile_that_was_just_made_is_proved(audited):
     found = audited.audit(remote=True)
     assert found["findings"] == []
-    assert set(found["verdict"]) == {"figure@meta_training", "figure@cloning", "report"}
+    assert set(found["verdict"]) == {"learning_figure@meta_training", "cloning_figure@cloning", "report"}
     assert set(found["verdict"].values()) == {"proved"}
     assert found["bytes_hashed"] > 0
 
@@ -132,7 +132,7 @@ def test_a_second_clone_elsewhere_is_proved_by_the_same_server(audited, tmp_path
     process = audited.start("python", "-m", "pipeline", "audit", *options, cwd=again)
     out, error = process.communicate(timeout=600)
     assert process.returncode == 0, out + error
-    assert out.startswith("\u2713 figure@meta_training  proved") and "MB hashed in" in out
+    assert out.startswith("\u2713 learning_figure@meta_training  proved") and "MB hashed in" in out
     digits = "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22"
     assert f"digits/digits.csv.gz  sha256 {digits}  the wheel of scikit-learn" in out
     assert "drawing report again" in error
@@ -143,4 +143,4 @@ def test_a_second_clone_elsewhere_is_proved_by_the_same_server(audited, tmp_path
     process = audited.start("python", "-m", "pipeline", "audit", cwd=again)
     out, error = process.communicate(timeout=600)
     assert process.returncode == 1, error
-    assert "\u2717 figure@cloning  broken" in out and "\u2713 figure@meta_training  proved" in out
+    assert "\u2717 cloning_figure@cloning  broken" in out and "\u2713 learning_figure@meta_training  proved" in out

@@ -450,7 +450,10 @@ def test_tampering_is_found_and_named(audited, name):
 
 ON_A_CLUSTER = """
 from pathlib import Path
-from pipeline import artifacts, plane, provenance, tracking
+from pipeline.cluster import exchange as plane
+from pipeline.run import artifacts
+from pipeline.run import job as provenance
+from pipeline.track import tracking
 job = provenance.job("zoo_test", ("mnist",), "registry/vsml@sha256:1 " + provenance.git()["commit"])
 answer, order = plane.place(store, job, job.device.removeprefix("image "), False)
 outs = {out: artifacts.sha256_file(out) for out in job.flow.outs}

@@ -28,7 +28,7 @@ def _job(api, script, fingerprint="f" * 64):
 
 def test_a_log_that_is_cut_torn_and_silent_comes_whole(api, cluster, monkeypatch):
     """Cut in the middle of a line, reset before an answer, silent: at each new connection whole seconds come again."""
-    monkeypatch.setattr("pipeline.executors.following.QUIET_S", 0.3)
+    monkeypatch.setattr("pipeline.cluster.following.QUIET_S", 0.3)
     for after in (45, 200, 333):
         cluster.fail(r"/log\?", "cut", after)
     for how in (500, "reset", 410):

@@ -28,7 +28,7 @@ SLOW = '''
 import os, time
 from pathlib import Path
 import numpy as np
-from pipeline import artifacts, paths
+from pipeline.run import artifacts, paths
 from pipeline.run.checkpoints import Folder
 
 def main(job, run):
@@ -79,6 +79,7 @@ class Site:
 
     def start(self, *words: str, stdin=None, **env: str) -> subprocess.Popen[str]:
         """A stage item, by the words that DVC runs."""
+        self.clone.run("python", "-m", "pipeline", "plan")
         command = [sys.executable, "-c", DRIVER.format(list(words))]
         own, pipe = self.clone.env | self.env | env, subprocess.PIPE
         return subprocess.Popen(
@@ -107,7 +108,7 @@ def site(clone, cluster, mlflow, tmp_path):
 
 @pytest.fixture
 def slow(site):
-    (site.root / "pipeline/data/test_data.py").write_text(SLOW)
+    (site.root / "pipeline/data/splits.py").write_text(SLOW)
     site.commit()
     return site
 
@@ -273,7 +274,9 @@ def test_detached_evicted_listed_cancelled(slow, cluster, mlflow):
 
 
 def test_other_code_in_the_image_is_refused_by_the_driver_and_by_the_pod(slow, cluster, mlflow):
-    (slow.root / "pipeline/run/artifacts.py").write_text((slow.root / "pipeline/run/artifacts.py").read_text() + "\n")
+    (slow.root / "pipeline/run/artifacts.py").write_text(
+        (slow.root / "pipeline/run/artifacts.py").read_text() + "\nMORE = 1\n"
+    )
     status, _, error = _ends(slow.start("test_data", "breast_cancer"))
     assert status == 1 and "The working tree is dirty at commit" in error and "PIPELINE_ALLOW_DIRTY=1" in error
     assert not cluster.created
@@ -281,10 +284,10 @@ def test_other_code_in_the_image_is_refused_by_the_driver_and_by_the_pod(slow, c
 
     other = slow.root.parent / "other code"
     shutil.copytree(slow.root, other, ignore=shutil.ignore_patterns(".git", "artifacts"))
-    (other / "pipeline/run/artifacts.py").write_text((other / "pipeline/run/artifacts.py").read_text() + "\n")
+    (other / "pipeline/run/artifacts.py").write_text((other / "pipeline/run/artifacts.py").read_text() + "\nMORE = 1\n")
     cluster.base["PYTHONPATH"] = str(other)
     status, out, error = _ends(slow.start("test_data", "breast_cancer"))
-    assert status == 1 and "code in the image is not that of the driver: pipeline/run/artifacts.py" in out
+    assert status == 1 and "code in the image are not as planned (files: pipeline/run/artifacts.py)" in out
     assert "PodFailurePolicy" in error and len(cluster.pods) == 1
 
     (slow.root / "note").touch()

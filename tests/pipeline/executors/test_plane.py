@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from pipeline.cluster import exchange as plane
 from pipeline.run import artifacts, paths
 from pipeline.run.checkpoints import Folder
-from pipeline.run.flow import Flow
+from pipeline.run.flow import Item
 from pipeline.run.job import Job, dep_files
 from pipeline.studies import params
 from pipeline.track import tracking
@@ -38,6 +39,8 @@ def profile(tmp_path, monkeypatch, write_params, tiny):
     tiny["unify"]["seeds"] = [int.from_bytes(os.urandom(3), "big")]  # params that no other test has
     write_params(tmp_path / "params.yaml", tiny)
     artifacts.write_text(tmp_path / IN, f"made in {tmp_path}")
+    shutil.copy(paths.ROOT / "dvc.yaml", tmp_path)
+    artifacts.write_json(tmp_path / "artifacts/plan/unify.json", {"made": "in " + str(tmp_path)})
     (tmp_path / "pipeline").symlink_to(paths.ROOT / "pipeline")
     monkeypatch.chdir(tmp_path)
     for name in ("JOBS", "CHECKPOINTS"):
@@ -47,9 +50,10 @@ def profile(tmp_path, monkeypatch, write_params, tiny):
 
 @pytest.fixture
 def job(profile):
-    flow = Flow({}, {}, (), (Path(IN),), tuple(map(Path, OUTS)))
-    deps = {name: artifacts.sha256_file(path) for name, path in dep_files("unify", flow, ".").items()}
-    return Job("unify", (), params.read(), flow, deps, "cpu", "f")
+    item = Item("unify", "unify", (), {}, "unify", ("artifacts/plan/unify.json", IN), OUTS)
+    deps = {name: artifacts.sha256_file(path) for name, path in dep_files(item, ".").items()}
+    plan, code = {"params": {}}, {"pipeline/run/artifacts.py": artifacts.sha256_file(artifacts.__file__)}
+    return Job("unify", (), params.read(), item, plan, code, deps, "cpu", "f")
 
 
 def _order(store, job):
