@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from pipeline.run import paths
-from pipeline.track import uploads
-from pipeline.track.store import TrackingError
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LOOK_EVERY_S = 0.1
@@ -169,10 +167,7 @@ class Scheduler:
 
 def _upload() -> None:
     """Take the runs up that wait; one of them that cannot be taken up now is no failure of an item."""
-    try:
-        uploads.flush()
-    except TrackingError as error:
-        print(error, file=sys.stderr, flush=True)
+    subprocess.run([sys.executable, "-m", "pipeline", "uploads"], check=False)
 
 
 def _changed(file: str) -> list[str]:

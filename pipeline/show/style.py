@@ -21,7 +21,7 @@ from scipy.optimize import isotonic_regression
 
 from pipeline.run.artifacts import atomic
 from pipeline.show.looks import GREY, Look
-from pipeline.studies.learning.measures import Entry, sd
+from pipeline.show.measures import Entry, sd
 
 COLUMN, PAGE = 3.5, 7.2  # inches: one column of a journal, and its full width
 FAINT, RULED = "#c4c4c4", "#e6e6e6"

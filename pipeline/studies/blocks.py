@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from pipeline.show.display import Table
 from pipeline.show.looks import LOOKS
+from pipeline.show.measures import Entry, Key, Results
 from pipeline.studies.claims import MARKS, counts
 from pipeline.studies.feedback import measures as teaching
 from pipeline.studies.feedback.measures import LEARNERS, ON, SHUFFLED
-from pipeline.studies.learning.measures import Entry, Key, Results
 from pipeline.studies.learning.ranking import plus_minus, title
 from pipeline.studies.learning.tables import RULE
 from pipeline.studies.recall.measures import FIXED, INVERSE

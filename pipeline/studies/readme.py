@@ -25,11 +25,11 @@ from pipeline.run import paths
 from pipeline.run.artifacts import write_text
 from pipeline.show.display import Cell, Table
 from pipeline.show.looks import called
+from pipeline.show.measures import Entry, Key, Results, parsed
 from pipeline.studies import blocks, params
 from pipeline.studies.learning import mixes as generality
 from pipeline.studies.learning import ranking as comparison
 from pipeline.studies.learning import shipped
-from pipeline.studies.learning.measures import Entry, Key, Results, parsed
 from pipeline.studies.learning.tables import PAPER, PAPER_RATES
 
 USAGE = "Usage: python -m pipeline readme [bench | --check]"

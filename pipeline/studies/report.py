@@ -15,6 +15,7 @@ from pipeline.run.params import digest
 from pipeline.show import figures
 from pipeline.show import intervals as bootstrap
 from pipeline.show.display import Cell, Table
+from pipeline.show.measures import Results, named
 from pipeline.studies import claims, params
 from pipeline.studies.cloning import measures as cloning
 from pipeline.studies.feedback import measures as feedback
@@ -24,7 +25,7 @@ from pipeline.studies.learning import mixes as generality
 from pipeline.studies.learning import ranking as comparison
 from pipeline.studies.learning import words as rows
 from pipeline.studies.learning.claims import Made
-from pipeline.studies.learning.measures import Results, named, results
+from pipeline.studies.learning.measures import results
 from pipeline.studies.learning.tables import RULE, Profile, Tables
 from pipeline.studies.measured import MEASURES
 from pipeline.studies.params import Items, Params

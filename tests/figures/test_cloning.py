@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pipeline.show import figures
+from pipeline.show.measures import Key, named
 from pipeline.studies.cloning import measures as cloning
 from pipeline.studies.cloning.figures.cloning import draw
-from pipeline.studies.learning.measures import Key, named
 from pipeline.studies.learning.tables import Profile
 from vsml.cloning import trial
 

@@ -5,8 +5,8 @@ import pytest
 
 from pipeline.show import figures
 from pipeline.show.display import Cell
+from pipeline.show.measures import Key
 from pipeline.studies.feedback import measures as feedback
-from pipeline.studies.learning.measures import Key
 from pipeline.studies.learning.ranking import plus_minus
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from pipeline.run.artifacts import Table
+from pipeline.show.measures import Key, named, parsed
 from pipeline.studies.learning import mixes as generality
-from pipeline.studies.learning.measures import Key, accuracies, named, parsed
+from pipeline.studies.learning.measures import accuracies
 from pipeline.studies.learning.tables import Profile, Task
 
 

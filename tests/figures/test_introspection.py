@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pipeline.run.artifacts import Table
+from pipeline.show.measures import named
 from pipeline.studies.learning import association as introspection
-from pipeline.studies.learning.measures import named
 from pipeline.studies.learning.tables import Profile, Task
 
 PROFILE = Profile({"digits": Task("digits")}, {"vsml": ("digits",)}, (50,), "digits")

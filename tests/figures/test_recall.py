@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.show import figures
-from pipeline.studies.learning.measures import Key, named
+from pipeline.show.measures import Key, named
 from pipeline.studies.recall import measures as recall
 from pipeline.studies.recall import sighted, synapse
 from vsml.recall.fixed import GRID

@@ -16,8 +16,8 @@ from pipeline.run.artifacts import read_table, sha256_file
 from pipeline.run.flow import Flow
 from pipeline.run.params import digest
 from pipeline.show import figures
+from pipeline.show.measures import parsed
 from pipeline.studies import params, readme
-from pipeline.studies.learning.measures import parsed
 from pipeline.studies.learning.tables import Profile
 from pipeline.studies.stages import STAGES
 from tests.figures.conftest import FEEDBACK, RECALL, by_study

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.run.artifacts import Table
-from pipeline.studies.learning.measures import named
+from pipeline.show.measures import named
 from pipeline.studies.unification import measures as unification
 from pipeline.studies.unification.measures import CONTROLS, METHODS, WORST
 from vsml.unification.pairs import Comparison, pairs

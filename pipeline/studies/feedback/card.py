@@ -7,11 +7,11 @@ from pipeline.run.params import plain
 from pipeline.run.paths import feedback_curve
 from pipeline.show import figures
 from pipeline.show.display import Table
+from pipeline.show.measures import Key, Results, summary
 from pipeline.studies.cards import Card, Item, ends, plus_minus
 from pipeline.studies.feedback import measures as feedback
 from pipeline.studies.feedback.build import system
 from pipeline.studies.feedback.params import Drawings, Experiment, Glyphs, Sines
-from pipeline.studies.learning.measures import Key, Results, summary
 from pipeline.studies.learning.tables import by_seed
 from pipeline.studies.learning.words import size
 

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from pipeline.run import artifacts
 from pipeline.show.display import Cell, Table
 from pipeline.show.looks import GREY, Look, by_key
-from pipeline.studies.learning.measures import Key, Results, summary
+from pipeline.show.measures import Key, Results, summary
 from pipeline.studies.learning.ranking import plus_minus, title
 from pipeline.studies.learning.tables import Tables, in_order
 

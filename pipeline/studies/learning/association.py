@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.show.looks import LOOKS
-from pipeline.studies.learning.measures import Entry, Key, Results, summary
+from pipeline.show.measures import Entry, Key, Results, summary
 from pipeline.studies.learning.ranking import plus_minus
 from pipeline.studies.learning.tables import RULE, Profile, Tables, by_seed, experiments
 

@@ -5,9 +5,9 @@ import numpy as np
 from pipeline.run.params import plain
 from pipeline.show import figures
 from pipeline.show.display import Table
+from pipeline.show.measures import cumulative, moments, sd
 from pipeline.studies.cards import Card, Item, ends
 from pipeline.studies.learning import ranking as comparison
-from pipeline.studies.learning.measures import cumulative, moments, sd
 from pipeline.studies.learning.params import Lives
 from pipeline.studies.learning.tables import Profile, by_seed, in_order
 from pipeline.studies.learning.words import size

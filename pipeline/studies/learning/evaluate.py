@@ -22,10 +22,10 @@ from jaxtyping import Array, Bool
 
 from pipeline.run.artifacts import Rule, read_rule
 from pipeline.show.looks import LOOKS
+from pipeline.show.measures import cumulative, sd
 from pipeline.show.style import COLUMN, Figure, accuracy_axis, curve, direct_labels, example_axis, save
 from pipeline.studies.learning.build import OPTIMIZERS
 from pipeline.studies.learning.examples import Examples, read_examples
-from pipeline.studies.learning.measures import cumulative, sd
 from pipeline.studies.learning.params import learner_section
 from pipeline.studies.learning.tables import PAPER_RATES
 from vsml.core.rollout import rollout

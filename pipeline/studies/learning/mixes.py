@@ -18,7 +18,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from pipeline.show.looks import called
-from pipeline.studies.learning.measures import Key, Results, lives, sd
+from pipeline.show.measures import Key, Results, sd
+from pipeline.studies.learning.measures import lives
 from pipeline.studies.learning.ranking import TITLES, accuracy, title, verdict, verdict_at_paper_rates
 from pipeline.studies.learning.tables import (
     RULE,

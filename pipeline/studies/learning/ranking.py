@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.show.looks import LOOKS
-from pipeline.studies.learning.measures import Entry, Key, Results
+from pipeline.show.measures import Entry, Key, Results
 from pipeline.studies.learning.tables import PAPER, PAPER_RATES, RULE, in_order, without_settings
 
 TITLES = {

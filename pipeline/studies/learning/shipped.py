@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float
 
 from pipeline.show.display import Table
 from pipeline.show.looks import LOOKS, called
-from pipeline.studies.learning.measures import Key, Results, cumulative, lives, moments, summary
+from pipeline.show.measures import Key, Results, cumulative, moments, summary
+from pipeline.studies.learning.measures import lives
 from pipeline.studies.learning.ranking import plus_minus, title
 from pipeline.studies.learning.tables import Profile, Tables, baselines, in_order, tasks
 

@@ -9,10 +9,11 @@ from pipeline.run import paths
 from pipeline.run.artifacts import read_rule
 from pipeline.show.display import Cell, Table
 from pipeline.show.looks import called
+from pipeline.show.measures import Entry, Key, Results
 from pipeline.studies.learning import association as introspection
 from pipeline.studies.learning import mixes as generality
 from pipeline.studies.learning import ranking as comparison
-from pipeline.studies.learning.measures import Entry, Key, Results, final_loss, guessing
+from pipeline.studies.learning.measures import final_loss, guessing
 from pipeline.studies.learning.ranking import plus_minus
 from pipeline.studies.learning.tables import RULE, Profile, Tables, at_paper_rates, by_seed, in_order
 from pipeline.studies.params import Items

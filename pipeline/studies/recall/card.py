@@ -3,8 +3,8 @@
 from pipeline.run.params import plain
 from pipeline.show import figures
 from pipeline.show.display import Table
+from pipeline.show.measures import Key, summary
 from pipeline.studies.cards import Card, Item, plus_minus
-from pipeline.studies.learning.measures import Key, summary
 from pipeline.studies.learning.tables import by_seed
 from pipeline.studies.learning.words import size
 from pipeline.studies.recall import measures as recall

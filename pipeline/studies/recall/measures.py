@@ -13,7 +13,7 @@ from jaxtyping import Float
 from pipeline.run import artifacts
 from pipeline.show.display import Table
 from pipeline.show.looks import GREY, Look, by_key
-from pipeline.studies.learning.measures import Key, Results, single, summary
+from pipeline.show.measures import Key, Results, single, summary
 from pipeline.studies.learning.ranking import plus_minus
 from pipeline.studies.learning.tables import Tables, by_seed, experiments
 from pipeline.studies.recall import sighted, synapse

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.run.artifacts import Table
+from pipeline.show.measures import Key, Results, summary
 from pipeline.studies.learning.association import PROBES, gains, when
-from pipeline.studies.learning.measures import Key, Results, summary
 from pipeline.studies.learning.ranking import plus_minus
 from pipeline.studies.learning.tables import RULE
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.run.artifacts import Table
-from pipeline.studies.learning.measures import Results
+from pipeline.show.measures import Results
 
 LIKE = 0.9  # the cosine from which on the w of a fitted delta rule says something
 

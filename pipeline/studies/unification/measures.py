@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from pipeline.show.display import Cell, Table
-from pipeline.studies.learning.measures import Key, Results, single
+from pipeline.show.measures import Key, Results, single
 from pipeline.studies.learning.tables import Tables
 
 TABLE = "unify/unification.npz"

@@ -17,7 +17,8 @@ from pipeline.run.artifacts import read_table, sha256_file, write_table
 
 pytestmark = pytest.mark.slow
 WHENCE = (
-    "from pathlib import Path\nfrom pipeline.run import artifacts\nfrom pipeline.audit import stamp, whence\npath = Path({path!r})\n"
+    "from pathlib import Path\nfrom pipeline.audit import stamp, whence\n"
+    "from pipeline.run import artifacts\npath = Path({path!r})\n"
     "answer = whence.story(store, path, artifacts.sha256_file(path), stamp.read(path))"
 )
 

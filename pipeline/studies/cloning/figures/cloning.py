@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from pipeline.show.measures import sd
 from pipeline.show.style import GREY, PAGE, Axes, Figure, NullLocator
 from pipeline.studies.cloning.measures import CLONES, LEARNERS, examples, misses, of_clones, tasks, tests, words
-from pipeline.studies.learning.measures import sd
 from pipeline.studies.learning.tables import Profile, Tables
 
 NEEDS = ("clone_test/*.npz",)

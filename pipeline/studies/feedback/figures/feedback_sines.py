@@ -3,9 +3,9 @@
 import numpy as np
 
 from pipeline.show.looks import Look
+from pipeline.show.measures import sd
 from pipeline.show.style import PAGE, Axes, Figure, decades, legend_outside, seed_dots
 from pipeline.studies.feedback.measures import by_method, drawn, lives, name, on, so_far, tasks
-from pipeline.studies.learning.measures import sd
 from pipeline.studies.learning.tables import Profile, Tables
 
 NEEDS = ("feedback_test/*.npz",)

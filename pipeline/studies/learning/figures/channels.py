@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from pipeline.show.measures import summary
 from pipeline.show.style import GREY, PAGE, Axes, Figure, accuracy_axis, dot, in_rows
 from pipeline.studies.learning.association import KINDS, SINGLE, accuracy_lost
-from pipeline.studies.learning.measures import summary
 from pipeline.studies.learning.tables import RULE, Profile, Tables, by_seed
 
 NEEDS = ("introspect/vsml-*.npz",)

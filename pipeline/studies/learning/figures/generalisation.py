@@ -1,8 +1,9 @@
 """Generalisation: the learned algorithm on the set of its meta-training and on sets it never met."""
 
 from pipeline.show.looks import LOOKS
+from pipeline.show.measures import Results
 from pipeline.show.style import GREY, PAGE, RULED, Axes, Figure, accuracy_axis, dot, in_rows, ink, panels
-from pipeline.studies.learning.measures import Results, accuracies, guessing
+from pipeline.studies.learning.measures import accuracies, guessing
 from pipeline.studies.learning.ranking import best, early, kinship, tasks, title, when, winners
 from pipeline.studies.learning.tables import RULE, Profile, Tables
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from pipeline.show.looks import LOOKS
+from pipeline.show.measures import summary
 from pipeline.show.style import FAINT, GREY, PAGE, Axes, Figure, band, curve, dot, in_rows, legend_outside, stacked
 from pipeline.studies.learning.association import PROBES, gains, of_learners, wrong_believed, wrong_lost
-from pipeline.studies.learning.measures import summary
 from pipeline.studies.learning.tables import RULE, Profile, Tables
 
 NEEDS = ("introspect/vsml-*.npz",)

@@ -3,8 +3,8 @@
 import numpy as np
 
 from pipeline.show.looks import Look
+from pipeline.show.measures import smooth
 from pipeline.show.style import COLUMN, GREY, Axes, Figure, direct_labels
-from pipeline.studies.learning.measures import smooth
 from pipeline.studies.learning.tables import RULE, Profile, Tables, by_seed
 
 NEEDS = ("meta_train/vsml-*/curve.npz",)

@@ -3,8 +3,9 @@
 import numpy as np
 
 from pipeline.show.looks import LOOKS, Look
+from pipeline.show.measures import cumulative
 from pipeline.show.style import COLUMN, GREY, Axes, Figure, accuracy_axis, curve, direct_labels, example_axis, stacked
-from pipeline.studies.learning.measures import cumulative, guessing, lives
+from pipeline.studies.learning.measures import guessing, lives
 from pipeline.studies.learning.ranking import title
 from pipeline.studies.learning.tables import RULE, Profile, Tables, baselines, main_tasks, tasks
 

@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from pipeline.show.looks import LOOKS
+from pipeline.show.measures import cumulative, sd
 from pipeline.show.style import GREY, PAGE, Axes, Figure, band, example_axis, legend_outside, panels
-from pipeline.studies.learning.measures import cumulative, sd
 from pipeline.studies.learning.ranking import title
 from pipeline.studies.learning.shipped import FEATURES, lived, names
 from pipeline.studies.learning.tables import RULE, SYNTHETIC, Profile, Tables, baselines, in_order

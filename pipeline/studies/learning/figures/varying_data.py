@@ -1,8 +1,9 @@
 """Varying data: rules of four methods, meta-trained on many mixes of sets, on all sets (the paper's figure 8)."""
 
 from pipeline.show.looks import LOOKS
+from pipeline.show.measures import Results
 from pipeline.show.style import FAINT, GREY, PAGE, Axes, Figure, accuracy_axis, dot, in_rows, ink, panels, stacked
-from pipeline.studies.learning.measures import Results, accuracies, guessing
+from pipeline.studies.learning.measures import accuracies, guessing
 from pipeline.studies.learning.mixes import UNTRAINED, by_method, mix_title, over_fitting, signed
 from pipeline.studies.learning.ranking import accuracy, tasks, title
 from pipeline.studies.learning.tables import PAPER, Profile, Tables, in_order

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from pipeline.show.measures import sd
 from pipeline.show.style import FAINT, GREY, PAGE, Axes, Figure
-from pipeline.studies.learning.measures import sd
 from pipeline.studies.learning.tables import Profile, Tables
 from pipeline.studies.recall.measures import (
     CHANCE,

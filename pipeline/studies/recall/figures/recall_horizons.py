@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.show.looks import Look
+from pipeline.show.measures import sd
 from pipeline.show.style import FAINT, PAGE, Axes, Figure, NullLocator, direct_labels
-from pipeline.studies.learning.measures import sd
 from pipeline.studies.learning.tables import Profile, Tables
 from pipeline.studies.recall.measures import (
     CHANCE,
