@@ -51,7 +51,8 @@ def _run(name: str, statement: dict[str, Any], known: dict[str, dict[str, Any]])
     (commit,) = (one["digest"]["gitCommit"] for one in resolved if "gitCommit" in one["digest"])
     code = {"@id": f"swh:1:rev:{commit}", "@type": "SoftwareSourceCode", "name": "vsml", "version": commit}
     read = [one for one in resolved if "gitCommit" not in one["digest"]]
-    data = [one for one in read if one["name"].startswith("artifacts/") or "uri" in one]  # the rest is in the commit
+    left = [one for one in read if not one["name"].startswith("artifacts/plan/")]  # plans are in the statement
+    data = [one for one in left if one["name"].startswith("artifacts/") or "uri" in one]  # the rest is in the commit
     return {
         "@id": f"#run-{details['metadata']['invocationId']}",
         "@type": "CreateAction",
