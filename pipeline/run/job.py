@@ -48,7 +48,7 @@ def job(stage: str, words: tuple[str, ...], image: str | None = None) -> Job:
     digests = {name: artifacts.sha256_file(path) for name, path in dep_files(item, flow.root).items()}
     held = json.loads(item.plan.read_text(encoding="utf-8"))
     # In a pod the flags of XLA are those of its template, which the driver has made part of `image`.
-    flags = {"settings.XLA_FLAGS"} if "VSML_ORDER" in os.environ else set()
+    flags = {"settings.XLA_FLAGS"} if in_pod() else set()
     if other := [name for name in differences(held, made) if name not in flags]:
         raise ValueError(f"{item.plan} is not what decides this item now, {', '.join(other)} differ: `dvc repro plan`.")
     where = f"image {image}" if image is not None else device() if "jax" in made["versions"] else "cpu"
@@ -95,15 +95,22 @@ def dep_files(item: Item, root: str) -> dict[str, Path]:
 def own_code() -> None:
     """See that what runs is the code of the repository that the profile in this folder belongs to.
 
+    A pod has a folder of its own and the code of its image, which its order was compared with.
+
     Raises:
       ValueError: it is that of another checkout, as when its environment is active here.
     """
     root = (Path.cwd() / Flow().root).resolve()
-    if root != paths.ROOT:
+    if root != paths.ROOT and not in_pod():
         raise ValueError(
             f"This profile belongs to {root}, but the code that runs is that of {paths.ROOT}: use that "
             f"repository's own environment (make repro there), or put it first: PYTHONPATH={root}."
         )
+
+
+def in_pod() -> bool:
+    """Whether this process is a pod's, or the stage that it runs."""
+    return "VSML_ORDER" in os.environ
 
 
 def versions() -> dict[str, str]:
