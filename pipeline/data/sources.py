@@ -43,7 +43,7 @@ def read(name: str, split: str, lock: Path = paths.DATASETS_LOCK) -> tuple[np.nd
             return omniglot.characters(file)
         case "omniglot_small2":
             return omniglot.characters(file, without=omniglot.SMALL1)
-    raise ValueError(f"{name!r} is in {lock.name}, but nothing here can read it: add its parser to pipeline/sources.")
+    raise ValueError(f"{name!r} is in {lock.name}, but nothing here can read it: add its parser to pipeline/data.")
 
 
 def _entry(name: str, split: str, lock: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What introspection found, in numbers and words: one exposure, a wrong label, gradient steps, channels of the state.
 
-`introspection` gives, besides what `results` of pipeline/results.py does, of a set and a learner and each with n and sd
+`introspection` gives, besides what `results` of measures.py does, of a set and a learner and each with n and sd
 over episodes (AGE: examples before; PROBE: the same image, another one of its class, a stranger of another class)
 
   gain_PROBE@AGE              rise of the probability of the right class by one exposure, as against none

@@ -1,6 +1,6 @@
 """How general a learned rule is: the paper's figures 7 (changed tasks) and 8 (changed data sets), in numbers and words.
 
-`generality` gives, besides what `results` of pipeline/results.py does,
+`generality` gives, besides what `results` of measures.py does,
 
   TASK/EXPERIMENT/difference          mean accuracy on a changed task less that on the unchanged one of its set
   varying_data/METHOD/seen, unseen    mean accuracy on sets that meta-training drew from, and on all others
