@@ -10,6 +10,8 @@ from pipeline.audit.findings import BROKEN, UNPROVEN, Finding
 from pipeline.audit.hashing import Hasher
 from pipeline.run import paths
 
+FOLDER = ".dir"  # ends the name of an object that lists the files of a folder
+
 
 def folder() -> Path:
     """Where DVC keeps the objects of this repository; what its configuration says is all that is believed of it."""
@@ -25,7 +27,7 @@ def check(cache: Path, wanted: Mapping[str, tuple[str, ...]], hasher: Hasher) ->
     """Of the objects that are wanted (md5, and the items that left it), those in the cache with other bytes."""
     for md5, items in wanted.items():
         found = hasher.digests(place(cache, md5))
-        if found is not None and found.md5 != md5:
+        if found is not None and found.md5 != md5.removesuffix(FOLDER):
             path = place(cache, md5)
             remedy = f"rm -f {path} && dvc commit --force {items[0]}, if the file in the workspace is proved"
             yield Finding(BROKEN, f"DVC cache object {path}", f"md5 {md5}", f"md5 {found.md5}", remedy, items)
@@ -54,7 +56,7 @@ def check_remote(wanted: Mapping[str, tuple[str, ...]], hasher: Hasher) -> Itera
             except Exception as error:  # each kind of remote has its library, and each library its own errors
                 why = f"{path} cannot be read ({type(error).__name__}: {error})"
                 raise ValueError(f"--remote: {why}. Look at its address and keys: dvc remote list.") from error
-            if found != md5:
+            if found != md5.removesuffix(FOLDER):
                 remedy = "remove it there, then dvc push; and have DVC look itself: dvc remote modify NAME verify true"
                 yield Finding(BROKEN, f"DVC remote object {path}", f"md5 {md5}", f"md5 {found}", remedy, items)
 
