@@ -403,7 +403,7 @@ ROUNDS = {  # cases that do not meet, and patterns of what else they rightly lea
             *(lost_entry, lost_dep, changed_params, changed_params_and_lock, changed_analysis, changed_figure_code),
             changed_datasets_lock,
         ],
-        [],
+        ["artifacts/plan", "artifacts/plan/unify.json, read by unify", "code of clone_test@0"],
     ),
     "runs": (
         [
