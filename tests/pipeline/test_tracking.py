@@ -24,8 +24,10 @@ CURVED = """
 import sys, time
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
+from pipeline.run import planning
 from pipeline.track import tracking
 rows, ends, resumed = int(sys.argv[1]), sys.argv[2] == "ends", sys.argv[3:]
+planning.main([])
 with tracking.run(provenance.job("test_data", ("iris",))) as run:
     if resumed:
         run.resume(*resumed)
@@ -40,12 +42,14 @@ CHAIN = """
 from pathlib import Path
 from pipeline.run import artifacts
 from pipeline.run import job as provenance
+from pipeline.run import planning
 from pipeline.track import tracking
+planning.main([])
 job, reads = provenance.job("test_data", ("iris",)), ()
 for number in range({runs}):
     out = Path(f"artifacts/chain/{{number}}.npz")
     deps = job.deps | {{path.as_posix(): artifacts.sha256_file(path) for path in reads}}
-    flow = job.flow._replace(outs=(out.as_posix(),))
+    flow = job.flow._replace(deps=(*job.flow.deps, *map(str, reads)), outs=(out.as_posix(),))
     with tracking.run(job._replace(item=(str(number),), flow=flow, deps=deps)) as run:
         run.follow({{"loss": [float(step) for step in range({rows})]}})
         artifacts.write_text(out, f"number {{number}}")
@@ -121,7 +125,7 @@ def test_a_stage_that_fails_says_why_and_its_run_is_failed(clone):
     assert process.returncode == 1 and "the file is torn" in error
     ((run, _, status, _),) = _runs(clone.root)
     assert (status, _tags(clone.root, run)["tree"]) == ("FAILED", "dirty")
-    assert not (clone.root / "artifacts").exists()
+    assert not (clone.root / OUT).exists()
 
 
 def test_an_interrupted_stage_is_killed_and_an_unknown_way_to_upload_refused(clone):
@@ -137,11 +141,11 @@ def test_an_interrupted_stage_is_killed_and_an_unknown_way_to_upload_refused(clo
     _, error = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "VSML_UPLOAD is 'soon', expected one of ['background', 'now', 'later']" in error
-    assert not (clone.root / "artifacts").exists()
+    assert not (clone.root / OUT).exists()
 
 
 def test_a_stage_imports_no_mlflow(clone):
-    code = "import sys; from pipeline.__main__ import main; main(['test_data', 'iris']); print(*sys.modules)"
+    code = "import sys; from pipeline.__main__ import main; main(['plan']); main(['test_data', 'iris']); print(*sys.modules)"
     loaded = clone.run("python", "-c", code, VSML_UPLOAD="background").split()
     try:
         assert "pipeline.track.tracking" in loaded

@@ -18,12 +18,13 @@ import pytest
 
 from pipeline.run import training
 
-# What `python -m pipeline STAGE ITEM…` does, with a checkpoint and a line after every step.
+# What `dvc repro` does: the plan, then `python -m pipeline STAGE ITEM…`, with a checkpoint and a line after every step.
 RUN = """
 import sys
 from pipeline.run import training
 from pipeline.__main__ import main
 training.SAVE_EVERY_S = training.SHOW_EVERY_S = 0.0
+main(["plan"])
 main(sys.argv[1:])
 """
 KILL_AT, STEPS = 15, 40  # in the last phase of those that have several

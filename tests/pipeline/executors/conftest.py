@@ -445,7 +445,7 @@ def mlflow(wire, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def in_haste(monkeypatch):
-    monkeypatch.setattr("pipeline.patience.FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr("pipeline.track.patience.FIRST_PAUSE_S", 0.02)
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from typing import cast
 
 import pytest
 
-from pipeline.data import test_data
+from pipeline.data import splits
 from pipeline.run import artifacts
+from pipeline.run.flow import Item
 from pipeline.run.job import Job
 from pipeline.track.store import Store
 from pipeline.track.tracking import Run
@@ -159,8 +160,9 @@ def test_dvc_repro_on_the_cluster_leaves_what_it_leaves_here(site, cluster, tmp_
     assert cluster.created == 1
 
     monkeypatch.chdir(tmp_path)
-    test_data.main(cast(Job, types.SimpleNamespace(item=("iris",))), cast(Run, None))
     out = "artifacts/test_data/iris.npz"
+    item = Item("test_data@iris", "test_data", ("iris",), {"set": "iris"}, "", (), (out,))
+    splits.main(cast(Job, types.SimpleNamespace(stage=item.stage, item=item.words, flow=item)), cast(Run, None))
     assert (site.root / out).read_bytes() == (tmp_path / out).read_bytes()
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.cluster.connection import check
 from pipeline.cluster.manifest import PODS, Submission, image_of, manifest, name_of, pods_of, template_name
-from pipeline.run.flow import STAGES
+from pipeline.studies.stages import STAGES
 
 TEMPLATE = {
     "metadata": {"name": "vsml-large", "labels": {"queue": "q"}, "annotations": {"vsml/commit": "c0ffee"}},

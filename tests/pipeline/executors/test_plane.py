@@ -20,7 +20,7 @@ from pipeline.track.store import MissingInStoreError, Store, TrackerAway
 from pipeline.track.uploads import Courier
 
 OUTS = ("artifacts/a.npz", "artifacts/deep/b.npz")
-IN = "artifacts/in.npz"
+IN, PLAN = "artifacts/in.npz", "artifacts/plan/unify.json"
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def profile(tmp_path, monkeypatch, write_params, tiny):
     write_params(tmp_path / "params.yaml", tiny)
     artifacts.write_text(tmp_path / IN, f"made in {tmp_path}")
     shutil.copy(paths.ROOT / "dvc.yaml", tmp_path)
-    artifacts.write_json(tmp_path / "artifacts/plan/unify.json", {"made": "in " + str(tmp_path)})
+    artifacts.write_json(tmp_path / PLAN, {"made": "in " + str(tmp_path)})
     (tmp_path / "pipeline").symlink_to(paths.ROOT / "pipeline")
     monkeypatch.chdir(tmp_path)
     for name in ("JOBS", "CHECKPOINTS"):
@@ -50,7 +50,7 @@ def profile(tmp_path, monkeypatch, write_params, tiny):
 
 @pytest.fixture
 def job(profile):
-    item = Item("unify", "unify", (), {}, "unify", ("artifacts/plan/unify.json", IN), OUTS)
+    item = Item("unify", "unify", (), {}, "unify", (PLAN, IN), OUTS)
     deps = {name: artifacts.sha256_file(path) for name, path in dep_files(item, ".").items()}
     plan, code = {"params": {}}, {"pipeline/run/artifacts.py": artifacts.sha256_file(artifacts.__file__)}
     return Job("unify", (), params.read(), item, plan, code, deps, "cpu", "f")
@@ -62,9 +62,9 @@ def _order(store, job):
 
 def test_what_is_read_is_uploaded_once_and_comes_back_by_digest(store, job, tmp_path):
     first, second = _order(store, job)["reads"], _order(store, job)["reads"]
-    assert first == second and first.keys() == {"params.yaml", IN}
+    assert first == second and first.keys() == {"dvc.yaml", "params.yaml", PLAN, IN}
     there = plane.lay_out(store, _order(store, job), tmp_path / "elsewhere")
-    for name in (IN, "params.yaml"):
+    for name in first:
         assert (there / name).read_bytes() == (tmp_path / name).read_bytes()
     assert (there / "pipeline/run/artifacts.py").samefile(paths.ROOT / "pipeline/run/artifacts.py")
 
