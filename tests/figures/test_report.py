@@ -199,7 +199,7 @@ def test_a_profile_without_vsml_has_a_report_of_its_siblings_only(profile, tmp_p
     assert {key.subject for key in found} == {"recall", "feedback"}
     claimed = json.loads(paths.report("claims.json").read_text())["claims"]
     tables = {name for claim in claimed if claim["effects"] for name in claim["tables"]}
-    assert tables == {"unify/unification.npz", "recall_test/*.npz", "feedback_test/*.npz"}
+    assert tables == {"recall_test/*.npz", "feedback_test/*.npz"}
 
 
 def test_what_a_profile_has_no_section_of_its_figures_do_not_know(profile, tmp_path):
