@@ -9,6 +9,7 @@ import pytest
 from pipeline.run import paths
 from pipeline.run.artifacts import Table
 from pipeline.show import figures
+from pipeline.show import measures as shown
 from pipeline.studies.learning import measures as results
 from pipeline.studies.learning import ranking as comparison
 from pipeline.studies.learning.tables import Profile, Task, in_order, main_tasks, settings, without_settings
@@ -34,7 +35,7 @@ def tables():
 
 def _accuracies(tables, profile=PROFILE):
     """By their names in results.json."""
-    return results.named(results.accuracies(tables, profile))
+    return shown.named(results.accuracies(tables, profile))
 
 
 def test_value_spread_and_count_are_those_of_all_lives_of_all_seeds(tables):
@@ -47,7 +48,7 @@ def test_value_spread_and_count_are_those_of_all_lives_of_all_seeds(tables):
 
 
 def test_cumulative_accuracy_counts_what_was_right_so_far():
-    assert results.cumulative(np.array([YES, NO, YES, YES])).tolist() == pytest.approx([1, 1 / 2, 2 / 3, 3 / 4])
+    assert shown.cumulative(np.array([YES, NO, YES, YES])).tolist() == pytest.approx([1, 1 / 2, 2 / 3, 3 / 4])
 
 
 def test_the_best_rate_depends_on_the_horizon(tables):
@@ -76,15 +77,15 @@ def test_one_life_has_no_spread(tables):
 
 
 def test_horizons_beyond_the_life_are_left_out():
-    assert results.moments(480, (50, 100)) == [50, 100, 480]
-    assert results.moments(100, (50, 100)) == [50, 100]
-    assert results.moments(30, (50, 100)) == [30]
+    assert shown.moments(480, (50, 100)) == [50, 100, 480]
+    assert shown.moments(100, (50, 100)) == [50, 100]
+    assert shown.moments(30, (50, 100)) == [30]
 
 
 def test_smoothing_keeps_a_constant_and_skips_what_is_not_finite():
-    smooth = results.smooth(np.array([2.0, 2.0, np.nan, np.inf, 2.0]), window=3)
+    smooth = shown.smooth(np.array([2.0, 2.0, np.nan, np.inf, 2.0]), window=3)
     assert smooth.tolist() == [2.0] * 5
-    assert np.isnan(results.smooth(np.array([1.0, np.nan, np.nan, np.nan, 1.0]), window=3)[2])
+    assert np.isnan(shown.smooth(np.array([1.0, np.nan, np.nan, np.nan, 1.0]), window=3)[2])
 
 
 def test_the_final_loss_leaves_out_skipped_steps():
@@ -132,8 +133,8 @@ def test_learners_of_other_suites_have_other_tasks(tables):
     assert found["wine/es/cumulative@4"]["value"] == 0.25
     assert "iris/es/cumulative@4" not in found
     assert "wine/vsml/cumulative@4" not in found
-    assert main_tasks(tables, profile) == comparison.tasks(results.parsed(found)) == ["iris"]
-    assert comparison.tasks(results.parsed(found), "es") == ["wine"]
+    assert main_tasks(tables, profile) == comparison.tasks(shown.parsed(found)) == ["iris"]
+    assert comparison.tasks(shown.parsed(found), "es") == ["wine"]
 
 
 def test_changed_tasks_are_not_among_the_main_ones():
@@ -144,7 +145,7 @@ def test_changed_tasks_are_not_among_the_main_ones():
     }
     assert without_settings(names) == ["mnist", "iris_48px"]  # iris_48px has nothing to be compared with
     found = {f"{name}/vsml/cumulative@9": _entry(0.5, seen=False) for name in names}
-    assert comparison.tasks(results.parsed(found)) == ["iris_48px", "mnist"]
+    assert comparison.tasks(shown.parsed(found)) == ["iris_48px", "mnist"]
 
 
 def test_a_one_shot_task_has_one_number_over_all_its_questions(tables):
@@ -176,27 +177,27 @@ def _entry(value, **more):
 @pytest.mark.parametrize(
     "key",
     [
-        results.Key("iris", "sgd", "cumulative", 150),
-        results.Key("recall", "direct", "gain_own_after_12", 0, 16),
-        results.Key("digits", "vsml-2", "lost_memory_3_newborn"),
-        results.Key("cloning", "digits-64-32-10", "layer_1_products"),
-        results.Key("recall", "direct", "noise_0.1", 4),
+        shown.Key("iris", "sgd", "cumulative", 150),
+        shown.Key("recall", "direct", "gain_own_after_12", 0, 16),
+        shown.Key("digits", "vsml-2", "lost_memory_3_newborn"),
+        shown.Key("cloning", "digits-64-32-10", "layer_1_products"),
+        shown.Key("recall", "direct", "noise_0.1", 4),
     ],
     ids=str,
 )
 def test_a_key_is_what_its_name_says(key):
-    assert results.Key.parse(str(key)) == key
+    assert shown.Key.parse(str(key)) == key
 
 
 @pytest.mark.parametrize("name", ["iris/sgd", "iris/sgd/cumulative@late", "a/b/c/d", "iris/sgd/cumulative@1@2@3", ""])
 def test_what_is_no_name_of_a_result_is_refused(name):
     with pytest.raises(ValueError, match="must be SUBJECT/LEARNER/METRIC"):
-        results.Key.parse(name)
+        shown.Key.parse(name)
 
 
 def test_the_stored_results_are_called_as_their_keys_say():
     stored = json.loads((paths.ROOT / "docs/results.json").read_text())
-    assert results.named(results.parsed(stored)) == stored and len(stored) > 1000
+    assert shown.named(shown.parsed(stored)) == stored and len(stored) > 1000
 
 
 def test_equals_win_together():
@@ -216,7 +217,7 @@ def test_the_verdict_names_every_set_that_a_baseline_wins():
         "sum_sign/sgd/cumulative@100": _entry(0.5),
         "sum_sign/adam/cumulative@100": _entry(0.6),
     }
-    assert comparison.verdict(results.parsed(found)) == (
+    assert comparison.verdict(shown.parsed(found)) == (
         "After 100 examples, SGD or Adam wins on none of 2 sets. "
         "At the end of the life, SGD or Adam wins on 1 of 2 sets: Digits (Adam 0.900, VSML 0.800)."
     )
@@ -227,8 +228,8 @@ def test_the_verdict_names_every_set_that_a_baseline_wins():
     [((50, 100), 480, 100), ((100, 300, 1000), 2000, 300), ((50, 100), 110, 50), ((50,), 40, None)],
 )
 def test_a_young_learner_has_lived_a_quarter_at_most_where_there_is_such_a_moment(horizons, length, early):
-    moments = results.moments(length, horizons)
-    found = {results.Key("mnist", "vsml", "cumulative", moment): _entry(0.7, seen=True) for moment in moments}
+    moments = shown.moments(length, horizons)
+    found = {shown.Key("mnist", "vsml", "cumulative", moment): _entry(0.7, seen=True) for moment in moments}
     assert comparison.early(found) == early
     assert comparison.moments(found) == [*moments[:-1], None]
 

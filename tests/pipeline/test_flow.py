@@ -149,7 +149,7 @@ def test_dvc_exp_run_changes_leaves_of_a_file_that_is_written_by_leaf(clone):
         "items.seeds": "[7]",
     }
     words = [word for name, value in changes.items() for word in ("-S", f"{name}={value}")]
-    clone.run("dvc", "exp", "run", "--single-item", "test_data@digits", *words)
+    clone.run("dvc", "exp", "run", "test_data@digits", *words)
     found = params.read(clone.root / "params.yaml")
     assert plain(found.experiments["es"].learner).items() >= {"ticks": 3, "hidden_layers": [5, 4]}.items()
     assert plain(found.feedback.experiments["second_order_on_glyphs"].learner)["rate"] == 0.01

@@ -121,7 +121,7 @@ def test_outs_come_all_or_none_and_a_result_that_is_not_whole_is_set_aside(store
     kept.write_text("two")
     assert not plane.collect(store, run, job)
     assert f"The result of MLflow run {run} is not what it says" in capsys.readouterr().out
-    assert {path.name for path in Path("artifacts").rglob("*")} == {"in.npz", "deep"}
+    assert {path.name for path in Path("artifacts").rglob("*")} == {"in.npz", "deep", "plan", "unify.json"}
     kept.write_text("one")
     assert not plane.collect(store, run, job), "for good"
 
