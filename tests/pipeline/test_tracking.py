@@ -145,7 +145,8 @@ def test_an_interrupted_stage_is_killed_and_an_unknown_way_to_upload_refused(clo
 
 
 def test_a_stage_imports_no_mlflow(clone):
-    code = "import sys; from pipeline.__main__ import main; main(['plan']); main(['test_data', 'iris']); print(*sys.modules)"
+    code = "import sys; from pipeline.__main__ import main; main(['plan']); main(['test_data', 'iris'])"
+    code += "; print(*sys.modules)"
     loaded = clone.run("python", "-c", code, VSML_UPLOAD="background").split()
     try:
         assert "pipeline.track.tracking" in loaded
