@@ -1,6 +1,6 @@
 """One look for all figures, and the only importer of matplotlib.
 
-How each learner is drawn is said in pipeline/show/looks.py. The files hold no date and no version: the same table gives the
+Looks of learners are in looks.py. The files hold no date and no version: the same table gives the
 same bytes.
 """
 

@@ -1,4 +1,4 @@
-"""The tables of the studies' pages, as Markdown. Each is made from docs/*.json alone; pipeline/studies/readme.py puts it there.
+"""The tables of the studies' pages, as Markdown. Each is made from docs/*.json alone; readme.py puts it there.
 
 Spreads: over meta-seeds where a table says so, else over episodes.
 """
