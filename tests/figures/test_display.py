@@ -38,7 +38,7 @@ def test_a_cell_spans_the_rows_that_say_nothing_else(cells, spans):
 
 def test_on_a_page_it_has_a_name_a_caption_and_heads_with_a_scope():
     loader = jinja2.FileSystemLoader(paths.ROOT / "pipeline/show/page")
-    page = jinja2.Environment(loader=loader, autoescape=True).get_template("table.html").module.table(TABLE)
+    page = jinja2.Environment(loader=loader, autoescape=True).get_template("table.html").module.table(TABLE)  # pyright: ignore
     assert 'tabindex="0" role="region" aria-label="Short"' in page and "<caption>Who learns</caption>" in page
     assert page.count('<th scope="col">') == 3 and page.count('scope="row"') == 2
     assert '<th scope="row" rowspan="2">Iris<small>unseen</small></th>' in page

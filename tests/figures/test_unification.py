@@ -32,7 +32,7 @@ def test_every_method_has_a_row(tables):
     table = unification.table(unification.unification(tables))
     assert [row[0] for row in table.rows] == list(METHODS.values())
     assert table.heads[1] == "Deviation, predictions" and table.rows[1][1] == "6.0e+00"
-    assert [row[-1].note for row in table.rows] == list(CONTROLS.values())
+    assert [row[-1].note for row in table.rows] == list(CONTROLS.values())  # pyright: ignore
     assert "over 3 lifetimes" in table.caption
 
 
