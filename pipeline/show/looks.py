@@ -14,13 +14,13 @@ GREY = "#555555"
 class Look(NamedTuple):
     """A learner's key in tables and results, its name, and how it is drawn.
 
-    Without a `colour` it has no line of its own in figures. `longer` is its name where there is room, in tables and
+    With an empty `colour` it has no line of its own in figures. `longer` is its name where there is room, in tables and
     sentences. `family` is the heading under which the best of several is compared with others.
     """
 
     key: str
     name: str
-    colour: str | None = None
+    colour: str = ""
     line: str | tuple = "-"
     marker: str = ""
     width: float = 1.2

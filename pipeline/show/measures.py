@@ -35,8 +35,9 @@ class Key(NamedTuple):
         """The key that results.json calls `name`; a ValueError if no key is called so."""
         if not (match := re.fullmatch(r"([^/@]+)/([^/@]+)/([^/@]+)(?:@(\d+))?(?:@(\d+))?", name)):
             raise ValueError(f"{name!r} must be SUBJECT/LEARNER/METRIC and at most two numbers, as SET/sgd/gain@10.")
-        *words, at, horizon = match.groups()
-        return cls(*words, *(None if number is None else int(number) for number in (at, horizon)))
+        subject, learner, metric, *numbers = match.groups()
+        at, horizon = (None if number is None else int(number) for number in numbers)
+        return cls(subject, learner, metric, at, horizon)
 
 
 Entry = dict[str, Any]

@@ -93,7 +93,7 @@ def seeds_curve(axes: Axes, values: Shaped[np.ndarray, "seed any x"], style: dic
     band(axes, np.arange(of_seed.shape[-1]), of_seed.mean(0), np.nan_to_num(sd(of_seed, axis=0)), style)
 
 
-def dot(axes: Axes, entry: Entry, y: float, colour: str | None, marker: str, size: float = 4, **more: Any) -> None:
+def dot(axes: Axes, entry: Entry, y: float, colour: str, marker: str, size: float = 4, **more: Any) -> None:
     """A mean in row `y`, with a bar of +- 1 standard deviation where there is one."""
     spread = np.nan if entry["sd"] is None else entry["sd"]
     style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": size, "elinewidth": 1}

@@ -214,7 +214,9 @@ def recall(results: Results) -> str:
         "The rules of the direct network", [(words, "direct", metric, None) for metric, words in changed.items()]
     )
     asked = (("first example", "gain_own", 0), ("after 10", "gain_own", 10), ("20 later", "gain_own_after_20", 10))
-    every = [(f"{look.words}, {when}", key, *of) for key, look in RECALLING.items() for when, *of in asked]
+    every = [
+        (f"{look.words}, {when}", key, metric, age) for key, look in RECALLING.items() for when, metric, age in asked
+    ]
     three = table("Digits: gain by one exposure", every)
     words = (
         "Mean ± standard deviation over meta-seeds. Hebb with decay, the delta rule and the pseudo-inverse run in the "

@@ -90,4 +90,4 @@ def test_rows_are_complete(tables):
     assert [row["Task"] for row in rows] == [sines, None, None, glyphs, None]
     shuffled = found[Key("feedback", "flp_on_glyphs_iid", "accuracy")]
     assert rows[0]["Shuffled"] == "" and rows[3]["Shuffled"] == plus_minus(shuffled, digits=3)
-    assert float(rows[1]["Alignment, hidden"]) == pytest.approx(0.793, abs=0.006)
+    assert float(str(rows[1]["Alignment, hidden"])) == pytest.approx(0.793, abs=0.006)

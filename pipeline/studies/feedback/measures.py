@@ -69,7 +69,7 @@ def name(experiment: str) -> str:
 def drawn(experiment: str) -> Look | None:
     """How the method is drawn; None where it has no line of its own."""
     found = LEARNERS.get(method(experiment))
-    return found if found is not None and found.colour is not None else None
+    return found if found is not None and found.colour else None
 
 
 def lives(tables: Tables, experiment: str, array: str, newborn: bool = False) -> np.ndarray:

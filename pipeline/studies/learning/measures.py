@@ -146,8 +146,8 @@ def accuracies(tables: Tables, profile: Profile) -> Results:
             for moment in [length] if one_shot else moments(length, profile.horizons):
                 correct, rate = lives(tables, task, learner, moment)
                 more = {"seen": profile.seen(task, learner)} if rate is None else {"rate": rate}
-                metric = ("one_shot",) if one_shot else ("cumulative", moment)
-                found[Key(task, learner, *metric)] = summary(correct[..., :moment].mean(axis=-1)) | more
+                key = Key(task, learner, "one_shot") if one_shot else Key(task, learner, "cumulative", moment)
+                found[key] = summary(correct[..., :moment].mean(axis=-1)) | more
     return found
 
 

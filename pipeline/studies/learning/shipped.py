@@ -54,8 +54,8 @@ def shipped(tables: Tables, profile: Profile) -> Results:
                     best = int(accuracy.mean(1).argmax())
                     grid = rates.get(f"rate/{learner.removesuffix(FEATURES)}")
                     more = {} if grid is None else {"rate": float(f"{grid[best]:.6g}")}
-                    metric = ("one_shot",) if one_shot else ("cumulative", moment)
-                    found[Key(task, learner, *metric)] = summary(accuracy[best][None]) | more
+                    key = Key(task, learner, "one_shot") if one_shot else Key(task, learner, "cumulative", moment)
+                    found[key] = summary(accuracy[best][None]) | more
                     if grid is None and not one_shot and (rivals := _rivals(tables, task, moment)):
                         rival = max(rivals, key=lambda name: rivals[name].mean())
                         lead = summary(accuracy[best][None] - rivals[rival])

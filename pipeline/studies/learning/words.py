@@ -178,7 +178,8 @@ def introspected(found: Results, profile: Profile, items: Items, gaps: int, leng
     task = profile.introspected
     learners, every = (*items.introspect, *introspection.BASELINES), set(found)
     sighting = []
-    for age in sorted({key.at for key in every if key.metric == "gain_own" and key.subject == task}):
+    ages = {key.at for key in every if key.metric == "gain_own" and key.subject == task and key.at is not None}
+    for age in sorted(ages):
         for learner in learners:
             own = {key.metric: found[key] for key in every if key[:2] == (task, learner) and key.at == age}
             if "gain_own" in own:

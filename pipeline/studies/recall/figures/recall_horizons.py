@@ -85,7 +85,7 @@ def _by_level(axes: Axes, tables: Tables, kind: str) -> None:
             axes.plot(x, list(fixed), **look.style)
 
 
-def _bars(axes: Axes, x: Sequence[float], values: np.ndarray, look: Look) -> None:
+def _bars(axes: Axes, x: Sequence[float] | np.ndarray, values: np.ndarray, look: Look) -> None:
     """Means of `values` [x, seed] with bars of +- 1 standard deviation over seeds; none for a single seed."""
     style = look.style | {"marker": look.marker, "markersize": 3, "elinewidth": 0.8}
     axes.errorbar(x, values.mean(1), yerr=np.nan_to_num(sd(values, axis=1)), **style)
