@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.run import paths
+from pipeline.run.flow import PLAN
 from pipeline.track.store import Store
 
 MADE_FROM = "made_from."  # a tag for each dep that a run of this store has left: the id of that run
@@ -44,8 +45,12 @@ def describe(store: Store, run: str, manifest: dict[str, Any], profile: Path, re
 
 
 def _origins(store: Store, deps: dict[str, str]) -> dict[str, str]:
-    """The run that each dep is from, where the store has one: of what stages leave, and of rules that ship."""
-    wanted = {name: digest for name, digest in deps.items() if name.startswith((f"{paths.ARTIFACTS}/", f"{ZOO}/"))}
+    """The run that each dep is from, where the store has one: of what stages leave, and of rules that ship.
+
+    Of a plan there is none: no run makes it. (Nor could a tag name it: MLflow admits no @ there.)
+    """
+    made = {name: digest for name, digest in deps.items() if Path(name).parent != PLAN}
+    wanted = {name: digest for name, digest in made.items() if name.startswith((f"{paths.ARTIFACTS}/", f"{ZOO}/"))}
     found = {digest: store.having(digest) for digest in sorted(set(wanted.values()))}
     return {name: at[0] for name, digest in wanted.items() if (at := found[digest]) is not None}
 

@@ -15,6 +15,7 @@ from pipeline.track.store import Store
 DATA, TEST = "artifacts/train_data/digits.npz", "artifacts/test_data/digits.npz"
 LEARNED = "artifacts/meta_train/vsml-0/rule.npz"
 TABLE = "artifacts/meta_test/vsml-0.npz"
+PLAN = "artifacts/plan/meta_test@vsml-0.json"
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def client(store):
 @pytest.fixture
 def finish(store, tmp_path):
     """A run of a stage that read these files and leaves those; what they hold is this test's own."""
-    for name in (DATA, TEST, LEARNED, TABLE):
+    for name in (DATA, TEST, LEARNED, TABLE, PLAN):
         artifacts.write_text(tmp_path / name, f"{name} of {tmp_path}")
 
     def of(stage, item, deps, outs):
@@ -51,7 +52,8 @@ def finish(store, tmp_path):
 def test_each_dep_names_the_run_that_made_it_back_to_the_data(finish, store, client):
     data, test = finish("train_data", ("digits",), (), (DATA,)), finish("test_data", ("digits",), (), (TEST,))
     learned = finish("meta_train", ("vsml", "0"), (DATA,), (LEARNED,))
-    tested = finish("meta_test", ("vsml", "0"), (LEARNED, TEST), (TABLE,))
+    finish("upload", (), (), (PLAN,))  # as for a pod: it is in the store, but made by no run
+    tested = finish("meta_test", ("vsml", "0"), (PLAN, LEARNED, TEST), (TABLE,))
     drawn = finish("figure", ("cloning",), (TABLE, TEST), ())
     made_from = {
         run: {
