@@ -76,7 +76,10 @@ def statement(found: Audit, name: str) -> dict[str, Any]:
     run = evidence.run
     if run is None:
         raise ValueError(f"{name} has no run that proves it: see python -m pipeline audit.")
-    resolved = [{"uri": "git:.", "digest": {"gitCommit": run.tags["commit"]}}, *_named({**evidence.code, **evidence.deps})]
+    resolved = [
+        {"uri": "git:.", "digest": {"gitCommit": run.tags["commit"]}},
+        *_named({**evidence.code, **evidence.deps}),
+    ]
     if entry.stage in data.STAGES:
         raws = data.raw_files(entry.item.words[0], data.STAGES[entry.stage])
         resolved += [
