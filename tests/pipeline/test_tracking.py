@@ -165,10 +165,14 @@ def _uploader(root):
 
 
 def _stop_uploader(root):
-    """Kill it, and wait until the kernel has freed its lock."""
-    with contextlib.suppress(ProcessLookupError):  # it has ended
-        os.kill(_uploader(root), signal.SIGKILL)
-    os.close(_until(lambda: tracking.lock(root / ".runs/uploader.lock"), "the end of the uploader"))
+    """Kill it, and one that a moment ago was started beside it and takes its place, until the kernel frees the lock."""
+
+    def stopped():
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            os.kill(_uploader(root), signal.SIGKILL)
+        return tracking.lock(root / ".runs/uploader.lock")
+
+    os.close(_until(stopped, "the end of the uploader"))
 
 
 def test_a_server_is_used_where_named_and_not_waited_for_where_away(clone, tmp_path):
