@@ -17,7 +17,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.run import paths
-from tests.figures import conftest as made_up
+from tests.pipeline.studies import conftest as made_up
 from tests.pipeline.conftest import Clone
 
 COPIED = (

@@ -23,7 +23,7 @@ from pipeline.run.flow import Flow
 from pipeline.studies import params
 from pipeline.track import tracking, uploads
 from pipeline.track.store import Store
-from tests.figures import conftest as made_up
+from tests.pipeline.studies import conftest as made_up
 
 RUN = ("train_data", "test_data", "figure", "report")
 

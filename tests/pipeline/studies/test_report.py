@@ -20,7 +20,7 @@ from pipeline.show.measures import parsed
 from pipeline.studies import params, readme
 from pipeline.studies.learning.tables import Profile
 from pipeline.studies.stages import STAGES
-from tests.figures.conftest import FEEDBACK, RECALL, by_study
+from tests.pipeline.studies.conftest import FEEDBACK, RECALL, by_study
 
 VOID = {"meta", "img", "br", "link", "input"}
 

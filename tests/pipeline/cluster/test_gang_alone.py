@@ -1,4 +1,4 @@
-"""What a process of a gang knows without the others; with them it is tests/pipeline/executors/test_gang.py."""
+"""What a process of a gang knows without the others; with them it is tests/pipeline/cluster/test_gang.py."""
 
 import time
 
