@@ -11,7 +11,6 @@ from pipeline.show.display import Table
 from pipeline.show.looks import LOOKS
 from pipeline.show.measures import Entry, Key, Results
 from pipeline.studies.claims import MARKS, counts
-from pipeline.studies.feedback import measures as teaching
 from pipeline.studies.feedback.measures import LEARNERS, ON, SHUFFLED
 from pipeline.studies.learning.ranking import plus_minus, title
 from pipeline.studies.learning.tables import RULE
@@ -155,11 +154,11 @@ def unification(results: Results) -> str:
 def feedback(results: Results) -> str:
     """A table for each task: what is known at the end, what was forgotten, and where updates point."""
     found = {key.learner: key for key in results if key.subject == "feedback" and key.metric == "newborn"}
-    tasks = sorted({teaching.task(name).removesuffix(SHUFFLED) for name in found})
+    tasks = sorted({name.partition(ON)[2].removesuffix(SHUFFLED) for name in found})
     seeds = max(results[key._replace(metric="cosine_layer_1")]["n"] for key in found.values())
     tables = []
     for task in tasks:
-        on_task = [key for key in found.values() if teaching.task(key.learner) == task]
+        on_task = [key for key in found.values() if key.learner.partition(ON)[2] == task]
         metric = "mse" if on_task[0]._replace(metric="mse") in results else "accuracy"
         words = {"mse": "mean squared error", "accuracy": "accuracy"}[metric]
         rows = []

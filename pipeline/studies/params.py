@@ -13,8 +13,8 @@ from pipeline.run import paths
 from pipeline.run.overlay import overlaid
 from pipeline.run.params import Count, Name, Section, checked, known_or_raise
 from pipeline.studies.cloning.params import Clone, CloneTest, Improve
+from pipeline.studies.feedback.params import Drawings, Feedback
 from pipeline.studies.feedback.params import Experiment as FeedbackExperiment
-from pipeline.studies.feedback.params import Feedback
 from pipeline.studies.learning.params import (
     GENERATED,
     Baseline,
@@ -133,11 +133,10 @@ class Params(Section):
             for name in self.clone_test.sets:
                 known_or_raise(self.items.test_sets, name, "items.test_sets")
         for name in self.items.feedback:
-            known_or_raise(self.feedback.experiments, name, "feedback.experiments")
-            for trained_on in filter(None, [self.feedback.trained_on(name)]):
-                known_or_raise(self.items.train_sets, trained_on, "items.train_sets")
-            for tested_on in filter(None, [self.feedback.tested_on(name)]):
-                known_or_raise(self.items.test_sets, tested_on, "items.test_sets")
+            task = known_or_raise(self.feedback.experiments, name, "feedback.experiments").task
+            if isinstance(task, Drawings):
+                known_or_raise(self.items.train_sets, task.train_set, "items.train_sets")
+                known_or_raise(self.items.test_sets, task.test_set, "items.test_sets")
         for name in self.items.recall:
             known_or_raise(self.recall.experiments, name, "recall.experiments")
         for suite in self.tests.suites.values() if self.has("tests") else ():

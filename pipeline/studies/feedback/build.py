@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pipeline.run import artifacts
-from pipeline.studies.feedback.params import Drawings, Experiment, Glyphs, LocalPlasticity, Pretrained, Sines
+from pipeline.studies.feedback.params import Descent, Drawings, Experiment, Glyphs, Pretrained, Sines
 from vsml.core.scores import cross_entropy
 from vsml.core.types import RandomKey, Theta
 from vsml.feedback import descent, local_plasticity, tasks
@@ -21,11 +21,20 @@ from vsml.meta.estimators import Draw
 from vsml.meta.losses import MetaLoss, Score
 from vsml.tasks.datasets import SETS
 
-TRAIN_CLASSES, TEST_CLASSES = jax.random.key_data(jax.random.key(7001)), jax.random.key_data(jax.random.key(7002))
+Pool = UInt8[np.ndarray, "class drawing pixel"]
+Where = Callable[[str], Path]  # a set's file lies
 
 
 def score(section: Experiment) -> Score:
     return squared_error if isinstance(section.task, Sines) else cross_entropy
+
+
+def settings(section: Experiment) -> dict[str, Any]:
+    """What is stored with the rule that an experiment learns: all that makes the learner, but for its sizes."""
+    own = section.learner
+    if isinstance(own, Pretrained):  # its lifetimes are plain descent
+        own = Descent(name="descent", plastic=own.plastic, order="first", rate=own.rate, per=None, clip=own.clip)
+    return own.model_dump()
 
 
 def system(section: Experiment) -> System:
@@ -42,27 +51,11 @@ def system(section: Experiment) -> System:
     else:
         trunk, outputs = Trunk(_image(task), network.convolutions), task.outputs
         features = trunk.features
-    sizes, own = (features, *network.hidden_layers, outputs), living(section)
-    if isinstance(own, local_plasticity.Rule):
-        return System(local_plasticity.local_plasticity(sizes, own, classifies=trunk is not None), trunk)
-    return System(descent.descent(sizes, own, score(section)), trunk)
-
-
-def living(section: Experiment) -> local_plasticity.Rule | descent.Descent:
-    """What learns in a life."""
-    match section.learner:
-        case LocalPlasticity() as own:
-            return local_plasticity.Rule(**own.model_dump(exclude={"name"}))
-        case Pretrained(plastic=plastic, rate=rate, clip=clip):
-            return descent.Descent(plastic, "first", rate, None, clip)
-        case own:
-            return descent.Descent(**own.model_dump(exclude={"name"}))
-
-
-def settings(section: Experiment) -> dict[str, Any]:
-    """What is stored with the rule that an experiment learns: all that makes the learner, but for its sizes."""
-    own = living(section)
-    return {"name": "descent" if isinstance(own, descent.Descent) else "local_plasticity"} | own._asdict()
+    sizes, own = (features, *network.hidden_layers, outputs), settings(section)
+    if own.pop("name") == "local_plasticity":
+        rule = local_plasticity.Rule(**own)
+        return System(local_plasticity.local_plasticity(sizes, rule, classifies=trunk is not None), trunk)
+    return System(descent.descent(sizes, descent.Descent(**own), score(section)), trunk)
 
 
 def course(section: Experiment, questions: int | None = None) -> tasks.Course:
@@ -72,79 +65,78 @@ def course(section: Experiment, questions: int | None = None) -> tasks.Course:
 
 
 class School(NamedTuple):
-    """What meta-training works on: theta as it is born, what its lives are worth, and the lives."""
+    """What meta-training works on: the initial theta, what episodes are worth, and the episodes."""
 
     init_theta: Callable[[RandomKey], Theta]
     loss: MetaLoss
     draw: Draw
 
 
-def school(section: Experiment, where: Callable[[str], Path]) -> School:
+def school(section: Experiment, where: Where) -> School:
     """That of an experiment. A pretrained network does not live in it; of characters its last layer is then zero."""
-    own, taught = system(section), course(section)
-    if not isinstance(section.learner, Pretrained):
+    own, taught, pretrained = system(section), course(section), isinstance(section.learner, Pretrained)
+    if pretrained:
+        loss = schooled_loss(own, score(section))
+    else:
         loss = question_loss(own, score(section), taught.length, section.training.segment)
-        return School(own.init_theta, loss, draw(section, where))
-    loss = schooled_loss(own, score(section))
-    if isinstance(section.task, Sines):
+    if isinstance(section.task, Sines) or not pretrained:
         return School(own.init_theta, loss, draw(section, where))
     pool, examples = train_pool(section.task, where), taught.parts * (taught.lessons + taught.questions)
 
     def init_theta(key: RandomKey) -> Theta:
         own_key, head_key = jax.random.split(key)
         theta = own.init_theta(own_key)
-        *below, last = theta["forward"]
+        *_, last = theta["forward"]
         layer = theta["forward"][last]
         # What is known of school's classes goes with the head; random answers about new ones would be noise.
-        forward = {name: theta["forward"][name] for name in below} | {last: jax.tree.map(jnp.zeros_like, layer)}
+        forward = theta["forward"] | {last: jax.tree.map(jnp.zeros_like, layer)}
         head = newborn([(layer["w"].shape[0], len(pool))], head_key)["0"]
         return theta | {"forward": forward, HEAD: head}
 
     return School(init_theta, loss, tasks.catalogue(jnp.asarray(pool), examples, _hands(section.task)))
 
 
-def draw(section: Experiment, where: Callable[[str], Path], questions: int | None = None) -> Draw:
-    """Episodes of an experiment's task: to train on, or with `questions` to test on. `where` a set's file lies."""
+def draw(section: Experiment, where: Where, questions: int | None = None) -> Draw:
+    """Episodes of an experiment's task: to train on, or with `questions` to test on."""
     task, chosen = section.task, course(section, questions)
     if isinstance(task, Sines):
         return tasks.sines(chosen, task.points, task.functions if questions is None else None)
     if questions is None:
         return tasks.characters(chosen, jnp.asarray(train_pool(task, where)), task.outputs, _hands(task))
-    return tasks.characters(chosen, jnp.asarray(_test_pool(task, where)), task.outputs)
+    return tasks.characters(chosen, jnp.asarray(_pool(task, "test", where)), task.outputs)
 
 
-def train_pool(task: Glyphs | Drawings, where: Callable[[str], Path]) -> UInt8[np.ndarray, "class drawing pixel"]:
+def train_pool(task: Glyphs | Drawings, where: Where) -> Pool:
     """The classes of meta-training, turned and mirrored ones among them as the task wants."""
-    if isinstance(task, Glyphs):
-        pool = np.asarray(glyphs(jax.random.wrap_key_data(TRAIN_CLASSES), task.train_classes, task.drawings))
-    else:
-        pool = _pool(where(task.train_set))
-    pool = _rotated(pool, _image(task)) if task.rotated else pool
-    return _mirrored(pool, _image(task)) if task.mirrored else pool
+    pool = _pool(task, "train", where)
+    pictures = pool.reshape(*pool.shape[:2], *_image(task))
+    if task.rotated:  # four classes of each: turned by 0, 90, 180 and 270 degrees
+        pictures = np.concatenate([np.rot90(pictures, turns, axes=(2, 3)) for turns in range(4)])
+    if task.mirrored:  # two classes of each; with all four turns, a mirror in one axis is enough
+        pictures = np.concatenate([pictures, pictures[:, :, :, ::-1]])
+    return pictures.reshape(len(pictures), *pool.shape[1:])
 
 
-def _test_pool(task: Glyphs | Drawings, where: Callable[[str], Path]) -> UInt8[np.ndarray, "class drawing pixel"]:
-    if isinstance(task, Glyphs):
-        return np.asarray(glyphs(jax.random.wrap_key_data(TEST_CLASSES), task.test_classes, task.drawings))
-    return _pool(where(task.test_set))
-
-
-def _hands(task: Glyphs | Drawings) -> tasks.Hands | None:
-    return tasks.Hands(_image(task), task.jitter) if task.jitter else None
-
-
-def _pool(path: Path) -> UInt8[np.ndarray, "class drawing pixel"]:
-    """The drawings of a set by class, ink high.
+def _pool(task: Glyphs | Drawings, split: Literal["train", "test"], where: Where) -> Pool:
+    """The drawings by class, ink high.
 
     Raises:
-      ValueError: classes have not all as many drawings.
+      ValueError: classes of a set have not all as many drawings.
     """
+    if isinstance(task, Glyphs):
+        seed, classes = {"train": (7001, task.train_classes), "test": (7002, task.test_classes)}[split]
+        return np.asarray(glyphs(jax.random.key(seed), classes, task.drawings))
+    path = where(task.train_set if split == "train" else task.test_set)
     table = artifacts.read_table(path).arrays
     known, counts = np.unique(table["y"], return_counts=True)
     if len(set(counts.tolist())) != 1:
         raise ValueError(f"{path} has classes of {counts.min()} to {counts.max()} drawings; all must have as many.")
     order = np.argsort(table["y"], kind="stable")
     return 255 - table["x"][order].reshape(len(known), int(counts[0]), -1)
+
+
+def _hands(task: Glyphs | Drawings) -> tasks.Hands | None:
+    return tasks.Hands(_image(task), task.jitter) if task.jitter else None
 
 
 def _image(task: Glyphs | Drawings) -> tuple[int, int, int]:
@@ -159,19 +151,3 @@ def _image(task: Glyphs | Drawings) -> tuple[int, int, int]:
     if shape is None:
         raise ValueError(f"train_set (={task.train_set!r}) must be a set of images: name another one.")
     return shape
-
-
-def _rotated(
-    pool: UInt8[np.ndarray, "class drawing pixel"], image: tuple[int, int, int]
-) -> UInt8[np.ndarray, "four_classes drawing pixel"]:
-    """Four classes of each: turned by 0, 90, 180 and 270 degrees."""
-    pictures = pool.reshape(*pool.shape[:2], *image)
-    return np.concatenate([np.rot90(pictures, turns, axes=(2, 3)).reshape(pool.shape) for turns in range(4)])
-
-
-def _mirrored(
-    pool: UInt8[np.ndarray, "class drawing pixel"], image: tuple[int, int, int]
-) -> UInt8[np.ndarray, "two_classes drawing pixel"]:
-    """Two classes of each: as it is, and as in a mirror. With all four turns, a mirror in one axis is enough."""
-    pictures = pool.reshape(*pool.shape[:2], *image)
-    return np.concatenate([pool, pictures[:, :, :, ::-1].reshape(pool.shape)])

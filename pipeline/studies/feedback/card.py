@@ -7,11 +7,12 @@ from pipeline.run.params import plain
 from pipeline.run.paths import feedback_curve
 from pipeline.show import figures
 from pipeline.show.display import Table
-from pipeline.show.measures import Key, Results, summary
+from pipeline.show.measures import Key, summary
 from pipeline.studies.cards import Card, Item, ends, plus_minus
-from pipeline.studies.feedback import measures as feedback
 from pipeline.studies.feedback.build import system
+from pipeline.studies.feedback.measures import FEEDBACK, feedback, on, tested
 from pipeline.studies.feedback.params import Drawings, Experiment, Glyphs, Sines
+from pipeline.studies.learning.ranking import title
 from pipeline.studies.learning.tables import by_seed
 from pipeline.studies.learning.words import size
 
@@ -33,6 +34,11 @@ def card(item: Item) -> Card:
     curve = read_table(feedback_curve(item.experiment, item.seed)).arrays
     kept, training = curve["loss"][~curve["skipped"]], section.training
     features, outputs = sizes(section)
+    if isinstance(section.task, Drawings):
+        data = f"It has seen drawings of {section.task.train_set} only."
+    else:
+        kind = "characters drawn by a rule" if isinstance(section.task, Glyphs) else "sine waves"
+        data = f"No data set: {kind}, from random numbers."
     return Card(
         what=WHAT[section.learner.name].format(numbers=size(item.rule.theta)) + " Unlike other rules it has one size.",
         use=[
@@ -40,7 +46,7 @@ def card(item: Item) -> Card:
             "predictions = rollout(learner, rule.theta, jax.random.key(0), episode)",
         ],
         made_by=f"Task: `{plain(section.task)}`; network: `{plain(section.network)}`; learner: `{item.rule.learner}`; "
-        f"learning rates: `{plain(training)['rates']}`. {_data(section)}",
+        f"learning rates: `{plain(training)['rates']}`. {data}",
         made=Table(
             ("meta-steps", "lives in each", "skipped", "meta loss, first and last tenth"),
             [[str(training.steps), str(training.population), str(curve["skipped"].sum()), ends(kept)]],
@@ -61,39 +67,29 @@ def sizes(section: Experiment) -> tuple[int, int]:
     return math.prod(trunk.image) if trunk else task.parts + 1, 1 if isinstance(task, Sines) else task.outputs
 
 
-def _data(section: Experiment) -> str:
-    if isinstance(section.task, Drawings):
-        return f"It has seen drawings of {section.task.train_set} only."
-    kind = "characters drawn by a rule" if isinstance(section.task, Glyphs) else "sine waves"
-    return f"No data set: {kind}, from random numbers."
-
-
 def _results(item: Item) -> list[str]:
-    tables = figures.read(NEEDS)
-    found, tests, experiment = feedback.feedback(tables), item.settings.feedback.tests, item.experiment
-    regression, task = feedback.is_regression(tables, experiment), feedback.task(experiment)
-    every, new = list(by_seed(tables, "feedback_test", experiment)), "functions" if regression else "characters"
-    measure = "mean squared error" if regression else "accuracy"
-    rows = []
-    for words, newborn in (("this rule", False), ("this rule, not meta-trained", True)):
-        own = feedback.worth(tables, experiment, newborn)[[every.index(item.seed)]]
-        rows.append([words, plus_minus(summary(own))])
-    for other in feedback.on(tables, task):
-        entry = found[Key(feedback.FEEDBACK, other, feedback.metric(tables, other))]
-        rows.append([f"{feedback.name(other)}, all seeds", plus_minus(entry, "sd_seeds")])
+    tables, tests = figures.read(NEEDS), item.settings.feedback.tests
+    found, own = feedback(tables), tested(tables)[item.experiment]
+    every = list(by_seed(tables, "feedback_test", item.experiment))
+    measure, new = ("mean squared error", "functions") if own.regression else ("accuracy", "characters")
+    rows = [
+        [words, plus_minus(summary(own.worth(newborn)[[every.index(item.seed)]]))]
+        for words, newborn in (("this rule", False), ("this rule, not meta-trained", True))
+    ]
+    for other in on(tables, own.task):
+        entry = found[Key(FEEDBACK, other.experiment, other.metric)]
+        rows.append([f"{other.name}, all seeds", plus_minus(entry, "sd_seeds")])
+    defined = [
+        f"{words}, all seeds: {plus_minus(found[key], 'sd_seeds')}."
+        for kind, words in (("forgetting", "Forgetting"), ("interference", "Interference of updates"))
+        if (key := Key(FEEDBACK, item.experiment, kind)) in found
+    ]
     return [
         f"{measure.capitalize()} at the end of {tests.lives} lives on new {new}, "
         f"{tests.questions} questions on each part. Of this rule: mean ± standard deviation over lives; of all "
         f"seeds: over seeds (n = {len(every)}).",
         "",
-        Table((f"learner, on {feedback.title(task)}", measure), rows).markdown(),
+        Table((f"learner, on {title(own.task)}", measure), rows).markdown(),
         "",
-        _interference(found, experiment),
+        " ".join([*defined, "Both are defined by us: the paper's definitions are unknown."]),
     ]
-
-
-def _interference(found: Results, experiment: str) -> str:
-    kinds = {"forgetting": "Forgetting", "interference": "Interference of updates"}
-    own = {words: found.get(Key(feedback.FEEDBACK, experiment, kind)) for kind, words in kinds.items()}
-    words = [f"{kind}, all seeds: {plus_minus(entry, 'sd_seeds')}." for kind, entry in own.items() if entry]
-    return " ".join([*words, "Both are defined by us: the paper's definitions are unknown."])

@@ -1,14 +1,25 @@
 """Effects of networks that learn by meta-trained feedback."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 
 from pipeline.studies.claims import Effect, Effects
-from pipeline.studies.feedback import measures as feedback
+from pipeline.studies.feedback.measures import ON, Tested, tested
 from pipeline.studies.learning.claims import Made
+from pipeline.studies.learning.ranking import title
 
 Score = Literal["final", "forgetting", "hidden_cosine", "interference"]
+SCORES: dict[Score, tuple[str, Callable[[Tested], Effect]]] = {  # the last two: a mean over the episodes of each seed
+    "final": ("mean squared error", Tested.worth),
+    "forgetting": ("forgetting", Tested.forgetting),
+    "hidden_cosine": (
+        "absolute cosine with the gradient in hidden layers",
+        lambda each: np.abs(each.cosines()[:, :-1]).mean(1, keepdims=True),
+    ),
+    "interference": ("interference", Tested.interference),
+}
 
 
 def feedback_score(made: Made, *, score: Score, of: str, against: str | None = None, task: str) -> Effects:
@@ -18,31 +29,15 @@ def feedback_score(made: Made, *, score: Score, of: str, against: str | None = N
     after them. `hidden_cosine`: absolute cosine of updates of hidden layers with the gradient's. `interference`: what
     updates for a part do to other parts. Less is better of all but accuracy.
     """
-    names = [f"{learner}{feedback.ON}{task}" for learner in (of, against) if learner is not None]
-    if any(name not in feedback.tests(made.tables) for name in names):
+    every = tested(made.tables)
+    names = [f"{learner}{ON}{task}" for learner in (of, against) if learner is not None]
+    if not every.keys() >= set(names):
         return
-    own, *other = (_score(made, name, score) for name in names)
-    more_is_better = score == "final" and not feedback.is_regression(made.tables, names[0])
-    lead = (-own if not other else other[0] - own) * (-1 if more_is_better else 1)
-    what = {
-        "final": "accuracy" if more_is_better else "mean squared error",
-        "forgetting": "forgetting",
-        "hidden_cosine": "absolute cosine with the gradient in hidden layers",
-        "interference": "interference",
-    }[score]
-    first, *second = (feedback.name(name) for name in (names if more_is_better else names[::-1]))
-    words = f"{first} less {second[0]}" if second else f"0 less {first}"
-    yield f"{feedback.title(task)}, {what}: {words}", lead
-
-
-def _score(made: Made, name: str, score: Score) -> Effect:
-    """Of each seed and episode; the last two scores are means over the episodes of a seed, [seed, 1]."""
-    match score:
-        case "final":
-            return feedback.worth(made.tables, name)
-        case "forgetting":
-            return feedback.forgetting(made.tables, name)
-        case "interference":
-            return feedback.interference(made.tables, name)[:, None]
-        case "hidden_cosine":
-            return np.abs(feedback.cosines(made.tables, name)[:, :-1]).mean(1, keepdims=True)
+    (what, measured), (own, *others) = SCORES[score], [every[name] for name in names]
+    values = measured(own)
+    less = measured(others[0]) - values if others else -values
+    first, second = (others[0].name, own.name) if others else ("0", own.name)
+    if score == "final" and not own.regression:  # more is better
+        less, what = -less, "accuracy"
+        first, second = second, first
+    yield f"{title(task)}, {what}: {first} less {second}", less

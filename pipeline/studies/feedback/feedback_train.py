@@ -10,8 +10,8 @@ from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
 from pipeline.run.job import Job
 from pipeline.run.training import Phase, adam, train
-from pipeline.studies.feedback import build as lessons
-from pipeline.studies.feedback.params import Training
+from pipeline.studies.feedback.build import school, settings
+from pipeline.studies.feedback.params import Drawings, Training
 from pipeline.track.tracking import Run
 from vsml.core.types import Theta
 from vsml.feedback.lifetime import HEAD
@@ -22,39 +22,38 @@ from vsml.meta.train import Group, guarded, meta_train, start
 def main(job: Job, run: Run) -> None:
     experiment, seed = job.item
     section = job.params.feedback.experiments[experiment]
-    settings = section.training
-    school = lessons.school(section, paths.train_data)
+    task, training, (init_theta, loss, draw) = section.task, section.training, school(section, paths.train_data)
     theta_key, train_key = jax.random.split(jax.random.key(int(seed)))
-    theta = school.init_theta(theta_key)
-    optimizer = guarded(by_group(settings, theta), settings.patience)
-    group = Group(backprop(school.loss), school.draw, settings.population)
-    steps = partial(meta_train, [group], optimizer, key=train_key, patience=settings.patience)
-    state, curve = train(job, run, start(theta, optimizer), [Phase(settings.steps, steps)])
+    theta = init_theta(theta_key)
+    optimizer = guarded(by_group(training, theta), training.patience)
+    group = Group(backprop(loss), draw, training.population)
+    steps = partial(meta_train, [group], optimizer, key=train_key, patience=training.patience)
+    state, curve = train(job, run, start(theta, optimizer), [Phase(training.steps, steps)])
 
     del curve["phase"]  # there is one
     artifacts.write_table(paths.feedback_curve(experiment, seed), curve, dict.fromkeys(curve, ("step",)))
-    name = job.params.feedback.trained_on(experiment)
-    origin = provenance.learned_from(job, [paths.train_data(name)] if name else [], settings.steps)
+    data = [paths.train_data(task.train_set)] if isinstance(task, Drawings) else []
+    origin = provenance.learned_from(job, data, training.steps)
     learned = {name: part for name, part in state.theta.items() if name != HEAD}
-    artifacts.write_rule(paths.feedback_rule(experiment, seed), learned, lessons.settings(section), origin)
+    artifacts.write_rule(paths.feedback_rule(experiment, seed), learned, settings(section), origin)
 
 
-def by_group(settings: Training, theta: Theta) -> optax.GradientTransformation:
+def by_group(training: Training, theta: Theta) -> optax.GradientTransformation:
     """Adam for each group of theta, with its own learning rate, on gradients that are clipped together.
 
     Near the border where the rule diverges the gradient of plasticity is huge; clipped together, the others then hardly
-    count, and such a life does not throw them off.
+    count, and such an episode does not throw them off.
 
     Raises:
       ValueError: the rates are not those of the groups.
     """
-    if settings.rates.keys() != theta.keys():
+    if training.rates.keys() != theta.keys():
         raise ValueError(
-            f"training.rates are for {sorted(settings.rates)}, and theta has the groups {sorted(theta)}: name those."
+            f"training.rates are for {sorted(training.rates)}, and theta has the groups {sorted(theta)}: name those."
         )
     groups: dict[Hashable, optax.GradientTransformation] = {
-        name: adam(rate.peak, rate.warmup, settings.final, settings.steps) if rate.peak else optax.set_to_zero()
-        for name, rate in settings.rates.items()
+        name: adam(rate.peak, rate.warmup, training.final, training.steps) if rate.peak else optax.set_to_zero()
+        for name, rate in training.rates.items()
     }
     labels = {name: jax.tree.map(lambda _, n=name: n, part) for name, part in theta.items()}
-    return optax.chain(optax.clip_by_global_norm(settings.clip), optax.partition(groups, labels))
+    return optax.chain(optax.clip_by_global_norm(training.clip), optax.partition(groups, labels))

@@ -155,15 +155,6 @@ class Feedback(Section):
     @model_validator(mode="after")
     def _named_by_method_and_task(self) -> "Feedback":
         for name in self.experiments:
-            if len(name.split("_on_")) != 2:
+            if name.count("_on_") != 1:
                 raise ValueError(f"feedback.experiments.{name} must be called METHOD_on_TASK: rename it.")
         return self
-
-    def trained_on(self, name: str) -> str | None:
-        """The set that an experiment needs a file of."""
-        task = self.experiments[name].task
-        return task.train_set if isinstance(task, Drawings) else None
-
-    def tested_on(self, name: str) -> str | None:
-        task = self.experiments[name].task
-        return task.test_set if isinstance(task, Drawings) else None

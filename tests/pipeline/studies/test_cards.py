@@ -92,7 +92,7 @@ def test_a_card_feedback_has_its_seed_beside_its_newborn_and_the_other_learners(
     card = _card(learned, "flp_on_sines")
     assert "features=6, classes=1" in card and "| 4000 | 1 | 1 | 2.000, 1.053 |" in card
     tables = figures.read(("feedback_test/*.npz",))
-    lives = feedback.worth(tables, "flp_on_sines")
+    lives = feedback.tested(tables)["flp_on_sines"].worth()
     assert _cells(card, "this rule") == [f"{lives[1].mean():.3f} ± {lives[1].std(ddof=1):.3f}"]
     assert _cells(card, "this rule, not meta-trained")[0].startswith("5.0")
     assert _cells(card, "FLP, all seeds") == [f"{lives.mean():.3f} ± {lives.mean(1).std(ddof=1):.3f}"]

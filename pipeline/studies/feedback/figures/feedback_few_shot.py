@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.show.style import FAINT, PAGE, Figure, accuracy_axis, band, seed_dots
-from pipeline.studies.feedback.measures import by_method, drawn, lives, name, on, tasks, tests
+from pipeline.studies.feedback.measures import by_method, on, tasks
 from pipeline.studies.learning.ranking import title
 from pipeline.studies.learning.tables import Profile, Tables
 
@@ -26,12 +26,13 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     figure = Figure((PAGE, 2.9))
     left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
     rows = on(tables, of_task)
-    parts = tests(tables)[rows[0]][0].arrays["correct"].shape[-1]
-    seed_dots(left, by_method(tables, of_task), [name(each) for each in rows], size=18)
-    for each, look in ((each, look) for each in rows if (look := drawn(each))):
-        of_class = lives(tables, each, "correct")[:, :, -1].mean(1)  # [seed, class]
-        style = look.style | {"marker": look.marker, "markersize": 3.5, "label": look.name}
-        band(right, np.arange(1, parts + 1), of_class.mean(0), of_class.std(0), style)
+    parts = rows[0].lives("correct").shape[-1]
+    seed_dots(left, by_method(tables, of_task), [each.name for each in rows], size=18)
+    for each in rows:
+        if look := each.look:
+            of_class = each.lives("correct")[:, :, -1].mean(1)  # [seed, class]
+            style = look.style | {"marker": look.marker, "markersize": 3.5, "label": look.name}
+            band(right, np.arange(1, parts + 1), of_class.mean(0), of_class.std(0), style)
     left.axvline(1 / parts, color=FAINT, linestyle="--", linewidth=0.8)
     right.axhline(1 / parts, color=FAINT, linestyle="--", linewidth=0.8)
     accuracy_axis(left, "x", (0, 1.03))

@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.show.looks import Look
 from pipeline.show.measures import sd
 from pipeline.show.style import PAGE, Axes, Figure, decades, legend_outside, seed_dots
-from pipeline.studies.feedback.measures import by_method, drawn, lives, name, on, so_far, tasks
+from pipeline.studies.feedback.measures import by_method, on, tasks
 from pipeline.studies.learning.tables import Profile, Tables
 
 NEEDS = ("feedback_test/*.npz",)
@@ -27,18 +27,19 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     figure = Figure((PAGE, 2.9))
     left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.15))
     rows = on(tables, of_task)
-    for each, look in ((each, look) for each in rows if (look := drawn(each))):
-        _line(left, so_far(tables, each).mean(1), look)
-        _line(middle, lives(tables, each, "loss")[:, :, -1].mean(1), look)
+    for each in rows:
+        if each.look:
+            _line(left, each.so_far().mean(1), each.look)
+            _line(middle, each.lives("loss")[:, :, -1].mean(1), each.look)
     for axes, words in ((left, "functions learned"), (middle, "function, in the order learned")):
         axes.set_xlabel(words)
         decades(axes, "y")
-        axes.set_xticks(range(1, so_far(tables, rows[0]).shape[-1] + 1))
+        axes.set_xticks(range(1, rows[0].so_far().shape[-1] + 1))
         axes.grid(axis="y")
     left.set(ylabel="mean squared error", title="While learning")
     middle.set_title("At the end")
     legend_outside(figure, left, "lower left", 5)
-    seed_dots(right, by_method(tables, of_task), [name(each) for each in rows], size=16)
+    seed_dots(right, by_method(tables, of_task), [each.name for each in rows], size=16)
     right.set(xlabel="mean squared error", title="All functions")
     decades(right, "x")
     return figure

@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.show.looks import Look
 from pipeline.show.style import GREY, PAGE, Axes, Figure, NullLocator
-from pipeline.studies.feedback.measures import cosines, drawn, forgetting, interference, on, tasks
+from pipeline.studies.feedback.measures import on, tasks
 from pipeline.studies.learning.tables import Profile, Tables
 
 NEEDS = ("feedback_test/*.npz",)
@@ -26,12 +26,12 @@ LINEAR = 0.01  # the axis is linear within, and logarithmic without
 
 def draw(tables: Tables, profile: Profile) -> Figure:
     (of_task, *_) = tasks(tables, regression=True)
-    rows = {each: look for each in on(tables, of_task) if (look := drawn(each))}
+    rows = [(each, each.look) for each in on(tables, of_task) if each.look]
     figure = Figure((PAGE, 2.6))
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.3, 1, 1))
-    layers = max(cosines(tables, each).shape[-1] for each in rows)
-    for each, look in rows.items():
-        values = cosines(tables, each)
+    layers = max(each.cosines().shape[-1] for each, _ in rows)
+    for each, look in rows:
+        values = each.cosines()
         x = np.arange(layers - values.shape[-1] + 1, layers + 1)  # the last layers are the plastic ones
         left.plot(x, values.mean(0), label=look.name, **look.style)
         for seed in values:
@@ -41,21 +41,20 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     left.set(xticks=range(1, layers + 1), yticks=(0, 0.5, 1))
     left.grid(axis="y")
     figure.legend(loc="outside lower left", ncols=5, frameon=False, fontsize=7)
-    looks = list(rows.values())
-    _dots(middle, [interference(tables, each) for each in rows], looks)
-    _dots(right, [forgetting(tables, each).mean(1) for each in rows], looks)
+    _dots(middle, [(each.interference().mean(1), look) for each, look in rows])
+    _dots(right, [(each.forgetting().mean(1), look) for each, look in rows])
     middle.set(ylabel="others over own", title="Interference")
     right.set(ylabel="MSE gained", title="Forgetting")
     return figure
 
 
-def _dots(axes: Axes, of_rows: list[np.ndarray], looks: list[Look]) -> None:
-    for at, (values, look) in enumerate(zip(of_rows, looks, strict=True)):
+def _dots(axes: Axes, rows: list[tuple[np.ndarray, Look]]) -> None:
+    for at, (values, look) in enumerate(rows):
         axes.plot((at - 0.25, at + 0.25), [values.mean()] * 2, color=look.colour, linewidth=1.2)
         axes.scatter(np.full(len(values), at), values, s=16, color=look.colour, marker=look.marker)
     axes.axhline(0, color=GREY, linewidth=0.6)
-    axes.set(xticks=[], xlim=(-0.6, len(looks) - 0.4))
-    size = 1.5 * max(LINEAR, np.abs(np.concatenate(of_rows)).max())
+    axes.set(xticks=[], xlim=(-0.6, len(rows) - 0.4))
+    size = 1.5 * max(LINEAR, *(np.abs(values).max() for values, _ in rows))
     powers = [10.0**power for power in range(-2, 4) if 10.0**power <= size]
     axes.set_yscale("symlog", linthresh=LINEAR)
     axes.set_ylim(-size, size)
