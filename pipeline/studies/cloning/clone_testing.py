@@ -1,7 +1,5 @@
 """Clones learn data sets by unrolling alone, beside true SGD on the same examples (the paper's figure 5)."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +7,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from pipeline.run import artifacts, paths
 from pipeline.run.job import Job
-from pipeline.run.params import Sizes, plain
+from pipeline.run.params import plain
 from pipeline.studies.cloning.params import CloneTest
 from pipeline.track.tracking import Run
 from vsml.cloning import drills
@@ -27,45 +25,35 @@ AXES = {
 
 
 def main(job: Job, run: Run) -> None:
-    (seed,) = job.item
-    section = job.params.clone_test
+    section, (seed,) = job.params.clone_test, job.item
     thetas = artifacts.read_rule(paths.clone(seed)).theta, artifacts.read_rule(paths.improve(seed)).theta
     form, rate = Form(**plain(job.params.clone.form)), job.params.clone.rate
     arrays: dict[str, np.ndarray] = {"learner": np.array(LEARNERS), "term": np.array(drills.TERMS)}
     axes: dict[str, tuple[str, ...]] = {"learner": ("learner",), "term": ("term",)}
-    for name in section.sets:
-        for hidden_layers in section.networks:
-            task = title(name, hidden_layers)
-            found = _lives(section, form, thetas, rate, name, hidden_layers)
-            arrays |= {f"{task}/{what}": np.asarray(values) for what, values in found._asdict().items()}
-            axes |= {f"{task}/{what}": AXES[what] for what in Stretch._fields}
-            accuracy = dict(zip(LEARNERS, np.asarray(found.held_out)[:, -1].mean(0), strict=True))
-            print(f"{task}: test accuracy " + ", ".join(f"{name} {x:.3f}" for name, x in accuracy.items()), flush=True)
+    for name, hidden_layers in ((name, layers) for name in section.sets for layers in section.networks):
+        sizes = (SETS[name].features, *hidden_layers, SETS[name].classes)
+        task = "-".join(map(str, (name, *sizes)))  # as in digits-64-32-10
+        found = _lives(section, form, thetas, rate, name, sizes)
+        arrays |= {f"{task}/{what}": np.asarray(values) for what, values in found._asdict().items()}
+        axes |= {f"{task}/{what}": AXES[what] for what in Stretch._fields}
+        accuracy = zip(LEARNERS, np.asarray(found.held_out)[:, -1].mean(0), strict=True)
+        print(f"{task}: test accuracy " + ", ".join(f"{who} {x:.3f}" for who, x in accuracy), flush=True)
     artifacts.write_table(paths.clone_test(seed), arrays, axes)
 
 
-def title(name: str, hidden_layers: Sizes) -> str:
-    """The name of a set and of the layers that learn it, as in digits-64-32-10."""
-    facts = SETS[name]
-    return "-".join(map(str, (name, facts.features, *hidden_layers, facts.classes)))
-
-
-def _lives(section: CloneTest, form: Form, thetas, rate: float, name: str, hidden_layers: Sizes) -> Stretch:
-    """[life stretch …]; lives differ in newborn weights, in the examples and in what is held out."""
+def _lives(section: CloneTest, form: Form, thetas, rate: float, name: str, sizes: tuple[int, ...]) -> Stretch:
+    """[life stretch ...]; episodes differ in initial weights, in the examples and in what is held out."""
     facts = SETS[name]
     train, test = (artifacts.read_table(path(name)).arrays for path in (paths.train_data, paths.test_data))
-    sizes = (facts.features, *hidden_layers, facts.classes)
     data = [(jnp.asarray(standardise(facts, split["x"])), jnp.asarray(split["y"])) for split in (train, test)]
-    held_out = min(section.held_out, len(test["y"]))
 
     def one(key: jax.Array, data) -> Stretch:
         birth_key, stream_key, test_key, probe_key = jax.random.split(key, 4)
         (x, y), (test_x, test_y) = data
-        label = partial(jax.nn.one_hot, num_classes=facts.classes)
         rows = jax.random.randint(stream_key, (section.stretches, section.length), 0, len(y))
-        kept = jax.random.permutation(test_key, len(test_y))[:held_out]
+        kept = jax.random.permutation(test_key, len(test_y))[: section.held_out]
         asked = jax.random.randint(probe_key, (section.probes,), 0, len(y))
-        stretches, probes = (Episode(x[chosen], label(y[chosen])) for chosen in (rows, asked))
+        stretches, probes = (Episode(x[at], jax.nn.one_hot(y[at], facts.classes)) for at in (rows, asked))
         return live(form, thetas, birth_key, sizes, rate, stretches, (test_x[kept], test_y[kept]), probes)
 
     def one_by_one(keys: jax.Array, data) -> Stretch:  # side by side they would not fit into the caches

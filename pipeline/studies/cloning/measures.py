@@ -1,12 +1,13 @@
 """How well the clone runs backpropagation, in numbers and words. Reads tables only."""
 
-import numpy as np
-from jaxtyping import Float
+from typing import NamedTuple
 
-from pipeline.run import artifacts
+import numpy as np
+from jaxtyping import Bool, Float
+
 from pipeline.show.display import Cell, Table
 from pipeline.show.looks import LOOKS, Look, by_key
-from pipeline.show.measures import Key, Results, single, summary
+from pipeline.show.measures import Key, Results, cumulative, single, summary
 from pipeline.studies.learning.ranking import plus_minus, title
 from pipeline.studies.learning.tables import Tables
 
@@ -27,34 +28,49 @@ TERMS = {  # what the report shows of the ways in which an update can miss
 }
 
 
-def tests(tables: Tables) -> list[artifacts.Table]:
-    """Those of all clones, in the order of their seeds."""
-    return [table for path, table in tables.items() if path.startswith("clone_test/")]
+class Tested(NamedTuple):
+    """What all clones did on a task, beside SGD: of each clone and episode, after or during each stretch of it."""
+
+    correct: Bool[np.ndarray, "clone life stretch learner time"]
+    held_out: Float[np.ndarray, "clone life stretch learner"]
+    agree: Float[np.ndarray, "clone life stretch"]
+    missed: Float[np.ndarray, "clone life stretch layer term square"]
+    terms: list[str]
+
+    @property
+    def examples(self) -> np.ndarray:
+        """How many each episode had learned from after each stretch."""
+        return self.correct.shape[-1] * np.arange(1, self.correct.shape[2] + 1)
+
+    def on_test_images(self, learner: str) -> Float[np.ndarray, "clone life stretch"]:
+        return self.held_out[..., LEARNERS.index(learner)]
+
+    def cumulative(self, learner: str) -> Float[np.ndarray, "clone life time"]:
+        """Share of right predictions among the first ones of each episode."""
+        right = self.correct[..., LEARNERS.index(learner), :]
+        return cumulative(right.reshape(*right.shape[:2], -1))
+
+    def early(self, learner: str) -> Float[np.ndarray, "clone life"]:
+        online = self.cumulative(learner)
+        return online[:, :, min(LOOKED_AT, online.shape[-1]) - 1]
+
+    def misses(self) -> Float[np.ndarray, "stretch layer term"]:
+        """Norm of what updates missed over the norm of what backpropagation wanted, over clones, episodes and probes.
+
+        Not a number where backpropagation wanted nothing.
+        """
+        missed, wanted = np.moveaxis(self.missed.sum((0, 1), dtype=np.float64), -1, 0)
+        return np.sqrt(np.divide(missed, wanted, out=np.full_like(missed, np.nan), where=wanted > 0))
 
 
-def tasks(tables: Tables) -> list[str]:
-    return sorted(name.removesuffix("/held_out") for name in tests(tables)[0].arrays if name.endswith("/held_out"))
-
-
-def of_clones(tables: Tables, name: str) -> np.ndarray:
-    """An array of the tests of all clones: its first axes are the clone and the episode."""
-    return np.stack([table.arrays[name] for table in tests(tables)])
-
-
-def misses(tables: Tables, task: str) -> Float[np.ndarray, "stretch layer term"]:
-    """Norm of what updates missed over the norm of what backpropagation wanted, over all clones, episodes and probes.
-
-    Not a number where backpropagation wanted nothing.
-    """
-    missed, wanted = np.moveaxis(of_clones(tables, f"{task}/missed").sum((0, 1), dtype=np.float64), -1, 0)
-    return np.sqrt(np.divide(missed, wanted, out=np.full_like(missed, np.nan), where=wanted > 0))
-
-
-def cumulative(tables: Tables, task: str, learner: str) -> Float[np.ndarray, "clone life time"]:
-    """Share of right predictions among the first ones of each episode."""
-    right = of_clones(tables, f"{task}/correct")[..., LEARNERS.index(learner), :]
-    lives = right.reshape(*right.shape[:2], -1)
-    return lives.cumsum(-1) / np.arange(1, lives.shape[-1] + 1)
+def tested(tables: Tables) -> dict[str, Tested]:
+    """By task; nothing without clones."""
+    every = [table.arrays for path, table in tables.items() if path.startswith("clone_test/")]
+    found = {}
+    for task in sorted(name.removesuffix("/agree") for name in (every[0] if every else ()) if name.endswith("/agree")):
+        arrays = {what: np.stack([one[f"{task}/{what}"] for one in every]) for what in Tested._fields[:-1]}
+        found[task] = Tested(**arrays, terms=every[0]["term"].tolist())
+    return found
 
 
 def cloning(tables: Tables) -> Results:
@@ -63,21 +79,16 @@ def cloning(tables: Tables) -> Results:
     There is none where backpropagation wanted nothing, and nothing at all without clones.
     """
     found: Results = {}
-    if not tests(tables):
-        return found
-    terms = tests(tables)[0].arrays["term"].tolist()
-    for task in tasks(tables):
-        held_out = of_clones(tables, f"{task}/held_out")
-        for index, learner in enumerate(LEARNERS):
-            found[Key(CLONING, task, learner)] = summary(held_out[:, :, -1, index])
-            online = cumulative(tables, task, learner)
-            found[Key(CLONING, task, f"{learner}_early")] = summary(online[:, :, min(LOOKED_AT, online.shape[-1]) - 1])
-            found[Key(CLONING, task, f"{learner}_online")] = summary(online[:, :, -1])
-        found[Key(CLONING, task, "agreement")] = summary(of_clones(tables, f"{task}/agree")[:, :, -1])
-        for layer, of_layer in enumerate(misses(tables, task)[-1], start=1):
-            for term, value in zip(terms, of_layer.tolist(), strict=True):
+    for task, own in tested(tables).items():
+        for learner in LEARNERS:
+            found[Key(CLONING, task, learner)] = summary(own.on_test_images(learner)[:, :, -1])
+            found[Key(CLONING, task, f"{learner}_early")] = summary(own.early(learner))
+            found[Key(CLONING, task, f"{learner}_online")] = summary(own.cumulative(learner)[:, :, -1])
+        found[Key(CLONING, task, "agreement")] = summary(own.agree[:, :, -1])
+        for layer, of_layer in enumerate(own.misses()[-1], start=1):
+            for term, value in zip(own.terms, of_layer.tolist(), strict=True):
                 if np.isfinite(value):
-                    found[_miss(task, layer, term)] = single(value, held_out[..., 0, 0].size)
+                    found[_miss(task, layer, term)] = single(value, own.agree[..., 0].size)
     return found
 
 
@@ -90,10 +101,10 @@ def words(task: str) -> str:
 def tests_table(found: Results, tables: Tables) -> Table:
     """A row for each task and layer."""
     rows: list[list[Cell | str | None]] = []
-    for task in tasks(tables):
+    for task, own in tested(tables).items():
         ends = [found[Key(CLONING, task, metric)] for metric in ("clone", "sgd", "agreement")]
         first = [Cell(words(task), f"{ends[0]['n']} episodes"), *map(plus_minus, ends)]
-        for layer in range(1, misses(tables, task).shape[1] + 1):
+        for layer in range(1, own.missed.shape[3] + 1):
             missed = (found.get(_miss(task, layer, term)) for term in TERMS)
             of_layer = [f"{miss['value']:.3f}" if miss else plus_minus(None) for miss in missed]
             rows.append([*(first if layer == 1 else [None] * len(first)), str(layer), *of_layer])
@@ -109,7 +120,7 @@ def improvement_table(found: Results, tables: Tables, early: int) -> Table:
     """What meta-training after cloning was good for, and the verdict on it in words; `early` is when both are young."""
     rows: list[list[Cell | str | None]] = []
     kinds = {"_early": f"first {early}", "_online": "whole episode", "": "test images"}
-    for task in tasks(tables):
+    for task in tested(tables):
         for number, (kind, over) in enumerate(kinds.items()):
             cells = [plus_minus(found[Key(CLONING, task, learner + kind)]) for learner in LEARNERS]
             head, last = (words(task), verdict(found, task)) if number == 0 else (None, None)
@@ -125,16 +136,10 @@ def verdict(found: Results, task: str) -> str:
     """What became of the clone by meta-training."""
     metrics = ("clone_early", "improved_early", "clone", "improved")
     value = {metric: found[Key(CLONING, task, metric)]["value"] for metric in metrics}
-    faster, at_end = value["improved_early"] > value["clone_early"], value["improved"] - value["clone"]
-    return f"learns {'faster' if faster else 'no faster'} at first, and at the end " + (
-        "is worse" if at_end < -SUFFERS else "is no worse" if at_end <= SUFFERS else "is better"
-    )
-
-
-def examples(tables: Tables, task: str) -> np.ndarray:
-    """How many each episode had learned from after each stretch."""
-    *_, stretches, _, length = tests(tables)[0].arrays[f"{task}/correct"].shape
-    return length * np.arange(1, stretches + 1)
+    faster = "faster" if value["improved_early"] > value["clone_early"] else "no faster"
+    change = value["improved"] - value["clone"]
+    end = "worse" if change < -SUFFERS else "no worse" if change <= SUFFERS else "better"
+    return f"learns {faster} at first, and at the end is {end}"
 
 
 def _miss(task: str, layer: int, term: str) -> Key:

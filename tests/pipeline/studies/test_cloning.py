@@ -24,10 +24,10 @@ def tables(settings):
 
 
 def test_cumulative_accuracy_is_that_of_the_first_predictions_across_stretches(tables):
-    task = cloning.tasks(tables)[0]
-    (table,) = cloning.tests(tables)
+    task, own = next(iter(cloning.tested(tables).items()))
+    (table,) = tables.values()
     right = np.concatenate(table.arrays[f"{task}/correct"][0, :, 1]).astype(float)
-    found = cloning.cumulative(tables, task, "improved")
+    found = own.cumulative("improved")
     assert found.shape[-1] == len(right)
     assert found[0, 0, [0, 20, -1]].tolist() == pytest.approx([right[0], right[:21].mean(), right.mean()])
 
@@ -35,15 +35,15 @@ def test_cumulative_accuracy_is_that_of_the_first_predictions_across_stretches(t
 def test_the_verdict_on_what_was_improved_follows_the_numbers(tables):
     found = cloning.cloning(tables)
     said = [row[-1] for row in cloning.improvement_table(found, tables, 100).rows]
-    assert said == ["learns faster at first, and at the end is no worse", None, None] * len(cloning.tasks(tables))
-    key = Key("cloning", cloning.tasks(tables)[0], "improved")
+    assert said == ["learns faster at first, and at the end is no worse", None, None] * len(cloning.tested(tables))
+    key = Key("cloning", min(cloning.tested(tables)), "improved")
     found[key._replace(metric="improved_early")] = found[key._replace(metric="clone_early")]
     found[key] = {"value": found[key._replace(metric="clone")]["value"] - 0.02, "sd": 0.0, "n": 6}
     assert cloning.verdict(found, key.learner) == "learns no faster at first, and at the end is worse"
 
 
 def test_where_backpropagation_wanted_nothing_there_is_no_miss(tables, settings):
-    task, (path, table) = cloning.tasks(tables)[0], next(item for item in tables.items() if "clone_test" in item[0])
+    task, ((path, table),) = min(cloning.tested(tables)), tables.items()
     missed = table.arrays[f"{task}/missed"].copy()
     below = table.arrays["term"].tolist().index("below")
     missed[:, :, -1, below, 1] = 0.0

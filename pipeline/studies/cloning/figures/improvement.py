@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.show.style import PAGE, Figure, accuracy_axis, curve, example_axis, panels
-from pipeline.studies.cloning.measures import CLONES, cumulative, tasks, words
+from pipeline.studies.cloning.measures import CLONES, tested, words
 from pipeline.studies.learning.tables import Profile, Tables
 
 NEEDS = ("clone_test/*.npz",)
@@ -20,12 +20,12 @@ CAPTION = (
 
 
 def draw(tables: Tables, profile: Profile) -> Figure:
-    every = tasks(tables)
+    every = tested(tables)
     figure = Figure((PAGE, 2.2))
     grid = panels(figure, len(every))
-    for axes, task in zip(grid, every, strict=True):
+    for axes, (task, own) in zip(grid, every.items(), strict=True):
         for learner, look in CLONES.items():
-            values = np.concatenate(cumulative(tables, task, learner))
+            values = np.concatenate(own.cumulative(learner))
             curve(axes, np.arange(1, values.shape[-1] + 1), values, look.style | {"label": look.name})
         axes.set(title=words(task), xlabel="examples seen")
         example_axis(axes, min(10, values.shape[-1] // 2), values.shape[-1])
