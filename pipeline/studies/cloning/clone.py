@@ -28,14 +28,12 @@ def main(job: Job, run: Run) -> None:
     connections = random_connections(form, section.rate, random.connections)
     data = random_data(random.connections, random.length)
     beside = shadow_network(form, section.rate, (facts.features, *shadow.hidden_layers, facts.classes), shadow.pace)
+    images = examples(shadow.set, shadow.length)
     # A loss is that of its phase: those of different phases do not compare.
     phases = [
         (random.coarse, [group(lifetime_loss(connections, coarse), data, random.population)]),
         (random.fine, [group(lifetime_loss(connections, fine), data, random.population)]),
-        (
-            shadow.steps,
-            [group(lifetime_loss(beside, of_layers), examples(shadow.set, shadow.length), shadow.population)],
-        ),
+        (shadow.steps, [group(lifetime_loss(beside, of_layers), images, shadow.population)]),
     ]
     theta_key, train_key = jax.random.split(jax.random.key(int(seed)))
     theta = trained(job, run, form.init_theta(theta_key), train_key, section.optimizer, phases)

@@ -31,10 +31,10 @@ TERMS = {  # what the report shows of the ways in which an update can miss
 class Tested(NamedTuple):
     """What all clones did on a task, beside SGD: of each clone and episode, after or during each stretch of it."""
 
-    correct: Bool[np.ndarray, "clone life stretch learner time"]
-    held_out: Float[np.ndarray, "clone life stretch learner"]
-    agree: Float[np.ndarray, "clone life stretch"]
-    missed: Float[np.ndarray, "clone life stretch layer term square"]
+    correct: Bool[np.ndarray, "clone episode stretch learner time"]
+    held_out: Float[np.ndarray, "clone episode stretch learner"]
+    agree: Float[np.ndarray, "clone episode stretch"]
+    missed: Float[np.ndarray, "clone episode stretch layer term square"]
     terms: list[str]
 
     @property
@@ -42,17 +42,16 @@ class Tested(NamedTuple):
         """How many each episode had learned from after each stretch."""
         return self.correct.shape[-1] * np.arange(1, self.correct.shape[2] + 1)
 
-    def on_test_images(self, learner: str) -> Float[np.ndarray, "clone life stretch"]:
+    def on_test_images(self, learner: str) -> Float[np.ndarray, "clone episode stretch"]:
         return self.held_out[..., LEARNERS.index(learner)]
 
-    def cumulative(self, learner: str) -> Float[np.ndarray, "clone life time"]:
+    def cumulative(self, learner: str) -> Float[np.ndarray, "clone episode time"]:
         """Share of right predictions among the first ones of each episode."""
         right = self.correct[..., LEARNERS.index(learner), :]
         return cumulative(right.reshape(*right.shape[:2], -1))
 
-    def early(self, learner: str) -> Float[np.ndarray, "clone life"]:
-        online = self.cumulative(learner)
-        return online[:, :, min(LOOKED_AT, online.shape[-1]) - 1]
+    def early(self, learner: str) -> Float[np.ndarray, "clone episode"]:
+        return self.cumulative(learner)[:, :, :LOOKED_AT][:, :, -1]
 
     def misses(self) -> Float[np.ndarray, "stretch layer term"]:
         """Norm of what updates missed over the norm of what backpropagation wanted, over clones, episodes and probes.
@@ -66,8 +65,8 @@ class Tested(NamedTuple):
 def tested(tables: Tables) -> dict[str, Tested]:
     """By task; nothing without clones."""
     every = [table.arrays for path, table in tables.items() if path.startswith("clone_test/")]
-    found = {}
-    for task in sorted(name.removesuffix("/agree") for name in (every[0] if every else ()) if name.endswith("/agree")):
+    found: dict[str, Tested] = {}
+    for task in sorted({name.removesuffix("/agree") for one in every for name in one if name.endswith("/agree")}):
         arrays = {what: np.stack([one[f"{task}/{what}"] for one in every]) for what in Tested._fields[:-1]}
         found[task] = Tested(**arrays, terms=every[0]["term"].tolist())
     return found
@@ -105,9 +104,8 @@ def tests_table(found: Results, tables: Tables) -> Table:
         ends = [found[Key(CLONING, task, metric)] for metric in ("clone", "sgd", "agreement")]
         first = [Cell(words(task), f"{ends[0]['n']} episodes"), *map(plus_minus, ends)]
         for layer in range(1, own.missed.shape[3] + 1):
-            missed = (found.get(_miss(task, layer, term)) for term in TERMS)
-            of_layer = [f"{miss['value']:.3f}" if miss else plus_minus(None) for miss in missed]
-            rows.append([*(first if layer == 1 else [None] * len(first)), str(layer), *of_layer])
+            missed = [plus_minus(found.get(_miss(task, layer, term)), digits=3) for term in TERMS]
+            rows.append([*(first if layer == 1 else [None] * len(first)), str(layer), *missed])
     caption = (
         "Test accuracy at the end of the episode, and by how much the updates of each layer then miss those of "
         "backpropagation: norm of the miss over norm of the update"

@@ -16,7 +16,7 @@ class CloneForm(Section):
     scale: PositiveFloat
 
 
-class RandomDrills(Section):
+class RandomConnections(Section):
     """Meta-steps by the coarse score and then by the fine one, on so many connections for `length` examples."""
 
     coarse: PositiveInt
@@ -26,7 +26,7 @@ class RandomDrills(Section):
     population: PositiveInt
 
 
-class ShadowDrills(Section):
+class Shadow(Section):
     """Meta-steps beside networks that learn a set by exact gradient descent of rate `pace`."""
 
     steps: PositiveInt
@@ -43,23 +43,23 @@ class Clone(Section):
     form: CloneForm
     rate: PositiveFloat
     optimizer: Optimizer
-    random: RandomDrills
-    shadow: ShadowDrills
+    random: RandomConnections
+    shadow: Shadow
 
 
-class SomeLives(Section):
+class SomeEpisodes(Section):
     length: PositiveInt
     population: PositiveInt
 
 
 class Improve(Section):
-    """How a clone is meta-trained further: each meta-step on lives of several lengths, by networks of hidden layers."""
+    """How a clone is meta-trained further: each meta-step on episodes of several lengths, by such networks."""
 
     optimizer: Optimizer
     steps: PositiveInt
     set: Name
     hidden_layers: Sizes
-    lives: Annotated[tuple[SomeLives, ...], Field(min_length=1)]
+    lives: Annotated[tuple[SomeEpisodes, ...], Field(min_length=1)]
     segment: PositiveInt
 
 

@@ -73,8 +73,8 @@ def _results(item: Item) -> list[str]:
     every = list(by_seed(tables, "feedback_test", item.experiment))
     measure, new = ("mean squared error", "functions") if own.regression else ("accuracy", "characters")
     rows = [
-        [words, plus_minus(summary(own.worth(newborn)[[every.index(item.seed)]]))]
-        for words, newborn in (("this rule", False), ("this rule, not meta-trained", True))
+        [words, plus_minus(summary(own.worth(initial)[[every.index(item.seed)]]))]
+        for words, initial in (("this rule", False), ("this rule, not meta-trained", True))
     ]
     for other in on(tables, own.task):
         entry = found[Key(FEEDBACK, other.experiment, other.metric)]

@@ -50,32 +50,32 @@ class Tested:
         self.name = look.words if look else title(self.method)
         self.look = look if look and look.colour else None  # None: it has no line of its own in figures
 
-    def lives(self, array: str, newborn: bool = False) -> np.ndarray:
-        """[seed, life, ...]; of theta as meta-trained, or in its initial state."""
-        return np.stack([table.arrays[array][int(newborn)] for table in self.seeds])
+    def episodes(self, array: str, initial: bool = False) -> np.ndarray:
+        """[seed episode ...]; of theta as meta-trained, or in its initial state."""
+        return np.stack([table.arrays[array][int(initial)] for table in self.seeds])
 
-    def worth(self, newborn: bool = False) -> Float[np.ndarray, "seed life"]:
+    def worth(self, initial: bool = False) -> Float[np.ndarray, "seed episode"]:
         """Accuracy at the end of each episode; of a regression, mean squared error."""
-        return self.lives("loss" if self.regression else "correct", newborn)[:, :, -1].mean(-1)
+        return self.episodes("loss" if self.regression else "correct", initial)[:, :, -1].mean(-1)
 
-    def so_far(self) -> Float[np.ndarray, "seed life learned"]:
+    def so_far(self) -> Float[np.ndarray, "seed episode learned"]:
         """Mean loss on the parts that were learned so far, right after each of them."""
-        loss = self.lives("loss")[:, :, 1:]
+        loss = self.episodes("loss")[:, :, 1:]
         return np.stack([loss[:, :, last, : last + 1].mean(-1) for last in range(loss.shape[-1])], -1)
 
-    def forgetting(self) -> Float[np.ndarray, "seed life"]:
+    def forgetting(self) -> Float[np.ndarray, "seed episode"]:
         """How much worse each part is known at the end than right after its examples: MSE gained, or accuracy lost.
 
         Accuracy is lost to the competition of later classes, too: only a comparison between learners means something.
         """
         sign, array = (1, "loss") if self.regression else (-1, "correct")
-        known = self.lives(array)[:, :, 1:]
+        known = self.episodes(array)[:, :, 1:]
         right_after = np.diagonal(known, axis1=2, axis2=3)
         return sign * (known[:, :, -1] - right_after)[..., :-1].mean(-1)
 
     def interference(self) -> Float[np.ndarray, "seed 1"]:
         """What an update for one part does to the loss on others, over the size of what it does to its own."""
-        effect = self.lives("effect").mean((1, 2), dtype=np.float64)
+        effect = self.episodes("effect").mean((1, 2), dtype=np.float64)
         parts = effect.shape[-1]
         own = np.trace(effect, axis1=1, axis2=2) / parts
         others = (effect.sum((1, 2)) - own * parts) / (parts * (parts - 1))
@@ -83,7 +83,7 @@ class Tested:
 
     def cosines(self) -> Float[np.ndarray, "seed layer"]:
         """Alignment of each layer's updates with the gradient; NaN where there was no update."""
-        found = self.lives("cosine").astype(np.float64)
+        found = self.episodes("cosine").astype(np.float64)
         counted = np.isfinite(found)
         total = np.where(counted, found, 0).sum(1)
         return np.where(counted.any(1), total / np.maximum(counted.sum(1), 1), np.nan)
@@ -121,7 +121,7 @@ def feedback(tables: Tables) -> Results:
     """Results of the subject `feedback`, by experiment, over episodes; of ratios and cosines, over seeds."""
     found: Results = {}
     for name, each in tested(tables).items():
-        own = {each.metric: each.worth(), "newborn": each.worth(newborn=True), "interference": each.interference()}
+        own = {each.metric: each.worth(), "newborn": each.worth(initial=True), "interference": each.interference()}
         for layer, cosine in enumerate(each.cosines().T, start=1):
             if np.isfinite(cosine).all():
                 own[f"cosine_layer_{layer}"] = cosine[:, None]

@@ -13,7 +13,7 @@ Per = Literal["synapse", "neuron", "layer", "one"]
 
 
 class Course(Section):
-    """Lessons and questions on each part (function or class); in order, a part is finished before the next begins."""
+    """Support and query examples of each part (function or class); in order, a part ends before the next begins."""
 
     parts: PositiveInt
     lessons: PositiveInt
@@ -22,7 +22,7 @@ class Course(Section):
 
 
 class Sines(Course):
-    """Sine waves, `points` of one function a lesson; so many `functions` in all, or null for ever new ones."""
+    """Sine waves, `points` of one function a support example; so many `functions` in all, or null for ever new ones."""
 
     name: Literal["sines"]
     points: PositiveInt
@@ -58,7 +58,7 @@ class Drawings(Characters):
 
 
 class Network(Section):
-    """Convolutions (channels, kernel, stride) that never change in a life; then layers, the last of which do."""
+    """Convolutions (channels, kernel, stride) that never change in an episode; then layers, the last of which do."""
 
     convolutions: tuple[Kernel, ...]
     hidden_layers: Sizes
@@ -96,8 +96,8 @@ class Descent(Section):
 
 
 class Pretrained(Section):
-    """Gradient descent of first order in a life, in a network that has never lived before: its weights were trained on
-    all parts at once, without lives. Of characters the output layer is then zero.
+    """Gradient descent of first order in each episode, from weights that were trained on all parts at once, without
+    episodes. Of characters the output layer is then zero.
     """
 
     name: Literal["pretrained"]
@@ -117,10 +117,10 @@ class Rate(Section):
 
 
 class Training(Section):
-    """`population` lives a meta-step. Each group of theta has a rate of its own; meta-gradients are clipped together.
+    """`population` episodes a meta-step. Groups of theta have rates of their own; meta-gradients are clipped together.
 
-    `patience` non-finite ones in a row stop the run; `segment` lessons are lived again at a time on the way back, null
-    keeps every state.
+    `patience` non-finite ones in a row stop the run; `segment` support examples are run again at a time on the way
+    back, null keeps every state.
     """
 
     steps: PositiveInt
@@ -140,7 +140,7 @@ class Experiment(Section):
 
 
 class Trials(Section):
-    """Lives that are tested, with so many questions on each part: one of them is learned from, to see what it does."""
+    """Episodes of a test, with so many query examples of each part: one is learned from, to see what it does."""
 
     lives: PositiveInt
     questions: Annotated[int, Field(ge=2)]

@@ -28,7 +28,7 @@ def test_numbers_are_means_over_what_they_say(tables):
     first_order, flp = (feedback.tested(tables)[name] for name in ("first_order_on_sines", "flp_on_glyphs"))
     table = first_order.seeds[1].arrays
     np.testing.assert_allclose(first_order.worth()[1], table["loss"][0, :, -1].mean(-1), rtol=1e-6)
-    np.testing.assert_allclose(flp.worth(newborn=True)[0], flp.seeds[0].arrays["correct"][1, :, -1].mean(-1))
+    np.testing.assert_allclose(flp.worth(initial=True)[0], flp.seeds[0].arrays["correct"][1, :, -1].mean(-1))
     so_far = first_order.so_far()
     np.testing.assert_allclose(so_far[1, :, 1], table["loss"][0, :, 2, :2].mean(-1), rtol=1e-6)
     np.testing.assert_allclose(so_far[..., -1], first_order.worth(), rtol=1e-6)

@@ -26,11 +26,11 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     figure = Figure((PAGE, 2.9))
     left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
     rows = on(tables, of_task)
-    parts = rows[0].lives("correct").shape[-1]
+    parts = rows[0].episodes("correct").shape[-1]
     seed_dots(left, by_method(tables, of_task), [each.name for each in rows], size=18)
     for each in rows:
         if look := each.look:
-            of_class = each.lives("correct")[:, :, -1].mean(1)  # [seed, class]
+            of_class = each.episodes("correct")[:, :, -1].mean(1)  # [seed, class]
             style = look.style | {"marker": look.marker, "markersize": 3.5, "label": look.name}
             band(right, np.arange(1, parts + 1), of_class.mean(0), of_class.std(0), style)
     left.axvline(1 / parts, color=FAINT, linestyle="--", linewidth=0.8)

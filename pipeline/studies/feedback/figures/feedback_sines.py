@@ -30,7 +30,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     for each in rows:
         if each.look:
             _line(left, each.so_far().mean(1), each.look)
-            _line(middle, each.lives("loss")[:, :, -1].mean(1), each.look)
+            _line(middle, each.episodes("loss")[:, :, -1].mean(1), each.look)
     for axes, words in ((left, "functions learned"), (middle, "function, in the order learned")):
         axes.set_xlabel(words)
         decades(axes, "y")
