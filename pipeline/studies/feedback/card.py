@@ -13,7 +13,6 @@ from pipeline.studies.feedback.build import system
 from pipeline.studies.feedback.measures import FEEDBACK, feedback, on, tested
 from pipeline.studies.feedback.params import Drawings, Experiment, Glyphs, Sines
 from pipeline.studies.learning.ranking import title
-from pipeline.studies.learning.tables import by_seed
 from pipeline.studies.learning.words import size
 
 NEEDS = ("feedback_test/*.npz",)
@@ -70,7 +69,7 @@ def sizes(section: Experiment) -> tuple[int, int]:
 def _results(item: Item) -> list[str]:
     tables, tests = figures.read(NEEDS), item.settings.feedback.tests
     found, own = feedback(tables), tested(tables)[item.experiment]
-    every = list(by_seed(tables, "feedback_test", item.experiment))
+    every = list(own.seeds)
     measure, new = ("mean squared error", "functions") if own.regression else ("accuracy", "characters")
     rows = [
         [words, plus_minus(summary(own.worth(initial)[[every.index(item.seed)]]))]

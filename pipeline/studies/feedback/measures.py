@@ -39,12 +39,13 @@ MATCHES = 0.02  # of accuracy; a gap that is smaller is called a draw
 
 
 class Tested:
-    """The tests of an experiment: a table for each seed, in their order."""
+    """The tests of an experiment: a table for each of its seeds, in their order."""
 
-    def __init__(self, experiment: str, seeds: list[artifacts.Table]) -> None:
+    def __init__(self, experiment: str, seeds: dict[int, artifacts.Table]) -> None:
         self.experiment, self.seeds = experiment, seeds
         self.method, _, self.task = experiment.partition(ON)
-        self.regression = str(seeds[0].arrays["task"]) == "sines"
+        first = next(iter(seeds.values())).arrays
+        self.regression, self.in_order = str(first["task"]) == "sines", bool(first["in_order"])
         self.metric = "mse" if self.regression else "accuracy"  # under which `worth` is among the results
         look = LEARNERS.get(self.method)
         self.name = look.words if look else title(self.method)
@@ -52,7 +53,7 @@ class Tested:
 
     def episodes(self, array: str, initial: bool = False) -> np.ndarray:
         """[seed episode ...]; of theta as meta-trained, or in its initial state."""
-        return np.stack([table.arrays[array][int(initial)] for table in self.seeds])
+        return np.stack([table.arrays[array][int(initial)] for table in self.seeds.values()])
 
     def worth(self, initial: bool = False) -> Float[np.ndarray, "seed episode"]:
         """Accuracy at the end of each episode; of a regression, mean squared error."""
@@ -92,7 +93,7 @@ class Tested:
 def tested(tables: Tables) -> dict[str, Tested]:
     """By the names of experiments."""
     names = experiments(tables, "feedback_test")
-    return {name: Tested(name, list(by_seed(tables, "feedback_test", name).values())) for name in names}
+    return {name: Tested(name, by_seed(tables, "feedback_test", name)) for name in names}
 
 
 def tasks(tables: Tables, regression: bool) -> list[str]:
@@ -125,7 +126,7 @@ def feedback(tables: Tables) -> Results:
         for layer, cosine in enumerate(each.cosines().T, start=1):
             if np.isfinite(cosine).all():
                 own[f"cosine_layer_{layer}"] = cosine[:, None]
-        if bool(each.seeds[0].arrays["in_order"]):
+        if each.in_order:
             own["forgetting"] = each.forgetting()
         found |= {Key(FEEDBACK, name, metric): summary(values) for metric, values in own.items()}
     return found

@@ -71,7 +71,7 @@ def test_one_learner_wins_only_where_its_seeds_lie_apart(tables):
     seeds = feedback.tested(tables)["flp_on_glyphs"].seeds
 
     def said(mine):
-        for table, accuracy in zip(seeds, mine, strict=True):
+        for table, accuracy in zip(seeds.values(), mine, strict=True):
             table.arrays["correct"][0, :, -1] = accuracy
         words = list(feedback.verdicts(tables))
         return next(each for each in words if each.startswith("Glyphs, lessons in order") and "second-order" in each)

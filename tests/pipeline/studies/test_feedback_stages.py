@@ -35,12 +35,8 @@ def test_a_rule_is_meta_trained_and_tested_beside_a_newborn_one(clone):
     assert not np.array_equal(learned[:, 0], learned[:, -1])
 
 
-@pytest.fixture
-def sections(monkeypatch):
-    def of(profile):
-        return params.read(paths.ROOT / profile / "params.yaml").feedback.experiments
-
-    return of
+def _sections(profile):
+    return params.read(paths.ROOT / profile / "params.yaml").feedback.experiments
 
 
 @pytest.fixture
@@ -54,9 +50,9 @@ def drawings(tmp_path):
 
 
 @pytest.mark.parametrize("profile", ["", "profiles/smoke", "profiles/siblings", "profiles/paper"])
-def test_every_experiment_has_a_meta_step_and_a_rate_for_each_group_of_its_theta(sections, drawings, profile):
+def test_every_experiment_has_a_meta_step_and_a_rate_for_each_group_of_its_theta(drawings, profile):
     key = jax.random.key(0)
-    for section in sections(profile).values():
+    for section in _sections(profile).values():
         school = lessons.school(section, drawings)
         theta = jax.eval_shape(school.init_theta, key)
         slope = jax.eval_shape(lambda theta, s=school: jax.grad(s.loss)(theta, key, s.draw(key)), theta)
@@ -64,9 +60,9 @@ def test_every_experiment_has_a_meta_step_and_a_rate_for_each_group_of_its_theta
         feedback_train.by_group(section.training, theta)
 
 
-def test_rates_of_other_groups_are_refused_by_name(sections, drawings):
-    section = sections("profiles/smoke")["second_order_on_sines"]
-    theta = lessons.school(sections("profiles/smoke")["flp_on_sines"], drawings).init_theta(jax.random.key(0))
+def test_rates_of_other_groups_are_refused_by_name(drawings):
+    section = _sections("profiles/smoke")["second_order_on_sines"]
+    theta = lessons.school(_sections("profiles/smoke")["flp_on_sines"], drawings).init_theta(jax.random.key(0))
     with pytest.raises(
         ValueError, match=r"rates are for \['forward', 'rates'\], and theta has the groups \['feedback'"
     ):
@@ -74,8 +70,8 @@ def test_rates_of_other_groups_are_refused_by_name(sections, drawings):
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_drawings_have_their_ink_high_and_their_turns_and_mirror_images_as_classes(sections, drawings, mirrored):
-    task = sections("profiles/siblings")["flp_on_omniglot"].task
+def test_drawings_have_their_ink_high_and_their_turns_and_mirror_images_as_classes(drawings, mirrored):
+    task = _sections("profiles/siblings")["flp_on_omniglot"].task
     pool = lessons.train_pool(task.model_copy(update={"mirrored": mirrored}), drawings)
     assert pool.shape == (40 if mirrored else 20, 20, 784)
     corners = [int(np.flatnonzero(pool[number, 0])[0]) for number in range(0, len(pool), 5)]
@@ -84,15 +80,23 @@ def test_drawings_have_their_ink_high_and_their_turns_and_mirror_images_as_class
     assert not pool[1::5].any()
 
 
-def test_only_meta_training_sees_drawings_redrawn(sections, drawings):
-    section, key = sections("profiles/siblings")["flp_on_omniglot"], jax.random.key(0)
+def test_classes_of_unequal_size_are_refused(drawings):
+    table = artifacts.read_table(drawings("any"))
+    arrays = {name: values[1:] for name, values in table.arrays.items()}
+    artifacts.write_table(drawings("any"), arrays, table.axes)
+    with pytest.raises(ValueError, match=r"set\.npz has classes of 19 to 20 drawings; all must have as many"):
+        lessons.draw(_sections("profiles/siblings")["flp_on_omniglot"], drawings, 4)
+
+
+def test_only_meta_training_sees_drawings_redrawn(drawings):
+    section, key = _sections("profiles/siblings")["flp_on_omniglot"], jax.random.key(0)
     trained, tested = lessons.draw(section, drawings)(key), lessons.draw(section, drawings, 4)(key)
     assert set(np.unique(tested.x)) == {0, 1}
     assert len(np.unique(trained.x)) > 2
 
 
-def test_a_network_is_pretrained_without_lives_and_then_lives_by_descent(sections, drawings):
-    section = sections("profiles/siblings")["pretrained_on_omniglot"]
+def test_a_network_is_pretrained_without_lives_and_then_lives_by_descent(drawings):
+    section = _sections("profiles/siblings")["pretrained_on_omniglot"]
     school = lessons.school(section, drawings)
     theta = school.init_theta(jax.random.key(0))
     episode = school.draw(jax.random.key(1))
@@ -111,8 +115,8 @@ def test_a_network_is_pretrained_without_lives_and_then_lives_by_descent(section
     }
 
 
-def test_convolutions_over_numbers_are_refused(sections):
-    section = sections("profiles/smoke")["flp_on_sines"]
+def test_convolutions_over_numbers_are_refused():
+    section = _sections("profiles/smoke")["flp_on_sines"]
     network = section.network.model_copy(update={"convolutions": ((2, 3, 1),)})
     with pytest.raises(ValueError, match=r"convolutions \(=\(\(2, 3, 1\),\)\) are for images"):
         lessons.system(section.model_copy(update={"network": network}))

@@ -53,8 +53,8 @@ def _misses(axes: Axes, own: Tested) -> None:
     for layer, of_layer in enumerate(np.moveaxis(found, 1, 0)):
         for (term, name), line, y in zip(SHOWN.items(), ("-", ":"), of_layer.T, strict=True):
             if term != "below" or layer > 0:  # nothing is below the first layer
-                style = {"linestyle": line, "color": LAYERS[layer % len(LAYERS)], "marker": "."}
-                axes.plot(own.examples, y, label=f"{name}, layer {layer + 1}", **style)
+                label, colour = f"{name}, layer {layer + 1}", LAYERS[layer % len(LAYERS)]
+                axes.plot(own.examples, y, label=label, linestyle=line, color=colour, marker=".")
     axes.axhline(1, color=GREY, linewidth=0.6)
     lowest = int(np.floor(np.log10(found[found > 0].min(initial=1.0)) - 0.01))
     decades = [10.0**power for power in range(lowest, 1)]

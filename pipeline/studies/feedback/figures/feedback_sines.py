@@ -48,7 +48,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
 def _line(axes: Axes, values: np.ndarray, look: Look) -> None:
     """`values` [seed, part]; bars end within the axis."""
     x, mean = np.arange(1, values.shape[-1] + 1), values.mean(0)
-    spread = sd(values, axis=0) if len(values) > 1 else np.zeros_like(mean)
+    spread = np.nan_to_num(sd(values, axis=0))
     bars = np.stack([np.minimum(spread, 0.9 * mean), spread])
     style = look.style | {"marker": look.marker, "markersize": 3.5, "elinewidth": 0.8, "label": look.name}
     axes.errorbar(x, mean, yerr=bars, **style)

@@ -34,8 +34,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         values = each.cosines()
         x = np.arange(layers - values.shape[-1] + 1, layers + 1)  # the last layers are the plastic ones
         left.plot(x, values.mean(0), label=look.name, **look.style)
-        for seed in values:
-            left.plot(x, seed, color=look.colour, marker=look.marker, markersize=3, linewidth=0)
+        left.plot(x, values.T, color=look.colour, marker=look.marker, markersize=3, linewidth=0)
     left.axhline(0, color=GREY, linewidth=0.6)
     left.set(xlabel="layer", ylabel="cosine with the gradient", ylim=(-0.2, 1.05), title="Alignment")
     left.set(xticks=range(1, layers + 1), yticks=(0, 0.5, 1))
