@@ -53,7 +53,7 @@ class SomeEpisodes(Section):
 
 
 class Improve(Section):
-    """How a clone is meta-trained further: each meta-step on episodes of several lengths, by such networks."""
+    """How a clone is meta-trained further: each meta-step on all of `lives`, by networks with these hidden layers."""
 
     optimizer: Optimizer
     steps: PositiveInt

@@ -1,5 +1,7 @@
 """Feedback and local plasticity through the doors of its stages."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -35,7 +37,7 @@ def test_a_rule_is_meta_trained_and_tested_beside_a_newborn_one(clone):
     assert not np.array_equal(learned[:, 0], learned[:, -1])
 
 
-def _sections(profile):
+def _sections(profile: str) -> dict[str, Any]:
     return params.read(paths.ROOT / profile / "params.yaml").feedback.experiments
 
 
