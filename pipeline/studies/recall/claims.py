@@ -1,10 +1,10 @@
 """Effects of update rules that learned to remember."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, PositiveInt
 
-from pipeline.studies.claims import Effect, Effects
+from pipeline.studies.claims import Effects
 from pipeline.studies.learning.claims import Made
 from pipeline.studies.recall import measures as recall
 
@@ -21,11 +21,11 @@ def recall_accuracy(
     if of not in every or (isinstance(against, str) and against not in ("fixed", *every)):
         return
     own = recall.last(tables, of)
-    rivals: dict[int, Effect | float] = {}
+    rivals: dict[int, Any] = {}  # by horizon, accuracies in the same episodes or a number
     if not isinstance(against, str):
         rivals, words = dict.fromkeys(own, against), f"{against:g}"
     elif against != "fixed":
-        rivals, words = {**recall.last(tables, against)}, recall.name(against)
+        rivals, words = recall.last(tables, against), recall.name(against)
     else:
         words = "the best fixed rule"
         for horizon in own if of in recall.thorough(tables) else ():

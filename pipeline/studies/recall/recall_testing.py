@@ -5,7 +5,7 @@ networks, the fixed rules on the same streams, what the rule does to a lone syna
 what one exposure of a labelled image changes, in the very episodes in which VSML is looked at.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from pipeline.run.params import plain
 from pipeline.studies.learning.params import Introspect
 from pipeline.studies.recall.params import RecallTests
 from pipeline.track.tracking import Run
-from vsml.core.types import Learner, Theta
+from vsml.core.types import Learner, RandomKey, Theta
 from vsml.introspect.sighting import Fork, draw_fork, follow
 from vsml.recall.fixed import GRID
 from vsml.recall.graphs import GRAPHS, Graph
@@ -65,13 +65,14 @@ def _recall(section: RecallTests, graph: Graph, rule: Rule, thorough: bool) -> I
     size, rules = settings["size"], Rules(**settings["rules"])
     keys = jax.random.split(jax.random.key(section.seed), section.lives)  # the same streams for all
 
-    def of_rule(graph: Graph) -> Callable[[Theta, Difficulty], jax.Array]:
-        """A compiled function of what varies, that gives [horizon life time lag]."""
+    @partial(jax.jit, static_argnums=0)
+    def of_rule(graph: Graph, theta: Theta, difficulty: Difficulty) -> jax.Array:
+        """[horizon life time lag]"""
 
-        def one(theta: Theta, difficulty: Difficulty) -> jax.Array:
-            return jax.vmap(lambda key: live(graph, rules, theta, key, section.length, section.lags, difficulty))(keys)
+        def one(theta: Theta, key: RandomKey) -> jax.Array:
+            return live(graph, rules, theta, key, section.length, section.lags, difficulty)
 
-        return jax.jit(jax.vmap(one, in_axes=(0, None)))
+        return jax.vmap(jax.vmap(one, in_axes=(None, 0)), in_axes=(0, None))(theta, keys)
 
     @partial(jax.jit, static_argnums=0)
     def of_fixed(size: int, difficulty: Difficulty) -> jax.Array:
@@ -79,37 +80,33 @@ def _recall(section: RecallTests, graph: Graph, rule: Rule, thorough: bool) -> I
         found = jax.vmap(lambda key: live_fixed(key, size, section.length, section.lags, difficulty))(keys)
         return jnp.moveaxis(found, 2, 0)
 
-    @jax.jit
-    def of_inverse() -> jax.Array:
-        """[horizon life time lag]"""
-        horizons = tuple(settings["horizons"])
-        found = jax.vmap(lambda key: live_inverse(key, size, section.length, section.lags, horizons))(keys)
-        return jnp.moveaxis(found, 2, 0)
-
     def late(right: jax.Array) -> np.ndarray:
         return np.asarray(right)[..., section.settled :, :].sum(-2, dtype=np.int32)
 
-    own, axes, fixed_axes = of_rule(graph), ("horizon", "life", "lag"), ("rule", "life", "lag")
-    yield "right", np.asarray(own(theta, EASY)), ("horizon", "life", "time", "lag")
+    axes, fixed_axes = ("horizon", "life", "lag"), ("rule", "life", "lag")
+    yield "right", np.asarray(of_rule(graph, theta, EASY)), ("horizon", "life", "time", "lag")
     if not thorough:
         return
     for kind in ("noise", "correlation"):
         levels = getattr(section, kind)
         harder = [EASY._replace(**{kind: level}) for level in levels]
         yield kind, np.array(levels, np.float32), (kind,)
-        yield f"{kind}/right", np.stack([late(own(theta, one)) for one in harder]), (kind, *axes)
+        yield f"{kind}/right", np.stack([late(of_rule(graph, theta, one)) for one in harder]), (kind, *axes)
         yield f"{kind}/fixed", np.stack([late(of_fixed(size, one)) for one in harder]), (kind, *fixed_axes)
     yield "fixed", late(of_fixed(size, EASY)), fixed_axes
-    yield "pseudo_inverse", late(of_inverse()), axes
-    for name, column, dtype in zip(("rule", "rate", "decay"), zip(*GRID, strict=True), (str, "f4", "f4"), strict=True):
-        yield name, np.array(column, dtype), ("rule",)
+    horizons = tuple(settings["horizons"])
+    inverse = jax.vmap(lambda key: live_inverse(key, size, section.length, section.lags, horizons))
+    yield "pseudo_inverse", late(jnp.moveaxis(jax.jit(inverse)(keys), 2, 0)), axes
+    yield "rule", np.array([name for name, _, _ in GRID]), ("rule",)
+    yield "rate", np.array([rate for _, rate, _ in GRID], np.float32), ("rule",)
+    yield "decay", np.array([decay for _, _, decay in GRID], np.float32), ("rule",)
     for other in section.sizes:
-        yield f"size_{other}/right", late(of_rule(_graph(settings["graph"], other, other))(theta, EASY)), axes
+        yield f"size_{other}/right", late(of_rule(_graph(settings["graph"], other, other), theta, EASY)), axes
         yield f"size_{other}/fixed", late(of_fixed(other, EASY)), fixed_axes
     for network in section.transfer:
         other = _graph(plain(network), size, size)
         if len(other.sizes) <= len(theta["embedding"][0]):  # it has an embedding for each of the types
-            yield f"transfer_{network.name}/right", late(of_rule(other)(theta, EASY)), axes
+            yield f"transfer_{network.name}/right", late(of_rule(other, theta, EASY)), axes
     if graph.blocks == ((0, 1),):
         ends = jnp.asarray(ENDS)
         changes = jax.jit(jax.vmap(lambda theta: synapse_changes(graph, rules, theta, ends, ends)))(theta)
@@ -131,13 +128,11 @@ def _exposures(section: Introspect, rule: Rule) -> Iterator[Named]:
     own = neural_rules(graph, Rules(**rule.learner["rules"]))
     learner = Learner(own.init_theta, own.init_state, lambda theta, state, x, y: own.step(theta, state, x, 2 * y - 1))
 
-    draw_key, start_key = jax.vmap(jax.random.fold_in, in_axes=(0, None))(
-        jax.random.split(jax.random.key(section.seed)), 1
-    )
+    keys = jax.random.split(jax.random.key(section.seed))
+    draw_key, start_key = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, 1)
     length = max(section.ages) + section.gaps + 1
-    forks = jax.vmap(lambda key: draw_fork(key, x, y, facts.classes, length, section.others))(
-        jax.random.split(draw_key, section.lives)
-    )
+    draw = partial(draw_fork, x=x, y=y, classes=facts.classes, length=length, others=section.others)
+    forks = jax.vmap(draw)(jax.random.split(draw_key, section.lives))
     starts = jax.random.split(start_key, section.lives)
 
     @jax.jit
