@@ -157,7 +157,7 @@ def own_gains(seeds: list[Arrays]) -> Float[np.ndarray, "seed age life gap"]:
 
     That is what is tied to the image, and not said of everything. `seeds` are as VSML's introspection has them.
     """
-    same, _, stranger = np.moveaxis(gains(seeds), -1, 0)
+    same, _, stranger = np.moveaxis(gains(seeds), -1, 0)  # as PROBES of introspection
     return same - stranger
 
 
