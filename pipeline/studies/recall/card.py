@@ -13,59 +13,49 @@ NEEDS = ("recall_test/*.npz",)
 
 
 def card(item: Item) -> Card:
-    section, bits = item.settings.recall.experiments[item.experiment], item.rule.learner["size"]
-    training, horizons = section.training, item.rule.learner["horizons"]
-    first, last = (item.rule.learner["loss"][end] for end in ("first", "last"))
+    section, settings = item.settings.recall.experiments[item.experiment], item.rule.learner
+    training, tests = section.training, item.settings.recall.tests
+    tables = figures.read(NEEDS)
+    found, every = recall.recall(tables), list(by_seed(tables, "recall_test", item.experiment))
+    fixed = [kind for kind in recall.FIXED if any(key.learner == kind for key in found)]
+    rows = []
+    for horizon, accuracies in recall.last(tables, item.experiment).items():
+        this = plus_minus(summary(accuracies[[every.index(item.seed)]]))
+        own, *others = (found.get(Key(recall.RECALL, name, "last", horizon)) for name in (item.experiment, *fixed))
+        cells = (f"{entry['value']:.3f}" if entry else "" for entry in others)
+        rows.append([str(horizon), this, plus_minus(own, "sd_seeds"), *cells])
+    heads = ("last", "this rule", "all seeds", *(recall.FIXED[kind].words for kind in fixed))
     return Card(
         what="Two learned functions, one for neurons and one for synapses, that make a network remember the last "
         "snippets of a stream, online and locally. "
-        f"{size(item.rule.theta) // len(horizons):,} numbers for each of the horizons {horizons}: a rule for each. A "
-        "**reconstruction**: of the paper (Gregor 2020, arXiv 2003.03124) only the abstract is known to us. Equations, "
-        "sizes, networks and the task are ours, and the numbers below say nothing of the paper's.",
+        f"{size(item.rule.theta) // len(settings['horizons']):,} numbers for each of the horizons "
+        f"{settings['horizons']}: a rule for each. A **reconstruction**: of the paper (Gregor 2020, arXiv 2003.03124) "
+        "only the abstract is known to us. Equations, sizes, networks and the task are ours, and the numbers below say "
+        "nothing of the paper's.",
         use=[
             "learner = rule.learner(features, classes)  # bits -1 and 1 of a cue, and of its answer",
             "predictions = rollout(learner, rule.theta, jax.random.key(0), episode)",
         ],
-        made_by=f"Network: `{item.rule.learner['graph']}`; functions: `{item.rule.learner['rules']}`; optimiser: "
-        f"`{plain(training.optimizer)}`. No data set: snippets of {bits} random bits are drawn from the "
+        made_by=f"Network: `{settings['graph']}`; functions: `{settings['rules']}`; optimiser: "
+        f"`{plain(training.optimizer)}`. No data set: snippets of {settings['size']} random bits are drawn from the "
         "meta-seed.",
         made=Table(
-            (
-                "meta-steps",
-                "lives of a meta-step, for each horizon",
-                "meta loss in bits, first and last twentieth",
-            ),
+            ("meta-steps", "lives of a meta-step, for each horizon", "meta loss in bits, first and last twentieth"),
             [
                 [
                     str(training.steps),
                     f"{training.population} of {training.length} snippets, {training.questions} questions after each, "
                     f"gradient through {training.window}",
-                    f"{first:.3f}, {last:.3f}",
+                    ", ".join(f"{settings['loss'][end]:.3f}" for end in ("first", "last")),
                 ]
             ],
         ).markdown("rlr"),
-        fares=_results(item),
+        fares=[
+            f"Share of the bits of the last snippets that are recalled right, {tests.lives} lives of {tests.length} "
+            f"random snippets, from snippet {tests.settled} on; guessing has 0.5. Of this rule: mean ± standard "
+            f"deviation over lives; of all seeds: mean ± standard deviation over seeds (n = {len(every)}). "
+            + ("Fixed rules are tuned in hindsight." if fixed else ""),
+            "",
+            Table(heads, rows).markdown("r" * len(heads)),
+        ],
     )
-
-
-def _results(item: Item) -> list[str]:
-    tests, experiment = item.settings.recall.tests, item.experiment
-    tables = figures.read(NEEDS)
-    found, every = recall.recall(tables), list(by_seed(tables, "recall_test", experiment))
-    others = [kind for kind in recall.FIXED if any(key.learner == kind for key in found)]
-    rows = []
-    own = zip(recall.horizons(tables, experiment), recall.last(tables, experiment), strict=True)
-    for horizon, lives in own:
-        this, seeds = summary(lives[[every.index(item.seed)]]), found[Key(recall.RECALL, experiment, "last", horizon)]
-        fixed = (found.get(Key(recall.RECALL, kind, "last", horizon)) for kind in others)
-        cells = [f"{entry['value']:.3f}" if entry else "" for entry in fixed]
-        rows.append([str(horizon), plus_minus(this), plus_minus(seeds, "sd_seeds"), *cells])
-    heads = ("last", "this rule", "all seeds", *(recall.FIXED[kind].words for kind in others))
-    return [
-        f"Share of the bits of the last snippets that are recalled right, {tests.lives} lives of {tests.length} random "
-        f"snippets, from snippet {tests.settled} on; guessing has 0.5. Of this rule: mean ± standard deviation over "
-        f"lives; of all seeds: mean ± standard deviation over seeds (n = {len(every)}). "
-        + ("Fixed rules are tuned in hindsight." if others else ""),
-        "",
-        Table(heads, rows).markdown("r" * len(heads)),
-    ]

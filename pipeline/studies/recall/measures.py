@@ -1,22 +1,25 @@
 """What rules that learned to remember recall, in numbers and words. Reads tables only.
 
-All of it is about a reconstruction: of arXiv 2003.03124 we know the abstract and nothing more.
+All of it is about a reconstruction: of arXiv 2003.03124 we know the abstract and nothing more. An accuracy is the share
+of bits recalled right. A horizon D is how many of the last snippets a rule was trained to remember; what is given by
+horizon is about the rule of that D.
 """
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.run import artifacts
 from pipeline.show.display import Table
 from pipeline.show.looks import GREY, Look, by_key
 from pipeline.show.measures import Key, Results, single, summary
+from pipeline.studies.learning.association import gains, when
 from pipeline.studies.learning.ranking import plus_minus
-from pipeline.studies.learning.tables import Tables, by_seed, experiments
-from pipeline.studies.recall import sighted, synapse
+from pipeline.studies.learning.tables import RULE, Tables, by_seed, experiments
+
+Arrays = dict[str, np.ndarray]  # of the tests of one seed
 
 RECALL = "recall"  # the subject of all numbers here
 LEARNERS = by_key(  # networks of a learned rule, in the order of tables
@@ -45,10 +48,12 @@ INVERSE = Look(
     longer="Pseudo-inverse of the last ones, not online",
 )
 CHANCE = 0.5
+LIKE = 0.9  # the cosine from which on the w of a fitted delta rule says something
 
 
-def name(experiment: str) -> str:
-    return LEARNERS[experiment].words if experiment in LEARNERS else experiment
+def name(learner: str) -> str:
+    every = LEARNERS | FIXED | {INVERSE.key: INVERSE}
+    return every[learner].words if learner in every else learner
 
 
 def in_order(tables: Tables) -> list[str]:
@@ -62,163 +67,179 @@ def middle(every: Sequence[int]) -> int:
     return 4 if 4 in every else every[0]
 
 
-def tests(tables: Tables, experiment: str) -> list[artifacts.Table]:
-    return list(by_seed(tables, "recall_test", experiment).values())
+def tests(tables: Tables, experiment: str) -> list[Arrays]:
+    """Those of each seed."""
+    return [table.arrays for table in by_seed(tables, "recall_test", experiment).values()]
 
 
 def horizons(tables: Tables, experiment: str) -> list[int]:
-    return tests(tables, experiment)[0].arrays["horizon"].tolist()
+    return tests(tables, experiment)[0]["horizon"].tolist()
 
 
 def thorough(tables: Tables) -> list[str]:
     """The experiments that met more than their own kind of stream."""
-    return [name for name in in_order(tables) if "fixed" in tests(tables, name)[0].arrays]
+    return [name for name in in_order(tables) if "fixed" in tests(tables, name)[0]]
 
 
-def by_lag(tables: Tables, experiment: str) -> Float[np.ndarray, "seed horizon life lag"]:
-    """Share of bits recalled right of the snippet of each lag, once an episode has settled."""
-    found = []
-    for table in tests(tables, experiment):
-        settled = table.arrays["right"][:, :, int(table.arrays["settled"]) :]
-        found.append(settled.mean(2) / float(table.arrays["bits"]))
-    return np.stack(found)
+def by_lag(tables: Tables, experiment: str) -> dict[int, Float[np.ndarray, "seed life lag"]]:
+    """By horizon, the accuracy about the snippet of each lag, once an episode has settled."""
+    found = [a["right"][:, :, int(a["settled"]) :].mean(2) / float(a["bits"]) for a in tests(tables, experiment)]
+    return dict(zip(horizons(tables, experiment), np.stack(found, axis=1), strict=True))
 
 
-def last(tables: Tables, experiment: str) -> Float[np.ndarray, "horizon seed life"]:
-    """Accuracy over the last D snippets, of the rule that was trained to remember D."""
-    lags = by_lag(tables, experiment)
-    return np.stack([lags[:, i, :, :d].mean(-1) for i, d in enumerate(horizons(tables, experiment))])
+def last(tables: Tables, experiment: str) -> dict[int, Float[np.ndarray, "seed life"]]:
+    """By horizon, the accuracy over so many last snippets."""
+    return {horizon: lags[..., :horizon].mean(-1) for horizon, lags in by_lag(tables, experiment).items()}
 
 
-def summed(table: artifacts.Table, array: str, bits: int | None = None) -> Float[np.ndarray, "*any lag"]:
-    """An array of bits that were summed over all exams, as a share."""
-    exams = int(table.arrays["exams"]) * (bits or int(table.arrays["bits"]))
-    return table.arrays[array] / exams
+def share(arrays: Arrays, array: str) -> Float[np.ndarray, "*any lag"]:
+    """An array of bits recalled right, summed over what counts of an episode, as a share of the bits that were asked.
 
-
-def best_fixed(
-    table: artifacts.Table,
-    kind: str,
-    horizon: int,
-    array: str = "fixed",
-    bits: int | None = None,
-    at: int | None = None,
-) -> tuple[float, float, float]:
-    """Accuracy over the last snippets of the best rule of a kind, its rate and decay: the grid is tuned in hindsight.
-
-    `at` picks one level of an array of several.
+    `size_N/...` is of a network of N bits.
     """
-    shares = summed(table, array, bits)
-    of_rule = (shares if at is None else shares[at])[..., :horizon].mean((-2, -1))
-    of_kind = np.where(table.arrays["rule"] == kind, of_rule, -1.0)
-    best = int(of_kind.argmax())
-    return float(of_rule[best]), float(table.arrays["rate"][best]), float(table.arrays["decay"][best])
+    other = re.match(r"size_(\d+)/", array)
+    return arrays[array] / (int(arrays["exams"]) * int(other[1] if other else arrays["bits"]))
 
 
-def recall(tables: Tables) -> Results:
-    """Results of the subject `recall`, by experiment; sd over episodes, and over seeds where there are several."""
-    found: Results = {}
-    for experiment in in_order(tables):
-        for horizon, lives in zip(horizons(tables, experiment), last(tables, experiment), strict=True):
-            found[Key(RECALL, experiment, "last", horizon)] = summary(lives)
-    reference = thorough(tables)[:1]
-    for experiment in reference:
-        table = tests(tables, experiment)[0]
-        n = table.arrays["fixed"].shape[1]
-        for index, horizon in enumerate(horizons(tables, experiment)):
-            for kind in FIXED:
-                found[Key(RECALL, kind, "last", horizon)] = single(best_fixed(table, kind, horizon)[0], n)
-            inverse = summed(table, "pseudo_inverse")[index, :, :horizon]
-            found[Key(RECALL, INVERSE.key, "last", horizon)] = single(float(inverse.mean()), n)
-    for experiment in thorough(tables):
-        found |= _harder(tables, experiment) | sighted.sighted(tests(tables, experiment), experiment)
-    return found | _synapse(tables)
+def best_fixed(arrays: Arrays, kind: str, horizon: int, array: str = "fixed") -> Float[np.ndarray, "*level"]:
+    """Accuracy over the last snippets of the best rule of a kind: the grid is tuned in hindsight, at each level."""
+    of_rules = share(arrays, array)[..., :horizon].mean((-2, -1))
+    return of_rules[..., arrays["rule"] == kind].max(-1)
 
 
-def levels(tables: Tables, experiment: str, kind: str) -> Float[np.ndarray, "level horizon seed"]:
-    """Accuracy over the last D snippets at each level of `noise` or `correlation`."""
-    tests_ = tests(tables, experiment)
-    right = np.stack([summed(table, f"{kind}/right") for table in tests_])
-    each = [right[:, :, i, :, :d].mean((-2, -1)) for i, d in enumerate(horizons(tables, experiment))]
-    return np.stack(each).transpose(2, 0, 1)
-
-
-def moved(tables: Tables, experiment: str, what: str) -> Float[np.ndarray, "horizon seed"]:
-    """The same after a move: `what` is `size_N` or `transfer_NETWORK`."""
-    bits = int(what.removeprefix("size_")) if what.startswith("size_") else None
-    right = np.stack([summed(table, f"{what}/right", bits) for table in tests(tables, experiment)])
-    return np.stack([right[:, i, :, :d].mean((-2, -1)) for i, d in enumerate(horizons(tables, experiment))])
+def changed(tables: Tables, experiment: str, what: str) -> dict[int, Float[np.ndarray, "*level seed"]]:
+    """By horizon, the accuracy over so many last snippets: after a move, or at each level of noise or correlation."""
+    right = np.stack([share(arrays, f"{what}/right") for arrays in tests(tables, experiment)], axis=-4)
+    every = enumerate(horizons(tables, experiment))
+    return {horizon: right[..., index, :, :horizon].mean((-2, -1)) for index, horizon in every}
 
 
 def moves(tables: Tables, experiment: str) -> list[str]:
-    """The moves of its tests: other sizes in order, then other networks."""
-    arrays = tests(tables, experiment)[0].arrays
+    """To where its rules were moved without training, `size_N` or `transfer_NETWORK`, in their order."""
+    arrays = tests(tables, experiment)[0]
     found = [key.removesuffix("/right") for key in arrays if re.fullmatch(r"(size|transfer)_\w+/right", key)]
-    return sorted(found, key=lambda what: (not what.startswith("size_"), len(what), what))
+    return sorted(found, key=place)
 
 
-def _harder(tables: Tables, experiment: str) -> Results:
-    found: Results = {}
-    table = tests(tables, experiment)[0]
-    for kind in ("noise", "correlation"):
-        for at, level in enumerate(table.arrays[kind].tolist()):
-            for horizon, seeds in zip(horizons(tables, experiment), levels(tables, experiment, kind)[at], strict=True):
-                found[Key(RECALL, experiment, f"{kind}_{level:g}", horizon)] = summary(seeds[:, None])
-    for what in moves(tables, experiment):
-        for horizon, seeds in zip(horizons(tables, experiment), moved(tables, experiment, what), strict=True):
-            found[Key(RECALL, experiment, what, horizon)] = summary(seeds[:, None])
+def place(move: str) -> tuple[bool, int, str]:
+    """What moves are sorted by: other sizes in order, then other networks."""
+    return not move.startswith("size_"), len(move), move
+
+
+class Textbook(NamedTuple):
+    """What a textbook rule would change where the learned rule is looked at, and how alike the two are."""
+
+    change: Float[np.ndarray, "pre post"]
+    cosine: float
+    held: float  # the w of the delta rule x (y - w x) that is most like the learned one; Hebb's rule has 0
+
+
+def textbook(arrays: Arrays, state: str, index: int) -> dict[str, Textbook]:
+    """Hebb's rule, and the delta rule of the w that fits best: least squares of the change on x y and x^2.
+
+    A rule that ignores what a synapse holds has w = 0 and is Hebb's. `index` is that of the horizon.
+    """
+    learned, ends = arrays[f"{state}/change"][index].astype(np.float64), arrays["ends"].astype(np.float64)
+    pre, post = np.meshgrid(ends, ends, indexing="ij")
+    hebb, own = pre * post, pre * pre
+    slope = (learned * hebb).sum() / (hebb * hebb).sum()  # over ends that are symmetric, x y and x^2 are orthogonal
+    held = -(learned * own).sum() / (own * own).sum() / slope if slope else 0.0
+    found = {}
+    for kind, w in (("hebb", 0.0), ("delta", float(held))):
+        change = hebb - w * own
+        norms = np.sqrt((learned * learned).sum() * (change * change).sum())
+        found[kind] = Textbook(change, float((learned * change).sum() / max(norms, np.finfo(float).tiny)), w)
     return found
 
 
-def _synapse(tables: Tables) -> Results:
-    """Cosine of what the learned rule changes of a lone synapse with what the textbook rules would."""
+def own_gains(seeds: list[Arrays]) -> Float[np.ndarray, "seed age life gap"]:
+    """What one exposure adds to the class of an image, less what it adds for images of other classes.
+
+    That is what is tied to the image, and not said of everything. `seeds` are as VSML's introspection has them.
+    """
+    same, _, stranger = np.moveaxis(gains(seeds), -1, 0)  # as PROBES of introspection
+    return same - stranger
+
+
+def of_images(tables: Tables, experiment: str) -> dict[int, Float[np.ndarray, "seed age life gap"]]:
+    """By horizon, `own_gains` of rules that learn to classify images, in VSML's protocol of introspection."""
+    every = tests(tables, experiment)
+    of_horizons = enumerate(horizons(tables, experiment))
+    return {d: own_gains([{"belief": arrays["belief"][index]} for arrays in every]) for index, d in of_horizons}
+
+
+def recall(tables: Tables) -> Results:
+    """Results of the subject `recall`, by experiment; sd over episodes, and over seeds where there are several.
+
+    Of experiments with thorough tests, besides: accuracies on harder streams and after moves; the cosines of what the
+    rule changes of a lone synapse, fresh or stored in, with what textbook rules would, and the w of the delta rule; and
+    of images `gain_own` of each age and horizon, and `gain_own_after_GAP` for the last gap.
+    """
     found: Results = {}
+    for experiment in in_order(tables):
+        for horizon, accuracies in last(tables, experiment).items():
+            found[Key(RECALL, experiment, "last", horizon)] = summary(accuracies)
+    for experiment in thorough(tables)[:1]:  # the fixed rules have the same streams beside each
+        arrays = tests(tables, experiment)[0]
+        n = arrays["fixed"].shape[1]
+        for index, horizon in enumerate(horizons(tables, experiment)):
+            values = {kind: best_fixed(arrays, kind, horizon) for kind in FIXED}
+            values[INVERSE.key] = share(arrays, "pseudo_inverse")[index, :, :horizon].mean()
+            for key, value in values.items():
+                found[Key(RECALL, key, "last", horizon)] = single(float(value), n)
+
     for experiment in thorough(tables):
         every = tests(tables, experiment)
-        if "fresh/change" not in every[0].arrays:
-            continue
+        of_seeds: dict[tuple[str, int], Any] = {}  # by metric and horizon, a number for each seed
+        for kind in ("noise", "correlation"):
+            for horizon, levels in changed(tables, experiment, kind).items():
+                for level, seeds in zip(every[0][kind].tolist(), levels, strict=True):
+                    of_seeds[f"{kind}_{level:g}", horizon] = seeds
+        for what in moves(tables, experiment):
+            of_seeds |= {(what, horizon): seeds for horizon, seeds in changed(tables, experiment, what).items()}
         for index, horizon in enumerate(horizons(tables, experiment)):
-            for state in ("fresh", "stored"):
-                likes = [synapse.textbook(table, state, index) for table in every]
+            for state in ("fresh", "stored") if "ends" in every[0] else ():
+                likes = [textbook(arrays, state, index) for arrays in every]
                 for kind in FIXED:
-                    values = np.array([like[kind].cosine for like in likes])
-                    found[Key(RECALL, experiment, f"{state}_like_{kind}", horizon)] = summary(values[:, None])
-                held = np.array([like["delta"].held for like in likes])
-                found[Key(RECALL, experiment, f"{state}_held", horizon)] = summary(held[:, None])
+                    of_seeds[f"{state}_like_{kind}", horizon] = [like[kind].cosine for like in likes]
+                of_seeds[f"{state}_held", horizon] = [like["delta"].held for like in likes]
+        for metric, seeds in of_seeds.items():
+            found[Key(RECALL, experiment, *metric)] = summary(np.array(seeds)[:, None])
+        for horizon, gained in of_images(tables, experiment).items():
+            end = gained.shape[-1] - 1
+            for at, age in enumerate(every[0]["age"].tolist()):
+                for metric, gap in (("gain_own", 0), (f"gain_own_after_{end}", end)):
+                    found[Key(RECALL, experiment, metric, age, horizon)] = summary(gained[:, at, :, gap])
     return found
+
+
+def page(found: Results, tables: Tables, introspected: str) -> dict[str, Any]:
+    """What the report says of all this; `introspected` is the set whose images introspection shows."""
+    arrays = tests(tables, in_order(tables)[0])[0]
+    return {name: int(arrays[name]) for name in ("bits", "exams", "settled")} | {
+        "table": table(found, tables),
+        "verdict": verdict(found, tables),
+        "synapse": list(words_of_synapse(found)),
+        "sighted": [words for one in thorough(tables)[:1] for words in words_of_images(found, one, introspected)],
+    }
 
 
 def table(found: Results, tables: Tables) -> Table:
     """Recall of each rule and of what it is held against, by horizon."""
-    every = sorted({d for experiment in in_order(tables) for d in horizons(tables, experiment)})
+    every = sorted({horizon for experiment in in_order(tables) for horizon in horizons(tables, experiment)})
+    sizes = {e: [str(tests(tables, e)[0][what]) for what in ("synapses", "numbers")] for e in in_order(tables)}
     rows = []
-    for experiment in in_order(tables):
-        arrays = tests(tables, experiment)[0].arrays
-        rows.append([name(experiment), experiment, str(arrays["synapses"]), str(arrays["numbers"])])
-    rows += [[look.words, look.key, plus_minus(None), plus_minus(None)] for look in (*FIXED.values(), INVERSE)]
-    filled = []
-    for words, key, *sizes in rows:
-        entries = [found.get(Key(RECALL, key, "last", horizon)) for horizon in every]
+    for learner in (*sizes, *FIXED, INVERSE.key):
+        entries = [found.get(Key(RECALL, learner, "last", horizon)) for horizon in every]
         if any(entries):
-            filled.append([words, *(plus_minus(entry, "sd_seeds", 3) for entry in entries), *sizes])
+            cells = (plus_minus(entry, "sd_seeds", 3) for entry in entries)
+            rows.append([name(learner), *cells, *sizes.get(learner, [plus_minus(None)] * 2)])
     caption = (
         "Bits recalled right over the last D snippets, by rules meta-trained for that D; \u00b1 standard deviation "
         f"over seeds; chance is {CHANCE}"
     )
     heads = ("Network and rule", *(f"D = {horizon}" for horizon in every), "Synapses", "Learned numbers")
-    return Table(heads, filled, "Learning to remember", caption)
-
-
-def page(found: Results, tables: Tables, introspected: str) -> dict[str, Any]:
-    """What the report says of all this; `introspected` is the set whose images introspection shows."""
-    arrays = tests(tables, in_order(tables)[0])[0].arrays
-    numbers = {name: int(arrays[name]) for name in ("bits", "exams", "settled")}
-    return numbers | {
-        "table": table(found, tables),
-        "verdict": verdict(found, tables),
-        "synapse": synapse.words(found),
-        "sighted": [words for one in thorough(tables)[:1] for words in sighted.words(found, one, introspected)],
-    }
+    return Table(heads, rows, "Learning to remember", caption)
 
 
 def verdict(found: Results, tables: Tables) -> str:
@@ -227,14 +248,32 @@ def verdict(found: Results, tables: Tables) -> str:
     for experiment in thorough(tables):
         ahead, behind = [], []
         for horizon in horizons(tables, experiment):
-            value = found[Key(RECALL, experiment, "last", horizon)]["value"]
-            best = max(found[Key(RECALL, kind, "last", horizon)]["value"] for kind in FIXED)
-            (ahead if value > best else behind).append((horizon, value, best))
-        said = [f"{d} ({value:.3f} against {best:.3f})" for d, value, best in ahead]
-        lost = [f"{d} ({value:.3f} against {best:.3f})" for d, value, best in behind]
-        sentences.append(
-            f"{name(experiment)}: "
-            + (f"above the best fixed rule over the last {', '.join(said)}" if said else "nowhere above it")
-            + (f"; not above it over the last {', '.join(lost)}." if lost else ".")
-        )
+            own, *fixed = (found[Key(RECALL, one, "last", horizon)]["value"] for one in (experiment, *FIXED))
+            (ahead if own > max(fixed) else behind).append(f"{horizon} ({own:.3f} against {max(fixed):.3f})")
+        words = f"above the best fixed rule over the last {', '.join(ahead)}" if ahead else "nowhere above it"
+        words += f"; not above it over the last {', '.join(behind)}" if behind else ""
+        sentences.append(f"{name(experiment)}: {words}.")
     return " ".join(sentences)
+
+
+def words_of_synapse(found: Results) -> Iterator[str]:
+    """What the learned rule is like, one sentence for each horizon that was looked at."""
+    for key in found:
+        if key.metric == "fresh_like_hebb":
+            metrics = ("fresh_like_hebb", "stored_like_hebb", "stored_like_delta", "stored_held")
+            fresh, hebb, delta, held = (found[key._replace(metric=metric)]["value"] for metric in metrics)
+            answers = f" that takes the synapse to answer {held:.2f} of the cue already" if delta >= LIKE else ""
+            yield (
+                f"To remember {key.at}: with Hebb {fresh:.2f} where nothing is stored; after one snippet {hebb:.2f}, "
+                f"and {delta:.2f} with the nearest delta rule{answers}."
+            )
+
+
+def words_of_images(found: Results, experiment: str, images: str) -> Iterator[str]:
+    """A sentence for each age: the rules for all horizons, and VSML where its gains on that set of images are known."""
+    own = [key for key in found if key[:3] == (RECALL, experiment, "gain_own")]
+    for age in dict.fromkeys(key.at for key in own if key.at is not None):
+        said = ", ".join(f"{plus_minus(found[key], 'sd_seeds')} (D = {key.horizon})" for key in own if key.at == age)
+        beside = found.get(Key(images, RULE, "gain_own", age), {})
+        vsml = f"; VSML {plus_minus(beside, 'sd_seeds')}" if "sd_seeds" in beside else ""  # of one seed nothing is said
+        yield f"{when(age).capitalize()}: {said}{vsml}."

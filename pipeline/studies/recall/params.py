@@ -4,13 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from pipeline.run.params import Count, Name, Optimizer, Section
+from pipeline.run.params import Count, Name, Optimizer, Section, known_or_raise
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class RecallGraph(Section):
-    """The network: of `hidden` hidden neurons, and with that share of its synapses, drawn for each life."""
+    """The network: of `hidden` hidden neurons, and with that share of its synapses, drawn for each episode."""
 
     name: Literal["direct", "hidden", "recurrent"]
     hidden: Count
@@ -30,7 +30,7 @@ class RecallRules(Section):
 
 
 class RecallTraining(Section):
-    """Each meta-step, `population` lives of `length` snippets, with so many questions after each snippet.
+    """Each meta-step, `population` episodes of `length` snippets, with so many questions after each snippet.
 
     The meta-gradient goes back through `window` snippets and no further. One rule is trained for each of `horizons`:
     the number of past snippets to remember.
@@ -60,7 +60,7 @@ class RecallExperiment(Section):
 
 
 class RecallTests(Section):
-    """Lives of `length` snippets with questions about the last `lags`; what counts comes after `settled` snippets.
+    """Episodes of `length` snippets with questions about the last `lags`; what counts comes after `settled` snippets.
 
     Experiments named in `thorough` also meet flipped bits (`noise`), cues alike (`correlation`), other `sizes` and
     other networks (`transfer`) than that of their meta-training; the fixed rules are tuned beside them.
@@ -78,11 +78,11 @@ class RecallTests(Section):
     transfer: tuple[RecallGraph, ...]
 
     @model_validator(mode="after")
-    def _lives_last(self) -> "RecallTests":
+    def _episodes_last(self) -> "RecallTests":
         if not self.lags <= self.settled < self.length:
             raise ValueError(
                 f"recall.tests: settled (={self.settled}) must be at least lags (={self.lags}) and less than length "
-                f"(={self.length}): every question that counts is about a snippet of the life."
+                f"(={self.length}): every question that counts is about a snippet of the episode."
             )
         return self
 
@@ -98,16 +98,11 @@ class Recall(Section):
     @model_validator(mode="after")
     def _horizons_are_asked(self) -> "Recall":
         for name, experiment in self.experiments.items():
-            longest = max(experiment.training.horizons)
-            if longest > self.tests.lags:
+            if (longest := max(experiment.training.horizons)) > self.tests.lags:
                 raise ValueError(
                     f"recall.experiments.{name}: the longest horizon (={longest}) must be at most recall.tests.lags "
                     f"(={self.tests.lags}): ask about more snippets, or remember fewer."
                 )
         for name in self.tests.thorough:
-            if name not in self.experiments:
-                raise ValueError(
-                    f"recall.tests.thorough names {name!r}, which is none of recall.experiments "
-                    f"{sorted(self.experiments)}: add it there or correct its name."
-                )
+            known_or_raise(self.experiments, name, "recall.experiments that recall.tests.thorough may name")
         return self

@@ -21,13 +21,13 @@ def deviation(made: Made, *, of: Literal["instance", "control"], method: str) ->
     arrays = made.tables[unification.TABLE].arrays
     pairs = arrays["pair"].tolist()
     row = pairs.index(known_or_raise(pairs, method, f"pairs of {unification.TABLE}"))
-    words = unification.METHODS[method]
+    pair = unification.PAIRS[method]
     of_learning = arrays["learning"][row].astype(np.float64)
     off = np.maximum(
         arrays["prediction_deviation"][row] / of_learning, arrays["state_deviation"][row] / arrays["state_size"][row]
     )
     if of == "instance":
-        yield f"{words}: relative deviation of the instance", off[:, None]
+        yield f"{pair.method}: relative deviation of the instance", off[:, None]
     else:
         further = arrays["control_deviation"][row] / of_learning - off
-        yield f"{words}: near relative ({unification.CONTROLS[method]}) less instance", further[:, None]
+        yield f"{pair.method}: near relative ({pair.control}) less instance", further[:, None]

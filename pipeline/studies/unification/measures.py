@@ -8,22 +8,16 @@ from pipeline.studies.learning.tables import Tables
 
 TABLE = "unify/unification.npz"
 UNIFICATION = "unification"  # the subject of all numbers here
-WORST = {  # over the lifetimes: of a deviation the largest, of what it is held against the smallest
-    "prediction_deviation": max,
-    "state_deviation": max,
-    "prediction_size": min,
-    "state_size": min,
-    "learning": min,
-    "control_deviation": min,
+# Heads of the table, and what counts over the lifetimes: of a deviation the largest, of what it is held against the
+# smallest.
+WORST = {
+    "prediction_deviation": ("Deviation, predictions", max),
+    "state_deviation": ("Deviation, states", max),
+    "prediction_size": ("Largest prediction", min),
+    "state_size": ("Largest state", min),
+    "learning": ("Moved by learning", min),
+    "control_deviation": ("Deviation of the control", min),
 }
-HEADS = (
-    "Deviation, predictions",
-    "Deviation, states",
-    "Largest prediction",
-    "Largest state",
-    "Moved by learning",
-    "Deviation of the control",
-)
 COUNTS = ("entries", "nonzero", "distinct", "parameters")  # of W~
 
 
@@ -44,8 +38,6 @@ PAIRS = {
     "sgd": Pair("SGD, linear layer", "rate 10 % lower"),
     "matrix": Pair("One RNN with the matrix W\u0303", "two ticks instead of one"),
 }
-METHODS = {key: pair.method for key, pair in PAIRS.items()}
-CONTROLS = {key: pair.control for key, pair in PAIRS.items()}
 
 
 def unification(tables: Tables) -> Results:
@@ -57,14 +49,14 @@ def unification(tables: Tables) -> Results:
         return {}
     arrays = tables[TABLE].arrays
     found: Results = {}
-    for pair, *each in zip(arrays["pair"].tolist(), *(arrays[metric] for metric in WORST), strict=True):
-        for (metric, worst), values in zip(WORST.items(), each, strict=True):
+    for metric, (_, worst) in WORST.items():
+        for pair, values in zip(arrays["pair"].tolist(), arrays[metric], strict=True):
             found[Key(UNIFICATION, pair, metric)] = single(float(worst(values)), len(values))
     return found | {Key(UNIFICATION, "matrix", what): single(int(arrays[f"matrix/{what}"]), 1) for what in COUNTS}
 
 
-def table(found: Results) -> Table:
-    """A row for each algorithm."""
+def page(found: Results) -> dict[str, Any]:
+    """What the report says of all this: a row for each algorithm, and W~ in words."""
     rows = []
     for key, pair in PAIRS.items():
         *cells, control = (f"{found[Key(UNIFICATION, key, metric)]['value']:.1e}" for metric in WORST)
@@ -74,18 +66,10 @@ def table(found: Results) -> Table:
         f"Largest absolute deviation of an instance from its algorithm, over {n} lifetimes; of what it is held "
         "against, the smallest of the lifetimes"
     )
-    return Table(("Algorithm", *HEADS), rows, "Unification", caption)
-
-
-def page(found: Results) -> dict[str, Any]:
-    """What the report says of all this."""
-    return {"table": table(found), "matrix": words_of_matrix(found)}
-
-
-def words_of_matrix(found: Results) -> str:
-    """W~ in numbers."""
     entries, nonzero, distinct, parameters = (found[Key(UNIFICATION, "matrix", what)]["value"] for what in COUNTS)
-    return (
+    words = (
         f"{nonzero:,} of {entries:,} entries are not zero; they have {distinct} distinct values, "
         f"made from {parameters} parameters"
     )
+    heads = ("Algorithm", *(head for head, _ in WORST.values()))
+    return {"table": Table(heads, rows, "Unification", caption), "matrix": words}

@@ -19,7 +19,7 @@ from pipeline.studies.learning.mixes import METHODS
 from pipeline.studies.learning.params import Task
 from pipeline.studies.params import Figures, Params
 from pipeline.studies.stages import figure_module
-from pipeline.studies.unification.measures import METHODS as METHODS_UNIFIED
+from pipeline.studies.unification.measures import PAIRS
 
 CLASSES = {"digits": 10, "wine": 3, "breast_cancer": 2, "iris": 3, "random": 10, "sum_sign": 2, "emnist": 62}
 ENDS = {  # accuracy of VSML late in a life
@@ -285,14 +285,14 @@ def _introspection(random: np.random.Generator, lives: int) -> tuple[dict, dict]
 def _unification(random: np.random.Generator, seeds: tuple[int, ...]) -> tuple[dict, dict]:
     sizes = {"prediction_deviation": 1e-6, "state_deviation": 1e-6, "control_deviation": 0.5}
     sizes |= {"prediction_size": 5.0, "state_size": 1.0, "learning": 3.0}
-    shape = (len(METHODS_UNIFIED), len(seeds))
+    shape = (len(PAIRS), len(seeds))
     arrays: dict = {
         name: (size * 3 ** random.standard_normal(shape)).astype(np.float32) for name, size in sizes.items()
     }
     axes: dict = dict.fromkeys(arrays, ("pair", "seed")) | {"pair": ("pair",), "cases": ("source", "target")}
     counts = {"entries": 144, "nonzero": 90, "distinct": 27, "parameters": 18}
     arrays |= {f"matrix/{what}": np.array(count, np.int32) for what, count in counts.items()}
-    arrays |= {"pair": np.array(list(METHODS_UNIFIED)), "cases": random.integers(4, size=(4, 4)).astype(np.int32)}
+    arrays |= {"pair": np.array(list(PAIRS)), "cases": random.integers(4, size=(4, 4)).astype(np.int32)}
     return arrays, axes | {f"matrix/{what}": () for what in counts}
 
 

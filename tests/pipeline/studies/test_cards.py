@@ -80,7 +80,7 @@ def test_a_card_recall_is_one_of_a_reconstruction_and_has_its_seed_beside_all(le
     assert "**reconstruction**" in card and "only the abstract is known" in card
     assert "| 0.990, 0.500 |" in card and "664 numbers for each of the horizons [2, 4, 8, 16]" in card
     tables = figures.read(("recall_test/*.npz",))
-    lives = recall.last(tables, "direct")[1]  # [seed life], over the last 4
+    lives = recall.last(tables, "direct")[4]
     this, seeds, hebb, delta = _cells(card, "4")
     assert this == f"{lives[1].mean():.3f} ± {lives[1].std(ddof=1):.3f}"
     assert seeds == f"{lives.mean():.3f} ± {lives.mean(1).std(ddof=1):.3f}"

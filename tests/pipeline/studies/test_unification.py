@@ -1,4 +1,4 @@
-"""The table of the unification: the worst life of each pair, and one row for each method."""
+"""The table of the unification: the worst episode of each pair, and one row for each method."""
 
 import numpy as np
 import pytest
@@ -6,20 +6,20 @@ import pytest
 from pipeline.run.artifacts import Table
 from pipeline.show.measures import named
 from pipeline.studies.unification import measures as unification
-from pipeline.studies.unification.measures import CONTROLS, METHODS, WORST
+from pipeline.studies.unification.measures import PAIRS, WORST
 from vsml.unification.pairs import Comparison, pairs
 
 
 @pytest.fixture
 def tables():
-    lives = np.array([[2.0, 3.0, 1.0]] * len(METHODS)) * np.arange(1, 9)[:, None]
-    arrays = {metric: lives for metric in WORST} | {"pair": np.array(list(METHODS))}
+    lives = np.array([[2.0, 3.0, 1.0]] * len(PAIRS)) * np.arange(1, 9)[:, None]
+    arrays = {metric: lives for metric in WORST} | {"pair": np.array(list(PAIRS))}
     counts = {"entries": 10000, "nonzero": 2320, "distinct": 48, "parameters": 32}
     arrays |= {f"matrix/{what}": np.array(count) for what, count in counts.items()}
     return {"unify/unification.npz": Table(arrays, {})}
 
 
-def test_the_worst_life_counts(tables):
+def test_the_worst_episode_counts(tables):
     found = named(unification.unification(tables))
     assert found["unification/network/prediction_deviation"] == {"value": 3.0, "sd": None, "n": 3}
     assert found["unification/hebb/state_deviation"]["value"] == 12.0
@@ -28,19 +28,16 @@ def test_the_worst_life_counts(tables):
     assert found["unification/matrix/nonzero"] == {"value": 2320, "sd": None, "n": 1}
 
 
-def test_every_method_has_a_row(tables):
-    table = unification.table(unification.unification(tables))
-    assert [row[0] for row in table.rows] == list(METHODS.values())
+def test_the_page_has_a_row_for_every_method_and_the_matrix_in_words(tables):
+    page = unification.page(unification.unification(tables))
+    table = page["table"]
+    assert [row[0] for row in table.rows] == [pair.method for pair in PAIRS.values()]
     assert table.heads[1] == "Deviation, predictions" and table.rows[1][1] == "6.0e+00"
-    assert [row[-1].note for row in table.rows] == list(CONTROLS.values())  # pyright: ignore
+    assert [row[-1].note for row in table.rows] == [pair.control for pair in PAIRS.values()]
     assert "over 3 lifetimes" in table.caption
-
-
-def test_the_matrix_is_counted_in_words(tables):
-    words = unification.words_of_matrix(unification.unification(tables))
-    assert words.startswith("2,320 of 10,000 entries are not zero; they have 48 distinct values")
+    assert page["matrix"].startswith("2,320 of 10,000 entries are not zero; they have 48 distinct values")
 
 
 def test_words_and_science_name_the_same_pairs_and_metrics():
-    assert list(METHODS) == list(CONTROLS) == list(pairs())
+    assert list(PAIRS) == list(pairs())
     assert set(WORST) == set(Comparison._fields)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline.run import paths
-from pipeline.run.artifacts import write_table
+from pipeline.run.artifacts import Rule, write_table
 from pipeline.studies.learning.params import Introspect
 from pipeline.studies.recall import recall_testing as recall_test
 from vsml.recall.graphs import GRAPHS
@@ -28,7 +28,7 @@ def _belief(plastic: bool) -> np.ndarray:
     made = rules.init_theta(GRAPHS["direct"](8, 8, 0, 1.0), jax.random.key(0))
     theta = jax.tree.map(lambda z: z[None], made)
     settings = {"graph": GRAPH, "rules": rules._asdict(), "horizons": [4]}
-    found = {name: array for name, array, _ in recall_test._sightings(SECTION, settings, theta)}
+    found = {name: array for name, array, _ in recall_test._exposures(SECTION, Rule(theta, settings, {}))}
     return found["belief"]
 
 

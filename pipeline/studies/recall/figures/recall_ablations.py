@@ -3,20 +3,9 @@
 import numpy as np
 
 from pipeline.show.measures import sd
-from pipeline.show.style import FAINT, GREY, PAGE, Axes, Figure
+from pipeline.show.style import FAINT, GREY, PAGE, Figure
 from pipeline.studies.learning.tables import Profile, Tables
-from pipeline.studies.recall.measures import (
-    CHANCE,
-    best_fixed,
-    horizons,
-    in_order,
-    last,
-    moved,
-    moves,
-    name,
-    tests,
-    thorough,
-)
+from pipeline.studies.recall import measures as recall
 
 NEEDS = ("recall_test/*.npz",)
 ALT = (
@@ -30,59 +19,49 @@ CAPTION = (
     "network with {recall_bits} bits, lived without further training in direct networks of other sizes and in a "
     "recurrent one; grey: the best fixed rule of the same size, tuned in hindsight."
 )
-LOOKED_AT = (4, 8)
-COLOURS = ("#D55E00", "#0072B2")
+SERIES = ((0, 4, "#D55E00", "o"), (1, 8, "#0072B2", "s"))  # number, horizon, look
 
 
 def draw(tables: Tables, profile: Profile) -> Figure:
     figure = Figure((PAGE, 3.2))
     left, right = figure.subplots(1, 2, width_ratios=(1.3, 1))
-    _variants(left, tables)
-    _moves(right, tables)
+
+    variants = [one for one in recall.in_order(tables) if one not in ("hidden", "recurrent", "sparse")]
+    for row, experiment in enumerate(variants):
+        trained = recall.last(tables, experiment)
+        for number, horizon, colour, marker in SERIES:
+            if horizon in trained:
+                seeds, label = trained[horizon].mean(-1), f"D = {horizon}" if row == 0 else None
+                spread = float(np.nan_to_num(sd(seeds)))
+                left.errorbar(seeds.mean(), row + 0.3 * number, xerr=spread, color=colour, marker=marker, label=label)
+    left.axvline(recall.CHANCE, color=FAINT, linewidth=0.8)
+    left.set_yticks(np.arange(len(variants)) + 0.15, [recall.name(one) for one in variants])
+    left.invert_yaxis()
+    left.set(xlim=(0.45, 1.02), xlabel="bits recalled right", title="meta-trained anew")
+    left.legend(frameon=False, loc="center", bbox_to_anchor=(0.45, 0.5))
+    left.grid(axis="x")
+
+    # Where a rule was trained stands among the sizes to which it was moved.
+    experiment = recall.thorough(tables)[0]
+    arrays, trained = recall.tests(tables, experiment)[0], recall.last(tables, experiment)
+    found = {f"size_{arrays['bits']}": {horizon: lives.mean(-1) for horizon, lives in trained.items()}}
+    found |= {what: recall.changed(tables, experiment, what) for what in recall.moves(tables, experiment)}
+    places = sorted(found, key=recall.place)
+    for x, what in enumerate(places):
+        for number, horizon, colour, marker in SERIES:
+            if horizon in trained:
+                seeds, at = found[what][horizon], x + 0.2 * number - 0.1
+                spread = float(np.nan_to_num(sd(seeds)))
+                right.errorbar(at, seeds.mean(), yerr=spread, color=colour, marker=marker)
+                if what.startswith("size_"):
+                    fixed = f"{what}/fixed" if f"{what}/fixed" in arrays else "fixed"
+                    best = max(recall.best_fixed(arrays, kind, horizon, fixed) for kind in recall.FIXED)
+                    right.plot(at, best, color=GREY, marker="_", markersize=9)
+    right.axhline(recall.CHANCE, color=FAINT, linewidth=0.8)
+    words = [
+        f"{which} bits" if kind == "size" else which for kind, _, which in (what.partition("_") for what in places)
+    ]
+    right.set_xticks(range(len(places)), words)
+    right.set(ylim=(0.45, 1.02), title="moved without training")
+    right.grid(axis="y")
     return figure
-
-
-def _variants(axes: Axes, tables: Tables) -> None:
-    every = [one for one in in_order(tables) if one not in ("hidden", "recurrent", "sparse")]
-    for place, experiment in enumerate(every):
-        known = horizons(tables, experiment)
-        for offset, (horizon, colour) in enumerate(zip(LOOKED_AT, COLOURS, strict=True)):
-            if horizon in known:
-                values = last(tables, experiment)[known.index(horizon)].mean(-1)
-                y, spread = place + 0.3 * offset, float(np.nan_to_num(sd(values)))
-                label = f"D = {horizon}" if place == 0 else None
-                axes.errorbar(values.mean(), y, xerr=spread, color=colour, marker="os"[offset], label=label)
-    axes.axvline(CHANCE, color=FAINT, linewidth=0.8)
-    axes.set_yticks(np.arange(len(every)) + 0.15, [name(one) for one in every])
-    axes.invert_yaxis()
-    axes.set(xlim=(0.45, 1.02), xlabel="bits recalled right", title="meta-trained anew")
-    axes.legend(frameon=False, loc="center", bbox_to_anchor=(0.45, 0.5))
-    axes.grid(axis="x")
-
-
-def _moves(axes: Axes, tables: Tables) -> None:
-    experiment = thorough(tables)[0]
-    table, known = tests(tables, experiment)[0], horizons(tables, experiment)
-    own = int(table.arrays["bits"])
-    sizes = {own: None} | {int(what[5:]): what for what in moves(tables, experiment) if what.startswith("size_")}
-    networks = [what for what in moves(tables, experiment) if what.startswith("transfer_")]
-    places = [*sorted(sizes), *networks]
-    for offset, (horizon, colour) in enumerate(zip(LOOKED_AT, COLOURS, strict=True)):
-        if horizon not in known:
-            continue
-        index = known.index(horizon)
-        for x, place in enumerate(places):
-            what = sizes.get(place, place)
-            trained = last(tables, experiment)[index].mean(-1)
-            values = trained if what is None else moved(tables, experiment, what)[index]
-            at, spread = x + 0.2 * offset - 0.1, float(np.nan_to_num(sd(values)))
-            axes.errorbar(at, values.mean(), yerr=spread, color=colour, marker="os"[offset])
-            if place in sizes:
-                array, bits = ("fixed", own) if what is None else (f"{what}/fixed", place)
-                fixed = max(best_fixed(table, kind, horizon, array, bits)[0] for kind in ("hebb", "delta"))
-                axes.plot(at, fixed, color=GREY, marker="_", markersize=9)
-    axes.axhline(CHANCE, color=FAINT, linewidth=0.8)
-    words = [f"{place} bits" if place in sizes else str(place).removeprefix("transfer_") for place in places]
-    axes.set_xticks(range(len(places)), words)
-    axes.set(ylim=(0.45, 1.02), title="moved without training")
-    axes.grid(axis="y")

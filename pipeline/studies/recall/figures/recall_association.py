@@ -2,10 +2,9 @@
 
 from pipeline.show.looks import LOOKS
 from pipeline.show.style import FAINT, LINES, PAGE, SHADES, Figure, legend_outside, panels, seeds_curve
-from pipeline.studies.learning.association import gains, of_learners, when
+from pipeline.studies.learning.association import of_learners, when
 from pipeline.studies.learning.tables import RULE, Profile, Tables
-from pipeline.studies.recall.measures import horizons, tests, thorough
-from pipeline.studies.recall.sighted import SAME, STRANGER, own_gains
+from pipeline.studies.recall.measures import of_images, own_gains, tests, thorough
 
 NEEDS = ("recall_test/*.npz", "introspect/vsml-*.npz")
 ALT = (
@@ -26,22 +25,22 @@ BESIDE = (RULE, "sgd")
 
 def draw(tables: Tables, profile: Profile) -> Figure:
     experiment = thorough(tables)[0]
-    every, seen = tests(tables, experiment), dict(of_learners(tables, RULE))
-    ages = every[0].arrays["age"].tolist()
+    ages = tests(tables, experiment)[0]["age"].tolist()
+    curves = []
+    for index, (horizon, gained) in enumerate(of_images(tables, experiment).items()):
+        style = {"color": SHADES[index % 4], "linestyle": LINES[index % 4], "label": f"remembers {horizon}"}
+        curves.append((gained, style))
+    seen = dict(of_learners(tables, RULE))
+    curves += [(own_gains(seen[name]), LOOKS[name].style | {"label": LOOKS[name].name}) for name in (RULE, "sgd")]
     figure = Figure((PAGE, 2.5))
     grid = panels(figure, len(ages))
     for at, (axes, age) in enumerate(zip(grid, ages, strict=True)):
-        for index, horizon in enumerate(horizons(tables, experiment)):
-            style = {"color": SHADES[index % 4], "linestyle": LINES[index % 4], "label": f"remembers {horizon}"}
-            seeds_curve(axes, own_gains(every, index)[:, at], style)
-        for name in BESIDE:
-            gained = gains(seen[name])[:, at]
-            style = LOOKS[name].style | {"label": LOOKS[name].name}
-            seeds_curve(axes, gained[..., SAME] - gained[..., STRANGER], style)
+        for gained, style in curves:
+            seeds_curve(axes, gained[:, at], style)
         axes.axhline(0, color=FAINT, linewidth=0.5, zorder=0)
         axes.set(title=when(age), xlabel="examples since the sighting")
         axes.margins(x=0)
         axes.grid(axis="y")
     grid[0].set(ylabel="added, less other classes", ylim=(-0.22, 1.05), yticks=(0, 0.5, 1))
-    legend_outside(figure, grid[0], "upper center", len(horizons(tables, experiment)) + len(BESIDE), 6.5)
+    legend_outside(figure, grid[0], "upper center", len(curves), 6.5)
     return figure

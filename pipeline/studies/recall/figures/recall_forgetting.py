@@ -1,6 +1,6 @@
 """Forgetting: what is recalled of a snippet by how long ago it was, and how the length of the gradient matters."""
 
-from pipeline.show.style import FAINT, GREY, LINES, PAGE, SHADES, Axes, Figure, panels, seeds_curve
+from pipeline.show.style import FAINT, LINES, PAGE, SHADES, Figure, panels, seeds_curve
 from pipeline.studies.learning.tables import Profile, Tables
 from pipeline.studies.recall.measures import CHANCE, by_lag, horizons, in_order
 
@@ -17,7 +17,7 @@ CAPTION = (
     "what it was not asked for."
 )
 SHOWN = ("direct", "hidden", "recurrent")
-WINDOWS = {"window_1": 1, "window_4": 4, "direct": 16}
+WINDOWS = {"window_1": (1, "#fdae6b"), "window_4": (4, "#f16913"), "direct": (16, "#a63603")}  # length, colour
 
 
 def draw(tables: Tables, profile: Profile) -> Figure:
@@ -27,13 +27,19 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     figure = Figure((PAGE, 2.3))
     grid = panels(figure, len(shown) + (len(windows) > 1))
     for axes, experiment in zip(grid, shown, strict=False):
-        for index, horizon in enumerate(horizons(tables, experiment)):
+        for index, (horizon, recalled) in enumerate(by_lag(tables, experiment).items()):
             style = {"color": SHADES[index % 4], "linestyle": LINES[index % 4], "label": f"D = {horizon}"}
-            seeds_curve(axes, by_lag(tables, experiment)[:, index], style)
+            seeds_curve(axes, recalled, style)
             axes.axvline(horizon - 0.5, color=SHADES[index % 4], linewidth=0.6, ymax=0.06)
         axes.set_title(experiment)
     if len(windows) > 1:
-        _windows(grid[-1], tables, windows)
+        # For the longest horizon but one: the longest may be more than the network can hold.
+        horizon = horizons(tables, windows[0])[-2:][0]
+        for name, line in zip(windows, LINES, strict=False):
+            length, colour = WINDOWS[name]
+            style = {"color": colour, "linestyle": line, "label": f"gradient through {length}"}
+            seeds_curve(grid[-1], by_lag(tables, name)[horizon], style)
+        grid[-1].set_title(f"direct, D = {horizon}")
     for axes in grid:
         axes.axhline(CHANCE, color=FAINT, linewidth=0.8)
         axes.set_xlabel("snippets ago")
@@ -41,15 +47,3 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         axes.legend(frameon=False, fontsize=6.5, loc="upper right")
     grid[0].set(ylabel="bits recalled right", ylim=(0.45, 1.02))
     return figure
-
-
-def _windows(axes: Axes, tables: Tables, windows: list[str]) -> None:
-    """For the longest horizon but one: the longest may be more than the network can hold."""
-    every = horizons(tables, windows[0])
-    index = max(len(every) - 2, 0)
-    colours = ("#fdae6b", "#f16913", "#a63603", "#5f1d00", GREY)
-    for number, experiment in enumerate(windows):
-        label = f"gradient through {WINDOWS[experiment]}"
-        style = {"color": colours[number % 5], "linestyle": LINES[number % 4], "label": label}
-        seeds_curve(axes, by_lag(tables, experiment)[:, index], style)
-    axes.set_title(f"direct, D = {every[index]}")

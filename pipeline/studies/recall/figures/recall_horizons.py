@@ -1,28 +1,13 @@
 """How much rules that learned to remember recall, by how much there is to remember."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from pipeline.show.looks import Look
 from pipeline.show.measures import sd
 from pipeline.show.style import FAINT, PAGE, Axes, Figure, NullLocator, direct_labels
 from pipeline.studies.learning.tables import Profile, Tables
-from pipeline.studies.recall.measures import (
-    CHANCE,
-    FIXED,
-    INVERSE,
-    LEARNERS,
-    best_fixed,
-    horizons,
-    in_order,
-    last,
-    levels,
-    middle,
-    summed,
-    tests,
-    thorough,
-)
+from pipeline.studies.recall import measures as recall
+from pipeline.studies.recall.measures import FIXED, INVERSE, LEARNERS
 
 NEEDS = ("recall_test/*.npz",)
 ALT = (
@@ -42,50 +27,43 @@ CAPTION = (
 
 def draw(tables: Tables, profile: Profile) -> Figure:
     figure = Figure((PAGE, 2.5))
-    left, noise, alike = figure.subplots(1, 3, sharey=True, width_ratios=(1.5, 1, 1))
-    ends = _by_horizon(left, tables)
-    left.set(ylabel="bits recalled right", ylim=(0.45, 1.02), title="random snippets")
+    left, noise, alike = panels = figure.subplots(1, 3, sharey=True, width_ratios=(1.5, 1, 1))
+    every, ends = recall.horizons(tables, recall.in_order(tables)[0]), []
+
+    for experiment in recall.in_order(tables):
+        look = LEARNERS.get(experiment)
+        if look and look.colour:
+            seeds = np.stack([lives.mean(-1) for lives in recall.last(tables, experiment).values()])
+            _bars(left, recall.horizons(tables, experiment), seeds, look)
+            ends.append((float(seeds.mean()), look))
+    for experiment in recall.thorough(tables)[:1]:
+        arrays = recall.tests(tables, experiment)[0]
+        inverse = recall.share(arrays, INVERSE.key)
+        lines = [(look, [recall.best_fixed(arrays, kind, d) for d in every]) for kind, look in FIXED.items()]
+        for look, values in (*lines, (INVERSE, [inverse[i, :, :d].mean() for i, d in enumerate(every)])):
+            left.plot(every, values, **look.style)
+            ends.append((float(np.mean(values)), look))
+    left.set_xscale("log", base=2)
+    left.set_xticks(every, [str(horizon) for horizon in every])
+    left.xaxis.set_minor_locator(NullLocator())
+    left.set(xlabel="snippets to remember, D", ylabel="bits recalled right", ylim=(0.45, 1.02), title="random snippets")
+
     for axes, kind, words in ((noise, "noise", "flipped bits"), (alike, "correlation", "correlation of cues")):
-        _by_level(axes, tables, kind)
-        axes.set(xlabel=words, title=f"D = {middle(horizons(tables, thorough(tables)[0]))}")
-    for axes in (left, noise, alike):
-        axes.axhline(CHANCE, color=FAINT, linewidth=0.8)
+        for number, experiment in enumerate(recall.thorough(tables)):
+            arrays, chosen = recall.tests(tables, experiment)[0], recall.middle(recall.horizons(tables, experiment))
+            _bars(axes, arrays[kind], recall.changed(tables, experiment, kind)[chosen], LEARNERS[experiment])
+            if number == 0:  # the fixed rules have the same streams beside each
+                axes.set(xlabel=words, title=f"D = {chosen}")
+                for rule, look in FIXED.items():
+                    axes.plot(arrays[kind], recall.best_fixed(arrays, rule, chosen, f"{kind}/fixed"), **look.style)
+    for axes in panels:
+        axes.axhline(recall.CHANCE, color=FAINT, linewidth=0.8)
         axes.grid(axis="y")
     direct_labels(alike, ends, 0.055)
     return figure
 
 
-def _by_horizon(axes: Axes, tables: Tables) -> list:
-    ends, every = [], horizons(tables, in_order(tables)[0])
-    for experiment in [name for name in in_order(tables) if name in LEARNERS and LEARNERS[name].colour]:
-        look, values = LEARNERS[experiment], last(tables, experiment).mean(-1)
-        _bars(axes, horizons(tables, experiment), values, look)
-        ends.append((float(values.mean()), look))
-    for experiment in thorough(tables)[:1]:
-        table = tests(tables, experiment)[0]
-        inverse = summed(table, INVERSE.key)
-        lines = [(look, [best_fixed(table, kind, d)[0] for d in every]) for kind, look in FIXED.items()]
-        for look, values in (*lines, (INVERSE, [inverse[i, :, :d].mean() for i, d in enumerate(every)])):
-            axes.plot(every, values, **look.style)
-            ends.append((float(np.mean(values)), look))
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(every, [str(d) for d in every])
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("snippets to remember, D")
-    return ends
-
-
-def _by_level(axes: Axes, tables: Tables, kind: str) -> None:
-    for number, experiment in enumerate(thorough(tables)):
-        table, every = tests(tables, experiment)[0], horizons(tables, experiment)
-        x, chosen = table.arrays[kind], middle(every)
-        _bars(axes, x, levels(tables, experiment, kind)[:, every.index(chosen)], LEARNERS[experiment])
-        for rule, look in FIXED.items() if number == 0 else ():
-            fixed = (best_fixed(table, rule, chosen, f"{kind}/fixed", at=at)[0] for at in range(len(x)))
-            axes.plot(x, list(fixed), **look.style)
-
-
-def _bars(axes: Axes, x: Sequence[float] | np.ndarray, values: np.ndarray, look: Look) -> None:
+def _bars(axes: Axes, x: list[int] | np.ndarray, values: np.ndarray, look: Look) -> None:
     """Means of `values` [x, seed] with bars of +- 1 standard deviation over seeds; none for a single seed."""
     style = look.style | {"marker": look.marker, "markersize": 3, "elinewidth": 0.8}
     axes.errorbar(x, values.mean(1), yerr=np.nan_to_num(sd(values, axis=1)), **style)

@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from pipeline.show.style import PAGE, Axes, Figure
+from pipeline.show.style import PAGE, Figure
 from pipeline.studies.learning.tables import Profile, Tables
-from pipeline.studies.recall.measures import FIXED, horizons, middle, tests, thorough
-from pipeline.studies.recall.synapse import textbook
+from pipeline.studies.recall.measures import FIXED, horizons, middle, tests, textbook, thorough
 
 NEEDS = ("recall_test/*.npz",)
 ALT = (
@@ -23,28 +22,22 @@ CAPTION = (
 
 
 def draw(tables: Tables, profile: Profile) -> Figure:
-    (experiment,) = [name for name in thorough(tables) if "ends" in tests(tables, name)[0].arrays][:1]
-    every, table = horizons(tables, experiment), tests(tables, experiment)[0]
+    experiment = next(name for name in thorough(tables) if "ends" in tests(tables, name)[0])
+    every, arrays = horizons(tables, experiment), tests(tables, experiment)[0]
     index = every.index(middle(every))
     figure = Figure((PAGE, 4.2))
     grid = figure.subplots(2, 3, sharex=True, sharey=True)
-    ends = table.arrays["ends"]
     for row, state in zip(grid, ("fresh", "stored"), strict=True):
-        learned = table.arrays[f"{state}/change"][index]
-        _map(row[0], ends, learned, f"learned, {state} synapse")
-        for axes, (kind, rule) in zip(row[1:], FIXED.items(), strict=True):
-            like = textbook(table, state, index)[kind]
-            words = "Hebb" if kind == "hebb" else f"{rule.words}, w = {like.held:.2f}"
-            _map(axes, ends, like.change, f"{words} (cosine {like.cosine:.2f})")
+        maps = [(f"learned, {state} synapse", arrays[f"{state}/change"][index])]
+        for kind, like in textbook(arrays, state, index).items():
+            words = "Hebb" if kind == "hebb" else f"{FIXED[kind].words}, w = {like.held:.2f}"
+            maps.append((f"{words} (cosine {like.cosine:.2f})", like.change))
+        for axes, (title, change) in zip(row, maps, strict=True):
+            share = change.T / max(float(np.abs(change).max()), np.finfo(np.float32).tiny)
+            axes.contourf(arrays["ends"], arrays["ends"], share, levels=np.linspace(-1, 1, 17), cmap="PuOr")
+            axes.contour(arrays["ends"], arrays["ends"], share, levels=[0], colors="black", linewidths=0.8)
+            axes.set(title=title, xticks=(-1, 0, 1), yticks=(-1, 0, 1))
         row[0].set_ylabel("answer, behind the synapse")
     for axes in grid[-1]:
         axes.set_xlabel("cue, before the synapse")
     return figure
-
-
-def _map(axes: Axes, ends: np.ndarray, change: np.ndarray, title: str) -> None:
-    largest = max(float(np.abs(change).max()), np.finfo(np.float32).tiny)
-    levels = np.linspace(-1, 1, 17)
-    axes.contourf(ends, ends, change.T / largest, levels=levels, cmap="PuOr")
-    axes.contour(ends, ends, change.T / largest, levels=[0], colors="black", linewidths=0.8)
-    axes.set(title=title, xticks=(-1, 0, 1), yticks=(-1, 0, 1))
