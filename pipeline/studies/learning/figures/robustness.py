@@ -2,9 +2,8 @@
 
 from pipeline.show.looks import LOOKS
 from pipeline.show.style import GREY, PAGE, RULED, Axes, Figure, accuracy_axis, dot, in_rows, ink, panels
-from pipeline.studies.learning.measures import accuracies
-from pipeline.studies.learning.mixes import CHANGES, TOLERANCE, differences, robust, signed
-from pipeline.studies.learning.ranking import accuracy, early, title, when
+from pipeline.studies.learning.measures import TOLERANCE, accuracies, differences, robust
+from pipeline.studies.learning.ranking import CHANGES, accuracy, early, signed, title, when
 from pipeline.studies.learning.tables import RULE, Profile, Tables, settings, tasks
 
 NEEDS = ("meta_test/robust-*.npz", "meta_test/vsml-*.npz")
