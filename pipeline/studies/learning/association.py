@@ -94,12 +94,21 @@ def introspection(tables: Tables, profile: Profile) -> Results:
     found: Results = {}
     task = profile.introspected
     for experiment in experiments(tables, "introspect"):
-        every = dict(of_learners(tables, experiment))
-        exposed = {learner: _exposures(seeds) for learner, seeds in every.items()}
-        for learner, seeds in every.items():
+        exposed = {}
+        for learner, seeds in of_learners(tables, experiment):
+            exposed[learner] = exposures(seeds)
             found |= {Key(task, learner, *metric): summary(values) for metric, values in exposed[learner].items()}
-            found |= {Key(task, learner, metric): entry for metric, entry in _cosines(seeds)}
-        for baseline in (name for name in BASELINES if name in every):
+            # Means over moments whose change has a direction; `clear` is their share. Episodes without any don't count.
+            cosine = _stack(seeds, "cosine")
+            quarter = max(1, cosine.shape[-1] // 4)
+            for metric, part in zip(COSINES, (cosine, cosine[..., :quarter], cosine[..., -quarter:]), strict=True):
+                clear = np.isfinite(part)
+                some = clear.any(-1)
+                if some.any():
+                    means = part.sum(-1, where=clear, dtype=np.float64)[some] / clear.sum(-1)[some]
+                    shaped = means.reshape(len(part), -1) if some.all() else means[None]
+                    found[Key(task, learner, metric)] = summary(shaped) | {"clear": float(clear.mean())}
+        for baseline in (name for name in BASELINES if name in exposed):
             for (what, age), values in exposed[experiment].items():
                 if what in ("gain_same", "gain_other", "gain_own"):
                     lead = values - exposed[baseline][what, age]  # episode by episode: all learners have the same
@@ -137,7 +146,7 @@ def when(age: int) -> str:
     return "at birth" if age == 0 else f"after {age:,} example{'s' * (age > 1)}"
 
 
-def _exposures(seeds: list[dict[str, Any]]) -> dict[tuple[str, int], Float[np.ndarray, "seed life"]]:
+def exposures(seeds: list[dict[str, Any]]) -> dict[tuple[str, int], Float[np.ndarray, "seed life"]]:
     """What one exposure does, by metric and age."""
     gain, believed, lost = gains(seeds), wrong_believed(seeds), wrong_lost(seeds)
     last = gain.shape[3] - 1
@@ -151,19 +160,6 @@ def _exposures(seeds: list[dict[str, Any]]) -> dict[tuple[str, int], Float[np.nd
             found[f"wrong_lost_{probe}", age] = lost[:, a, :, 0, p]
         found["gain_own", age] = found["gain_same", age] - found["gain_stranger", age]
     return found
-
-
-def _cosines(seeds: list[dict[str, Any]]) -> Iterator[tuple[str, Entry]]:
-    """Means over moments whose change has a direction; `clear` is their share; episodes without any do not count."""
-    cosine = _stack(seeds, "cosine")
-    quarter = max(1, cosine.shape[-1] // 4)
-    for name, part in zip(COSINES, (cosine, cosine[..., :quarter], cosine[..., -quarter:]), strict=True):
-        clear = np.isfinite(part)
-        some = clear.any(-1)
-        if some.any():
-            means = part.sum(-1, where=clear, dtype=np.float64)[some] / clear.sum(-1)[some]
-            shaped = means.reshape(len(part), -1) if some.all() else means[None]
-            yield name, summary(shaped) | {"clear": float(clear.mean())}
 
 
 def _channels(tables: Tables, experiment: str) -> Iterator[tuple[str, str, Entry]]:

@@ -112,13 +112,11 @@ def association(made: Made, *, age: Literal["initial", "later"], against: Rival)
     every = _of_learners(made)
     if against not in every:
         return
-    both = [introspection.gains(every[name])[:, :, :, 0] for name in (RULE, against)]
-    same, stranger = (introspection.PROBES.index(name) for name in ("same", "stranger"))
-    own, other = (gain[..., same] - gain[..., stranger] for gain in both)
-    for a, examples in enumerate(every[RULE][0]["age"].tolist()):
-        if (examples == 0) == (age == "initial"):
+    own, other = (introspection.exposures(every[name]) for name in (RULE, against))
+    for (metric, examples), gain in own.items():
+        if metric == "gain_own" and (examples == 0) == (age == "initial"):
             label = f"One sighting {introspection.when(examples)}: VSML less {LOOKS[against].words}"
-            yield label, own[:, a] - other[:, a]
+            yield label, gain - other[metric, examples]
 
 
 def gradient_cosine(made: Made, *, against: Rival) -> Effects:

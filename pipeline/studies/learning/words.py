@@ -50,8 +50,11 @@ CLEAR = 2.0  # standard errors
 
 def verdicts(results: Results) -> list[str]:
     """All that the numbers of accuracy say in words, a paragraph each."""
-    every = (verdict, verdict_at_paper_rates, verdict_robust, verdict_varying)
-    return [words for one in every if (words := one(results))]
+    rates = ", ".join(f"{called(name)} {rate:g}" for name, rate in PAPER_RATES.items())
+    at_rates = verdict(results, ranking.AT_PAPER_RATES)
+    head = f"At the paper\u2019s fixed rates ({rates}; linear): " if at_rates else ""
+    every = (verdict(results), head + at_rates, verdict_robust(results), verdict_varying(results))
+    return [words for words in every if words]
 
 
 def verdict(results: Results, members_of: Mapping[str, tuple[str, ...]] = ranking.FAMILIES) -> str:
@@ -72,13 +75,6 @@ def verdict(results: Results, members_of: Mapping[str, tuple[str, ...]] = rankin
                 f"{when(moment).capitalize()}, SGD or Adam wins on {number} of {len(families)} sets{which}."
             )
     return " ".join(sentences)
-
-
-def verdict_at_paper_rates(results: Results) -> str:
-    """The same against the fixed learning rates of the paper, which were chosen on 28x28 images."""
-    rates = ", ".join(f"{called(name)} {rate:g}" for name, rate in PAPER_RATES.items())
-    words = verdict(results, ranking.AT_PAPER_RATES)
-    return f"At the paper\u2019s fixed rates ({rates}; linear): {words}" if words else ""
 
 
 def verdict_robust(results: Results) -> str:
@@ -115,7 +111,7 @@ def verdict_varying(results: Results) -> str:
         for learner in (*METHODS, UNTRAINED)
         if Key(VARYING, learner, "gap") in results
     }
-    methods = [learner for learner in values if learner in METHODS]
+    methods = [learner for learner in values if learner != UNTRAINED]
     if not methods:
         return ""
     parts = [
@@ -192,65 +188,12 @@ def _listed(words: list[str]) -> str:
 
 
 def main_tables(found: Results, tables: Tables, profile: Profile, items: Items) -> Iterator[Table]:
-    """The tables of the section `Tables`: those that have rows."""
-    yield from accuracies(found, tables, profile, items)
-    others = (
-        robustness(found, tables),
-        *varying_data(found, profile),
-        one_shot(found, tables, profile),
-        associations(found, profile, items),
-    )
-    yield from (table for table in others if table.rows)
+    """The tables of the section `Tables`; one without rows is of what this profile has not."""
+    methods = measures.by_method(profile.trained_on)
+    mixed = [name for of_mix in methods.values() for name in of_mix.values()]
+    yield from _accuracies(found, tables, profile, items, mixed)
 
-
-def accuracies(found: Results, tables: Tables, profile: Profile, items: Items) -> Iterator[Table]:
-    """One table for each moment: a row for each task whose episodes are long enough, a column for each learner.
-
-    The experiments of figures 7 and 8 have tables of their own.
-    """
-    names = ranking.tasks(found)
-    mixed = [name for of_mix in measures.by_method(profile.trained_on).values() for name in of_mix.values()]
-    own = [name for name in items.experiments if name == RULE or name not in (*mixed, ROBUST)]
-    learners = [
-        name
-        for name in (*own, *items.baselines, *at_paper_rates(tables))
-        if any(accuracy(found, task, name, None) for task in names)
-    ]
-    for moment in ranking.moments(found):
-        rows = []
-        for task in names:
-            entries = [accuracy(found, task, learner, moment) for learner in learners]
-            best = max((entry["value"] for entry in entries if entry is not None), default=None)
-            if best is None:
-                continue
-            length = f"{moment or ranking.length(found, task):,}"
-            guess = f"{measures.guessing(tables, profile.tasks[task]):.2f}"
-            row = [Cell(title(task), ranking.kinship(found, task)), length, guess]
-            for entry in entries:
-                rate = f"rate {entry['rate']:g}, " if entry and "rate" in entry else ""
-                note, mark = (
-                    (f"{rate}n = {entry['n']}", "best" if entry["value"] == best else "") if entry else ("", "")
-                )
-                row.append(Cell(plus_minus(entry), note, mark))
-            rows.append(row)
-        if rows:
-            words = f"Cumulative accuracy {when(moment)}"
-            yield Table(["Data set", "Examples", "Guessing", *map(called, learners)], rows, words, words)
-
-
-def one_shot(found: Results, tables: Tables, profile: Profile) -> Table:
-    """A row for each one-shot task and learner."""
-    rows = []
-    for key in found:
-        if key.metric == "one_shot":
-            guess = f"{measures.guessing(tables, profile.tasks[key.subject]):.2f}"
-            rows.append(([title(key.subject), called(key.learner), guess], [key]))
-    heads = ("Task", "Learner", "Guessing", "Accuracy", "n")
-    return Table(heads, _rows(found, rows), "One shot", "One example of each class, then one question")
-
-
-def robustness(found: Results, tables: Tables) -> Table:
-    """A row for each set and setting of figure 7."""
+    # Figure 7: a row for each set and setting.
     robust, early, rows = measures.robust(tables), ranking.early(found), []
     for base, of_setting in measures.changed_tasks(tables).items():
         for setting, task in of_setting.items():
@@ -262,59 +205,94 @@ def robustness(found: Results, tables: Tables) -> Table:
             rows.append([title(base), CHANGES[setting], plus_minus(first), last, less, within])
     at = [f"Accuracy {when(early)}", "Accuracy at the end of the life"]
     caption = "Robustness: tasks changed in ways that meta-training never used"
-    return Table(("Data set", "Task", *at, "Less the reference", "Within 0.05"), rows, "Robustness", caption)
+    yield Table(("Data set", "Task", *at, "Less the reference", "Within 0.05"), rows, "Robustness", caption)
 
-
-def varying_data(found: Results, profile: Profile) -> tuple[Table, Table]:
-    """A row for each experiment of figure 8, a column for each task; and the means over seen and unseen sets."""
-    methods = measures.by_method(profile.trained_on)
-    names = [name for of_mix in methods.values() for name in of_mix.values()]
-    columns = in_order((task for name in names for task in ranking.tasks(found, name)), ())
-    rows, means = [], []
+    # Figure 8: a row for each experiment, a column for each task; then the means over seen and unseen sets.
+    columns, rows = in_order((task for name in mixed for task in ranking.tasks(found, name)), ()), []
     for method, of_mix in methods.items():
         for mix, name in of_mix.items():
             entries = [accuracy(found, task, name, None) for task in columns]
             cells = [Cell(plus_minus(entry), mark="seen" if entry and entry["seen"] else "") for entry in entries]
             rows.append([called(method), ranking.mix_title(mix), *cells])
-    for learner in (*methods, UNTRAINED):
-        seen, unseen, gap = (found.get(Key(VARYING, learner, what)) for what in measures.MEANS)
-        if gap is not None:
-            means.append([called(learner), plus_minus(seen), plus_minus(unseen), signed(gap["value"])])
     caption = Markup(
         'Varying data sets: cumulative accuracy at the end of the life; <span class="seen">tinted</span>: other '
         "examples of a set of meta-training"
     )
-    heads = ("Method", "Meta-trained on", *map(title, columns))
-    return Table(heads, rows, "Varying data sets", caption), Table(
+    yield Table(("Method", "Meta-trained on", *map(title, columns)), rows, "Varying data sets", caption)
+    rows = []
+    for learner in (*methods, UNTRAINED):
+        seen, unseen, gap = (found.get(Key(VARYING, learner, what)) for what in measures.MEANS)
+        if gap is not None:
+            rows.append([called(learner), plus_minus(seen), plus_minus(unseen), signed(gap["value"])])
+    yield Table(
         ("Method", "Sets of meta-training", "Other sets", "Gap"),
-        means,
+        rows,
         "Seen and unseen sets",
         "The same, mean over all mixes and data sets; \u00b1 standard deviation over meta-seeds",
         "SGD is meta-trained on nothing: its gap is what the data sets differ in difficulty. What a method\u2019s gap "
         "exceeds it by is over-fitting to the sets of meta-training.",
     )
 
+    shown = []
+    for key in found:
+        if key.metric == "one_shot":
+            guess = f"{measures.guessing(tables, profile.tasks[key.subject]):.2f}"
+            shown.append(([title(key.subject), called(key.learner), guess], [key]))
+    heads = ("Task", "Learner", "Guessing", "Accuracy", "n")
+    yield Table(heads, _rows(found, shown), "One shot", "One example of each class, then one question")
 
-def associations(found: Results, profile: Profile, items: Items) -> Table:
-    """A row for each learner and kind of exposure."""
-    rows = []
+    # Figure 9: a row for each learner and kind of exposure.
+    shown = []
     for learner in (*items.introspect, *association.BASELINES):
         for kind, words in SIGHTINGS.items():
             metrics = (f"{kind}_probability", f"{kind}_accuracy")
-            rows.append(([called(learner), words], [Key(profile.introspected, learner, one) for one in metrics]))
+            shown.append(([called(learner), words], [Key(profile.introspected, learner, one) for one in metrics]))
     caption = (
         f"Fast association on unseen images of {title(profile.introspected)}: two images of each class, "
         "each shown twice in a row"
     )
     heads = ("Learner", "Exposure", "Probability of the right class", "Accuracy", "n")
-    return Table(heads, _rows(found, rows), "Association", caption)
+    yield Table(heads, _rows(found, shown), "Association", caption)
 
 
-def _rows(found: Results, rows: list[tuple[list[str], list[Key]]]) -> list[list[str]]:
+def _accuracies(found: Results, tables: Tables, profile: Profile, items: Items, mixed: list[str]) -> Iterator[Table]:
+    """One table for each moment: a row for each task whose episodes are long enough, a column for each learner.
+
+    The experiments of figures 7 and 8 have tables of their own.
+    """
+    names = ranking.tasks(found)
+    own = [name for name in items.experiments if name == RULE or name not in (*mixed, ROBUST)]
+    learners = [
+        name
+        for name in (*own, *items.baselines, *at_paper_rates(tables))
+        if any(accuracy(found, task, name, None) for task in names)
+    ]
+    for moment in ranking.moments(found):
+        rows = []
+        for task in names:
+            entries = [accuracy(found, task, learner, moment) for learner in learners]
+            if not any(entries):
+                continue
+            best = max(entry["value"] for entry in entries if entry)
+            length = f"{moment or ranking.length(found, task):,}"
+            guess = f"{measures.guessing(tables, profile.tasks[task]):.2f}"
+            row = [Cell(title(task), ranking.kinship(found, task)), length, guess]
+            for entry in entries:
+                cell = Cell(plus_minus(entry))
+                if entry:
+                    rate = f"rate {entry['rate']:g}, " if "rate" in entry else ""
+                    cell = cell._replace(note=f"{rate}n = {entry['n']}", mark="best" if entry["value"] == best else "")
+                row.append(cell)
+            rows.append(row)
+        words = f"Cumulative accuracy {when(moment)}"
+        yield Table(["Data set", "Examples", "Guessing", *map(called, learners)], rows, words, words)
+
+
+def _rows(found: Results, shown: list[tuple[list[str], list[Key]]]) -> list[list[str]]:
     """After the heads of a row its results, and over how many episodes they are. Rows without results are left out."""
     return [
         [*heads, *(plus_minus(found[key]) for key in keys), str(found[keys[0]]["n"])]
-        for heads, keys in rows
+        for heads, keys in shown
         if keys[0] in found
     ]
 
@@ -322,13 +300,13 @@ def _rows(found: Results, rows: list[tuple[list[str], list[Key]]]) -> list[list[
 def introspected(found: Results, profile: Profile, items: Items, gaps: int, length: int) -> dict[str, Any]:
     """The verdict on fast association, and its tables; gaps and length are those of the section `introspect`."""
     task, learners = profile.introspected, (*items.introspect, *association.BASELINES)
-    metrics_of_age = (*GAINS, f"gain_same_after_{gaps}", "wrong_believed_same", "wrong_lost_same")
-    exposures, cosines, channels = [], [], []
-    for age in sorted({age for learner in learners for age in _ages(found, task, learner)}):
-        for learner in learners:
-            exposures.append(
-                ([called(learner), str(age)], [Key(task, learner, metric, age) for metric in metrics_of_age])
-            )
+    of_exposure = (*GAINS, f"gain_same_after_{gaps}", "wrong_believed_same", "wrong_lost_same")
+    exposures = [
+        ([called(learner), str(age)], [Key(task, learner, metric, age) for metric in of_exposure])
+        for age in sorted({age for learner in learners for age in _ages(found, task, learner)})
+        for learner in learners
+    ]
+    cosines, channels = [], []
     for learner in learners:
         parts = [found.get(Key(task, learner, part)) for part in association.COSINES]
         if parts[0] is not None:
@@ -391,12 +369,12 @@ def size(theta: dict[str, Any]) -> int:
 
 
 def shipped(found: Results, profile: Profile) -> Table:
-    """A row for each task and learner with a rule that ships, a column for each horizon, and the end of the episodes."""
+    """A row for each task and learner with a shipped rule, a column for each horizon, and the end of the episodes."""
     by_learner: dict[tuple[str, str], dict[int | None, Entry]] = {}
     for key, entry in found.items():
-        if key.learner.startswith("zoo_") or key.learner.endswith(FEATURES):
-            if key.metric != "lead":
-                by_learner.setdefault((key.subject, key.learner), {})[key.at] = entry
+        ships = key.learner.startswith("zoo_") or key.learner.endswith(FEATURES)
+        if ships and key.metric != "lead":
+            by_learner.setdefault((key.subject, key.learner), {})[key.at] = entry
     rows = []
     for (task, learner), entries in by_learner.items():
         own, end = learner.removesuffix(FEATURES), next(reversed(entries))  # None of a one-shot task
