@@ -73,7 +73,7 @@ def main(item: list[str]) -> None:
         level=bootstrap.LEVEL,
         least_seeds=claims.SEEDS,
         parameters=json.dumps(STAGES["report"].uses(own).params, indent=1, ensure_ascii=False),
-        tables=[one for one in rows.main_tables(found, tables, profile, items) if one.rows],
+        tables=rows.main_tables(found, tables, profile, items),
         introspection=_introspected(own, found, profile),
         lives=lives.lives(tables) if RULE in items.introspect else None,
         learned=rows.learned(items, tables) if items.experiments else None,

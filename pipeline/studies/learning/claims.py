@@ -11,6 +11,7 @@ from pipeline.studies.learning import measures, ranking
 from pipeline.studies.learning.measures import lives
 from pipeline.studies.learning.tables import (
     RULE,
+    SETTINGS,
     Profile,
     Tables,
     at_paper_rates,
@@ -88,7 +89,7 @@ def changed_task(made: Made) -> Effects:
         values = {setting: lives(made.tables, task, robust).correct.mean(-1) for setting, task in of_setting.items()}
         reference = values.pop("unchanged")
         for setting, own in values.items():
-            yield f"{ranking.title(base)}: {ranking.CHANGES[setting]} less unchanged", own - reference
+            yield f"{ranking.title(base)}: {SETTINGS[setting]} less unchanged", own - reference
 
 
 def second_exposure(made: Made, *, against: Rival | float) -> Effects:

@@ -1,23 +1,21 @@
-"""What VSML and its rivals do, in numbers: `results` of a profile's tables, a number under each `Key`.
+"""What VSML and its rivals do, in numbers: `results` of a profile's tables, each under a `Key`.
 
-  TASK/LEARNER/cumulative@EXAMPLES       accuracy over so many examples of an episode; TASK/LEARNER/one_shot over all
-                                         questions. rate: a baseline's, chosen in hindsight for this very number; seen:
-                                         whether meta-training of a rule drew from the set of the task (other examples)
-  TASK/zoo_RULE/cumulative, one_shot     the same of rules that ship; with random features, zoo_RULE_features,
-                                         sgd_features and adam_features
-  TASK/zoo_RULE…/lead@EXAMPLES           by how much it is right more often than the best of SGD and Adam without
-                                         random features, its rival, in the same episodes
+  TASK/LEARNER/cumulative@EXAMPLES       accuracy over so many examples; TASK/LEARNER/one_shot over all questions. rate:
+                                         a baseline's, chosen in hindsight for this very number; seen: whether a rule's
+                                         meta-training drew from the set of the task (other examples of it)
+  TASK/zoo_RULE/cumulative, one_shot     the same of rules that ship, which with random features are zoo_RULE_features;
+                                         sgd_features and adam_features have those, too
+  TASK/zoo_RULE…/lead@EXAMPLES           by how much it is right more often than its rival in the same episodes: the
+                                         best of SGD and Adam without random features
   TASK/EXPERIMENT/difference             accuracy on a changed task (figure 7) less that on the unchanged one of its
                                          set; within: whether it is at most 0.05 either way
   varying_data/METHOD/seen, unseen, gap  accuracy on sets that meta-training drew from, on all others (figure 8), and
-                                         seen less unseen; cells: over how many pairs of mix and task, those that all
-                                         methods have
+                                         seen less unseen; cells: how many pairs of mix and task a mean is over
   meta_train/EXPERIMENT/final_loss       see `final_loss`
 
 and those of association.py. Each is a mean, with sd and n over the episodes of all seeds (of figures 7 and 8 over the
-seeds, each over whole episodes); sd_seeds, where there are several seeds, is the deviation of the seeds' means. Seen
-and unseen sets differ in difficulty too: how much, SGD tells, which is meta-trained on nothing. What a method's gap
-exceeds that of SGD by is over-fitting to the sets of meta-training.
+seeds, whole episodes each); sd_seeds is that of the seeds' means. Seen and unseen sets differ in difficulty too: how
+much, SGD tells, which is meta-trained on nothing. What a method's gap exceeds that of SGD by is over-fitting.
 
 Axis letters: seed (of meta-training), rate (of learning), life (an episode of a test), time, class.
 """
@@ -61,17 +59,35 @@ MEANS = ("seen", "unseen", "gap")
 
 
 def results(tables: Tables, profile: Profile) -> Results:
-    """All numbers of VSML and its rivals; see the top of the file."""
+    """All numbers of VSML and its rivals that these tables have; see the top of the file."""
     found = accuracies(tables, profile)
-    for experiment in experiments(tables):
-        curves = by_seed(tables, "meta_train", experiment).values()
-        losses = np.array([[final_loss(curve)] for curve in curves])
-        found[Key("meta_train", experiment, "final_loss")] = summary(losses)
+    for rule in shipped_rules(tables):
+        arrays, tests = tables[f"{SHIPPED}{rule}.npz"].arrays, shipped_tests(tables, rule)
+        for task in in_order(tests, ()):
+            able = [name for name in baselines(tables) if task in tasks(tables, name)]
+            for learner, correct in tests[task].items():
+                rates = arrays.get(f"rate/{learner.removesuffix(FEATURES)}")
+                for key, moment in _moments(profile, task, learner, correct.shape[-1]):
+                    accuracy = cumulative(correct)[..., moment - 1]
+                    best = int(accuracy.mean(1).argmax())
+                    found[key] = summary(accuracy[best][None])
+                    if rates is not None:
+                        found[key] |= {"rate": float(f"{rates[best]:.6g}")}
+                    elif able and key.metric == "cumulative":
+                        rival = max(able, key=lambda name: found[Key(task, name, "cumulative", moment)]["value"])
+                        lead = accuracy[best][None] - lives(tables, task, rival, moment).correct[..., :moment].mean(-1)
+                        found[key._replace(metric="lead")] = summary(lead) | {"rival": rival}
+    for task, entry in differences(tables).items():
+        found[Key(task, robust(tables), "difference")] = entry
+    for learner, values in over_fitting(tables, profile).items():
+        found |= {Key(VARYING, learner, metric): entry for metric, entry in values.items()}
+    for experiment in experiments(tables, "meta_train"):
+        losses = [[final_loss(curve)] for curve in by_seed(tables, "meta_train", experiment).values()]
+        found[Key("meta_train", experiment, "final_loss")] = summary(np.array(losses))
     for experiment in experiments(tables, "introspect"):
         for learner, metric, values in associations(tables, experiment):
             found[Key(profile.introspected, learner, metric)] = summary(values)
-    found |= introspection(tables, profile)
-    return found | generality(tables, profile) | shipped(tables, profile)
+    return found | introspection(tables, profile)
 
 
 class Lives(NamedTuple):
@@ -160,39 +176,6 @@ def shipped_tests(tables: Tables, rule: str) -> dict[str, dict[str, Bool[np.ndar
             found.setdefault(task, {})[learner] = correct if correct.ndim == 3 else correct[None]
     order = [f"zoo_{rule}", f"zoo_{rule}{FEATURES}", *(rival + FEATURES for rival in LOOKS)]
     return {task: {who: of[who] for who in sorted(of, key=order.index)} for task, of in found.items()}
-
-
-def shipped(tables: Tables, profile: Profile) -> Results:
-    """The part of `results` that is about rules that ship."""
-    found: Results = {}
-    for rule in shipped_rules(tables):
-        arrays, tests = tables[f"{SHIPPED}{rule}.npz"].arrays, shipped_tests(tables, rule)
-        for task in in_order(tests, ()):
-            able = [name for name in baselines(tables) if task in tasks(tables, name)]
-            for learner, correct in tests[task].items():
-                rates = arrays.get(f"rate/{learner.removesuffix(FEATURES)}")
-                for key, moment in _moments(profile, task, learner, correct.shape[-1]):
-                    accuracy = cumulative(correct)[..., moment - 1]
-                    best = int(accuracy.mean(1).argmax())
-                    found[key] = summary(accuracy[best][None])
-                    if rates is not None:
-                        found[key] |= {"rate": float(f"{rates[best]:.6g}")}
-                    elif able and key.metric == "cumulative":
-                        rivals = {
-                            name: lives(tables, task, name, moment).correct[..., :moment].mean(-1) for name in able
-                        }
-                        rival = max(rivals, key=lambda name: rivals[name].mean())
-                        lead = summary(accuracy[best][None] - rivals[rival]) | {"rival": rival}
-                        found[key._replace(metric="lead")] = lead
-    return found
-
-
-def generality(tables: Tables, profile: Profile) -> Results:
-    """The part of `results` that is about changed tasks and changed data sets."""
-    found = {Key(task, robust(tables), "difference"): entry for task, entry in differences(tables).items()}
-    for learner, values in over_fitting(tables, profile).items():
-        found |= {Key(VARYING, learner, metric): entry for metric, entry in values.items()}
-    return found
 
 
 def robust(tables: Tables) -> str:

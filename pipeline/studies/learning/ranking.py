@@ -15,14 +15,6 @@ TITLES = {
     "cifar10": "CIFAR-10",
     "svhn": "SVHN",
 }
-CHANGES = {
-    "unchanged": "unchanged",
-    "classes": "five classes",
-    "48px": "48\u00d748 pixels",
-    "21px": "21\u00d721 pixels",
-    "projected": "random projection",
-    "shuffled": "shuffled pixels",
-}
 FAMILIES = {
     family: tuple(key for key, look in LOOKS.items() if look.family == family)
     for family in dict.fromkeys(look.family for look in LOOKS.values() if look.family)

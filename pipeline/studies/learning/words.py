@@ -12,10 +12,11 @@ from pipeline.show.looks import LOOKS, called
 from pipeline.show.measures import Entry, Key, Results
 from pipeline.studies.learning import association, measures, ranking
 from pipeline.studies.learning.measures import FEATURES, METHODS, ROBUST, TOLERANCE, UNTRAINED, VARYING
-from pipeline.studies.learning.ranking import CHANGES, accuracy, plus_minus, signed, title, when
+from pipeline.studies.learning.ranking import accuracy, plus_minus, signed, title, when
 from pipeline.studies.learning.tables import (
     PAPER_RATES,
     RULE,
+    SETTINGS,
     Profile,
     Tables,
     at_paper_rates,
@@ -84,7 +85,7 @@ def verdict_robust(results: Results) -> str:
     sentences = []
     for base, of_setting in settings(key.subject for key in results).items():
         reference = accuracy(results, of_setting["unchanged"], experiment, None)
-        entries = {CHANGES[key]: found[task] for key, task in of_setting.items() if task in found}
+        entries = {SETTINGS[key]: found[task] for key, task in of_setting.items() if task in found}
         if reference is None or not entries:
             continue
         far = [f"{name} ({signed(entry['value'], 3)})" for name, entry in entries.items() if not entry["within"]]
@@ -187,79 +188,14 @@ def _listed(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def main_tables(found: Results, tables: Tables, profile: Profile, items: Items) -> Iterator[Table]:
-    """The tables of the section `Tables`; one without rows is of what this profile has not."""
+def main_tables(found: Results, tables: Tables, profile: Profile, items: Items) -> list[Table]:
+    """The tables of the section `Tables`: those that have rows."""
     methods = measures.by_method(profile.trained_on)
     mixed = [name for of_mix in methods.values() for name in of_mix.values()]
-    yield from _accuracies(found, tables, profile, items, mixed)
 
-    # Figure 7: a row for each set and setting.
-    robust, early, rows = measures.robust(tables), ranking.early(found), []
-    for base, of_setting in measures.changed_tasks(tables).items():
-        for setting, task in of_setting.items():
-            first, end = (accuracy(found, task, robust, moment) for moment in (early, None))
-            less, within = "reference", ""
-            if difference := found.get(Key(task, robust, "difference")):
-                less, within = signed(difference["value"], 3), "yes" if difference["within"] else "no"
-            last = Cell(plus_minus(end), f"n = {end['n']}" if end else "")
-            rows.append([title(base), CHANGES[setting], plus_minus(first), last, less, within])
-    at = [f"Accuracy {when(early)}", "Accuracy at the end of the life"]
-    caption = "Robustness: tasks changed in ways that meta-training never used"
-    yield Table(("Data set", "Task", *at, "Less the reference", "Within 0.05"), rows, "Robustness", caption)
-
-    # Figure 8: a row for each experiment, a column for each task; then the means over seen and unseen sets.
-    columns, rows = in_order((task for name in mixed for task in ranking.tasks(found, name)), ()), []
-    for method, of_mix in methods.items():
-        for mix, name in of_mix.items():
-            entries = [accuracy(found, task, name, None) for task in columns]
-            cells = [Cell(plus_minus(entry), mark="seen" if entry and entry["seen"] else "") for entry in entries]
-            rows.append([called(method), ranking.mix_title(mix), *cells])
-    caption = Markup(
-        'Varying data sets: cumulative accuracy at the end of the life; <span class="seen">tinted</span>: other '
-        "examples of a set of meta-training"
-    )
-    yield Table(("Method", "Meta-trained on", *map(title, columns)), rows, "Varying data sets", caption)
-    rows = []
-    for learner in (*methods, UNTRAINED):
-        seen, unseen, gap = (found.get(Key(VARYING, learner, what)) for what in measures.MEANS)
-        if gap is not None:
-            rows.append([called(learner), plus_minus(seen), plus_minus(unseen), signed(gap["value"])])
-    yield Table(
-        ("Method", "Sets of meta-training", "Other sets", "Gap"),
-        rows,
-        "Seen and unseen sets",
-        "The same, mean over all mixes and data sets; \u00b1 standard deviation over meta-seeds",
-        "SGD is meta-trained on nothing: its gap is what the data sets differ in difficulty. What a method\u2019s gap "
-        "exceeds it by is over-fitting to the sets of meta-training.",
-    )
-
-    shown = []
-    for key in found:
-        if key.metric == "one_shot":
-            guess = f"{measures.guessing(tables, profile.tasks[key.subject]):.2f}"
-            shown.append(([title(key.subject), called(key.learner), guess], [key]))
-    heads = ("Task", "Learner", "Guessing", "Accuracy", "n")
-    yield Table(heads, _rows(found, shown), "One shot", "One example of each class, then one question")
-
-    # Figure 9: a row for each learner and kind of exposure.
-    shown = []
-    for learner in (*items.introspect, *association.BASELINES):
-        for kind, words in SIGHTINGS.items():
-            metrics = (f"{kind}_probability", f"{kind}_accuracy")
-            shown.append(([called(learner), words], [Key(profile.introspected, learner, one) for one in metrics]))
-    caption = (
-        f"Fast association on unseen images of {title(profile.introspected)}: two images of each class, "
-        "each shown twice in a row"
-    )
-    heads = ("Learner", "Exposure", "Probability of the right class", "Accuracy", "n")
-    yield Table(heads, _rows(found, shown), "Association", caption)
-
-
-def _accuracies(found: Results, tables: Tables, profile: Profile, items: Items, mixed: list[str]) -> Iterator[Table]:
-    """One table for each moment: a row for each task whose episodes are long enough, a column for each learner.
-
-    The experiments of figures 7 and 8 have tables of their own.
-    """
+    # A table for each moment: a row for each task whose episodes are long enough, a column for each learner. The
+    # experiments of figures 7 and 8 have tables of their own.
+    made = []
     names = ranking.tasks(found)
     own = [name for name in items.experiments if name == RULE or name not in (*mixed, ROBUST)]
     learners = [
@@ -285,7 +221,68 @@ def _accuracies(found: Results, tables: Tables, profile: Profile, items: Items, 
                 row.append(cell)
             rows.append(row)
         words = f"Cumulative accuracy {when(moment)}"
-        yield Table(["Data set", "Examples", "Guessing", *map(called, learners)], rows, words, words)
+        made.append(Table(["Data set", "Examples", "Guessing", *map(called, learners)], rows, words, words))
+
+    # Figure 7: a row for each set and setting.
+    robust, early, rows = measures.robust(tables), ranking.early(found), []
+    for base, of_setting in measures.changed_tasks(tables).items():
+        for setting, task in of_setting.items():
+            first, end = (accuracy(found, task, robust, moment) for moment in (early, None))
+            less, within = "reference", ""
+            if difference := found.get(Key(task, robust, "difference")):
+                less, within = signed(difference["value"], 3), "yes" if difference["within"] else "no"
+            last = Cell(plus_minus(end), f"n = {end['n']}" if end else "")
+            rows.append([title(base), SETTINGS[setting], plus_minus(first), last, less, within])
+    at = [f"Accuracy {when(early)}", "Accuracy at the end of the life"]
+    caption = "Robustness: tasks changed in ways that meta-training never used"
+    made.append(Table(("Data set", "Task", *at, "Less the reference", "Within 0.05"), rows, "Robustness", caption))
+
+    # Figure 8: a row for each experiment, a column for each task; then the means over seen and unseen sets.
+    columns, rows = in_order((task for name in mixed for task in ranking.tasks(found, name)), ()), []
+    for method, of_mix in methods.items():
+        for mix, name in of_mix.items():
+            entries = [accuracy(found, task, name, None) for task in columns]
+            cells = [Cell(plus_minus(entry), mark="seen" if entry and entry["seen"] else "") for entry in entries]
+            rows.append([called(method), ranking.mix_title(mix), *cells])
+    caption = Markup(
+        'Varying data sets: cumulative accuracy at the end of the life; <span class="seen">tinted</span>: other '
+        "examples of a set of meta-training"
+    )
+    made.append(Table(("Method", "Meta-trained on", *map(title, columns)), rows, "Varying data sets", caption))
+    rows = []
+    for learner in (*methods, UNTRAINED):
+        seen, unseen, gap = (found.get(Key(VARYING, learner, what)) for what in measures.MEANS)
+        if gap is not None:
+            rows.append([called(learner), plus_minus(seen), plus_minus(unseen), signed(gap["value"])])
+    caption = "The same, mean over all mixes and data sets; \u00b1 standard deviation over meta-seeds"
+    note = (
+        "SGD is meta-trained on nothing: its gap is what the data sets differ in difficulty. What a method\u2019s gap "
+        "exceeds it by is over-fitting to the sets of meta-training."
+    )
+    heads = ("Method", "Sets of meta-training", "Other sets", "Gap")
+    made.append(Table(heads, rows, "Seen and unseen sets", caption, note))
+
+    shown = []
+    for key in found:
+        if key.metric == "one_shot":
+            guess = f"{measures.guessing(tables, profile.tasks[key.subject]):.2f}"
+            shown.append(([title(key.subject), called(key.learner), guess], [key]))
+    heads = ("Task", "Learner", "Guessing", "Accuracy", "n")
+    made.append(Table(heads, _rows(found, shown), "One shot", "One example of each class, then one question"))
+
+    # Figure 9: a row for each learner and kind of exposure.
+    shown = []
+    for learner in (*items.introspect, *association.BASELINES):
+        for kind, words in SIGHTINGS.items():
+            metrics = (f"{kind}_probability", f"{kind}_accuracy")
+            shown.append(([called(learner), words], [Key(profile.introspected, learner, one) for one in metrics]))
+    caption = (
+        f"Fast association on unseen images of {title(profile.introspected)}: two images of each class, "
+        "each shown twice in a row"
+    )
+    heads = ("Learner", "Exposure", "Probability of the right class", "Accuracy", "n")
+    made.append(Table(heads, _rows(found, shown), "Association", caption))
+    return [table for table in made if table.rows]
 
 
 def _rows(found: Results, shown: list[tuple[list[str], list[Key]]]) -> list[list[str]]:
