@@ -7,14 +7,8 @@ from pipeline.show.looks import LOOKS
 from pipeline.show.measures import Entry, Key, Results
 from pipeline.studies.learning.tables import PAPER, PAPER_RATES, RULE, in_order, without_settings
 
-TITLES = {
-    "mnist": "MNIST",
-    "fashion_mnist": "Fashion-MNIST",
-    "kmnist": "KMNIST",
-    "emnist": "EMNIST",
-    "cifar10": "CIFAR-10",
-    "svhn": "SVHN",
-}
+TITLES = {name: name.upper() for name in ("mnist", "kmnist", "emnist", "svhn")}
+TITLES |= {"fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 FAMILIES = {
     family: tuple(key for key, look in LOOKS.items() if look.family == family)
     for family in dict.fromkeys(look.family for look in LOOKS.values() if look.family)
