@@ -20,7 +20,6 @@ a row; KIND: what an example is to the learner, see `sightings`):
 Numbers of single channels are under `SET/EXPERIMENT-SEED/…`: channel 3 of one seed is not channel 3 of another.
 """
 
-import itertools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -43,11 +42,7 @@ COSINES = ("cosine", "cosine_first", "cosine_last")
 
 
 def of_learners(tables: Tables, experiment: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Of each learner, its part of the tables of all seeds.
-
-    A baseline does not depend on the seed of meta-training: of it only the first seed's, so that its episodes count
-    once.
-    """
+    """Of each learner, its part of the tables of all seeds; of a baseline, which has no meta-seed, the first's only."""
     seeds = [table.arrays for table in by_seed(tables, "introspect", experiment).values()]
     per_learner = {"probability", "next_probability", "belief", "cosine"} & seeds[0].keys()
     for index, learner in enumerate(seeds[0]["learner"].tolist()):
@@ -98,7 +93,7 @@ def introspection(tables: Tables, profile: Profile) -> Results:
         for learner, seeds in of_learners(tables, experiment):
             exposed[learner] = exposures(seeds)
             found |= {Key(task, learner, *metric): summary(values) for metric, values in exposed[learner].items()}
-            # Means over moments whose change has a direction; `clear` is their share. Episodes without any don't count.
+            # Means over moments whose change has a direction; `clear` is their share. Episodes without do not count.
             cosine = _stack(seeds, "cosine")
             quarter = max(1, cosine.shape[-1] // 4)
             for metric, part in zip(COSINES, (cosine, cosine[..., :quarter], cosine[..., -quarter:]), strict=True):
@@ -178,9 +173,10 @@ def _channels(tables: Tables, experiment: str) -> Iterator[tuple[str, str, Entry
                 if (name != experiment) == bool(SINGLE.fullmatch(reset)):
                     yield name, f"lost_{reset}_{way}", summary(lost[:, :, w, r])
     for seed, arrays in seeds.items():
-        for (f, what), (k, kind) in itertools.product(enumerate(arrays["followed"].tolist()), enumerate(KINDS)):
-            for channel, values in enumerate(np.moveaxis(arrays["follows"][:, f, k], -1, 0)):
-                yield f"{experiment}-{seed}", f"follows_{what}_{kind}_{channel}", summary(values[None])
+        follows, followed = arrays["follows"], arrays["followed"].tolist()
+        for f, k, channel in np.ndindex(follows.shape[1:]):
+            metric = f"follows_{followed[f]}_{KINDS[k]}_{channel}"
+            yield f"{experiment}-{seed}", metric, summary(follows[None, :, f, k, channel])
 
 
 def _stack(seeds: list[dict[str, Any]], name: str) -> np.ndarray:

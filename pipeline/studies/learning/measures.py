@@ -61,6 +61,7 @@ MEANS = ("seen", "unseen", "gap")
 def results(tables: Tables, profile: Profile) -> Results:
     """All numbers of VSML and its rivals that these tables have; see the top of the file."""
     found = accuracies(tables, profile)
+    # Rules that ship, and those that see the same random features, each at its best rate for the very number.
     for rule in shipped_rules(tables):
         arrays, tests = tables[f"{SHIPPED}{rule}.npz"].arrays, shipped_tests(tables, rule)
         for task in in_order(tests, ()):

@@ -9,10 +9,11 @@ from pipeline.studies.learning.tables import PAPER, PAPER_RATES, RULE, in_order,
 
 TITLES = {name: name.upper() for name in ("mnist", "kmnist", "emnist", "svhn")}
 TITLES |= {"fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
-FAMILIES = {
+FAMILIES = {  # SGD and Adam have a linear model each, and one with a hidden layer
     family: tuple(key for key, look in LOOKS.items() if look.family == family)
     for family in dict.fromkeys(look.family for look in LOOKS.values() if look.family)
 }
+# Linear, at rates that were fixed beforehand.
 AT_PAPER_RATES = {"VSML": (RULE,)} | {str(LOOKS[name].family): (name + PAPER,) for name in PAPER_RATES}
 
 
@@ -52,11 +53,7 @@ def accuracy(results: Results, task: str, learner: str, moment: int | None) -> E
 def best(
     results: Results, task: str, moment: int | None, members_of: Mapping[str, tuple[str, ...]] = FAMILIES
 ) -> dict[str, Entry]:
-    """By family, the accuracy of its best member in hindsight, with its name; empty if episodes are shorter.
-
-    SGD and Adam have two members each: a linear model and one with a hidden layer. With `AT_PAPER_RATES` they have
-    one, linear, whose rate was fixed beforehand.
-    """
+    """By family, the accuracy of its best member in hindsight, with its name; empty if episodes are shorter."""
     families = {}
     for family, members in members_of.items():
         found = [(name, accuracy(results, task, name, moment)) for name in members]

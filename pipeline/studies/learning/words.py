@@ -63,18 +63,16 @@ def verdict(results: Results, members_of: Mapping[str, tuple[str, ...]] = rankin
     sentences = []
     for moment in ranking.moments(results):
         every = {task: ranking.best(results, task, moment, members_of) for task in ranking.tasks(results)}
-        families = {task: found for task, found in every.items() if len(found) > 1}
+        sets = {task: found for task, found in every.items() if len(found) > 1}
         lost = []
-        for task, found in families.items():
-            ahead = ranking.winners(found)
-            if "VSML" not in ahead:
-                best, own = found[ahead[0]]["value"], found["VSML"]["value"]
-                lost.append(f"{title(task)} ({ahead[0]} {best:.3f}, VSML {own:.3f})")
-        if families:
+        for task, found in sets.items():
+            ahead = ranking.winners(found)[0]  # of equals the first, which is VSML if it is one of them
+            if ahead != "VSML":
+                best, own = found[ahead]["value"], found["VSML"]["value"]
+                lost.append(f"{title(task)} ({ahead} {best:.3f}, VSML {own:.3f})")
+        if sets:
             number, which = (len(lost), f": {', '.join(lost)}") if lost else ("none", "")
-            sentences.append(
-                f"{when(moment).capitalize()}, SGD or Adam wins on {number} of {len(families)} sets{which}."
-            )
+            sentences.append(f"{when(moment).capitalize()}, SGD or Adam wins on {number} of {len(sets)} sets{which}.")
     return " ".join(sentences)
 
 
