@@ -27,10 +27,10 @@ from pipeline.show.display import Cell, Table
 from pipeline.show.looks import called
 from pipeline.show.measures import Entry, Key, Results, parsed
 from pipeline.studies import blocks, params
-from pipeline.studies.learning import mixes as generality
 from pipeline.studies.learning import ranking as comparison
-from pipeline.studies.learning import shipped
+from pipeline.studies.learning.measures import FEATURES
 from pipeline.studies.learning.tables import PAPER, PAPER_RATES
+from pipeline.studies.learning.words import verdicts
 
 USAGE = "Usage: python -m pipeline readme [bench | --check]"
 # Kinds of blocks, and the file each is made from; of these, those that the report stage makes.
@@ -133,7 +133,7 @@ def block(results: Results) -> str:
         "Bold: the highest of VSML and those two."
     )
     heads = ("Data set", "examples", "VSML", "best SGD", "best Adam", *map(called, rates))
-    return "\n\n".join([Table(heads, rows).markdown(), words, *generality.verdicts(results)])
+    return "\n\n".join([Table(heads, rows).markdown(), words, *verdicts(results)])
 
 
 def features(results: Results) -> str:
@@ -142,14 +142,14 @@ def features(results: Results) -> str:
     In brackets, by how much a rule is ahead of SGD and Adam without random features, ± the standard error.
     """
     learners = {key.learner for key in results if key.metric == "cumulative"}
-    widened = sorted(one for one in learners if one.startswith("zoo_") and one.endswith(shipped.FEATURES))
+    widened = sorted(one for one in learners if one.startswith("zoo_") and one.endswith(FEATURES))
     members_of: dict[str, tuple[str, ...]] = {}
     for learner in widened:
-        alone = learner.removesuffix(shipped.FEATURES)
+        alone = learner.removesuffix(FEATURES)
         rule = f"rule `{alone.removeprefix('zoo_')}`"
         members_of |= {rule: (alone,), f"{rule}, random features": (learner,)}
     members_of["SGD or Adam"] = tuple(name for of in ("SGD", "Adam") for name in comparison.FAMILIES[of])
-    members_of["SGD or Adam, random features"] = tuple(name + shipped.FEATURES for name in ("sgd", "adam"))
+    members_of["SGD or Adam, random features"] = tuple(name + FEATURES for name in ("sgd", "adam"))
     rows: list[list[Cell | str | None]] = []
     for task in comparison.tasks(results):
         head: str | None = comparison.title(task)

@@ -19,13 +19,11 @@ from pipeline.show.measures import Results, named
 from pipeline.studies import claims, params
 from pipeline.studies.cloning import measures as cloning
 from pipeline.studies.feedback import measures as feedback
-from pipeline.studies.learning import association as introspection
-from pipeline.studies.learning import lives, shipped
-from pipeline.studies.learning import mixes as generality
+from pipeline.studies.learning import lives
 from pipeline.studies.learning import ranking as comparison
 from pipeline.studies.learning import words as rows
 from pipeline.studies.learning.claims import Made
-from pipeline.studies.learning.measures import results
+from pipeline.studies.learning.measures import results, shipped_rules
 from pipeline.studies.learning.tables import RULE, Profile, Tables
 from pipeline.studies.measured import MEASURES
 from pipeline.studies.params import Items, Params
@@ -52,10 +50,8 @@ def main(item: list[str]) -> None:
     own = params.read()
     items, profile = own.items, Profile.of(own)
     tables = figures.read(TABLES)
-    found = results(tables, profile) | generality.generality(tables, profile)
-    found |= introspection.introspection(tables, profile) | unification.unification(tables)
-    found |= cloning.cloning(tables)
-    found |= shipped.shipped(tables, profile) | recall.recall(tables) | feedback.feedback(tables)
+    found = results(tables, profile) | unification.unification(tables) | cloning.cloning(tables)
+    found |= recall.recall(tables) | feedback.feedback(tables)
     write_json(paths.report("results.json"), named(found))
     made = Made(tables, profile, comparison.early(found), _improved_on(own))
     judged = claims.judge(claims.read(MEASURES), MEASURES, made)
@@ -69,7 +65,7 @@ def main(item: list[str]) -> None:
     page = environment.get_template("page.html").render(
         stamp=_stamp(own, tables),
         trained_on=_trained_on(profile),
-        verdicts=generality.verdicts(found),
+        verdicts=rows.verdicts(found),
         headline=_headline(found) if comparison.tasks(found) else None,
         figures=list(_figures(own, found, tables, judged)),
         claims=list(_claims(judged, items)),
@@ -77,7 +73,7 @@ def main(item: list[str]) -> None:
         level=bootstrap.LEVEL,
         least_seeds=claims.SEEDS,
         parameters=json.dumps(STAGES["report"].uses(own).params, indent=1, ensure_ascii=False),
-        tables=list(rows.main_tables(found, tables, profile, items)),
+        tables=rows.main_tables(found, tables, profile, items),
         introspection=_introspected(own, found, profile),
         lives=lives.lives(tables) if RULE in items.introspect else None,
         learned=rows.learned(items, tables) if items.experiments else None,
@@ -110,9 +106,9 @@ def _introspected(own: Params, found: Results, profile: Profile) -> dict[str, An
 
 
 def _shipped(own: Params, found: Results, tables: Tables, profile: Profile) -> dict[str, Any] | None:
-    if not shipped.names(tables):
+    if not shipped_rules(tables):
         return None
-    return {"table": shipped.table(found, tables, profile), "count": own.random_features.count}
+    return {"table": rows.shipped(found, profile), "count": own.random_features.count}
 
 
 def _cloned(own: Params, found: Results, tables: Tables) -> dict[str, Any] | None:
@@ -209,7 +205,7 @@ def _words(own: Params, found: Results, tables: Tables) -> dict[str, Any]:
         "clones": _counted(len(items.clones), "clone"),
         "recall_seeds": _counted(len(items.recall_seeds), "meta-seed"),
         "feedback_seeds": _counted(len(items.feedback_seeds), "meta-seed"),
-        "shipped": next(iter(shipped.names(tables)), ""),
+        "shipped": next(iter(shipped_rules(tables)), ""),
     }
     if own.has("tests"):
         words |= {"lives": own.tests.lives, "length": f"{own.tests.length:,}"}

@@ -18,7 +18,7 @@ from pipeline.studies import cards, params
 from pipeline.studies.cards import Card, Item
 from pipeline.studies.feedback import card as feedback
 from pipeline.studies.learning import card as vsml
-from pipeline.studies.learning import shipped
+from pipeline.studies.learning.measures import FEATURES
 from pipeline.studies.params import Items, Params
 from pipeline.studies.recall import card as recall
 
@@ -46,8 +46,8 @@ def main(words: list[str], root: Path = paths.ROOT) -> None:
     """Copy the rule and write its card, or say what is missing and exit with 1."""
     if len(words) != 3 or not words[1].isdecimal() or not words[2].isidentifier():
         sys.exit(f"{USAGE}, where SEED is a whole number and NAME a plain word, got {words}.")
-    if words[2].endswith(shipped.FEATURES):
-        sys.exit(f"NAME (={words[2]}) must not end in {shipped.FEATURES}, by which results name random features.")
+    if words[2].endswith(FEATURES):
+        sys.exit(f"NAME (={words[2]}) must not end in {FEATURES}, by which results name random features.")
     git = provenance.git()
     if git["tree"] != "clean":
         sys.exit(f"The tree is {git['tree']}: commit first, so that the card can say from which code the rule is.")

@@ -4,31 +4,24 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from pipeline.show.looks import LOOKS
 from pipeline.studies.claims import Effect, Effects
 from pipeline.studies.learning import association as introspection
-from pipeline.studies.learning import mixes as generality
-from pipeline.studies.learning import ranking as comparison
-from pipeline.studies.learning.measures import associations, guessing, lives
+from pipeline.studies.learning import measures, ranking
+from pipeline.studies.learning.measures import lives
 from pipeline.studies.learning.tables import (
     RULE,
+    SETTINGS,
     Profile,
     Tables,
     at_paper_rates,
     baselines,
     experiments,
     main_tasks,
-    settings,
     tasks,
-    without_settings,
 )
 
 Rival = Literal["sgd", "adam", "sgd_paper", "adam_paper"]
-RIVALS = {
-    "sgd": "SGD at its best rate",
-    "adam": "Adam at its best rate",
-    "sgd_paper": "SGD at the paper\u2019s rate",
-    "adam_paper": "Adam at the paper\u2019s rate",
-}
 
 
 class Made(NamedTuple):
@@ -43,31 +36,26 @@ class Made(NamedTuple):
 def accuracy(
     made: Made, *, on: Literal["home", "elsewhere"], when: Literal["early", "end"], against: Literal[Rival, "guessing"]
 ) -> Effects:
-    """Cumulative accuracy of VSML less a rival's, on each set of meta-training (home) or each other one (elsewhere)."""
-    moment = made.early if when == "early" else None
+    """Cumulative accuracy of VSML less a rival's, on each set of meta-training (home) or each other one (elsewhere).
+
+    The rival is the better, in hindsight, of its linear and its hidden model.
+    """
+    tables, moment = made.tables, made.early if when == "early" else None
     if when == "early" and moment is None:
         return
-    for task in main_tasks(made.tables, made.profile):
+    models = [name for name in (*baselines(tables), *at_paper_rates(tables)) if name in (against, f"{against}_hidden")]
+    for task in main_tasks(tables, made.profile):
         if made.profile.tasks[task].one_shot or made.profile.seen(task, RULE) != (on == "home"):
             continue
         if against == "guessing":
-            rival, name = guessing(made.tables, made.profile.tasks[task]), "guessing"
+            rival, name = measures.guessing(tables, made.profile.tasks[task]), "guessing"
         else:
-            rival, name = _better_of_depths(made, task, moment, against), RIVALS[against]
+            able = [model for model in models if task in tasks(tables, model)]
+            found = [lives(tables, task, model, moment).correct[..., :moment].mean(-1) for model in able]
+            rival, name = max(found, key=np.mean, default=None), LOOKS[against].words
         if rival is not None:
-            own = lives(made.tables, task, RULE).correct[..., :moment].mean(-1)
-            yield f"{comparison.title(task)}, {comparison.when(moment)}: VSML less {name}", own - rival
-
-
-def _better_of_depths(made: Made, task: str, moment: int | None, rival: str) -> Any:
-    """Accuracies of a baseline, [1, episode]: of its linear and its hidden model, those of the better in hindsight.
-
-    None where it was not tested on the task.
-    """
-    models = (*baselines(made.tables), *at_paper_rates(made.tables))
-    known = [name for name in models if name in (rival, f"{rival}_hidden") and task in tasks(made.tables, name)]
-    found = [lives(made.tables, task, name, moment).correct[..., :moment].mean(-1) for name in known]
-    return max(found, key=np.mean, default=None)
+            own = lives(tables, task, RULE).correct[..., :moment].mean(-1)
+            yield f"{ranking.title(task)}, {ranking.when(moment)}: VSML less {name}", own - rival
 
 
 def over_fitting(
@@ -78,18 +66,15 @@ def over_fitting(
     `unseen`: accuracy of VSML on unseen sets less the other's. `gap`: by how much the accuracy of the other falls
     more than VSML's from seen sets to unseen ones.
     """
-    methods = generality.by_method(made.profile.trained_on)
-    if RULE not in methods or against not in methods:
+    every = measures.by_method(made.profile.trained_on)
+    if not {RULE, against} <= every.keys():
         return
-    own, other = methods[RULE], methods[against]
+    both = {method: every[method] for method in (RULE, against)}
     leads: dict[bool, list[Effect]] = {True: [], False: []}  # by whether meta-training saw the set
-    for mix in sorted(own.keys() & other.keys()):
-        names = (own[mix], other[mix])
-        first, second = (set(without_settings(tasks(made.tables, name))) for name in names)
-        for task in sorted(first & second):
-            mine, theirs = (lives(made.tables, task, name).correct.mean(-1) for name in names)
-            leads[made.profile.seen(task, own[mix])].append(mine - theirs)
-    name = comparison.NAMES[against].lower()
+    for mix, task in measures.shared_cells(made.tables, both):
+        mine, theirs = (lives(made.tables, task, of_mix[mix]).correct.mean(-1) for of_mix in both.values())
+        leads[made.profile.seen(task, both[RULE][mix])].append(mine - theirs)
+    name = LOOKS[against].name.lower()
     if what == "unseen" and leads[False]:
         yield f"Accuracy on unseen sets, VSML less {name}", np.mean(leads[False], axis=0)
     if what == "gap" and leads[False] and leads[True]:
@@ -99,27 +84,24 @@ def over_fitting(
 
 def changed_task(made: Made) -> Effects:
     """Accuracy on each changed task of figure 7 less that on the unchanged one of its set."""
-    robust = generality.robust(made.tables)
-    if robust not in experiments(made.tables):
-        return
-    for base, of_setting in settings(tasks(made.tables, robust)).items():
-        first, *others = of_setting.items()
-        reference = lives(made.tables, first[1], robust).correct.mean(-1)
-        for setting, task in others:
-            own = lives(made.tables, task, robust).correct.mean(-1)
-            yield f"{comparison.title(base)}: {generality.CHANGES[setting]} less unchanged", own - reference
+    robust = measures.robust(made.tables)
+    for base, of_setting in measures.changed_tasks(made.tables).items():
+        values = {setting: lives(made.tables, task, robust).correct.mean(-1) for setting, task in of_setting.items()}
+        reference = values.pop("unchanged")
+        for setting, own in values.items():
+            yield f"{ranking.title(base)}: {SETTINGS[setting]} less unchanged", own - reference
 
 
 def second_exposure(made: Made, *, against: Rival | float) -> Effects:
     """Accuracy of VSML when it is asked about an image for the second time, less a rival's or less a number."""
     if RULE not in experiments(made.tables, "introspect"):
         return
-    every = associations(made.tables, RULE)
+    every = introspection.associations(made.tables, RULE)
     found = {name: values for name, metric, values in every if metric == "second_sighting_accuracy"}
     if isinstance(against, float):
         yield f"Right at the second sighting: VSML less {against:g}", found[RULE] - against
     elif against in found:
-        yield f"Right at the second sighting: VSML less {RIVALS[against]}", found[RULE] - found[against]
+        yield f"Right at the second sighting: VSML less {LOOKS[against].words}", found[RULE] - found[against]
 
 
 def association(made: Made, *, age: Literal["initial", "later"], against: Rival) -> Effects:
@@ -131,13 +113,11 @@ def association(made: Made, *, age: Literal["initial", "later"], against: Rival)
     every = _of_learners(made)
     if against not in every:
         return
-    own, other = (introspection.gains(every[name]) for name in (RULE, against))
-    same, stranger = (introspection.PROBES.index(name) for name in ("same", "stranger"))
-    for a, examples in enumerate(every[RULE][0]["age"].tolist()):
-        if (examples == 0) == (age == "initial"):
-            lead = own[:, a, :, 0, same] - own[:, a, :, 0, stranger]
-            lead = lead - (other[:, a, :, 0, same] - other[:, a, :, 0, stranger])
-            yield f"One sighting {introspection.when(examples)}: VSML less {RIVALS[against]}", lead
+    own, other = (introspection.exposures(every[name]) for name in (RULE, against))
+    for (metric, examples), gain in own.items():
+        if metric == "gain_own" and (examples == 0) == (age == "initial"):
+            label = f"One sighting {introspection.when(examples)}: VSML less {LOOKS[against].words}"
+            yield label, gain - other[metric, examples]
 
 
 def gradient_cosine(made: Made, *, against: Rival) -> Effects:
@@ -149,7 +129,7 @@ def gradient_cosine(made: Made, *, against: Rival) -> Effects:
     clear = np.isfinite(own).any(-1).all(0) & np.isfinite(other).any(-1).all(0)  # episodes in which all have moved
     if clear.any():
         lead = np.nanmean(other[:, clear], axis=-1) - np.nanmean(own[:, clear], axis=-1)
-        yield f"Cosine with gradient steps: {RIVALS[against]} less VSML", lead
+        yield f"Cosine with gradient steps: {LOOKS[against].words} less VSML", lead
 
 
 def _of_learners(made: Made) -> dict[str, list[dict[str, Any]]]:

@@ -1,22 +1,39 @@
-"""What the tables say: cumulative accuracies, the best learning rate in hindsight, and what a second look is worth.
+"""What VSML and its rivals do, in numbers: `results` of a profile's tables, each under a `Key`.
 
-Pure numpy, shared by the figures, the report and the README, so that each number has one source.
+  TASK/LEARNER/cumulative@EXAMPLES       accuracy over so many examples; TASK/LEARNER/one_shot over all questions. rate:
+                                         a baseline's, chosen in hindsight for this very number; seen: whether a rule's
+                                         meta-training drew from the set of the task (other examples of it)
+  TASK/zoo_RULE/cumulative, one_shot     the same of rules that ship, which with random features are zoo_RULE_features;
+                                         sgd_features and adam_features have those, too
+  TASK/zoo_RULE…/lead@EXAMPLES           by how much it is right more often than its rival in the same episodes: the
+                                         best of SGD and Adam without random features
+  TASK/EXPERIMENT/difference             accuracy on a changed task (figure 7) less that on the unchanged one of its
+                                         set; within: whether it is at most 0.05 either way
+  varying_data/METHOD/seen, unseen, gap  accuracy on sets that meta-training drew from, on all others (figure 8), and
+                                         seen less unseen; cells: how many pairs of mix and task a mean is over
+  meta_train/EXPERIMENT/final_loss       see `final_loss`
 
-Axis letters: seed (of meta-training), rate (of learning), life (an episode of a test), time, class. A result is an
-entry {"value", "sd", "n"} under a `Key`; `results` says what else it may have.
+and those of association.py. Each is a mean, with sd and n over the episodes of all seeds (of figures 7 and 8 over the
+seeds, whole episodes each); sd_seeds is that of the seeds' means. Seen and unseen sets differ in difficulty too: how
+much, SGD tells, which is meta-trained on nothing. What a method's gap exceeds that of SGD by is over-fitting.
+
+Axis letters: seed (of meta-training), rate (of learning), life (an episode of a test), time, class.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Bool, Float
 
 from pipeline.run.artifacts import Table
-from pipeline.show.measures import Key, Results, moments, summary
+from pipeline.show.looks import LOOKS
+from pipeline.show.measures import Entry, Key, Results, cumulative, moments, summary
+from pipeline.studies.learning.association import associations, introspection
 from pipeline.studies.learning.tables import (
     PAPER,
     PAPER_RATES,
+    RULE,
     SYNTHETIC,
     Profile,
     Tables,
@@ -25,8 +42,53 @@ from pipeline.studies.learning.tables import (
     baselines,
     by_seed,
     experiments,
+    in_order,
+    settings,
     tasks,
+    without_settings,
 )
+
+SHIPPED = "zoo_test/"  # the folder of the tables of rules that ship
+FEATURES = "_features"  # `sgd_features` is SGD that sees random features, too
+ROBUST = "robust"  # the experiment of figure 7; where there is none, it is the main one
+TOLERANCE = 0.05  # of accuracy: what still counts as comparable
+VARYING = "varying_data"  # the subject of means over data sets
+METHODS = (RULE, "meta_rnn", "fast_memory", "hebbian")  # the experiments of figure 8 are `<method>_on_<mix>`
+UNTRAINED = "sgd"
+MEANS = ("seen", "unseen", "gap")
+
+
+def results(tables: Tables, profile: Profile) -> Results:
+    """All numbers of VSML and its rivals that these tables have; see the top of the file."""
+    found = accuracies(tables, profile)
+    # Rules that ship, and those that see the same random features, each at its best rate for the very number.
+    for rule in shipped_rules(tables):
+        arrays, tests = tables[f"{SHIPPED}{rule}.npz"].arrays, shipped_tests(tables, rule)
+        for task in in_order(tests, ()):
+            able = [name for name in baselines(tables) if task in tasks(tables, name)]
+            for learner, correct in tests[task].items():
+                rates = arrays.get(f"rate/{learner.removesuffix(FEATURES)}")
+                for key, moment in _moments(profile, task, learner, correct.shape[-1]):
+                    accuracy = cumulative(correct)[..., moment - 1]
+                    best = int(accuracy.mean(1).argmax())
+                    found[key] = summary(accuracy[best][None])
+                    if rates is not None:
+                        found[key] |= {"rate": float(f"{rates[best]:.6g}")}
+                    elif able and key.metric == "cumulative":
+                        rival = max(able, key=lambda name: found[Key(task, name, "cumulative", moment)]["value"])
+                        lead = accuracy[best][None] - lives(tables, task, rival, moment).correct[..., :moment].mean(-1)
+                        found[key._replace(metric="lead")] = summary(lead) | {"rival": rival}
+    for task, entry in differences(tables).items():
+        found[Key(task, robust(tables), "difference")] = entry
+    for learner, values in over_fitting(tables, profile).items():
+        found |= {Key(VARYING, learner, metric): entry for metric, entry in values.items()}
+    for experiment in experiments(tables, "meta_train"):
+        losses = [[final_loss(curve)] for curve in by_seed(tables, "meta_train", experiment).values()]
+        found[Key("meta_train", experiment, "final_loss")] = summary(np.array(losses))
+    for experiment in experiments(tables, "introspect"):
+        for learner, metric, values in associations(tables, experiment):
+            found[Key(profile.introspected, learner, metric)] = summary(values)
+    return found | introspection(tables, profile)
 
 
 class Lives(NamedTuple):
@@ -54,6 +116,27 @@ def lives(tables: Tables, task: str, learner: str, horizon: int | None = None) -
     return Lives(correct[best][None], float(f"{arrays['rate'][best]:.6g}"))  # 0.003, not float32's 0.003000000026
 
 
+def accuracies(tables: Tables, profile: Profile) -> Results:
+    """The part of `results` that is about accuracy on tasks, but for rules that ship."""
+    found: Results = {}
+    for learner in (*experiments(tables), *baselines(tables), *at_paper_rates(tables)):
+        for task in tasks(tables, learner):
+            for key, moment in _moments(profile, task, learner, lives(tables, task, learner).correct.shape[-1]):
+                correct, rate = lives(tables, task, learner, moment)
+                more = {"seen": profile.seen(task, learner)} if rate is None else {"rate": rate}
+                found[key] = summary(correct[..., :moment].mean(axis=-1)) | more
+    return found
+
+
+def _moments(profile: Profile, task: str, learner: str, length: int) -> Iterator[tuple[Key, int]]:
+    """What an accuracy is called, and after how many examples it is taken."""
+    if profile.tasks[task].one_shot:
+        yield Key(task, learner, "one_shot"), length
+        return
+    for moment in moments(length, profile.horizons):
+        yield Key(task, learner, "cumulative", moment), moment
+
+
 def guessing(tables: Tables, task: Task) -> float:
     """The accuracy of always answering the commonest class of the test examples, which no learner knows."""
     if task.set in SYNTHETIC:
@@ -76,81 +159,98 @@ def final_loss(curve: Table) -> float:
     return float(kept.mean(dtype=np.float64))
 
 
-def sightings(
-    label: Integer[np.ndarray, "*lives time"], image: Integer[np.ndarray, "*lives time"]
-) -> dict[str, Bool[np.ndarray, "*lives time"]]:
-    """What each example is to the learner, as masks.
+def shipped_rules(tables: Tables) -> list[str]:
+    """The rules that ship and were tested, in the order of the profile's items."""
+    return [path.removeprefix(SHIPPED).removesuffix(".npz") for path in tables if path.startswith(SHIPPED)]
 
-    first_sighting: an image and a class never seen. second_image: an image never seen, of a class that was.
-    second_sighting: an image that was seen before.
+
+def shipped_tests(tables: Tables, rule: str) -> dict[str, dict[str, Bool[np.ndarray, "rate life time"]]]:
+    """By task and learner, whether each prediction was correct; a rule has no rates but one.
+
+    First the rule as it is, then all with random features beside those of each example: the rule, SGD and Adam.
     """
-    seen_image, seen_class = _seen_before(image), _seen_before(label)
-    return {
-        "first_sighting": ~seen_class,
-        "second_image": seen_class & ~seen_image,
-        "second_sighting": seen_image,
-    }
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for name, correct in tables[f"{SHIPPED}{rule}.npz"].arrays.items():
+        *features, task, kind = name.split("/")
+        if kind == "correct":
+            learner = features[1] + FEATURES if features else f"zoo_{rule}"
+            found.setdefault(task, {})[learner] = correct if correct.ndim == 3 else correct[None]
+    order = [f"zoo_{rule}", f"zoo_{rule}{FEATURES}", *(rival + FEATURES for rival in LOOKS)]
+    return {task: {who: of[who] for who in sorted(of, key=order.index)} for task, of in found.items()}
 
 
-def associations(tables: Tables, experiment: str) -> Iterator[tuple[str, str, Float[np.ndarray, "seed life"]]]:
-    """What each learner knew at each kind of exposure: (learner, metric, mean over the exposures of each episode).
+def robust(tables: Tables) -> str:
+    """The experiment of figure 7."""
+    return ROBUST if ROBUST in experiments(tables) else RULE
 
-    The metrics are the probability of the right class and the accuracy. A baseline does not depend on the seed of
-    meta-training, so only the first seed's table counts for it: its episodes must not be counted thrice.
+
+def changed_tasks(tables: Tables) -> dict[str, dict[str, str]]:
+    """By set and setting, the tasks of figure 7 that its experiment was tested on; none without that experiment."""
+    experiment = robust(tables)
+    return settings(tasks(tables, experiment)) if experiment in experiments(tables) else {}
+
+
+def differences(tables: Tables, moment: int | None = None) -> dict[str, Entry]:
+    """By changed task, how much better the rule of figure 7 does on it than on the unchanged one of its set.
+
+    Over the first `moment` examples, or as many as the shorter of the two episodes has.
     """
-    seeds = [table.arrays for table in by_seed(tables, "introspect", experiment).values()]
-    for index, learner in enumerate(seeds[0]["learner"].tolist()):
-        name, own = (learner, seeds) if learner == experiment else (learner, seeds[:1])
-        label, image = (np.stack([arrays[what] for arrays in own]) for what in ("label", "image"))
-        probability = np.stack([arrays["probability"][index] for arrays in own])
-        right = np.take_along_axis(probability, label[..., None], axis=-1)[..., 0]
-        hit = probability.argmax(-1) == label
-        for kind, mask in sightings(label, image).items():
-            for what, value in (("probability", right), ("accuracy", hit)):
-                yield name, f"{kind}_{what}", np.asarray(value.mean(axis=-1, where=mask, dtype=np.float64))
-        # The other reading of the protocol: every second image is another one of the class that was just shown.
-        label = np.stack([arrays["next_label"] for arrays in own])[..., 1::2]
-        probability = np.stack([arrays["next_probability"][index] for arrays in own])[..., 1::2, :]
-        right = np.take_along_axis(probability, label[..., None], axis=-1)[..., 0]
-        yield name, "next_image_probability", right.mean(-1, dtype=np.float64)
-        yield name, "next_image_accuracy", (probability.argmax(-1) == label).mean(-1, dtype=np.float64)
-
-
-def results(tables: Tables, profile: Profile) -> Results:
-    """The numbers of the report: {"value", "sd", "n"} and more, by `Key`.
-
-    value is the mean and sd the standard deviation over the n episodes of all seeds; sd_seeds, where there are several
-    seeds, is that of the seeds' means; rate is a baseline's, chosen in hindsight for this very metric; seen, of a
-    learned rule, says whether meta-training drew from the set of the task (other examples of it).
-    """
-    found = accuracies(tables, profile)
-    for experiment in experiments(tables):
-        curves = by_seed(tables, "meta_train", experiment).values()
-        found[Key("meta_train", experiment, "final_loss")] = summary(
-            np.array([[final_loss(curve)] for curve in curves])
-        )
-    for experiment in experiments(tables, "introspect"):
-        for name, metric, values in associations(tables, experiment):
-            found[Key(profile.introspected, name, metric)] = summary(values)
+    found = {}
+    for of_setting in changed_tasks(tables).values():
+        first, *others = of_setting.values()
+        reference = lives(tables, first, robust(tables)).correct
+        for task in others:
+            changed = lives(tables, task, robust(tables)).correct
+            end = min(moment or changed.shape[-1], changed.shape[-1], reference.shape[-1])
+            values = changed[..., :end].mean(axis=(1, 2)) - reference[..., :end].mean(axis=(1, 2))
+            within = abs(float(values.mean())) <= TOLERANCE + 1e-9  # 0.85 - 0.8 is a little more than 0.05
+            found[task] = summary(values[None]) | {"within": within}
     return found
 
 
-def accuracies(tables: Tables, profile: Profile) -> Results:
-    """The part of `results` that is about accuracy: cumulative, or of a one-shot task that of all its questions."""
-    learned = experiments(tables)
-    found: Results = {}
-    for learner in (*learned, *baselines(tables), *at_paper_rates(tables)):
-        for task in tasks(tables, learner):
-            length = lives(tables, task, learner).correct.shape[-1]
-            one_shot = profile.tasks[task].one_shot
-            for moment in [length] if one_shot else moments(length, profile.horizons):
-                correct, rate = lives(tables, task, learner, moment)
-                more = {"seen": profile.seen(task, learner)} if rate is None else {"rate": rate}
-                key = Key(task, learner, "one_shot") if one_shot else Key(task, learner, "cumulative", moment)
-                found[key] = summary(correct[..., :moment].mean(axis=-1)) | more
+def by_method(trained_on: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, str]]:
+    """By method and mix, the names of the experiments of figure 8: single sets first, then all, then all but one.
+
+    The main experiment is VSML on its set where no other is.
+    """
+    named = {name: name for name in trained_on if name.partition("_on_")[0] in METHODS and "_on_" in name}
+    if named and len(sets := trained_on.get(RULE, ())) == 1:
+        named.setdefault(f"{RULE}_on_{sets[0]}", RULE)
+    found: dict[str, dict[str, str]] = {method: {} for method in METHODS}
+    for name in sorted(named, key=lambda name: ("_on_all_but_" in name, name.endswith("_on_all"), name)):
+        method, _, mix = name.partition("_on_")
+        found[method][mix] = named[name]
+    return {method: of_mix for method, of_mix in found.items() if of_mix}
+
+
+def shared_cells(tables: Tables, methods: Mapping[str, Mapping[str, str]]) -> list[tuple[str, str]]:
+    """The pairs of mix and task that all of some methods have."""
+    cells = [
+        {(mix, task) for mix, name in of_mix.items() for task in without_settings(tasks(tables, name))}
+        for of_mix in methods.values()
+    ]
+    return sorted(set.intersection(*cells))
+
+
+def over_fitting(tables: Tables, profile: Profile) -> dict[str, dict[str, Entry]]:
+    """By learner, its accuracy on seen and on unseen sets if there are any, and the gap between the two."""
+    methods = by_method(profile.trained_on)
+    if not methods:
+        return {}
+    cells = shared_cells(tables, methods)
+    learners = dict(methods)
+    if UNTRAINED in baselines(tables) and {task for _, task in cells} <= set(tasks(tables, UNTRAINED)):
+        learners[UNTRAINED] = next(iter(methods.values()))  # which sets are seen, the mixes of any method tell
+    found = {}
+    for learner, of_mix in learners.items():
+        values: dict[str, list[Float[np.ndarray, " seed"]]] = {}
+        for mix, task in cells:
+            what = "seen" if profile.seen(task, of_mix[mix]) else "unseen"
+            correct = lives(tables, task, UNTRAINED if learner == UNTRAINED else of_mix[mix]).correct
+            values.setdefault(what, []).append(correct.mean(axis=(1, 2)))
+        means = {what: np.mean(own, axis=0) for what, own in values.items()}
+        found[learner] = {what: summary(mean[None]) | {"cells": len(values[what])} for what, mean in means.items()}
+        if len(means) == 2:
+            gap = summary((means["seen"] - means["unseen"])[None])
+            found[learner]["gap"] = gap | {"cells": len(cells)}
     return found
-
-
-def _seen_before(what: Integer[np.ndarray, "*lives time"]) -> Bool[np.ndarray, "*lives time"]:
-    same = what[..., :, None] == what[..., None, :]
-    return np.tril(same, k=-1).any(axis=-1)

@@ -1,4 +1,4 @@
-"""VSML against the best of SGD and the best of Adam: who wins where, in numbers and in words. Reads results only."""
+"""VSML beside the best of SGD and the best of Adam, and how all of it is called. Reads results only."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,19 +7,13 @@ from pipeline.show.looks import LOOKS
 from pipeline.show.measures import Entry, Key, Results
 from pipeline.studies.learning.tables import PAPER, PAPER_RATES, RULE, in_order, without_settings
 
-TITLES = {
-    "mnist": "MNIST",
-    "fashion_mnist": "Fashion-MNIST",
-    "kmnist": "KMNIST",
-    "emnist": "EMNIST",
-    "cifar10": "CIFAR-10",
-    "svhn": "SVHN",
-}
-NAMES = {key: look.name for key, look in LOOKS.items()}
-FAMILIES = {
+TITLES = {name: name.upper() for name in ("mnist", "kmnist", "emnist", "svhn")}
+TITLES |= {"fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
+FAMILIES = {  # SGD and Adam have a linear model each, and one with a hidden layer
     family: tuple(key for key, look in LOOKS.items() if look.family == family)
     for family in dict.fromkeys(look.family for look in LOOKS.values() if look.family)
 }
+# Linear, at rates that were fixed beforehand.
 AT_PAPER_RATES = {"VSML": (RULE,)} | {str(LOOKS[name].family): (name + PAPER,) for name in PAPER_RATES}
 
 
@@ -58,12 +52,8 @@ def accuracy(results: Results, task: str, learner: str, moment: int | None) -> E
 
 def best(
     results: Results, task: str, moment: int | None, members_of: Mapping[str, tuple[str, ...]] = FAMILIES
-) -> dict[str, dict]:
-    """By family, the accuracy of its best member in hindsight, with its name; empty if episodes are shorter.
-
-    SGD and Adam have two members each: a linear model and one with a hidden layer. With `AT_PAPER_RATES` they have
-    one, linear, whose rate was fixed beforehand.
-    """
+) -> dict[str, Entry]:
+    """By family, the accuracy of its best member in hindsight, with its name; empty if episodes are shorter."""
     families = {}
     for family, members in members_of.items():
         found = [(name, accuracy(results, task, name, moment)) for name in members]
@@ -73,31 +63,15 @@ def best(
     return families
 
 
-def winners(families: dict[str, dict]) -> list[str]:
+def winners(families: dict[str, Entry]) -> list[str]:
     """The families with the highest mean: one, or several if they are equal."""
     return [family for family in families if families[family]["value"] == max(f["value"] for f in families.values())]
 
 
-def verdict(results: Results, members_of: Mapping[str, tuple[str, ...]] = FAMILIES) -> str:
-    """One plain sentence for each moment that any episode reaches: on which sets SGD or Adam wins."""
-    sentences = []
-    for moment in moments(results):
-        every = {task: best(results, task, moment, members_of) for task in tasks(results)}
-        families = {task: found for task, found in every.items() if len(found) > 1}
-        if families:
-            sentences.append(f"{when(moment).capitalize()}, {_lost(families)}")
-    return " ".join(sentences)
-
-
-def verdict_at_paper_rates(results: Results) -> str:
-    """The same against the fixed learning rates of the paper, which were chosen on 28x28 images."""
-    rates = ", ".join(f"{NAMES[name]} {rate:g}" for name, rate in PAPER_RATES.items())
-    words = verdict(results, AT_PAPER_RATES)
-    return f"At the paper\u2019s fixed rates ({rates}; linear): {words}" if words else ""
-
-
-def when(moment: int | None) -> str:
-    return "at the end of the life" if moment is None else f"after {moment:,} examples"
+def kinship(results: Results, task: str) -> str:
+    """How well meta-training knew the task's set."""
+    entry = accuracy(results, task, RULE, None)
+    return "unseen images" if entry is not None and entry["seen"] else "never seen"
 
 
 def title(name: str) -> str:
@@ -105,10 +79,14 @@ def title(name: str) -> str:
     return TITLES.get(name, name.replace("_", " ").capitalize())
 
 
-def kinship(results: Results, task: str, learner: str = RULE) -> str:
-    """How well meta-training knew the task's set."""
-    entry = accuracy(results, task, learner, None)
-    return "unseen images" if entry is not None and entry["seen"] else "never seen"
+def mix_title(mix: str) -> str:
+    """The name of a mix of sets of figure 8."""
+    base = mix.removeprefix("all_but_")
+    return title(mix) if base == mix else f"All but {title(base) if base in TITLES else title(base).lower()}"
+
+
+def when(moment: int | None) -> str:
+    return "at the end of the life" if moment is None else f"after {moment:,} examples"
 
 
 def plus_minus(entry: Mapping[str, Any] | None, what: str = "sd", digits: int = 2) -> str:
@@ -119,17 +97,12 @@ def plus_minus(entry: Mapping[str, Any] | None, what: str = "sd", digits: int = 
     return f"{entry['value']:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
 
 
+def signed(value: float, digits: int = 2) -> str:
+    """With a true minus; a value that rounds to nothing has no sign."""
+    nothing = f"{0:.{digits}f}"
+    return nothing if f"{abs(value):.{digits}f}" == nothing else f"{value:+.{digits}f}".replace("-", "\u2212")
+
+
 def _cumulative(results: Results) -> list[Any]:
     """The keys of cumulative accuracies, each of which has a moment."""
     return [key for key in results if key.metric == "cumulative"]
-
-
-def _lost(families: dict[str, dict[str, dict]]) -> str:
-    lost = [
-        f"{title(task)} ({ahead[0]} {found[ahead[0]]['value']:.3f}, VSML {found['VSML']['value']:.3f})"
-        for task, found in families.items()
-        if "VSML" not in (ahead := winners(found))
-    ]
-    if not lost:
-        return f"SGD or Adam wins on none of {len(families)} sets."
-    return f"SGD or Adam wins on {len(lost)} of {len(families)} sets: {', '.join(lost)}."

@@ -15,7 +15,14 @@ from pipeline.studies.params import Params
 Tables = Mapping[str, Table]
 
 RULE = "vsml"  # the experiment that the figures and the README are about
-SETTINGS = ("unchanged", "classes", "48px", "21px", "projected", "shuffled")  # of the paper's figure 7
+SETTINGS = {  # of the paper's figure 7, and what they are called
+    "unchanged": "unchanged",
+    "classes": "five classes",
+    "48px": "48\u00d748 pixels",
+    "21px": "21\u00d721 pixels",
+    "projected": "random projection",
+    "shuffled": "shuffled pixels",
+}
 SYNTHETIC = {"random": 10, "sum_sign": 2}  # sets without a file, and their classes
 PAPER_RATES = {"sgd": 0.01, "adam": 0.001}  # arXiv 2012.14905, released code: linear, on images
 PAPER = "_paper"  # `sgd_paper` is `sgd` at the paper's learning rate instead of the best
@@ -64,8 +71,7 @@ def by_seed(tables: Tables, stage: str, experiment: str) -> dict[int, Table]:
 
 def experiments(tables: Tables, stage: str = "meta_test") -> list[str]:
     """Those that `stage` made a table of."""
-    made = (path.split("/")[1].removesuffix(".npz") for path in tables if path.startswith(f"{stage}/"))
-    return sorted({name.rpartition("-")[0] for name in made})
+    return sorted({path.split("/")[1].rpartition("-")[0] for path in tables if path.startswith(f"{stage}/")})
 
 
 def baselines(tables: Tables) -> list[str]:
@@ -103,7 +109,8 @@ def settings(names: Iterable[str]) -> dict[str, dict[str, str]]:
 def without_settings(names: Iterable[str]) -> list[str]:
     """The tasks that are not of figure 7."""
     names = list(names)
-    return [name for name in names if not any(name in of.values() for of in settings(names).values())]
+    changed = {task for of_setting in settings(names).values() for task in of_setting.values()}
+    return [name for name in names if name not in changed]
 
 
 def main_tasks(tables: Tables, profile: Profile) -> list[str]:

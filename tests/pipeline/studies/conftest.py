@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from pipeline.run import paths, planning
 from pipeline.run.artifacts import write_rule, write_table
 from pipeline.studies import params
-from pipeline.studies.learning.mixes import METHODS
+from pipeline.studies.learning.measures import METHODS
 from pipeline.studies.learning.params import Task
 from pipeline.studies.params import Figures, Params
 from pipeline.studies.stages import figure_module

@@ -14,10 +14,9 @@ from pipeline.run.artifacts import read_table, write_table
 from pipeline.show import figures
 from pipeline.show.intervals import LEVEL, Interval, interval
 from pipeline.studies import claims, params
-from pipeline.studies.learning import mixes as generality
 from pipeline.studies.learning import ranking as comparison
 from pipeline.studies.learning.claims import Made
-from pipeline.studies.learning.measures import results
+from pipeline.studies.learning.measures import over_fitting, results
 from pipeline.studies.learning.tables import Profile
 from pipeline.studies.measured import MEASURES
 from pipeline.studies.report import TABLES
@@ -235,10 +234,9 @@ def test_changed_tasks_and_mixes_are_judged_where_they_were_run(enter):
     assert robust["MNIST: 48\u00d748 pixels less unchanged"]["verdict"] == "reproduced"
     assert judged["vsml-meta-rnn-overfits"]["verdict"] == "reproduced"
     (gap,) = judged["vsml-meta-rnn-overfits"]["effects"]
-    over_fitting = generality.over_fitting(figures.read(TABLES), Profile.of(found))
-    assert gap["effect"] == pytest.approx(
-        over_fitting["meta_rnn"]["gap"]["value"] - over_fitting["vsml"]["gap"]["value"], abs=1e-6
-    )
+    means = over_fitting(figures.read(TABLES), Profile.of(found))
+    lead = means["meta_rnn"]["gap"]["value"] - means["vsml"]["gap"]["value"]
+    assert gap["effect"] == pytest.approx(lead, abs=1e-6)
     assert [effect["verdict"] for effect in judged["vsml-generalises-best"]["effects"]] == ["reproduced"] * 3
 
 

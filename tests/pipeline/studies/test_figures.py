@@ -21,7 +21,7 @@ from pipeline.show.looks import LOOKS
 from pipeline.studies import params
 from pipeline.studies.cloning import measures as cloning
 from pipeline.studies.feedback import measures as feedback
-from pipeline.studies.learning.mixes import by_method
+from pipeline.studies.learning.measures import by_method
 from pipeline.studies.learning.tables import Profile, settings
 from pipeline.studies.recall import measures as recall
 

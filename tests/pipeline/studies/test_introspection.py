@@ -7,6 +7,7 @@ from pipeline.run.artifacts import Table
 from pipeline.show.measures import named
 from pipeline.studies.learning import association as introspection
 from pipeline.studies.learning.tables import Profile, Task
+from pipeline.studies.learning.words import details_of_association, verdict_association
 
 PROFILE = Profile({"digits": Task("digits")}, {"vsml": ("digits",)}, (50,), "digits")
 LIVES = 4
@@ -82,16 +83,16 @@ def test_learners_are_compared_life_by_life():
 
 def test_the_verdict_says_it_both_ways():
     found = _results(_table())
-    words = introspection.verdict(found, PROFILE)
+    words = verdict_association(found, "digits")
     assert (
         "Against that of SGD at its best rate it is larger at birth, not clearly different after 10 examples" in words
     )
     assert "against that of SGD at the paper\u2019s rate it is larger at birth, not clearly different" in words
     slower = np.copy(_table().arrays["belief"])
     slower[0, :, :, 1, :, 0, 0] = 0.12
-    words = introspection.verdict(_results(_table(belief=slower)), PROFILE)
+    words = verdict_association(_results(_table(belief=slower)), "digits")
     assert "Against that of SGD at its best rate it is smaller at birth and after 10 examples" in words
-    first, second = introspection.details(found, PROFILE)
+    first, second = details_of_association(found, "digits")
     assert "0.30 \u00b1 0.00 (VSML), 0.80 \u00b1 0.00 (SGD)" in first
     assert "smaller than that of SGD at its best rate (by 0.50" in first
     assert second.startswith("After 10 examples, one sighting adds")

@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.show.looks import LOOKS
 from pipeline.show.measures import summary
 from pipeline.show.style import FAINT, GREY, PAGE, Axes, Figure, accuracy_axis, dot, in_rows, ink, panels, stacked
-from pipeline.studies.learning.measures import associations, sightings
+from pipeline.studies.learning.association import associations, sightings
 from pipeline.studies.learning.tables import PAPER, RULE, Profile, Tables, by_seed
 
 NEEDS = ("introspect/vsml-*.npz",)

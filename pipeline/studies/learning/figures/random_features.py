@@ -6,8 +6,8 @@ from jaxtyping import Bool, Float
 from pipeline.show.looks import LOOKS
 from pipeline.show.measures import cumulative, sd
 from pipeline.show.style import GREY, PAGE, Axes, Figure, band, example_axis, legend_outside, panels
+from pipeline.studies.learning.measures import FEATURES, shipped_rules, shipped_tests
 from pipeline.studies.learning.ranking import title
-from pipeline.studies.learning.shipped import FEATURES, lived, names
 from pipeline.studies.learning.tables import RULE, SYNTHETIC, Profile, Tables, baselines, in_order
 
 NEEDS = ("zoo_test/*.npz", "baseline/*.npz")
@@ -34,8 +34,8 @@ RIVALS = {  # whom the lead is over
 
 
 def draw(tables: Tables, profile: Profile) -> Figure:
-    (name, *_) = names(tables)
-    streams = {task: who for task, who in lived(tables, name).items() if not profile.tasks[task].one_shot}
+    (name, *_) = shipped_rules(tables)
+    streams = {task: who for task, who in shipped_tests(tables, name).items() if not profile.tasks[task].one_shot}
     every = {task: learners for task, learners in streams.items() if task not in SYNTHETIC}
     figure = Figure((PAGE, 2.5))
     grid = panels(figure, len(every))

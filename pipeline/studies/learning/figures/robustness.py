@@ -2,10 +2,9 @@
 
 from pipeline.show.looks import LOOKS
 from pipeline.show.style import GREY, PAGE, RULED, Axes, Figure, accuracy_axis, dot, in_rows, ink, panels
-from pipeline.studies.learning.measures import accuracies
-from pipeline.studies.learning.mixes import CHANGES, TOLERANCE, differences, robust, signed
-from pipeline.studies.learning.ranking import accuracy, early, title, when
-from pipeline.studies.learning.tables import RULE, Profile, Tables, settings, tasks
+from pipeline.studies.learning.measures import TOLERANCE, accuracies, differences, robust
+from pipeline.studies.learning.ranking import accuracy, early, signed, title, when
+from pipeline.studies.learning.tables import RULE, SETTINGS, Profile, Tables, settings, tasks
 
 NEEDS = ("meta_test/robust-*.npz", "meta_test/vsml-*.npz")
 ALT = (
@@ -29,7 +28,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     figure = Figure((PAGE, 0.65 + 0.23 * rows))
     moments = list(dict.fromkeys((early(results), None)))
     grid = panels(figure, len(moments))
-    names = [words for base, of in of_set.items() for words in (title(base), *(CHANGES[key] for key in of))]
+    names = [words for base, of in of_set.items() for words in (title(base), *(SETTINGS[key] for key in of))]
     for axes, moment in zip(grid, moments, strict=True):
         first, found = 0, differences(tables, moment)
         for of_setting in of_set.values():
@@ -40,7 +39,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         in_rows(axes, names, margin=0.6)
         accuracy_axis(axes, "x")
     for tick, heading in zip(grid[0].get_yticklabels(), names, strict=True):
-        if heading not in CHANGES.values():
+        if heading not in SETTINGS.values():
             tick.set(fontweight="bold", color="black")
     return figure
 

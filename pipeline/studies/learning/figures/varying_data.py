@@ -3,9 +3,8 @@
 from pipeline.show.looks import LOOKS
 from pipeline.show.measures import Results
 from pipeline.show.style import FAINT, GREY, PAGE, Axes, Figure, accuracy_axis, dot, in_rows, ink, panels, stacked
-from pipeline.studies.learning.measures import accuracies, guessing
-from pipeline.studies.learning.mixes import UNTRAINED, by_method, mix_title, over_fitting, signed
-from pipeline.studies.learning.ranking import accuracy, tasks, title
+from pipeline.studies.learning.measures import UNTRAINED, accuracies, by_method, guessing, over_fitting
+from pipeline.studies.learning.ranking import accuracy, mix_title, signed, tasks, title
 from pipeline.studies.learning.tables import PAPER, Profile, Tables, in_order
 
 NEEDS = ("meta_test/*_on_*.npz", "meta_test/vsml-*.npz", "baseline/sgd.npz", "test_data/*.npz")
