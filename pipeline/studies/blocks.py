@@ -21,7 +21,7 @@ from pipeline.studies.recall.measures import FIXED, INVERSE
 from pipeline.studies.recall.measures import LEARNERS as RECALLING
 from pipeline.studies.unification.measures import PAIRS
 
-Judged = list[dict[str, Any]]  # the claims of a profile, as claims.json has them
+Judged = dict[str, Any]  # what the claims.json of a profile holds
 
 
 class Study(NamedTuple):
@@ -82,7 +82,7 @@ def claims(name: str, *judged: Judged) -> Iterator[str]:
     """The claims of a study, with the verdict of each profile that is evidence for it."""
     heads = ["Claim", "where", "how surely known"]
     heads += [f"`{profile}`" if profile else "default" for profile in STUDIES[name].profiles]
-    verdicts = [{claim["id"]: claim["verdict"] for claim in every} for every in judged]
+    verdicts = [{claim["id"]: claim["verdict"] for claim in every["claims"]} for every in judged]
     rows = []
     for claim in _claims_of(name, judged[0]):
         own = [of_profile.get(claim["id"], "not run") for of_profile in verdicts]
@@ -91,8 +91,8 @@ def claims(name: str, *judged: Judged) -> Iterator[str]:
     yield Table(heads, rows).markdown("l" * len(heads))
 
 
-def _claims_of(name: str, judged: Judged) -> Judged:
-    return [claim for claim in judged if re.match(STUDIES[name].table, claim["tables"][0])]
+def _claims_of(name: str, judged: Judged) -> list[dict[str, Any]]:
+    return [claim for claim in judged["claims"] if re.match(STUDIES[name].table, claim["tables"][0])]
 
 
 def accuracies(results: Results) -> Iterator[str]:

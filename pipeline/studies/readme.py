@@ -72,8 +72,7 @@ def main(words: list[str], root: Path = paths.ROOT) -> None:
             for path in stored:
                 _must_exist(path, "run `python -m pipeline readme` without --check first, in the folder of its profile")
             held = [json.loads(path.read_text()) for path in stored]
-            reading = {"results": parsed, "claims": lambda judged: judged["claims"], "bench": lambda bench: bench}
-            made = "\n\n".join(paragraphs(*map(reading[source], held)))
+            made = "\n\n".join(paragraphs(*(map(parsed, held) if source == "results" else held)))
             if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
                 sys.exit(
                     f"{page} must have one line {begin} and after it one line {end}: put them where the results go."
@@ -81,8 +80,8 @@ def main(words: list[str], root: Path = paths.ROOT) -> None:
             new = f"{text[: text.index(begin)]}{begin}\n{made}\n{text[text.index(end) :]}"
             if words == ["--check"] and text != new:
                 sys.exit(
-                    f"The block after {begin} of {page} is not what {' and '.join(map(str, stored))} says: "
-                    "leave it as `python -m pipeline readme` wrote it, or run that again after `dvc repro` (of speeds: "
+                    f"The block after {begin} of {page} is not that of {' and '.join(map(str, stored))}: leave it as "
+                    "`python -m pipeline readme` wrote it, or run that again after `dvc repro` (of speeds: "
                     "`python -m pipeline readme bench`, after `make bench`)."
                 )
             found, text = found + 1, new

@@ -232,7 +232,7 @@ def test_results_of_figures_7_and_8_are_in_the_same_file(reported, enter):
 
 @pytest.fixture
 def root(reported, profile, tmp_path):
-    begin, end = readme.markers("")
+    begin, end = readme.markers("results")
     shown = "![Clones](docs/figures/cloning.png)"
     (tmp_path / "README.md").write_text(f"# Title\n\n{begin}\nold\n{end}\n{shown}\nThe end.\n")
     (tmp_path / "docs").mkdir()
@@ -269,7 +269,7 @@ def test_every_picture_of_docs_is_on_a_page():
 
 
 def test_the_readme_may_have_a_block_of_random_features(reported, profile, tmp_path):
-    marks = [*readme.markers(""), *readme.markers("", "features")]
+    marks = [*readme.markers("results"), *readme.markers("features")]
     (tmp_path / "README.md").write_text("\n".join(marks))
     readme.main([], tmp_path)
     found = json.loads((tmp_path / "docs/results.json").read_text())
@@ -298,7 +298,7 @@ def test_check_passes_until_somebody_edits_a_number(root):
     readme.main(["--check"], root)
     page = root / "README.md"
     page.write_text(page.read_text().replace("± 0.0", "± 0.1", 1))
-    with pytest.raises(SystemExit, match=r"is not what .*results\.json says") as stop:
+    with pytest.raises(SystemExit, match=r"is not that of .*results\.json") as stop:
         readme.main(["--check"], root)
     assert isinstance(stop.value.code, str)  # printed, with the exit status 1
 
@@ -309,7 +309,7 @@ def test_check_needs_no_artifacts(root, monkeypatch, tmp_path_factory):
 
 
 def test_the_readme_says_how_fast_it_is_as_the_bench_measured_it(root, monkeypatch):
-    page, (begin, end) = root / "README.md", readme.markers("", "speeds")
+    page, (begin, end) = root / "README.md", readme.markers("speeds")
     page.write_text(f"{page.read_text()}{begin}\n{end}\nMore.\n")
     monkeypatch.chdir(root)
     with pytest.raises(SystemExit, match=r"artifacts/bench/bench\.json is missing: run `make bench` first"):
@@ -338,11 +338,11 @@ def test_the_readme_says_how_fast_it_is_as_the_bench_measured_it(root, monkeypat
         assert f"{row['working_bytes'] / 2**20:.1f} MiB for a population of {row['population']:,} (" in block[-1]
     slow = page.read_text().replace(f"| {measured['races'][0]['case']} | ", f"| {measured['races'][0]['case']} | 9")
     page.write_text(slow)
-    with pytest.raises(SystemExit, match=r"speeds:begin.* is not what .*docs/bench\.json says.*after `make bench`"):
+    with pytest.raises(SystemExit, match=r"speeds:begin.* is not that of .*docs/bench\.json.*after `make bench`"):
         readme.main(["--check"], root)
 
 
-@pytest.mark.parametrize("lost", readme.markers(""))
+@pytest.mark.parametrize("lost", readme.markers("results"))
 def test_a_lost_marker_is_named(root, lost):
     page = root / "README.md"
     page.write_text(page.read_text().replace(lost, ""))
@@ -365,7 +365,7 @@ def test_a_report_that_was_never_made_is_named(root, tmp_path, monkeypatch):
 
 def _add_markers(root, name):
     page = root / "README.md"
-    page.write_text(page.read_text() + "\n" + "\n".join(readme.markers(name)) + "\n")
+    page.write_text(page.read_text() + "\n" + "\n".join(readme.markers(f"results:{name}")) + "\n")
 
 
 def test_another_profile_has_its_own_block_and_its_own_docs(root, enter):
@@ -376,7 +376,7 @@ def test_another_profile_has_its_own_block_and_its_own_docs(root, enter):
     text = (root / "README.md").read_text()
     assert (
         text.index("Breast cancer")
-        < text.index(readme.markers("mnist")[0])
+        < text.index(readme.markers("results:mnist")[0])
         < text.index("| Fashion-MNIST (never seen) |")
     )
     assert "|  | 1,000 | **" in text
@@ -385,7 +385,7 @@ def test_another_profile_has_its_own_block_and_its_own_docs(root, enter):
     readme.main(["--check"], root)
     page = root / "README.md"
     page.write_text(text.replace("|  | 1,000 | **0.", "|  | 1,000 | **1.", 1))
-    with pytest.raises(SystemExit, match=r"results:mnist:begin.* is not what .*docs/mnist/results\.json says"):
+    with pytest.raises(SystemExit, match=r"results:mnist:begin.* is not that of .*docs/mnist/results\.json"):
         readme.main(["--check"], root)
 
 
@@ -402,7 +402,7 @@ def test_markers_of_a_profile_without_results_are_named(root):
     with pytest.raises(SystemExit, match=r"docs/paper/results.json is missing: run `python -m pipeline readme`"):
         readme.main(["--check"], root)
     page = root / "README.md"
-    page.write_text(page.read_text().replace(readme.markers("paper")[1], ""))
+    page.write_text(page.read_text().replace(readme.markers("results:paper")[1], ""))
     (root / "docs/paper").mkdir()
     shutil.copy(root / "docs/results.json", root / "docs/paper")
     with pytest.raises(SystemExit, match=r"README.md must have one line .*results:paper:end"):
@@ -429,7 +429,7 @@ def test_a_figure_is_found_in_mlflow_by_the_digest_that_the_page_says(page, prof
 
 
 def test_the_readme_has_a_block_of_claims_where_it_has_markers(reported, profile, tmp_path):
-    begin, end = readme.markers("", "claims", "unification")
+    begin, end = readme.markers("claims/unification")
     (tmp_path / "README.md").write_text(f"# Title\n{begin}\n{end}\nThe end.\n")
     readme.main([], tmp_path)
     text = (tmp_path / "README.md").read_text()
@@ -441,5 +441,5 @@ def test_the_readme_has_a_block_of_claims_where_it_has_markers(reported, profile
         assert f"| {claim['says']} | {claim['where']} | {claim['sure']} | " in text
     readme.main(["--check"], tmp_path)
     (tmp_path / "README.md").write_text(text.replace("\u2713\u00a0reproduced", "\u2713\u00a0proved", 1))
-    with pytest.raises(SystemExit, match=r"claims/unification:begin.* is not what .*docs/claims\.json says"):
+    with pytest.raises(SystemExit, match=r"claims/unification:begin.* is not that of .*docs/claims\.json"):
         readme.main(["--check"], tmp_path)
