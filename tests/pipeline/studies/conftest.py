@@ -1,6 +1,6 @@
-"""Three profiles whose tables are made up, with the shapes and about the values of real ones.
+"""Three profiles of the repository, whose tables are made up with the shapes and about the values of real ones.
 
-`default` is small and has no robustness and no mixes; `mnist` has both, in few; `paper` has all 44 mixes of figure 8.
+`default` is small and has no robustness and no mixes; `mnist` has both, in few; `paper` has all mixes of figure 8.
 """
 
 import itertools
@@ -19,11 +19,19 @@ from pipeline.run.artifacts import write_rule, write_table
 from pipeline.studies import params
 from pipeline.studies.learning.mixes import METHODS
 from pipeline.studies.learning.params import Task
-from pipeline.studies.params import Figures, Params
-from pipeline.studies.stages import figure_module
+from pipeline.studies.params import Params
 from pipeline.studies.unification.measures import METHODS as METHODS_UNIFIED
 
-CLASSES = {"digits": 10, "wine": 3, "breast_cancer": 2, "iris": 3, "random": 10, "sum_sign": 2, "emnist": 62}
+CLASSES = {
+    "digits": 10,
+    "wine": 3,
+    "breast_cancer": 2,
+    "iris": 3,
+    "random": 10,
+    "sum_sign": 2,
+    "emnist": 62,
+    "omniglot": 5,
+}
 ENDS = {  # accuracy of VSML late in a life
     "digits": 0.88,
     "wine": 0.95,
@@ -33,6 +41,7 @@ ENDS = {  # accuracy of VSML late in a life
     "fashion_mnist": 0.76,
     "kmnist": 0.6,
     "emnist": 0.5,
+    "omniglot": 0.9,
     "cifar10": 0.25,
     "random": 0.97,
     "sum_sign": 0.8,
@@ -47,131 +56,28 @@ SKILL = {  # share of that which others reach, on sets that meta-training has se
 }
 PACE = {"sgd": 60.0, "adam": 70.0}  # examples; everybody else's is 25
 RATES = (0.001, 0.003, 0.01, 0.03)
-FIGURES = ("meta_training", "online_learning", "generalisation", "association", "introspection", "channels")
-FEEDBACK = ("feedback_sines", "feedback_few_shot", "feedback_updates")
-BASELINES = ("sgd", "adam", "sgd_hidden", "adam_hidden")
-RECALL = ("recall_horizons", "recall_forgetting", "recall_rule", "recall_ablations", "recall_association")
-DRAWN = {  # what the items.figures of each profile are
-    "default": (*FIGURES, "random_features", "unification", "cloning", "improvement", *RECALL, *FEEDBACK),
-    "mnist": (*FIGURES, "random_features", "robustness", "varying_data"),
-    "paper": (*FIGURES, "robustness", "varying_data", "cloning"),
-}
-
-
-def by_study(names: Iterable[str]) -> dict[str, list[str]]:
-    """Some figures as the `items.figures` of a profile has them."""
-    found: dict[str, list[str]] = {study: [] for study in Figures.model_fields}
-    for name in names:
-        found[figure_module(name).split(".")[2]].append(name)
-    return found
-
-
-def _suite(*names: str) -> dict:
-    return {name: {"set": name} for name in names}
-
-
-ROBUSTNESS = {
-    f"{base}_{key}": {"set": base} | changed
-    for base in ("mnist", "fashion_mnist")
-    for key, changed in {
-        "unchanged": {},
-        "classes": {"classes": [5, 8, 1, 4, 2]},
-        "48px": {"inputs": 48},
-        "21px": {"inputs": 21},
-        "projected": {"view": "projected"},
-        "shuffled": {"view": "shuffled"},
-    }.items()
-}
-FIVE = ("mnist", "fashion_mnist", "random", "emnist", "kmnist")
-ALL_MIXES = {name: (name,) for name in FIVE} | {"all": FIVE}
-ALL_MIXES |= {f"all_but_{name}": tuple(other for other in FIVE if other != name) for name in FIVE}
-
-
-def _mixed(mixes: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    return {f"{method}_on_{mix}": sets for method in METHODS for mix, sets in mixes.items()}
-
-
-SHAPES = {
-    "default": {
-        "trained_on": {"vsml": ("digits",)},
-        "changed": None,
-        "suites": {"generalisation": _suite("digits", "wine", "breast_cancer", "iris", "random", "sum_sign")},
-        "seeds": (0, 1, 2),
-        "tests": (16, 480),
-        "horizons": (50, 100),
-    },
-    "mnist": {
-        "trained_on": {"vsml": ("mnist",)}
-        | {
-            name: sets
-            for name, sets in _mixed(
-                {"mnist": ("mnist",), "all_but_mnist": ("fashion_mnist", "kmnist", "random")}
-            ).items()
-            if name != "vsml_on_mnist"  # which is vsml itself
-        },
-        "changed": "vsml",
-        "suites": {
-            "generalisation": _suite("mnist", "fashion_mnist", "kmnist", "random", "sum_sign"),
-            "robustness": ROBUSTNESS,
-        },
-        "seeds": (0, 1, 2, 3),
-        "tests": (8, 2000),
-        "horizons": (100, 300, 1000),
-    },
-    "paper": {
-        "trained_on": {"vsml": ("mnist",), "robust": ("mnist",)} | _mixed(ALL_MIXES),
-        "changed": "robust",
-        "suites": {"generalisation": _suite(*FIVE, "sum_sign", "cifar10"), "robustness": ROBUSTNESS},
-        "seeds": (0,),
-        "tests": (4, 600),
-        "horizons": (100, 300),
-    },
-}
 
 
 def _write_params(name: str) -> None:
-    """The params.yaml of a made-up profile: the sections of the default one, under other items."""
-    shape = SHAPES[name]
-    tree = YAML(typ="safe", pure=True).load(paths.ROOT / "params.yaml")
-    more = {name: {"graph": {"name": name, "hidden": 16, "density": 1.0}} for name in ("hidden", "recurrent")}
-    tree["recall"]["experiments"] = {"direct": {}} | more | tree["recall"]["experiments"]
-    tree["recall"]["tests"]["thorough"] += list(more)
-    data = {exp: tree["defaults"]["data"] | {"sets": list(sets)} for exp, sets in shape["trained_on"].items()}
-    drawn_from = {sets for sets in sum(shape["trained_on"].values(), ()) if sets != "random"}
-    tested_on = {task["set"] for suite in shape["suites"].values() for task in suite.values()}
-    lives, length = shape["tests"]
-    home = shape["trained_on"]["vsml"][0]
-    tree |= {
-        "root": "." if name == "default" else "../..",
-        "items": {
-            "train_sets": sorted(drawn_from),
-            "test_sets": sorted(tested_on - {"random", "sum_sign"}),
-            "experiments": list(shape["trained_on"]),
-            "introspect": ["vsml"],
-            "seeds": list(shape["seeds"]),
-            "clones": [] if name == "mnist" else [0],
-            "zoo": ["mnist", "digits"] if name == "default" else ["mnist"],
-            "baselines": list(BASELINES),
-            "figures": by_study(DRAWN[name]),
-            "recall": list(tree["recall"]["experiments"]) if name == "default" else ["direct"],
-            "recall_seeds": [0, 1, 2] if name == "default" else [0],
-            "feedback": tree["items"]["feedback"],
-            "feedback_seeds": list(shape["seeds"]),
-        },
-        "tests": {"lives": lives, "length": length, "seed": 1000, "suites": shape["suites"]},
-        "results": {"horizons": list(shape["horizons"])},
-        "experiments": {
-            exp: {
-                "data": data[exp],
-                "suites": ["generalisation"] * (exp != "robust") + ["robustness"] * (exp == shape["changed"]),
-            }
-            for exp in data
-        },
-        "introspect": tree["introspect"] | {"set": home},
-        "clone": tree["clone"] | {"shadow": tree["clone"]["shadow"] | {"set": home}},
-        "improve": tree["improve"] | {"set": home},
-        "clone_test": tree["clone_test"] | {"sets": [home]},
-    }
+    """The params.yaml of a profile, with little that takes long and more of what is seldom run."""
+    folder = paths.ROOT if name == "default" else paths.ROOT / "profiles" / name
+    tree = YAML(typ="safe", pure=True).load(folder / "params.yaml")
+    items = tree["items"]
+    if name == "default":
+        more = {name: {"graph": {"name": name, "hidden": 16, "density": 1.0}} for name in ("hidden", "recurrent")}
+        tree["recall"]["experiments"] = {"direct": {}} | more | tree["recall"]["experiments"]
+        tree["recall"]["tests"]["thorough"] += list(more)
+        items |= {"recall": list(tree["recall"]["experiments"]), "clones": [0], "feedback_seeds": [0, 1, 2]}
+        items["figures"]["recall"].append("recall_ablations")
+    if name == "mnist":
+        mix = {"data": {"sets": ["fashion_mnist", "kmnist", "random"]}}
+        tree["experiments"] |= {f"{method}_on_all_but_mnist": mix for method in METHODS}
+        items |= {"experiments": list(tree["experiments"]), "seeds": [0, 1, 2, 3]}
+        items["train_sets"] += ["fashion_mnist", "kmnist"]
+    if name == "paper":
+        tree["tests"] |= {"lives": 4, "length": 600}
+        items |= {"feedback": [], "feedback_seeds": []}
+        items["figures"]["feedback"] = []
     Path("params.yaml").write_text(json.dumps(tree))  # JSON is YAML
 
 
@@ -429,7 +335,7 @@ GAIN = {  # of VSML, SGD, Adam, and those two at the paper's rates
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory) -> dict[str, Path]:
     """The folders of the profiles, filled; only what a stage makes is written there."""
-    made = {name: tmp_path_factory.mktemp("profiles") / name for name in SHAPES}
+    made = {name: tmp_path_factory.mktemp("profiles") / name for name in ("default", "mnist", "paper")}
     with pytest.MonkeyPatch.context() as patch:
         for name, folder in made.items():
             folder.mkdir()
