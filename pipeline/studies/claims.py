@@ -118,15 +118,13 @@ def read(measures: Mapping[str, Measure], path: str | Path = paths.CLAIMS) -> Cl
         fields: dict[str, Any] = {"measure": (Literal[name], ...)}
         for one in signature(measure).parameters.values():
             if one.kind is Parameter.KEYWORD_ONLY:
-                several = Annotated[tuple[one.annotation, ...], BeforeValidator(_listed)]
+                # A single value stands for a list of one; an empty list is no value and is refused.
+                listed = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) and value else (value,))
+                several = Annotated[tuple[one.annotation, ...], listed]
                 fields[one.name] = (several, ... if one.default is Parameter.empty else (one.default,))
         tests.append(create_model(name, __base__=Test, **fields))
     test: Any = Annotated[Union[tuple(tests)], Field(discriminator="measure")]  # noqa: UP007
     return checked(Claims[test], path)
-
-
-def _listed(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, list) and value else (value,)  # an empty list is no value: it is refused
 
 
 def judge(claims: Claims, measures: Mapping[str, Measure], made: Any) -> list[dict[str, Any]]:

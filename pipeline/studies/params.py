@@ -132,7 +132,7 @@ class Params(Section):
         if self.has("introspect") and self.introspect.shown > self.introspect.lives:
             raise ValueError(
                 f"introspect.shown (={self.introspect.shown}) must be at most introspect.lives "
-                f"(={self.introspect.lives}): show fewer, or live more."
+                f"(={self.introspect.lives}): show fewer, or run more episodes."
             )
         return self
 
