@@ -1,24 +1,28 @@
-"""The tables of the studies' pages, as Markdown. Each is made from docs/*.json alone; readme.py puts it there.
+"""What stands in the blocks of the pages, as Markdown; readme.py puts it there. It is made from docs/ alone.
 
 Spreads: over meta-seeds where a table says so, else over episodes.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
-from pipeline.show.display import Table
-from pipeline.show.looks import LOOKS
+from pipeline.show.display import Cell, Table
+from pipeline.show.looks import LOOKS, called
 from pipeline.show.measures import Entry, Key, Results
 from pipeline.studies.claims import MARKS, counts
 from pipeline.studies.feedback.measures import LEARNERS, ON, SHUFFLED
+from pipeline.studies.learning import ranking
+from pipeline.studies.learning.measures import FEATURES
 from pipeline.studies.learning.ranking import plus_minus, title
-from pipeline.studies.learning.tables import RULE
+from pipeline.studies.learning.tables import PAPER, PAPER_RATES, RULE
+from pipeline.studies.learning.words import verdicts
 from pipeline.studies.recall.measures import FIXED, INVERSE
 from pipeline.studies.recall.measures import LEARNERS as RECALLING
 from pipeline.studies.unification.measures import PAIRS
 
-Judged = list[dict[str, Any]]  # the claims of a profile, as claims.json has them
+Judged = dict[str, Any]  # what the claims.json of a profile holds
 
 
 class Study(NamedTuple):
@@ -56,34 +60,105 @@ STUDIES = {
         ("", "siblings"),
     ),
 }
+PROFILES = tuple(dict.fromkeys(profile for study in STUDIES.values() for profile in study.profiles))
 
 
-def studies(judged: Mapping[str, Judged]) -> str:
+def studies(*judged: Judged) -> Iterator[str]:
     """The overview: a row for each study, with how many of its claims have which verdict. Links are from README.md."""
-    rows = []
+    of_profile, rows = dict(zip(PROFILES, judged, strict=True)), []
     for name, study in STUDIES.items():
-        own = [_words_of_counts(_claims_of(judged[profile], name)) for profile in study.profiles]
-        larger = f"`{study.profiles[1]}`: {own[1]}" if len(own) > 1 else ""
-        count = len(_claims_of(judged[""], name))
+        own = {profile: _claims_of(name, of_profile[profile]) for profile in study.profiles}
+        default, *larger = (
+            ", ".join(f"{count} {verdict}" for verdict, count in counts(every).items() if count)
+            for every in own.values()
+        )
         link = f"[{name}](pipeline/studies/{name}/README.md)"
-        rows.append([link, study.paper, study.question, str(count), own[0], larger])
+        larger = [f"`{profile}`: {words}" for profile, words in zip(study.profiles[1:], larger, strict=True)]
+        rows.append([link, study.paper, study.question, str(len(own[""])), default, "".join(larger)])
     heads = ("Study", "Paper", "Question", "Claims", "Default profile", "Larger profile")
-    return Table(heads, rows).markdown("llllll")
+    yield Table(heads, rows).markdown("llllll")
 
 
-def claims(judged: Mapping[str, Judged], name: str) -> str:
+def claims(name: str, *judged: Judged) -> Iterator[str]:
     """The claims of a study, with the verdict of each profile that is evidence for it."""
-    profiles = STUDIES[name].profiles
-    heads = [f"`{profile}`" if profile else "default" for profile in profiles]
+    heads = ["Claim", "where", "how surely known"]
+    heads += [f"`{profile}`" if profile else "default" for profile in STUDIES[name].profiles]
+    verdicts = [{claim["id"]: claim["verdict"] for claim in every["claims"]} for every in judged]
     rows = []
-    verdicts = {profile: {claim["id"]: claim["verdict"] for claim in judged[profile]} for profile in profiles}
-    for claim in _claims_of(judged[""], name):
-        cells = [_marked(verdicts[profile].get(claim["id"], "not run")) for profile in profiles]
+    for claim in _claims_of(name, judged[0]):
+        own = [of_profile.get(claim["id"], "not run") for of_profile in verdicts]
+        cells = [f"{MARKS[verdict]} {verdict}".replace(" ", "\u00a0") for verdict in own]
         rows.append([claim["says"], claim["where"], claim["sure"], *cells])
-    return Table(("Claim", "where", "how surely known", *heads), rows).markdown("lll" + "l" * len(heads))
+    yield Table(heads, rows).markdown("l" * len(heads))
 
 
-def association(results: Results) -> str:
+def _claims_of(name: str, judged: Judged) -> list[dict[str, Any]]:
+    return [claim for claim in judged["claims"] if re.match(STUDIES[name].table, claim["tables"][0])]
+
+
+def accuracies(results: Results) -> Iterator[str]:
+    """VSML beside SGD and Adam, a row for each set and moment, and the verdicts in words."""
+    learners = {key.learner for key in results if key.metric == "cumulative"}
+    rates = [name + PAPER for name in PAPER_RATES if name + PAPER in learners]
+    rows = []
+    for task, head, examples, cells in _ranked(results, ranking.FAMILIES):
+        at_rates = [_cell(ranking.accuracy(results, task, name, examples), nothing="-") for name in rates]
+        name = f"{title(task)} ({ranking.kinship(results, task)})" if head else None
+        rows.append([name, f"{examples:,}", *cells, *at_rates])
+    families = ranking.best(results, ranking.tasks(results)[0], None)
+    n = ", ".join(f"{entry['n']} for {family}" for family, entry in families.items())
+    yield Table(("Data set", "examples", "VSML", "best SGD", "best Adam", *map(called, rates)), rows).markdown()
+    yield (
+        f"Cumulative accuracy after so many examples, mean ± standard deviation over lives (n = {n}; those of "
+        "VSML are the lives of all seeds). Best SGD and best Adam: the better of a linear model and one with a hidden "
+        "layer, at the best learning rate of a grid, chosen in hindsight for each set and moment, which flatters them. "
+        "Bold: the highest of VSML and those two."
+    )
+    yield from verdicts(results)
+
+
+def features(results: Results) -> Iterator[str]:
+    """The shipped rules with and without random features, beside SGD and Adam: a row for each set and moment.
+
+    In brackets, by how much a rule is ahead of SGD and Adam without random features, ± the standard error.
+    """
+    learners = {key.learner for key in results if key.metric == "cumulative"}
+    members_of: dict[str, tuple[str, ...]] = {}
+    for widened in sorted(name for name in learners if name.startswith("zoo_") and name.endswith(FEATURES)):
+        alone = widened.removesuffix(FEATURES)
+        rule = f"rule `{alone.removeprefix('zoo_')}`"
+        members_of |= {rule: (alone,), f"{rule}, random features": (widened,)}
+    members_of["SGD or Adam"] = ranking.FAMILIES["SGD"] + ranking.FAMILIES["Adam"]
+    members_of["SGD or Adam, random features"] = tuple(name + FEATURES for name in ("sgd", "adam"))
+    rows = []
+    for task, head, examples, cells in _ranked(results, members_of, 3):
+        for number, (first, *_) in enumerate(members_of.values()):
+            lead = results.get(Key(task, first, "lead", examples))
+            if lead is not None and lead["sd"] is not None:  # one episode has no standard error
+                after = f" ({lead['value']:+.3f} ± {lead['sd'] / lead['n'] ** 0.5:.3f})"
+                cells[number] = cells[number]._replace(after=after)
+        rows.append([title(task) if head else None, f"{examples:,}", *cells])
+    yield Table(("Data set", "examples", *members_of), rows).markdown()
+
+
+def _ranked(
+    results: Results, members_of: dict[str, tuple[str, ...]], digits: int = 2
+) -> Iterator[tuple[str, bool, int, list[Cell]]]:
+    """Of each data set and moment: the set, whether it is its first row, examples, and a cell for each family."""
+    for task in ranking.tasks(results):
+        first = True
+        for moment in ranking.moments(results):
+            if families := ranking.best(results, task, moment, members_of):  # otherwise episodes are shorter
+                ahead = ranking.winners(families)
+                cells = [
+                    Cell(_cell(families.get(family), "sd", digits, "-"), mark="best" if family in ahead else "")
+                    for family in members_of
+                ]
+                yield task, first, moment or ranking.length(results, task), cells
+                first = False
+
+
+def association(results: Results) -> Iterator[str]:
     """What one exposure to an image is worth, to the learned rule and to SGD and Adam."""
     gains = sorted(key for key in results if key[1:3] == (RULE, "gain_own"))  # by age
     heads = [f"gain after {key.at} examples" for key in gains]
@@ -92,99 +167,92 @@ def association(results: Results) -> str:
         right = gains[0]._replace(learner=look.key, metric="second_sighting_accuracy", at=None)
         if right in results:
             keys = (right, *(key._replace(learner=look.key) for key in gains), right._replace(metric="cosine"))
-            name = look.words if look.family else look.name
-            rows.append([name, *(_cell(results.get(key)) for key in keys)])
-    words = (
+            rows.append([look.words if look.family else look.name, *(_cell(results.get(key)) for key in keys)])
+    yield Table(("Learner", "right at the second exposure", *heads, "cosine with a gradient step"), rows).markdown()
+    yield (
         f"Images of {title(gains[0].subject)}, mean ± standard deviation over episodes of all meta-seeds. Gain: by how "
         "much one exposure raises the probability of the right class for the same image, less the rise of that same "
         "class for images of other classes; after so many examples of the episode."
     )
-    table = Table(("Learner", "right at the second exposure", *heads, "cosine with a gradient step"), rows)
-    return "\n\n".join([table.markdown(), words])
 
 
-def cloning(results: Results) -> str:
+def cloning(results: Results) -> Iterator[str]:
     """The clone beside SGD, by how much its updates miss, and what further meta-training makes of it."""
     clones = sorted(key for key in results if key.subject == "cloning" and key.metric == "clone")
     one, two = [], []
     for key in clones:
         name, _, sizes = key.learner.partition("-")
-
-        def entries(*metrics: str, key: Key = key) -> list[Entry]:
-            return [results[key._replace(metric=metric)] for metric in metrics]
-
+        of = {other.metric: entry for other, entry in results.items() if other[:2] == key[:2]}
         label, layers = f"{title(name)}, {sizes}", range(1, sizes.count("-") + 1)
-        missed = [entries(*(f"layer_{n}_{term}" for n in layers)) for term in ("learned_weight", "below")]
-        shares = (", ".join(f"{entry['value']:.0%}" for entry in of_layers) for of_layers in missed)
-        learned = entries("clone", "sgd", "agreement")
-        one.append([label, *(_cell(entry, digits=3) for entry in learned), *shares])
-        improved = entries("clone_early", "sgd_early", "improved_early", "clone", "improved")
-        two.append([label, *map(_cell, improved)])
-    words = (
+        missed = [
+            ", ".join(f"{of[f'layer_{layer}_{term}']['value']:.0%}" for layer in layers)
+            for term in ("learned_weight", "below")
+        ]
+        one.append([label, *(_cell(of[metric], digits=3) for metric in ("clone", "sgd", "agreement")), *missed])
+        improved = ("clone_early", "sgd_early", "improved_early", "clone", "improved")
+        two.append([label, *(_cell(of[metric]) for metric in improved)])
+    heads = ("clone", "SGD", "same answer", "missed: weights", "missed: error passed down")
+    yield Table(("Data set, network", *heads), one).markdown()
+    yield (
         f"Accuracy on unseen images after each of {results[clones[0]]['n']} episodes, mean ± standard deviation over "
         "episodes of all clones. Same answer: share of unseen images that clone and SGD, from equal initial weights, "
         "classify alike. Missed: norm of the difference to backpropagation's update over the norm of that update, at "
         "the end of the episodes, by layer from the input."
     )
-    more = (
+    heads = ("clone, early", "SGD, early", "improved, early", "clone, end", "improved, end")
+    yield Table(("Data set, network", *heads), two).markdown()
+    yield (
         "Clone, then improve: accuracy while learning, after the first 100 examples (early), and on unseen images at "
         "the end of the episodes."
     )
-    at_end = ("Data set, network", "clone", "SGD", "same answer", "missed: weights", "missed: error passed down")
-    improve = ("Data set, network", "clone, early", "SGD, early", "improved, early", "clone, end", "improved, end")
-    return "\n\n".join([Table(at_end, one).markdown(), words, Table(improve, two).markdown(), more])
 
 
-def unification(results: Results) -> str:
+def unification(results: Results) -> Iterator[str]:
     """How nearly each algorithm and its instance of VSML are the same."""
     rows = []
     for name, pair in PAIRS.items():
         of = {key.metric: results[key]["value"] for key in results if key[:2] == ("unification", name)}
         both = (of[metric] / of["learning"] for metric in ("prediction_deviation", "control_deviation"))
         rows.append([pair.method, *(f"{value:.0e}" for value in both), pair.control])
-    n = results[Key("unification", "sgd", "learning")]["n"]
-    words = (
-        f"Largest deviation of any prediction over {n} episodes, in float32, over how far learning has moved the "
-        "predictions. The near relative is the control: a variant that must be told apart."
+    yield Table(
+        ("Algorithm", "instance deviates by", "a near relative deviates by", "the near relative"), rows
+    ).markdown()
+    yield (
+        f"Largest deviation of any prediction over {results[Key('unification', 'sgd', 'learning')]['n']} episodes, in "
+        "float32, over how far learning has moved the predictions. The near relative is the control: a variant that "
+        "must be told apart."
     )
-    heads = ("Algorithm", "instance deviates by", "a near relative deviates by", "the near relative")
-    return "\n\n".join([Table(heads, rows).markdown(), words])
 
 
-def feedback(results: Results) -> str:
+def feedback(results: Results) -> Iterator[str]:
     """A table for each task: what is known at the end, what was forgotten, and where updates point."""
     found = {key.learner: key for key in results if key.subject == "feedback" and key.metric == "newborn"}
-    tasks = sorted({name.partition(ON)[2].removesuffix(SHUFFLED) for name in found})
-    seeds = max(results[key._replace(metric="cosine_layer_1")]["n"] for key in found.values())
-    tables = []
-    for task in tasks:
-        on_task = [key for key in found.values() if key.learner.partition(ON)[2] == task]
+    for task in sorted({name.partition(ON)[2].removesuffix(SHUFFLED) for name in found}):
+        on_task = [key for name, key in found.items() if name.partition(ON)[2] == task]
         metric = "mse" if on_task[0]._replace(metric="mse") in results else "accuracy"
-        words = {"mse": "mean squared error", "accuracy": "accuracy"}[metric]
         rows = []
         for look in LEARNERS.values():
             own = Key("feedback", f"{look.key}{ON}{task}", metric)
-            if own.learner not in found:
-                continue
-            layers = sorted(key for key in results if key[:2] == own[:2] and key.metric.startswith("cosine_layer_"))
-            hidden = [results[key]["value"] for key in layers[:-1]]
-            around = (
-                f"{min(hidden):.2f} to {max(hidden):.2f}" if len(hidden) > 1 else "".join(f"{z:.2f}" for z in hidden)
-            )
-            keys = (own, own._replace(learner=own.learner + SHUFFLED), own._replace(metric="forgetting"))
-            rows.append([look.words, *(_cell(results.get(key), "sd_seeds", 3) for key in keys), around])
+            if own.learner in found:
+                layers = sorted(key for key in results if key[:2] == own[:2] and key.metric.startswith("cosine_layer_"))
+                hidden = sorted(results[key]["value"] for key in layers[:-1])
+                ends = hidden if len(hidden) < 2 else (hidden[0], hidden[-1])
+                keys = (own, own._replace(learner=own.learner + SHUFFLED), own._replace(metric="forgetting"))
+                cells = [_cell(results.get(key), "sd_seeds", 3) for key in keys]
+                rows.append([look.words, *cells, " to ".join(f"{cosine:.2f}" for cosine in ends)])
+        words = {"mse": "mean squared error", "accuracy": "accuracy"}[metric]
         heads = (f"{words}, in order", "shuffled", "forgotten", "cosine with the gradient, hidden layers")
-        tables.append(Table((title(task), *heads), rows).markdown())
+        yield Table((title(task), *heads), rows).markdown()
+    seeds = max(results[key._replace(metric="cosine_layer_1")]["n"] for key in found.values())
     spread = f"mean ± standard deviation over {seeds} meta-seeds" if seeds > 1 else "one meta-seed"
-    words = (
+    yield (
         f"Means over episodes, {spread}. In order: the parts of an episode (functions or classes) come one after the "
         "other. Forgotten: by how much a part is known worse at the end of the episode than right after it was learned "
         "(below zero: better)."
     )
-    return "\n\n".join([*tables, words])
 
 
-def recall(results: Results) -> str:
+def recall(results: Results) -> Iterator[str]:
     """What the rules recall, what disturbs them, and what they remember of images; a column for each horizon D."""
     horizons = sorted({key.at for key in results if key[:3] == ("recall", "direct", "last") and key.at is not None})
 
@@ -199,7 +267,11 @@ def recall(results: Results) -> str:
         return Table((what, *(f"D = {horizon}" for horizon in horizons)), filled).markdown()
 
     rules = {key: look.words for key, look in (RECALLING | FIXED).items()} | {INVERSE.key: INVERSE.name.capitalize()}
-    one = table("Share of bits recalled of the last D", [(words, key, "last", None) for key, words in rules.items()])
+    yield table("Share of bits recalled of the last D", [(words, key, "last", None) for key, words in rules.items()])
+    yield (
+        "Mean ± standard deviation over meta-seeds. Hebb with decay, the delta rule and the pseudo-inverse run in the "
+        "direct network on the same streams, the first two at the best of a grid in hindsight."
+    )
     changed = {
         "noise_0.1": "10 % of the query's bits flipped",
         "noise_0.2": "20 % of the query's bits flipped",
@@ -209,46 +281,65 @@ def recall(results: Results) -> str:
         "size_16": "in a network of 16 bits",
         "transfer_recurrent": "in a recurrent network",
     }
-    two = table(
-        "The rules of the direct network", [(words, "direct", metric, None) for metric, words in changed.items()]
-    )
-    asked = (("first example", "gain_own", 0), ("after 10", "gain_own", 10), ("20 later", "gain_own_after_20", 10))
-    every = [
-        (f"{look.words}, {when}", key, metric, age) for key, look in RECALLING.items() for when, metric, age in asked
-    ]
-    three = table("Digits: gain by one exposure", every)
-    words = (
-        "Mean ± standard deviation over meta-seeds. Hebb with decay, the delta rule and the pseudo-inverse run in the "
-        "direct network on the same streams, the first two at the best of a grid in hindsight."
-    )
-    more = (
+    rows = [(words, "direct", metric, None) for metric, words in changed.items()]
+    yield table("The rules of the direct network", rows)
+    moments = (("first example", "gain_own", 0), ("after 10", "gain_own", 10), ("20 later", "gain_own_after_20", 10))
+    learners = RECALLING.items()
+    rows = [(f"{look.words}, {when}", key, metric, age) for key, look in learners for when, metric, age in moments]
+    yield table("Digits: gain by one exposure", rows)
+    yield (
         "Gain: the rise of the right class's probability for the same image, less its rise for images of other classes "
         "(as in the study *learning*); at once for the first example of an episode, at once after 10 examples, and for "
         "the latter again 20 examples later."
     )
-    return "\n\n".join([one, words, two, three, more])
 
 
-def _claims_of(judged: Judged, name: str) -> Judged:
-    return [claim for claim in judged if re.match(STUDIES[name].table, claim["tables"][0])]
+def speeds(bench: dict[str, Any]) -> Iterator[str]:
+    """What `make bench` measured: a row for each case, and what it was measured on."""
+    rows = []
+    for race in bench["races"]:
+        faster, ratio = race["speed_up"], race["gradient_to_forward"]
+        measured = (faster["forward"], faster["gradient"], ratio["ours"], ratio["plain"])
+        cells = [f"{median:.1f} [{low:.1f}, {high:.1f}]" for low, median, high in measured]
+        ns = ", ".join(f"{race['ns_per_tick'][f'ours {what}'][1]:.0f}" for what in ("forward", "gradient"))
+        rows.append([race["case"], *cells[:2], ns, *cells[2:]])
+    heads = ("network, episodes", "forward", "gradient", "ns a tick: forward, gradient", "gradient to forward", "plain")
+    yield Table(heads, rows).markdown()
+    machine = bench["machine"]
+    memory = ", ".join(
+        f"{row['working_bytes'] / 2**20:.1f} MiB for a population of {row['population']:,} "
+        f"({row['meta_steps_per_s']:.2g} meta-steps a second)"
+        for row in bench["evolution"]
+    )
+    yield (
+        f"Times as fast as the plain form, median [quartiles], on {machine['cores']} cores of {machine['cpu']} with "
+        f"JAX {machine['jax']}; the load of the machine was {machine['load_at_start'][0]:.1f} when it began. At once: "
+        "episodes that live at the same time on each core. The last two columns: how long a gradient takes beside "
+        f"forward alone, ours and in the plain form. Working memory of a meta-step of evolution strategies: {memory}."
+    )
 
 
-def _words_of_counts(judged: Judged) -> str:
-    return ", ".join(f"{count} {verdict}" for verdict, count in counts(judged).items() if count)
+def _cell(entry: Entry | None, spread: str = "sd", digits: int = 2, nothing: str = "") -> str:
+    return nothing if entry is None else plus_minus(entry, spread, digits)
 
 
-def _marked(verdict: str) -> str:
-    return f"{MARKS[verdict]} {verdict}".replace(" ", "\u00a0")
+class Block(NamedTuple):
+    """What a block is made from: docs/SOURCE.json of these profiles or, of none, of that which its marker names."""
+
+    source: str
+    profiles: tuple[str, ...]
+    paragraphs: Callable[..., Iterator[str]]  # of what these files hold
 
 
-def _cell(entry: Entry | None, spread: str = "sd", digits: int = 2) -> str:
-    return "" if entry is None else plus_minus(entry, spread, digits)
-
-
-OF_RESULTS: dict[str, Callable[[Results], str]] = {
-    "association": association,
-    "cloning": cloning,
-    "feedback": feedback,
-    "recall": recall,
-    "unification": unification,
+BLOCKS = {
+    "studies": Block("claims", PROFILES, studies),
+    **{f"claims/{name}": Block("claims", study.profiles, partial(claims, name)) for name, study in STUDIES.items()},
+    "results": Block("results", (), accuracies),
+    "features": Block("results", (), features),
+    "association": Block("results", (), association),
+    "cloning": Block("results", (), cloning),
+    "unification": Block("results", (), unification),
+    "feedback": Block("results", (), feedback),
+    "recall": Block("results", (), recall),
+    "speeds": Block("bench", (), speeds),
 }

@@ -20,10 +20,6 @@ class Item(NamedTuple):
     seed: int
     rule: Rule
 
-    @property
-    def profile(self) -> str:
-        return "the default profile" if self.settings.root == "." else f"the profile `{Path.cwd().name}`"
-
 
 class Card(NamedTuple):
     """The part of a card that differs between systems; lines of Markdown, but for the first."""
@@ -38,38 +34,35 @@ class Card(NamedTuple):
 def page(card: Card, item: Item, name: str, commit: str) -> str:
     """The card of a rule that ships as `name`."""
     origin = item.rule.provenance
-    digests = [f"- `{file}`, sha256 `{digest}`" for file, digest in origin["data"].items()]
-    dvc = f"{item.stage}@{item.experiment}-{item.seed}"
-    return "\n".join(
-        [
-            f"# {name}",
-            "",
-            card.what,
-            "",
-            "```python",
-            "import jax, vsml",
-            "from vsml.core.rollout import rollout",
-            "",
-            f'rule = vsml.load("{name}")',
-            *card.use,
-            "```",
-            "",
-            "## How it was made",
-            "",
-            f"Experiment `{item.experiment}`, meta-seed {item.seed}, of {item.profile}, at commit `{commit}`: "
-            f"`dvc repro {dvc}` makes it again. {card.made_by}",
-            "",
-            *digests,
-            f"- parameters, sha256 of their JSON: `{origin['params']}`",
-            "",
-            card.made,
-            "",
-            "## How it fares",
-            "",
-            *card.fares,
-            "",
-        ]
-    )
+    profile = "the default profile" if item.settings.root == "." else f"the profile `{Path.cwd().name}`"
+    digests = "".join(f"- `{file}`, sha256 `{sha256}`\n" for file, sha256 in origin["data"].items())
+    use, fares = "\n".join(card.use), "\n".join(card.fares)
+    return f"""\
+# {name}
+
+{card.what}
+
+```python
+import jax, vsml
+from vsml.core.rollout import rollout
+
+rule = vsml.load("{name}")
+{use}
+```
+
+## How it was made
+
+Experiment `{item.experiment}`, meta-seed {item.seed}, of {profile}, at commit `{commit}`: \
+`dvc repro {item.stage}@{item.experiment}-{item.seed}` makes it again. {card.made_by}
+
+{digests}- parameters, sha256 of their JSON: `{origin["params"]}`
+
+{card.made}
+
+## How it fares
+
+{fares}
+"""
 
 
 def ends(loss: np.ndarray) -> str:

@@ -113,23 +113,18 @@ def read(measures: Mapping[str, Measure], path: str | Path = paths.CLAIMS) -> Cl
       FileNotFoundError: there is no such file.
       ValueError: unknown or missing keys or values of the wrong kind, each by its name.
     """
-    tests = tuple(_test(name, measure) for name, measure in measures.items())
-    test: Any = Annotated[Union[tests], Field(discriminator="measure")]  # noqa: UP007
+    tests = []
+    for name, measure in measures.items():
+        fields: dict[str, Any] = {"measure": (Literal[name], ...)}
+        for one in signature(measure).parameters.values():
+            if one.kind is Parameter.KEYWORD_ONLY:
+                # A single value stands for a list of one; an empty list is no value and is refused.
+                listed = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) and value else (value,))
+                several = Annotated[tuple[one.annotation, ...], listed]
+                fields[one.name] = (several, ... if one.default is Parameter.empty else (one.default,))
+        tests.append(create_model(name, __base__=Test, **fields))
+    test: Any = Annotated[Union[tuple(tests)], Field(discriminator="measure")]  # noqa: UP007
     return checked(Claims[test], path)
-
-
-def _test(name: str, measure: Measure) -> type[Test]:
-    """The tests of a measure: what all have, and its keyword arguments by name and type."""
-    arguments = [one for one in signature(measure).parameters.values() if one.kind is Parameter.KEYWORD_ONLY]
-    fields: dict[str, Any] = {"measure": (Literal[name], ...)}
-    for one in arguments:
-        several = Annotated[tuple[one.annotation, ...], BeforeValidator(_listed)]
-        fields[one.name] = (several, ... if one.default is Parameter.empty else (one.default,))
-    return create_model(name, __base__=Test, **fields)
-
-
-def _listed(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, list) and value else (value,)  # an empty list is no value: it is refused
 
 
 def judge(claims: Claims, measures: Mapping[str, Measure], made: Any) -> list[dict[str, Any]]:
@@ -138,31 +133,30 @@ def judge(claims: Claims, measures: Mapping[str, Measure], made: Any) -> list[di
     Each is a plain dictionary: the claim as it stands in claims.yaml, its verdict, and its effects with their intervals
     and verdicts. `made` is given to the measures.
     """
-    return [
-        {"id": name, "paper": paper.model_dump(mode="json", exclude={"claims"})} | _judged(claim, measures, made)
-        for paper in claims.papers.values()
-        for name, claim in paper.claims.items()
-    ]
-
-
-def _judged(claim: Claim, measures: Mapping[str, Measure], made: Any) -> dict[str, Any]:
-    tests = [(test, arguments) for test in claim.tests for arguments in test.arguments()]
-    effects, idle = [], 0
-    for test, arguments in tests:
-        found = [_effect(test, label, values) for label, values in measures[test.measure](made, **arguments)]
-        effects += found
-        idle += not found
-    # A claim holds if all of its effects do; what was not tested keeps it from being reproduced.
-    worst = min((effect["verdict"] for effect in effects), key=VERDICTS.index, default="not run")
-    which = "None of its tests ran" if idle == len(tests) else f"{idle} of its {len(tests)} tests did not run"
-    because = f"{which}: this profile has no such task or learner." if idle else None
-    return claim.model_dump(mode="json", exclude={"tests"}) | {
-        "sure": SURE[claim.sure],
-        "compared": "in kind",
-        "verdict": "consistent" if idle and worst == "reproduced" else worst,
-        "because": claim.untested or because,
-        "effects": effects,
-    }
+    judged = []
+    for paper in claims.papers.values():
+        of_paper = paper.model_dump(mode="json", exclude={"claims"})
+        for name, claim in paper.claims.items():
+            tests = [(test, arguments) for test in claim.tests for arguments in test.arguments()]
+            effects, idle = [], 0
+            for test, arguments in tests:
+                found = [_effect(test, label, values) for label, values in measures[test.measure](made, **arguments)]
+                effects += found
+                idle += not found
+            # A claim holds if all of its effects do; what was not tested keeps it from being reproduced.
+            worst = min((effect["verdict"] for effect in effects), key=VERDICTS.index, default="not run")
+            which = "None of its tests ran" if idle == len(tests) else f"{idle} of its {len(tests)} tests did not run"
+            because = f"{which}: this profile has no such task or learner." if idle else None
+            facts = {
+                "sure": SURE[claim.sure],
+                "compared": "in kind",
+                "verdict": "consistent" if idle and worst == "reproduced" else worst,
+                "because": claim.untested or because,
+                "effects": effects,
+            }
+            stated = claim.model_dump(mode="json", exclude={"tests"})
+            judged.append({"id": name, "paper": of_paper} | stated | facts)
+    return judged
 
 
 def _effect(test: Test, label: str, values: Effect) -> dict[str, Any]:
@@ -179,70 +173,24 @@ def _effect(test: Test, label: str, values: Effect) -> dict[str, Any]:
         "high": high,
         "seeds": seeds,
         "lives": episodes,
-        "verdict": limited(verdict(test.expect, test.margin, found), seeds),
+        "verdict": verdict(test.expect, test.margin, found, seeds),
     }
 
 
-def verdict(expect: str, margin: float, found: Interval) -> str:
-    """What an interval says of what is expected, whatever the number of seeds; docs/claims.md has it in words."""
-    claimed, counts = {
+def verdict(expect: str, margin: float, found: Interval, seeds: int) -> str:
+    """What an interval over so many meta-seeds says of what is expected; docs/claims.md has it in words."""
+    claimed, matters = {
         "superior": ((0.0, math.inf), (margin, math.inf)),
         "equivalent": ((-margin, margin), (-margin, margin)),
         "not_worse": ((-margin, math.inf), (-margin, math.inf)),
     }[expect]
-    if found.high < counts[0] or found.low > counts[1]:
-        return "not reproduced"
-    if claimed[0] < found.low and found.high < claimed[1] and found.mean >= counts[0]:
-        return "reproduced"
+    if found.high < matters[0] or found.low > matters[1]:
+        return "not reproduced" if seeds >= SEEDS else "underpowered"
+    if claimed[0] < found.low and found.high < claimed[1] and found.mean >= matters[0]:
+        return "reproduced" if seeds >= SEEDS else "consistent"
     return "consistent" if claimed[0] < found.mean < claimed[1] else "underpowered"
-
-
-def limited(verdict: str, seeds: int) -> str:
-    """The verdict that so few meta-seeds allow."""
-    if seeds >= SEEDS:
-        return verdict
-    return {"reproduced": "consistent", "not reproduced": "underpowered"}.get(verdict, verdict)
 
 
 def counts(judged: list[dict[str, Any]]) -> dict[str, int]:
     """How many claims have each verdict, the best first."""
     return {one: sum(claim["verdict"] == one for claim in judged) for one in reversed(VERDICTS)}
-
-
-def of_figure(judged: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    """The claims that a figure shows."""
-    return [claim for claim in judged if name in claim["figures"]]
-
-
-def words_of_interval(effect: dict[str, Any]) -> str:
-    """The mean and its interval; small numbers in powers of ten."""
-    low, high = (_number(effect[end]) if effect[end] is not None else "?" for end in ("low", "high"))
-    return f"{_number(effect['effect'])} [{low}, {high}]"
-
-
-def words_of_expected(effect: dict[str, Any]) -> str:
-    """What is expected of an effect, and its margin."""
-    kinds = {"superior": "more than 0; {} matters", "equivalent": "within \u00b1 {}", "not_worse": "more than \u2212{}"}
-    return kinds[effect["expect"]].format(f"{effect['margin']:g}")
-
-
-def _number(value: float) -> str:
-    words = f"{value:.1e}" if 0 < abs(value) < 0.0005 else f"{value:.3f}"
-    return words.replace("-", "\u2212")
-
-
-def block(judged: list[dict[str, Any]]) -> str:
-    """The README's table: claim, where it is from, how surely we know it, verdict."""
-    lines = ["| Claim | from | known | verdict |", "| :-- | :-- | :-- | :-- |"]
-    for claim in judged:
-        version = "" if claim["version"] is None else f" {claim['version']}"
-        where = f"{claim['paper']['arxiv']}{version}, {claim['where']}"
-        words = f"{MARKS[claim['verdict']]}\u00a0{claim['verdict'].replace(' ', chr(0xA0))}"
-        lines.append(f"| {claim['says']} | {where} | {claim['sure']} | {words} |")
-    return "\n".join([*lines, "", summary(judged)])
-
-
-def summary(judged: list[dict[str, Any]]) -> str:
-    """How many claims have which verdict, in a sentence."""
-    number = ", ".join(f"{count} {one}" for one, count in counts(judged).items() if count)
-    return f"Of {len(judged)} claims: {number}. All are compared in kind only: no value of the papers is surely known."

@@ -4,6 +4,7 @@
 experiment. pipeline.run.overlay completes experiments: YAML's merge keys would break `dvc exp run -S`.
 """
 
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,72 +106,64 @@ class Params(Section):
             return found
 
     @model_validator(mode="after")
-    def _nothing_is_missing(self) -> "Params":
+    def _sound(self) -> "Params":
         for kind, sections in NEEDS.items():
             for section in sections:
-                if getattr(self.items, kind) and not self.has(section):
+                if (named := getattr(self.items, kind)) and not self.has(section):
                     raise ValueError(
-                        f"{section} is missing, and items.{kind} (={list(getattr(self.items, kind))}) needs it: add "
-                        "this section, or empty that list."
+                        f"{section} is missing, and items.{kind} (={list(named)}) needs it: add this section, or empty "
+                        "that list."
                     )
-        return self
-
-    @model_validator(mode="after")
-    def _names_exist(self) -> "Params":
-        for kind, known in (("experiments", self.experiments), ("baselines", self.baselines)):
-            for name in getattr(self.items, kind):
+        for names, known, kind in self._names():
+            for name in names:
                 known_or_raise(known, name, kind)
-                for suite in known[name].suites:
-                    known_or_raise(self.tests.suites, suite, "suites of tests")
-        for name in self.items.introspect:
-            known_or_raise(self.items.experiments, name, "items.experiments")
-        for name in self.items.experiments:
-            for trained_on in self.experiments[name].data.sets:
-                known_or_raise((*self.items.train_sets, *GENERATED), trained_on, "items.train_sets")
-        if self.items.clones:
-            for name in (self.clone.shadow.set, self.improve.set, *self.clone_test.sets):
-                known_or_raise(self.items.train_sets, name, "items.train_sets")
-            for name in self.clone_test.sets:
-                known_or_raise(self.items.test_sets, name, "items.test_sets")
-        for name in self.items.feedback:
-            task = known_or_raise(self.feedback.experiments, name, "feedback.experiments").task
-            if isinstance(task, Drawings):
-                known_or_raise(self.items.train_sets, task.train_set, "items.train_sets")
-                known_or_raise(self.items.test_sets, task.test_set, "items.test_sets")
-        for name in self.items.recall:
-            known_or_raise(self.recall.experiments, name, "recall.experiments")
-        for suite in self.tests.suites.values() if self.has("tests") else ():
-            for task in suite.values():
-                known_or_raise((*self.items.test_sets, *GENERATED), task.set, "items.test_sets")
-        return self
-
-    @model_validator(mode="after")
-    def _random_features_are_of_linear_baselines(self) -> "Params":
         for name in self.random_features.baselines if self.has("random_features") else ():
-            rival = known_or_raise(self.baselines, name, "baselines")
+            rival = self.baselines[name]
             if rival.hidden_layers or rival.convolutions:
                 raise ValueError(
                     f"baselines.{name}, which random_features.baselines names, must be linear: give it neither hidden "
                     f"layers (={rival.hidden_layers}) nor convolutions (={rival.convolutions})."
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _introspection_fits(self) -> "Params":
-        if not self.has("introspect"):
-            return self
-        known_or_raise(self.items.test_sets, self.introspect.set, "items.test_sets")
-        if self.introspect.length % self.introspect.every:
+        if self.has("introspect") and self.introspect.length % self.introspect.every:
             raise ValueError(
                 f"introspect.every (={self.introspect.every}) must divide introspect.length "
                 f"(={self.introspect.length}): choose such a number."
             )
-        if self.introspect.shown > self.introspect.lives:
+        if self.has("introspect") and self.introspect.shown > self.introspect.lives:
             raise ValueError(
                 f"introspect.shown (={self.introspect.shown}) must be at most introspect.lives "
-                f"(={self.introspect.lives}): show fewer, or live more."
+                f"(={self.introspect.lives}): show fewer, or run more episodes."
             )
         return self
+
+    def _names(self) -> Iterator[tuple[Iterable[str], Collection[str], str]]:
+        """Names that a part of the profile gives, and those that another part must have; to be checked in turn."""
+        items = self.items
+        train_sets, test_sets = (items.train_sets, "items.train_sets"), (items.test_sets, "items.test_sets")
+        for kind, known in (("experiments", self.experiments), ("baselines", self.baselines)):
+            yield getattr(items, kind), known, kind
+            for name in getattr(items, kind):
+                yield known[name].suites, self.tests.suites, "suites of tests"
+        yield items.introspect, items.experiments, "items.experiments"
+        for name in items.experiments:
+            yield self.experiments[name].data.sets, (*items.train_sets, *GENERATED), "items.train_sets"
+        if items.clones:
+            yield (self.clone.shadow.set, self.improve.set, *self.clone_test.sets), *train_sets
+            yield self.clone_test.sets, *test_sets
+        if items.feedback:
+            yield items.feedback, self.feedback.experiments, "feedback.experiments"
+            tasks = [self.feedback.experiments[name].task for name in items.feedback]
+            drawings = [task for task in tasks if isinstance(task, Drawings)]
+            yield [task.train_set for task in drawings], *train_sets
+            yield [task.test_set for task in drawings], *test_sets
+        if items.recall:
+            yield items.recall, self.recall.experiments, "recall.experiments"
+        for suite in self.tests.suites.values() if self.has("tests") else ():
+            yield (task.set for task in suite.values()), (*items.test_sets, *GENERATED), "items.test_sets"
+        if self.has("random_features"):
+            yield self.random_features.baselines, self.baselines, "baselines"
+        if self.has("introspect"):
+            yield (self.introspect.set,), *test_sets
 
 
 def read(path: str | Path = paths.PARAMS) -> Params:
@@ -183,12 +176,11 @@ def read(path: str | Path = paths.PARAMS) -> Params:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path.resolve()} is missing: run in the folder of a profile, which has one.")
-    return checked(Params, path, _overlay)
 
+    def completed(tree: Any) -> Any:  # those of systems with sections of their own, too
+        if not isinstance(tree, dict):
+            return tree
+        systems = {name: overlaid(tree[name], kind, f"{name}.experiments") for name, kind in SYSTEMS if name in tree}
+        return overlaid(tree, Experiment, "experiments") | systems
 
-def _overlay(tree: Any) -> Any:
-    """Complete the experiments of the profile, and those of the systems with sections of their own."""
-    if not isinstance(tree, dict):
-        return tree
-    systems = {name: overlaid(tree[name], kind, f"{name}.experiments") for name, kind in SYSTEMS if name in tree}
-    return overlaid(tree, Experiment, "experiments") | systems
+    return checked(Params, path, completed)

@@ -12,23 +12,24 @@ from pipeline.run import paths
 from pipeline.run.artifacts import sha256_file, write_json, write_text
 from pipeline.run.flow import Flow
 from pipeline.run.params import digest
-from pipeline.show import figures
-from pipeline.show import intervals as bootstrap
+from pipeline.show import figures, intervals
 from pipeline.show.display import Cell, Table
 from pipeline.show.measures import Results, named
 from pipeline.studies import claims, params
+from pipeline.studies.cloning import claims as of_cloning
 from pipeline.studies.cloning import measures as cloning
+from pipeline.studies.feedback import claims as of_feedback
 from pipeline.studies.feedback import measures as feedback
-from pipeline.studies.learning import lives
-from pipeline.studies.learning import ranking as comparison
+from pipeline.studies.learning import claims as of_learning
+from pipeline.studies.learning import lives, ranking
 from pipeline.studies.learning import words as rows
-from pipeline.studies.learning.claims import Made
 from pipeline.studies.learning.measures import results, shipped_rules
 from pipeline.studies.learning.tables import RULE, Profile, Tables
-from pipeline.studies.measured import MEASURES
 from pipeline.studies.params import Items, Params
+from pipeline.studies.recall import claims as of_recall
 from pipeline.studies.recall import measures as recall
 from pipeline.studies.stages import STAGES, figure_module
+from pipeline.studies.unification import claims as of_unification
 from pipeline.studies.unification import measures as unification
 
 TABLES = (
@@ -43,6 +44,21 @@ TABLES = (
     "recall_test/*.npz",
     "feedback_test/*.npz",
 )
+MEASURES: dict[str, claims.Measure] = {  # by the names that the tests of claims.yaml give them
+    measure.__name__: measure
+    for measure in (
+        of_learning.accuracy,
+        of_learning.over_fitting,
+        of_learning.changed_task,
+        of_learning.second_exposure,
+        of_learning.association,
+        of_learning.gradient_cosine,
+        of_unification.deviation,
+        of_cloning.clone_accuracy,
+        of_feedback.feedback_score,
+        of_recall.recall_accuracy,
+    )
+}
 
 
 def main(item: list[str]) -> None:
@@ -50,123 +66,112 @@ def main(item: list[str]) -> None:
     own = params.read()
     items, profile = own.items, Profile.of(own)
     tables = figures.read(TABLES)
-    found = results(tables, profile) | unification.unification(tables) | cloning.cloning(tables)
+    found = results(tables, profile) | unification.unification(tables)
+    found |= cloning.cloning(tables)
     found |= recall.recall(tables) | feedback.feedback(tables)
     write_json(paths.report("results.json"), named(found))
-    made = Made(tables, profile, comparison.early(found), _improved_on(own))
+    improved_on = own.improve.set if own.has("improve") else ""
+    made = of_learning.Made(tables, profile, ranking.early(found), improved_on)
     judged = claims.judge(claims.read(MEASURES), MEASURES, made)
-    verdicts = {"level": bootstrap.LEVEL, "counts": claims.counts(judged), "claims": judged}
-    write_json(paths.report("claims.json"), verdicts)
-    loader = jinja2.FileSystemLoader(paths.ROOT / "pipeline/show/page")
+    tally = claims.counts(judged)
+    write_json(paths.report("claims.json"), {"level": intervals.LEVEL, "counts": tally, "claims": judged})
+    trained_on = " and ".join(ranking.title(name) for name in profile.trained_on.get(RULE, ()))
+    page: dict[str, Any] = dict.fromkeys(
+        ("headline", "introspection", "lives", "learned", "shipped", "cloning", "unification", "recall", "feedback")
+    )
+    if ranking.tasks(found):
+        page["headline"] = _headline(found)
+    if items.introspect:
+        gaps, length = own.introspect.gaps, own.introspect.length
+        page["introspection"] = rows.introspected(found, profile, items, gaps, length)
+    if RULE in items.introspect:
+        page["lives"] = lives.lives(tables)
+    if items.experiments:
+        page["learned"] = rows.learned(items, tables)
+    if shipped_rules(tables):
+        page["shipped"] = {"table": rows.shipped(found, profile), "count": own.random_features.count}
+    if items.clones:
+        early = min(cloning.LOOKED_AT, own.clone_test.stretches * own.clone_test.length)
+        page["cloning"] = {
+            "tests": cloning.tests_table(found, tables),
+            "rate": own.clone.rate,
+            "improvement": cloning.improvement_table(found, tables, early),
+            "improved_on": ranking.title(improved_on),
+            "improved_by": own.improve.steps,
+        }
+    if unification.TABLE in tables:
+        page["unification"] = unification.page(found)
+    if items.recall:
+        page["recall"] = recall.page(found, tables, profile.introspected)
+    if items.feedback:
+        page["feedback"] = feedback.page(found, tables, own.feedback.tests.lives)
+    drawn = [paths.ARTIFACTS / name for name in tables] + [paths.figure(name) for name in items.drawn]
     environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(paths.ROOT / "pipeline/show/page"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.globals["marks"] = claims.MARKS
-    page = environment.get_template("page.html").render(
-        stamp=_stamp(own, tables),
-        trained_on=_trained_on(profile),
+    text = environment.get_template("page.html").render(
+        page,
+        stamp=provenance.stamp("report", (), drawn),
+        trained_on=trained_on,
         verdicts=rows.verdicts(found),
-        headline=_headline(found) if comparison.tasks(found) else None,
-        figures=list(_figures(own, found, tables, judged)),
+        figures=list(_figures(items, _words(own, found, tables) | {"trained_on": trained_on}, judged)),
         claims=list(_claims(judged, items)),
-        tally=claims.counts(judged),
-        level=bootstrap.LEVEL,
+        tally=tally,
+        level=intervals.LEVEL,
         least_seeds=claims.SEEDS,
         parameters=json.dumps(STAGES["report"].uses(own).params, indent=1, ensure_ascii=False),
         tables=rows.main_tables(found, tables, profile, items),
-        introspection=_introspected(own, found, profile),
-        lives=lives.lives(tables) if RULE in items.introspect else None,
-        learned=rows.learned(items, tables) if items.experiments else None,
-        unification=unification.page(found) if unification.TABLE in tables else None,
-        shipped=_shipped(own, found, tables, profile),
-        cloning=_cloned(own, found, tables),
-        recall=recall.page(found, tables, profile.introspected) if items.recall else None,
-        feedback=feedback.page(found, tables, own.feedback.tests.lives) if items.feedback else None,
     )
-    write_text(paths.report("index.html"), page)
-
-
-def _stamp(own: Params, tables: Tables) -> str:
-    drawn = [paths.ARTIFACTS / name for name in tables] + [paths.figure(name) for name in own.items.drawn]
-    return provenance.stamp("report", (), drawn)
-
-
-def _trained_on(profile: Profile) -> str:
-    return " and ".join(comparison.title(name) for name in profile.trained_on.get(RULE, ()))
-
-
-def _improved_on(own: Params) -> str:
-    return own.improve.set if own.has("improve") else ""
-
-
-def _introspected(own: Params, found: Results, profile: Profile) -> dict[str, Any] | None:
-    if not own.items.introspect:
-        return None
-    return rows.introspected(found, profile, own.items, own.introspect.gaps, own.introspect.length)
-
-
-def _shipped(own: Params, found: Results, tables: Tables, profile: Profile) -> dict[str, Any] | None:
-    if not shipped_rules(tables):
-        return None
-    return {"table": rows.shipped(found, profile), "count": own.random_features.count}
-
-
-def _cloned(own: Params, found: Results, tables: Tables) -> dict[str, Any] | None:
-    if not own.items.clones:
-        return None
-    early = min(cloning.LOOKED_AT, own.clone_test.stretches * own.clone_test.length)
-    return {
-        "tests": cloning.tests_table(found, tables),
-        "rate": own.clone.rate,
-        "improvement": cloning.improvement_table(found, tables, early),
-        "improved_on": comparison.title(own.improve.set),
-        "improved_by": own.improve.steps,
-    }
+    write_text(paths.report("index.html"), text)
 
 
 def _headline(found: Results) -> dict[str, Any]:
     """How all fare on the first task of the main experiment, which is that of its meta-training if it was tested."""
-    task = comparison.tasks(found)[0]
+    task = ranking.tasks(found)[0]
     families = {}
-    for moment in comparison.moments(found):
-        if best := comparison.best(found, task, moment):
-            examples = f"{moment or comparison.length(found, task):,}"
-            families[examples] = {family: comparison.plus_minus(entry) for family, entry in best.items()}
-    return {"task": comparison.title(task), "families": families}
+    for moment in ranking.moments(found):
+        if best := ranking.best(found, task, moment):
+            examples = f"{moment or ranking.length(found, task):,}"
+            families[examples] = {family: ranking.plus_minus(entry) for family, entry in best.items()}
+    return {"task": ranking.title(task), "families": families}
 
 
 def _claims(judged: list[dict[str, Any]], items: Items) -> Iterator[dict[str, Any]]:
-    """As judged, with the numbers of the figures that show them, and their place in claims.yaml."""
+    """As judged, with a table of the effects, the numbers of the figures that show them, and the place in the file."""
+    heads = ("Effect", "Mean and interval", "Expected", "Meta-seeds \u00d7 lives", "Verdict")
+    kinds = {"superior": "more than 0; {} matters", "equivalent": "within \u00b1 {}", "not_worse": "more than \u2212{}"}
     for number, claim in enumerate(judged):
+        effects = []
+        for effect in claim["effects"]:
+            mean, low, high = (_number(effect[name]) for name in ("effect", "low", "high"))
+            expected = kinds[effect["expect"]].format(f"{effect['margin']:g}")
+            size, verdict = f"{effect['seeds']} \u00d7 {effect['lives']}", Cell(effect["verdict"], mark="verdict")
+            effects.append([effect["label"], f"{mean} [{low}, {high}]", expected, size, verdict])
+        table = Table(heads, effects, f"Effects: {claim['says']}", "Effects, positive where the claim says so")
         drawn = [
             {"name": name, "number": items.drawn.index(name) + 1} for name in claim["figures"] if name in items.drawn
         ]
-        yield claim | {"number": number, "drawn": drawn, "table": _effects(claim)}
+        yield claim | {"number": number, "drawn": drawn, "table": table}
 
 
-def _effects(claim: dict[str, Any]) -> Table:
-    effects = [
-        [
-            effect["label"],
-            claims.words_of_interval(effect),
-            claims.words_of_expected(effect),
-            f"{effect['seeds']} \u00d7 {effect['lives']}",
-            Cell(effect["verdict"], mark="verdict"),
-        ]
-        for effect in claim["effects"]
-    ]
-    heads = ("Effect", "Mean and interval", "Expected", "Meta-seeds \u00d7 lives", "Verdict")
-    return Table(heads, effects, f"Effects: {claim['says']}", "Effects, positive where the claim says so")
+def _number(value: float | None) -> str:
+    if value is None:  # the end of an infinite interval
+        return "?"
+    return (f"{value:.1e}" if 0 < abs(value) < 0.0005 else f"{value:.3f}").replace("-", "\u2212")
 
 
-def _figures(own: Params, found: Results, tables: Tables, judged: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _figures(items: Items, words: dict[str, Any], judged: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Each figure with its words, the claims that it shows, and all that is needed to draw it again.
 
     No clock, no commit and no run: the same tables give the same page.
     """
-    words = _words(own, found, tables)
     flow = Flow()
-    for name in own.items.drawn:
+    for name in items.drawn:
         item = flow.item("figure", (name,))
         plan = json.loads(item.plan.read_text(encoding="utf-8"))
         digest_of_params = digest(plan["params"])
@@ -180,7 +185,7 @@ def _figures(own: Params, found: Results, tables: Tables, judged: list[dict[str,
             "title": title,
             "alt": module.ALT.format(**words),
             "caption": caption,
-            "claims": claims.of_figure(judged, name),
+            "claims": [claim for claim in judged if name in claim["figures"]],
             "png": base64.b64encode(png).decode(),
             "width": width * 3 // 4,  # so that all have letters of one size, sharp on fine screens
             "height": height * 3 // 4,
@@ -195,32 +200,26 @@ def _figures(own: Params, found: Results, tables: Tables, judged: list[dict[str,
 
 def _words(own: Params, found: Results, tables: Tables) -> dict[str, Any]:
     """What captions say of this profile; of the systems that it has no items of, nothing."""
-    items, profile = own.items, Profile.of(own)
+    items = own.items
     words: dict[str, Any] = {
-        "seeds": _counted(len(items.seeds), "meta-seed"),
-        "tasks": len(comparison.tasks(found)),
-        "early": comparison.when(comparison.early(found)),
-        "trained_on": _trained_on(profile),
-        "introspected": comparison.title(profile.introspected),
-        "clones": _counted(len(items.clones), "clone"),
-        "recall_seeds": _counted(len(items.recall_seeds), "meta-seed"),
-        "feedback_seeds": _counted(len(items.feedback_seeds), "meta-seed"),
+        "tasks": len(ranking.tasks(found)),
+        "early": ranking.when(ranking.early(found)),
+        "introspected": ranking.title(Profile.of(own).introspected),
         "shipped": next(iter(shipped_rules(tables)), ""),
     }
+    for kind in ("seeds", "recall_seeds", "feedback_seeds", "clones"):
+        count, what = len(getattr(items, kind)), "clone" if kind == "clones" else "meta-seed"
+        words[kind] = f"{count} {what}" if count == 1 else f"{count} {what}s"
     if own.has("tests"):
         words |= {"lives": own.tests.lives, "length": f"{own.tests.length:,}"}
     if own.has("introspect"):
         words["looks"] = own.introspect.lives
     if items.clones:
         words |= {"clone_lives": own.clone_test.lives, "clone_probes": own.clone_test.probes}
-        words["improved_on"] = comparison.title(own.improve.set)
+        words["improved_on"] = ranking.title(own.improve.set)
     if items.recall:
         first = own.recall.experiments[items.recall[0]]
         words |= {"recall_bits": own.recall.size, "recall_middle": recall.middle(first.training.horizons)}
     if items.feedback:
         words["taught"] = own.feedback.tests.lives
     return words
-
-
-def _counted(number: int, what: str) -> str:
-    return f"1 {what}" if number == 1 else f"{number} {what}s"

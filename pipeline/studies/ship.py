@@ -6,7 +6,7 @@ that remember or of networks that learn by feedback: whatever this profile has a
 
 import shutil
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from pipeline.studies.cards import Card, Item
 from pipeline.studies.feedback import card as feedback
 from pipeline.studies.learning import card as vsml
 from pipeline.studies.learning.measures import FEATURES
-from pipeline.studies.params import Items, Params
+from pipeline.studies.params import Params
 from pipeline.studies.recall import card as recall
 
 USAGE = "Usage: python -m pipeline ship EXPERIMENT SEED NAME"
@@ -27,18 +27,18 @@ LARGEST = 200_000  # bytes; a wheel should not grow by more for one rule
 
 
 class System(NamedTuple):
-    """Which experiments a profile has of a system, where their rules and tests lie, and who writes a rule's card."""
+    """Which items of a profile are a system's experiments, where their rules and tests lie, and who writes cards."""
 
-    experiments: Callable[[Items], Collection[str]]
+    items: str
     rule: Callable[[str, int], Path]
     test: Callable[[str, int], Path]
     card: Callable[[Item], Card]
 
 
 SYSTEMS = {
-    "meta_train": System(lambda items: items.experiments, paths.rule, paths.meta_test, vsml.card),
-    "recall_train": System(lambda items: items.recall, paths.recall_train, paths.recall_test, recall.card),
-    "feedback_train": System(lambda items: items.feedback, paths.feedback_rule, paths.feedback_test, feedback.card),
+    "meta_train": System("experiments", paths.rule, paths.meta_test, vsml.card),
+    "recall_train": System("recall", paths.recall_train, paths.recall_test, recall.card),
+    "feedback_train": System("feedback", paths.feedback_rule, paths.feedback_test, feedback.card),
 }
 
 
@@ -60,8 +60,8 @@ def main(words: list[str], root: Path = paths.ROOT) -> None:
     shutil.copyfile(path, zoo / f"{name}.npz")
     artifacts.write_text(zoo / f"{name}.md", card)
     if item.stage == "feedback_train":
-        form = feedback.form(item.settings.feedback.experiments[item.experiment])
-        artifacts.write_json(zoo / f"{name}.json", form)
+        section = item.settings.feedback.experiments[item.experiment]
+        artifacts.write_json(zoo / f"{name}.json", feedback.form(section))
     print(f"{zoo / name}.npz and its card are there.")
 
 
@@ -72,17 +72,14 @@ def found(settings: Params, experiment: str, seed: int) -> tuple[Item, Path]:
       ValueError: the profile has no such item, or of several systems; or the rule is too large to ship.
       FileNotFoundError: it was not made yet.
     """
-    every = {stage: system.experiments(settings.items) for stage, system in SYSTEMS.items()}
+    every = {stage: getattr(settings.items, system.items) for stage, system in SYSTEMS.items()}
     known_or_raise([name for names in every.values() for name in names], experiment, "experiments of the profile")
     stage, *others = (stage for stage, names in every.items() if experiment in names)
     if others:
         raise ValueError(f"{experiment!r} is an experiment of {stage} and of {others[0]}: give one another name.")
     path, test = SYSTEMS[stage].rule(experiment, seed), SYSTEMS[stage].test(experiment, seed)
-    known_or_raise(
-        figures.needed((f"{test.parent.name}/{experiment}-*",)),
-        f"{test.parent.name}/{test.name}",
-        "tests of the profile",
-    )
+    tested = figures.needed((f"{test.parent.name}/{experiment}-*",))
+    known_or_raise(tested, f"{test.parent.name}/{test.name}", "tests of the profile")
     rule = artifacts.read_rule(path)
     if (size := path.stat().st_size) > LARGEST:
         raise ValueError(

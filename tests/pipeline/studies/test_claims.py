@@ -18,8 +18,7 @@ from pipeline.studies.learning import ranking as comparison
 from pipeline.studies.learning.claims import Made
 from pipeline.studies.learning.measures import over_fitting, results
 from pipeline.studies.learning.tables import Profile
-from pipeline.studies.measured import MEASURES
-from pipeline.studies.report import TABLES
+from pipeline.studies.report import MEASURES, TABLES
 
 
 @pytest.fixture
@@ -122,13 +121,10 @@ def test_an_argument_that_lists_values_stands_for_a_test_of_each():
     ],
 )
 def test_each_verdict_is_what_the_document_says(expect, low, mean, high, verdict):
-    assert claims.verdict(expect, 0.05, Interval(mean, low, high)) == verdict
-
-
-def test_few_seeds_neither_reproduce_nor_refute():
-    allowed = {one: claims.limited(one, 2) for one in claims.VERDICTS}
-    assert allowed["reproduced"] == "consistent" and allowed["not reproduced"] == "underpowered"
-    assert all(claims.limited(one, 3) == one for one in claims.VERDICTS)
+    assert claims.verdict(expect, 0.05, Interval(mean, low, high), seeds=3) == verdict
+    # Fewer meta-seeds neither reproduce nor refute.
+    allowed = {"reproduced": "consistent", "not reproduced": "underpowered"}.get(verdict, verdict)
+    assert claims.verdict(expect, 0.05, Interval(mean, low, high), seeds=2) == allowed
 
 
 @pytest.mark.parametrize(
@@ -153,21 +149,19 @@ def test_an_interval_is_the_same_from_the_same_numbers_and_shrinks_with_more():
     assert interval(np.array([[0.5]])) == (0.5, -np.inf, np.inf)
 
 
-def test_the_part_for_seeds_is_students_t():
-    """Of one episode a seed there is no other part: ends and width are known. Draws of 10^5 are within 2 % of them."""
-    values = np.array([[0.1], [0.4], [0.9], [0.2]])
-    low, high = scipy.stats.t.interval(LEVEL, len(values) - 1, values.mean(), scipy.stats.sem(values[:, 0]))
+@pytest.mark.parametrize(
+    ("values", "width", "place"),
+    [  # of one episode a seed, and of one seed, which is the t of the mean but for the normal distribution's tails
+        (np.array([[0.1], [0.4], [0.9], [0.2]]), 0.02, 0.02),
+        (np.random.default_rng(0).standard_normal((1, 12)), 0.05, 0.1),
+    ],
+)
+def test_each_part_of_an_interval_alone_is_students_t(values, width, place):
+    """Where there is no other part, ends and width are known. Draws of 10^5 are within 2 % of them."""
+    low, high = scipy.stats.t.interval(LEVEL, values.size - 1, values.mean(), scipy.stats.sem(values.ravel()))
     found = interval(values, draws=100_000)
-    assert found.high - found.low == pytest.approx(high - low, rel=0.02)
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.02 * (high - low))
-
-
-def test_the_part_for_episodes_is_about_students_t():
-    """Of one seed there is no other part, and values from a normal distribution have nearly the t of their mean."""
-    values = np.random.default_rng(0).standard_normal((1, 12))
-    low, high = scipy.stats.t.interval(LEVEL, 11, values.mean(), scipy.stats.sem(values[0]))
-    found = interval(values, draws=100_000)
-    assert found.high - found.low == pytest.approx(high - low, rel=0.05)
+    assert found.high - found.low == pytest.approx(high - low, rel=width)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=place * (high - low))
 
 
 def test_values_that_are_no_numbers_are_refused():

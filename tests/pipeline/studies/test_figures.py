@@ -1,6 +1,5 @@
 """Figures: drawn from tables, the same bytes in every process, and legible in what they say."""
 
-import importlib
 import itertools
 import json
 import os
@@ -16,36 +15,34 @@ from matplotlib.text import Text
 
 from pipeline.run import paths
 from pipeline.run.artifacts import sha256_file
-from pipeline.show import figures
+from pipeline.show import figures, style
 from pipeline.show.looks import LOOKS
-from pipeline.studies import params
+from pipeline.studies import figure, params
 from pipeline.studies.cloning import measures as cloning
 from pipeline.studies.feedback import measures as feedback
 from pipeline.studies.learning.measures import by_method
 from pipeline.studies.learning.tables import Profile, settings
 from pipeline.studies.recall import measures as recall
 
-CASES = [
-    *(("default", name) for name in ("meta_training", "online_learning", "generalisation", "association")),
-    *(("default", name) for name in ("introspection", "channels")),
-    *(("mnist", name) for name in ("meta_training", "online_learning", "generalisation", "robustness", "varying_data")),
-    ("mnist", "random_features"),
-    *(("paper", name) for name in ("meta_training", "online_learning", "robustness", "varying_data")),
-    ("default", "random_features"),
-    ("default", "unification"),
-    ("default", "cloning"),
-    ("default", "improvement"),
-    ("default", "feedback_sines"),
-    ("default", "feedback_few_shot"),
-    ("default", "feedback_updates"),
-]
-DRAW = "import sys; from importlib import import_module as get; get('pipeline.studies.figure').main([sys.argv[1]])"
-every_figure = pytest.mark.parametrize(("where", "name"), CASES)
-each_kind = pytest.mark.parametrize(("where", "name"), [*CASES[:6], *CASES[9:12], *CASES[-6:]])
+EVERY = {
+    "default": (
+        *("meta_training", "online_learning", "generalisation", "association", "introspection", "channels"),
+        *("random_features", "unification", "cloning", "improvement"),
+        *("feedback_sines", "feedback_few_shot", "feedback_updates"),
+    ),
+    "mnist": ("meta_training", "online_learning", "generalisation", "robustness", "varying_data", "random_features"),
+    "paper": ("meta_training", "online_learning", "robustness", "varying_data"),
+}
+DRAW = "import sys; from pipeline.studies.figure import main; main([sys.argv[1]])"
+every_figure = pytest.mark.parametrize(("where", "name"), [(where, name) for where in EVERY for name in EVERY[where]])
+each_kind = pytest.mark.parametrize(
+    ("where", "name"),
+    [*(("default", name) for name in EVERY["default"]), *(("mnist", name) for name in ("robustness", "varying_data"))],
+)
 
 
 def _draw(name):
-    importlib.import_module("pipeline.studies.figure").main([name])
+    figure.main([name])
     return {ending: paths.figure(name, ending) for ending in ("png", "pdf")}
 
 
@@ -68,33 +65,26 @@ def test_two_processes_write_the_same_bytes(enter, folders, where, name):
 
 
 @each_kind
-def test_files_hold_no_date_and_no_version(enter, where, name):
+def test_files_fit_the_page_say_what_they_show_and_hold_no_date_and_no_version(enter, where, name):
     enter(where)
-    files = _draw(name)
-    chunks = re.findall(rb"(?:tEXt|iTXt|zTXt|tIME)\w*", files["png"].read_bytes())
+    module, png, pdf = figures.module(name), *(path.read_bytes() for path in _draw(name).values())
+    chunks = re.findall(rb"(?:tEXt|iTXt|zTXt|tIME)\w*", png)
     assert chunks == [b"tEXtProvenance"]  # digests: see tests/pipeline/audit
-    assert not re.search(rb"/(CreationDate|ModDate|Producer|Creator)", files["pdf"].read_bytes())
-
-
-@each_kind
-def test_a_figure_fits_its_width_and_says_what_it_shows(enter, where, name):
-    enter(where)
-    module = figures.module(name)
-    width = int.from_bytes(_draw(name)["png"].read_bytes()[16:20])
-    assert width in (700, 1440)
+    assert not re.search(rb"/(CreationDate|ModDate|Producer|Creator)", pdf)
+    assert int.from_bytes(png[16:20]) in (700, 1440)  # wide
     assert len(module.ALT) > 60
     assert any(words in module.CAPTION for words in ("deviation", "standard error", "running mean"))
 
 
 @every_figure
 def test_no_words_overlap_and_none_are_cut_off(enter, where, name):
-    figure = _figure(enter(where), name)
-    FigureCanvasAgg(figure).draw()
-    found = [text for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
+    drawn = _figure(enter(where), name)
+    FigureCanvasAgg(drawn).draw()
+    found = [text for text in drawn.findobj(Text) if text.get_text().strip() and text.get_visible()]
     boxes = [(text.get_text(), text.get_window_extent()) for text in found]
     for words, box in boxes:
         assert box.x0 > -1 and box.y0 > -1, words
-        assert box.x1 < figure.bbox.x1 + 1 and box.y1 < figure.bbox.y1 + 1, words
+        assert box.x1 < drawn.bbox.x1 + 1 and box.y1 < drawn.bbox.y1 + 1, words
     for (words, a), (others, b) in itertools.combinations(boxes, 2):
         shared = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)  # pixels, 100 an inch
         assert min(shared) < 2, f"{words!r} is over {others!r}"
@@ -106,8 +96,8 @@ def test_it_prints_on_a_page(enter):
 
 
 def test_the_mixes_show_which_sets_were_seen(enter):
-    figure = _figure(enter("mnist"), "varying_data")
-    shaded = {axes.get_title("left"): len(axes.patches) for axes in figure.findobj(Axes) if axes.patches}
+    drawn = _figure(enter("mnist"), "varying_data")
+    shaded = {axes.get_title("left"): len(axes.patches) for axes in drawn.findobj(Axes) if axes.patches}
     assert shaded == {"MNIST": 1, "Fashion-MNIST": 1, "KMNIST": 1, "Random": 1}  # sum_sign in no mix
 
 
@@ -183,7 +173,6 @@ def test_every_profile_has_what_its_figures_draw(folder):
 
 
 def test_labels_move_apart_no_further_than_needed():
-    style = importlib.import_module("pipeline.show.style")
     assert style.apart([0.2, 0.5, 0.52, 0.9], 0.1) == pytest.approx([0.2, 0.46, 0.56, 0.9])
     assert np.diff(style.apart([0.5] * 5, 0.1)) == pytest.approx([0.1] * 4)
 

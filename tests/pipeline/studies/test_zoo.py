@@ -2,7 +2,6 @@
 
 import hashlib
 import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ from ruamel.yaml import YAML
 
 import vsml
 from pipeline.run import artifacts, paths
+from pipeline.studies import ship
 from vsml import zoo
 from vsml.core.rollout import rollout, unroll
 from vsml.core.scores import correct
@@ -128,16 +128,17 @@ def test_a_horizon_is_for_rules_that_remember():
         vsml.load("digits", horizon=4)
 
 
-@pytest.mark.parametrize("words", [[], ["vsml", "0"], ["vsml", "first", "x"], ["vsml", "0", "../x"]])
-def test_ship_says_how_it_is_used(words):
-    command = [sys.executable, "-m", "pipeline", "ship", *words]
-    done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "Usage: python -m pipeline ship EXPERIMENT SEED NAME" in done.stderr
+USAGE = "Usage: python -m pipeline ship EXPERIMENT SEED NAME, where SEED is a whole number and NAME a plain word, got"
+CONFUSED = r"NAME \(=mine_features\) must not end in _features, by which results name random features\."
 
 
-def test_ship_refuses_a_name_by_which_results_would_be_confused():
-    command = [sys.executable, "-m", "pipeline", "ship", "vsml", "0", "mine_features"]
-    done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr == "NAME (=mine_features) must not end in _features, by which results name random features.\n"
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        *((words, USAGE) for words in ([], ["vsml", "0"], ["vsml", "first", "x"], ["vsml", "0", "../x"])),
+        (["vsml", "0", "mine_features"], CONFUSED),
+    ],
+)
+def test_ship_says_how_it_is_used_and_refuses_names_that_results_would_confuse(words, said):
+    with pytest.raises(SystemExit, match=said):
+        ship.main(words)
