@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.run import paths, planning
+from pipeline.run import job as provenance
+from pipeline.run import paths
 from pipeline.run.artifacts import read_table, sha256_file
 from pipeline.run.flow import Flow
 from pipeline.run.params import digest
@@ -184,7 +185,7 @@ def test_a_profile_without_vsml_has_a_report_of_its_siblings_only(profile, tmp_p
     paths.PARAMS.write_text(json.dumps({name: tree[name] for name in kept}))
     Path("dvc.yaml").unlink()
     shutil.copy(paths.ROOT / "profiles/siblings/dvc.yaml", "dvc.yaml")
-    planning.main([])
+    provenance.main([])
     for name in drawn:
         importlib.import_module("pipeline.studies.figure").main([name])
     importlib.import_module("pipeline.studies.report").main([])
