@@ -12,6 +12,7 @@ default, an operator, a decorator, which module a name is imported from. Of the 
 import ast
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -200,6 +201,8 @@ class _Reader:
         match node:
             case ast.Import() | ast.ImportFrom():
                 return ",".join(self._import(binding, *source) for binding, source in self._bound(node))
+            case ast.JoinedStr(values=[*values, ast.Constant(value="")]):
+                return self._text(ast.JoinedStr(values))  # Python 3.12.0 and 3.12.1 end formats with an empty text
             case ast.AST():
                 documented = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
                 words = [
@@ -218,13 +221,10 @@ class _Reader:
         """Each name that an import binds, with the module that it is from and its name there ("" for the module)."""
         if isinstance(node, ast.Import):
             for alias in node.names:
-                whole = alias.name if alias.asname else alias.name.split(".")[0]
-                yield alias.asname or alias.name, (alias.name if alias.name.split(".")[0] in OURS else whole, "")
+                top = alias.name.split(".")[0]
+                yield alias.asname or alias.name, (alias.name if alias.asname or top in OURS else top, "")
             return
-        source = node.module or ""
-        if node.level:
-            (*outer,) = self._package.split(".")
-            source = ".".join([*outer[: len(outer) - node.level + 1], *filter(None, [source])])
+        source = importlib.util.resolve_name("." * node.level + (node.module or ""), self._package)
         for alias in node.names:
             inner = f"{source}.{alias.name}"
             is_module = source.split(".")[0] in OURS and _file(self._root, inner) is not None
