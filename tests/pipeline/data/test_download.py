@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -175,18 +176,23 @@ def _random(at: int, size: int) -> bytes:
 
 
 ANY, SIZE, WHOLE = "application/octet-stream", f"{len(DATA):x}\r\n".encode(), "gave 60000 bytes with sha256"
-CHUNKED, PAGE = {"Transfer_Encoding": "chunked"}, b"<html>Welcome to the hotel!</html>"
+PAGE = b"<html>Welcome to the hotel!</html>"
 # How each fails, in how many random places `at` of the file it is tried, what the user reads of it, and what it does.
-AT_RANDOM: list[tuple[str, int, str, Callable[[Handler, int], None]]] = [
+AT_RANDOM: list[tuple[str, int, str, Callable[..., Any]]] = [
     ("truncated", 5, "IncompleteRead", lambda h, at: h.answer(DATA[:at], len(DATA))),
     ("truncated on its disk", 2, "announces", lambda h, at: good(h, DATA[:at])),
     ("truncated and unannounced", 2, "gave", lambda h, at: h.answer(DATA[:at], None)),
-    ("truncated in a chunk", 2, "IncompleteRead", lambda h, at: h.answer(SIZE + DATA[:at], None, **CHUNKED)),
+    (
+        "truncated in a chunk",
+        2,
+        "IncompleteRead",
+        lambda h, at: h.answer(SIZE + DATA[:at], None, Transfer_Encoding="chunked"),
+    ),
     (
         "truncated between chunks",
         2,
         "IncompleteRead",
-        lambda h, at: h.answer(f"{at:x}\r\n".encode() + DATA[:at] + b"\r\n", None, **CHUNKED),
+        lambda h, at: h.answer(f"{at:x}\r\n".encode() + DATA[:at] + b"\r\n", None, Transfer_Encoding="chunked"),
     ),
     ("flipped", 5, WHOLE, lambda h, at: good(h, flip(at))),
     # the next mirror is asked to go on after a corrupt byte
