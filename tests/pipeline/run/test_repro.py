@@ -1,7 +1,6 @@
 """Several items at once, on a real DVC."""
 
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -125,47 +124,24 @@ def _until(done):
         time.sleep(0.05)
 
 
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
-SLEEP = """
-import os, pathlib, time
-from pipeline.run import repro
-repro.die_with_parent()
-pathlib.Path("pid.tmp").write_text(str(os.getpid()))
-os.replace("pid.tmp", "pid")
-time.sleep(100)
-"""
-
-
-def _dies_with(parent, pid_file, blow):
-    _until(pid_file.exists)
-    child = psutil.Process(int(pid_file.read_text()))
-    assert child.pid != parent.pid and _alive(child)
-    parent.send_signal(blow)
-    try:
-        _until(lambda: not _alive(child))
-    finally:
-        if _alive(child):
-            child.kill()
-        parent.kill()
-        parent.communicate()
-
-
-@LINUX
-def test_a_stage_dies_with_its_parent(tmp_path):
-    (tmp_path / "stage.py").write_text(SLEEP)
-    run = "import subprocess, sys; subprocess.run([sys.executable, 'stage.py'])"
-    parent = subprocess.Popen([sys.executable, "-c", run], cwd=tmp_path)
-    _dies_with(parent, tmp_path / "pid", signal.SIGKILL)
-
-
-@LINUX
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
 @pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])  # only the second replaces itself by its last command
-def test_sigterm_to_dvc_repro_leaves_no_orphan(clone, shell):
+def test_sigterm_to_dvc_repro_leaves_no_orphan(toy, shell):
     if not Path(shell).exists():
         pytest.skip(f"no {shell} here")
-    (clone.root / "stage.py").write_text(SLEEP)
-    (clone.root / "dvc.yaml").write_text("stages:\n  sleep:\n    cmd: exec python stage.py\n    outs:\n      - slept\n")
+    _tell(toy, a="stay")
     # Whoever runs the tests may ignore SIGTERM, and what is ignored is inherited.
     mortal = f"{MORTAL} import os, sys; os.execvp(sys.argv[1], sys.argv[1:])"
-    dvc = clone.start(sys.executable, "-c", mortal, "dvc", "repro", "--quiet", SHELL=shell)
-    _dies_with(dvc, clone.root / "pid", signal.SIGTERM)
+    dvc = toy.start(sys.executable, "-c", mortal, "dvc", "repro", "--quiet", "first@a", SHELL=shell)
+    file = toy.root / "pid-a"
+    _until(lambda: file.exists() and file.read_text())
+    stage = psutil.Process(int(file.read_text()))
+    assert stage.pid != dvc.pid and _alive(stage)
+    dvc.send_signal(signal.SIGTERM)
+    try:
+        _until(lambda: not _alive(stage))
+    finally:
+        if _alive(stage):
+            stage.kill()
+        dvc.kill()
+        dvc.communicate()
