@@ -11,39 +11,21 @@ from pipeline.run.job import stages
 # Two virtual devices on every machine, so that sums are split in the same way whatever the number of cores; and
 # vectors as wide as the machine has, where XLA would stop at half of AVX-512.
 XLA_FLAGS = {"--xla_force_host_platform_device_count": "2", "--xla_cpu_prefer_vector_width": "512"}
-TOOLS = {  # what each word of the command line does; MODULES says where
-    "audit": "prove every figure of a profile, up to the data's publishers",
-    "deploy": "apply the manifests of k8s/ to a cluster",
-    "doctor": "find out whether the cluster and MLflow can run stages, and how to mend what cannot",
-    "evaluate": "run a learned rule on your own data",
-    "evidence": "pack what proves the figures into a folder that stands alone",
-    "jobs": "list, follow or cancel what runs on the cluster",
-    "plan": "write what decides the outs of each item of a profile: the first stage",
-    "readme": "bring results into docs/, README.md and the pages of the studies",
-    "replay": "run an item again as it ran, and say how alike the outs are",
-    "repro": "run all that is out of date, several items at once",
-    "ship": "put a learned rule into vsml/zoo",
-    "uploads": "take the runs that wait on this machine to MLflow",
-    "verify": "check such a folder, without a network",
-    "whence": "say where a figure, a page or a table comes from, wherever it was found",
-}
-
-
-MODULES = {
-    "audit": "audit",
-    "deploy": "cluster.deploy",
-    "doctor": "cluster.doctor",
-    "evaluate": "studies.learning.evaluate",
-    "evidence": "audit.evidence",
-    "jobs": "cluster.jobs",
-    "plan": "run.planning",
-    "readme": "studies.readme",
-    "replay": "audit.replay",
-    "repro": "run.repro",
-    "ship": "studies.ship",
-    "uploads": "track.uploads",
-    "verify": "audit.verify",
-    "whence": "audit.whence",
+TOOLS = {  # by the word of the command line: the module that has its `main`, and what it does
+    "audit": ("audit", "prove every figure of a profile, up to the data's publishers"),
+    "deploy": ("cluster.deploy", "apply the manifests of k8s/ to a cluster"),
+    "doctor": ("cluster.doctor", "find out whether the cluster and MLflow can run stages, and how to mend what cannot"),
+    "evaluate": ("studies.learning.evaluate", "run a learned rule on your own data"),
+    "evidence": ("audit.evidence", "pack what proves the figures into a folder that stands alone"),
+    "jobs": ("cluster.jobs", "list, follow or cancel what runs on the cluster"),
+    "plan": ("run.job", "write what decides the outs of each item of a profile: the first stage"),
+    "readme": ("studies.readme", "bring results into docs/, README.md and the pages of the studies"),
+    "replay": ("audit.replay", "run an item again as it ran, and say how alike the outs are"),
+    "repro": ("run.repro", "run all that is out of date, several items at once"),
+    "ship": ("studies.ship", "put a learned rule into vsml/zoo"),
+    "uploads": ("track.uploads", "take the runs that wait on this machine to MLflow"),
+    "verify": ("audit.verify", "check such a folder, without a network"),
+    "whence": ("audit.whence", "say where a figure, a page or a table comes from, wherever it was found"),
 }
 
 
@@ -63,13 +45,13 @@ def main(words: list[str]) -> None:
     # with the features of the machine (github.com/openxla/xla/issues/44565). Errors come as exceptions all the same.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if not words or (words[0] not in TOOLS and words[0] not in stages()):
-        tools = "".join(f"\n  {name}: {purpose}" for name, purpose in TOOLS.items())
+        tools = "".join(f"\n  {name}: {purpose}" for name, (_, purpose) in TOOLS.items())
         sys.exit(f"Usage: python -m pipeline WORD …, where WORD is a stage ({', '.join(stages())}) or:{tools}")
     word, *item = words
     if word in TOOLS:
-        importlib.import_module(f"pipeline.{MODULES[word]}").main(item)
-        return
-    execute(word, tuple(item))
+        importlib.import_module(f"pipeline.{TOOLS[word][0]}").main(item)
+    else:
+        execute(word, tuple(item))
 
 
 if __name__ == "__main__":

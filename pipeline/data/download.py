@@ -72,8 +72,11 @@ def fault(path: Path, file: File) -> str | None:
     size, digest = path.stat().st_size, artifacts.sha256_file(path)
     if digest == file.sha256 and file.bytes in (None, size):
         return None
-    if file.payload_sha256 is not None and _payload_sha256(path) == file.payload_sha256:
-        return None
+    if file.payload_sha256 is not None:
+        with contextlib.suppress(gzip.BadGzipFile, EOFError, zlib.error), gzip.open(path) as content:
+            payload = hashlib.file_digest(content, "sha256")  # pyright: ignore[reportArgumentType]
+            if payload.hexdigest() == file.payload_sha256:
+                return None
     return f"{size} bytes with sha256 {digest}"
 
 
@@ -100,14 +103,22 @@ def fetch(file: File, cache: Path, *, stall_s: float = 30.0, tries: int = 4, bac
     target = cache / file.folder / file.name
     part = target.with_name(f"{file.name}.part")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(target):
+    lock = FileLock(target.with_name(f".{target.name}.lock"))  # it ends with its process, however that ends
+    try:
+        alone = lock.acquire(timeout=0)
+    except Timeout:
+        _say(f"Another process is downloading {target.name}: waiting for it.")
+        alone = lock.acquire()
+    with alone:
         if target.exists() and fault(target, file) is not None:
             target.unlink()
         if target.exists():  # another process was faster
             return target
         try:
-            _download(file, part, stall_s, tries, backoff_s)
-            _on_disk(part)
+            if not part.exists() or fault(part, file) is not None:
+                _download(file, part, stall_s, tries, backoff_s)
+            with part.open("rb+") as written:
+                os.fsync(written.fileno())
             part.replace(target)
         except OSError as error:
             if error.errno not in FULL:
@@ -121,110 +132,82 @@ def fetch(file: File, cache: Path, *, stall_s: float = 30.0, tries: int = 4, bac
 
 def _download(file: File, part: Path, stall_s: float, tries: int, backoff_s: float) -> None:
     """Make `part` the whole and verified file, from the first mirror that can."""
-    if part.exists() and fault(part, file) is None:
-        return
-    answers = []
+    answers = [f"{path} {'is damaged' if path.is_file() else 'is not there'}" for path in in_mirrors(file)]
     for url in file.urls:
         _say(f"Downloading {file} from {url}")
-        answer = _from_mirror(url, file, part, stall_s, tries, backoff_s)
-        if answer is None:
-            return
+        answer = ""
+        for attempt in range(tries):
+            if attempt:
+                time.sleep(backoff_s * 2 ** (attempt - 1))
+            try:
+                resumed = _get(url, file, part, stall_s)
+            except TransferError as failure:
+                answer, again = str(failure), failure.again
+            else:
+                if (found := fault(part, file)) is None:
+                    return
+                part.unlink()
+                answer, again = f"gave {found}", resumed  # the fault may be in what was there before
+            if not again:
+                break
         _say(f"{url} {answer}.")
         answers.append(f"{url} {answer}")
-    looked = [f"{path} {'is damaged' if path.is_file() else 'is not there'}" for path in in_mirrors(file)]
     kept = f" The first {part.stat().st_size} bytes are kept, and resumed then." if part.exists() else ""
     origin = f"fetch {file.urls[0]}" if file.urls else "get it"
     raise OSError(
         f"{file} cannot be had. Expected are {file.expectation()}. The answers:\n"
-        + "".join(f"  {answer}\n" for answer in (*looked, *answers) or ("there is no mirror to ask",))
+        + "".join(f"  {answer}\n" for answer in answers or ["there is no mirror to ask"])
         + f"Run again when the network is better (HTTPS_PROXY and NO_PROXY are heeded).{kept} Or {origin} by hand,"
         f" save it as FOLDER/{file}, and set {MIRROR}=FOLDER."
     )
 
 
-def _from_mirror(url: str, file: File, part: Path, stall_s: float, tries: int, backoff_s: float) -> str | None:
-    """None once `part` is the verified file, else the last answer of this mirror."""
-    certain = file.bytes if file.payload_sha256 is None else None  # packed anew, a file may have another size
-    most = UNKNOWN if file.bytes is None else file.bytes * (1 if file.payload_sha256 is None else 2)
-    answer = None
-    for attempt in range(tries):
-        if attempt:
-            time.sleep(backoff_s * 2 ** (attempt - 1))
-        try:
-            resumed = _get(url, part, certain, most, stall_s)
-        except TransferError as failure:
-            answer = str(failure)
-            if failure.again:
-                continue
-            return answer
-        found = fault(part, file)
-        if found is None:
-            return None
-        part.unlink()
-        answer = f"gave {found}"
-        if not resumed:  # else the fault may be in what was there before
-            return answer
-    return answer
-
-
-def _get(url: str, part: Path, expected: int | None, most: int, stall_s: float) -> bool:
+def _get(url: str, file: File, part: Path, stall_s: float) -> bool:
     """Bring `part` to its end. Return whether it was begun by an earlier request, perhaps to another server.
-
-    Args:
-      expected: bytes that the file has, where that is certain; a server that announces others is refused.
-      most: bytes that are taken at most, whatever is announced.
-      stall_s: how long a server may be silent.
 
     Raises:
       TransferError: the file did not come, or not to its end. What is left of `part`, if anything, can be resumed.
       OSError: `part` cannot be written.
     """
+    # A file that was packed anew may have another size. Whatever is announced, no more than `most` is taken.
+    anew = file.payload_sha256 is not None
+    most = UNKNOWN if file.bytes is None else file.bytes * (2 if anew else 1)
     have = part.stat().st_size if part.exists() else 0
     # identity: the bytes of the file are wanted, not what a server makes of them for the way
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with _in_words(stall_s), requests.Session() as session:
         session.max_redirects = REDIRECTS
         with session.get(url, headers=headers, stream=True, timeout=(CONNECT_S, stall_s)) as response:
-            start, total = _judge(response, part, have)
-            if total is not None and (total > most or expected not in (None, total)):
+            found, total = 0, None
+            if response.status_code == 200:
+                if response.headers.get("Content-Type", "").startswith("text/html"):
+                    raise TransferError("answers with a web page")
+                length = response.headers.get("Content-Length", "")
+                total = int(length) if length.isdecimal() else None
+            elif have and response.status_code in (206, 416):
+                place = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", response.headers.get("Content-Range", ""))
+                first, last, total = map(int, place.groups()) if place else (0, 0, 0)
+                if response.status_code == 416 or first != have or last + 1 != total:
+                    part.unlink()
+                    raise TransferError("does not go on where the partial file ends", again=True)
+                found = have
+            else:
+                passing = response.status_code in PASSING
+                raise TransferError(f"HTTP {response.status_code} {response.reason}", again=passing)
+            if total is not None and (total > most or (file.bytes not in (None, total) and not anew)):
                 raise TransferError(f"announces {total} bytes")
-            found = _write(response, part, start, total, most)
-    if total is not None and found < total:
-        raise TransferError(f"broke off after {found} of {total} bytes", again=True)
-    return start > 0
-
-
-def _judge(response: requests.Response, part: Path, have: int) -> tuple[int, int | None]:
-    """Where in the file the body of `response` starts, and how many bytes the file has, if that is announced."""
-    status = response.status_code
-    if status == 200:
-        if response.headers.get("Content-Type", "").startswith("text/html"):
-            raise TransferError("answers with a web page")
-        length = response.headers.get("Content-Length", "")
-        return 0, int(length) if length.isdecimal() else None
-    if have and status in (206, 416):
-        place = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", response.headers.get("Content-Range", ""))
-        if status == 206 and place:
-            first, last, total = map(int, place.groups())
-            if first == have and last + 1 == total:
-                return have, total
-        part.unlink()
-        raise TransferError("does not go on where the partial file ends", again=True)
-    raise TransferError(f"HTTP {status} {response.reason}", again=status in PASSING)
-
-
-def _write(response: requests.Response, part: Path, start: int, total: int | None, most: int) -> int:
-    """Append to what `part` has up to `start`, and return its size then."""
-    found = start
-    with part.open("ab" if start else "wb") as file, progress(part.stem, start, total) as bar:
-        while found <= most and (block := response.raw.read1(CHUNK, decode_content=False)):
-            file.write(block)
-            found += len(block)
-            bar.update(len(block))
+            resumed = found > 0
+            with part.open("ab" if resumed else "wb") as written, progress(part.stem, found, total) as bar:
+                while found <= most and (block := response.raw.read1(CHUNK, decode_content=False)):
+                    written.write(block)
+                    found += len(block)
+                    bar.update(len(block))
     if found > most:
         part.unlink()
         raise TransferError(f"sends more than {most} bytes")
-    return found
+    if total is not None and found < total:
+        raise TransferError(f"broke off after {found} of {total} bytes", again=True)
+    return resumed
 
 
 class _Lines(io.TextIOBase):
@@ -269,34 +252,6 @@ def in_mirrors(file: File) -> Iterator[Path]:
     for folder in filter(None, os.environ.get(MIRROR, "").split(os.pathsep)):
         for spelling in dict.fromkeys((file.folder, file.folder.replace("_", "-"))):
             yield Path(folder).absolute() / spelling / file.name
-
-
-@contextlib.contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    """One process at a time; the lock ends with its process, however that ends."""
-    lock = FileLock(target.with_name(f".{target.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        _say(f"Another process is downloading {target.name}: waiting for it.")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _on_disk(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _payload_sha256(path: Path) -> str | None:
-    try:
-        with gzip.open(path) as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()  # pyright: ignore[reportArgumentType]
-    except (gzip.BadGzipFile, EOFError, zlib.error):
-        return None
 
 
 def _say(line: str) -> None:

@@ -8,7 +8,6 @@ import io
 import pickle
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,12 @@ def cifar10(path: Path, split: str) -> Examples:
     if path.name in wanted:
         batches = {path.name: path.read_bytes()}
     else:
-        batches = {name: content for name, content in _members(path) if name in wanted}
+        batches = {}
+        with tarfile.open(path, "r|gz") as members:
+            for member in members:
+                name, content = Path(member.name).name, members.extractfile(member)
+                if name in wanted and content is not None:
+                    batches[name] = content.read()
     if missing := wanted - batches.keys():
         raise ValueError(f"{path} must have the batches {sorted(wanted)}, it lacks {sorted(missing)}.")
     found = [_Arrays(io.BytesIO(batches[name]), encoding="bytes").load() for name in sorted(wanted)]
@@ -61,13 +65,6 @@ class _Arrays(pickle.Unpickler):
             case "numpy", "ndarray" | "dtype":
                 return getattr(np, global_name)
         raise pickle.UnpicklingError(f"{module_name}.{global_name} has no place in a file of arrays.")
-
-
-def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(archive, "r|gz") as members:
-        for member in members:
-            if (content := members.extractfile(member)) is not None:
-                yield Path(member.name).name, content.read()
 
 
 def _idx(packed: bytes) -> np.ndarray:

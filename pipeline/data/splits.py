@@ -13,7 +13,7 @@ SPLITS = {"train_data": "train", "test_data": "test"}
 
 
 def main(job: "Job", run: "Run") -> None:
-    (name,), split = job.item, SPLITS[job.stage]
+    (name,), (out,), split = job.item, job.flow.outs, SPLITS[job.stage]
     x, y = sources.read(name, split)
-    write_table(job.flow.out(), {"x": x, "y": y}, sources.AXES)
+    write_table(out, {"x": x, "y": y}, sources.AXES)
     print(f"{name}: {len(y)} examples of {len(set(y.tolist()))} classes in the {split} split")

@@ -15,10 +15,17 @@ def table(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def digits(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """One of the two splits, each with its share of every class, and always the same."""
+    """One of the two splits, each with its share of every class (largest remainders first), and always the same."""
     x, y = _columns(gzip.decompress(path.read_bytes()).decode().splitlines())
+    classes, sizes = np.unique(y, return_counts=True)
+    share = TRAIN_DIGITS * sizes / len(y)
+    quota = np.floor(share).astype(int)
+    quota[np.argsort(quota - share, kind="stable")[: TRAIN_DIGITS - quota.sum()]] += 1
+    # RandomState is frozen by numpy's policy: the same split under every version
+    random = np.random.RandomState(SPLIT_SEED)
     train = np.zeros(len(y), bool)
-    train[_stratified(y, TRAIN_DIGITS)] = True
+    for label, count in zip(classes, quota, strict=True):
+        train[random.permutation(np.flatnonzero(y == label))[:count]] = True
     chosen = train if split == "train" else ~train
     return x[chosen], y[chosen]
 
@@ -26,15 +33,3 @@ def digits(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
 def _columns(lines: list[str]) -> tuple[np.ndarray, np.ndarray]:
     found = np.loadtxt(lines, delimiter=",", dtype=np.float64)
     return found[:, :-1].astype(np.float32), found[:, -1].astype(np.int32)
-
-
-def _stratified(y: np.ndarray, count: int) -> np.ndarray:
-    """`count` examples, each class by its share (largest remainders first), drawn at random within the class."""
-    classes, sizes = np.unique(y, return_counts=True)
-    share = count * sizes / len(y)
-    quota = np.floor(share).astype(int)
-    quota[np.argsort(quota - share, kind="stable")[: count - quota.sum()]] += 1
-    # RandomState is frozen by numpy's policy: the same split under every version
-    random = np.random.RandomState(SPLIT_SEED)
-    drawn = [random.permutation(np.flatnonzero(y == c))[:n] for c, n in zip(classes, quota, strict=True)]
-    return np.concatenate(drawn)

@@ -36,20 +36,6 @@ class Item(NamedTuple):
         """The file that says what decides its outs; `plan` itself has none."""
         return PLAN / f"{self.name}.json"
 
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Its deps but for its plan: files of the repository, and what other stages leave."""
-        return tuple(dep for dep in self.deps if dep != self.plan.as_posix())
-
-    def out(self, ending: str = "") -> Path:
-        """The one of its outs that ends so.
-
-        Raises:
-          ValueError: several do, or none does.
-        """
-        (found,) = (out for out in self.outs if out.endswith(ending))
-        return Path(found)
-
 
 class Flow:
     """All stages of the profile in a folder.
@@ -62,15 +48,16 @@ class Flow:
         for name in ("dvc.yaml", "params.yaml"):
             if not (profile / name).is_file():
                 raise FileNotFoundError(f"{(profile / name).resolve()} is missing: name the folder of a profile.")
-        self._tree = read_yaml(profile / "params.yaml")
-        self._stages: dict[str, Any] = read_yaml(profile / "dvc.yaml")["stages"]
-        self.root: str = self._tree["root"]  # the way from the profile to the repository
+        self._params = read_yaml(profile / "params.yaml")
+        self._entries: dict[str, Any] = read_yaml(profile / "dvc.yaml")["stages"]
+        self._stages = {entry: body["cmd"].split()[4] for entry, body in self._entries.items()}
+        self.root: str = self._params["root"]  # the way from the profile to the repository
 
     def items(self) -> list[Item]:
         """Every item that `dvc repro` makes, in the order of dvc.yaml."""
         found = []
-        for entry, body in self._stages.items():
-            axes = [self._filled(values, self._tree) or () for values in body.get("matrix", {}).values()]
+        for entry, body in self._entries.items():
+            axes = [_filled(values, self._params) or () for values in body.get("matrix", {}).values()]
             found += [self._item(entry, words) for words in itertools.product(*axes)]
         return found
 
@@ -80,11 +67,10 @@ class Flow:
         Raises:
           ValueError: no such stage, or not as many words as it takes.
         """
-        entries = [entry for entry, body in self._stages.items() if body["cmd"].split()[4] == stage]
+        entries = [entry for entry, one in self._stages.items() if one == stage]
         if not entries:
-            stages = list(dict.fromkeys(body["cmd"].split()[4] for body in self._stages.values()))
-            raise ValueError(f"{stage!r} is none of the stages {stages}.")
-        axes = list(self._stages[entries[0]].get("matrix", {}))
+            raise ValueError(f"{stage!r} is none of the stages {list(dict.fromkeys(self._stages.values()))}.")
+        axes = list(self._entries[entries[0]].get("matrix", {}))
         if len(words) != len(axes):
             wanted = " ".join(axes).upper() or "none"
             raise ValueError(f"{stage} takes {len(axes)} words ({wanted}), got {list(words)}.")
@@ -102,44 +88,39 @@ class Flow:
         outs = (Path(out) for item in self.items() for out in item.outs)
         return [out for out in outs if any(fnmatchcase(out.relative_to(ARTIFACTS).as_posix(), p) for p in patterns)]
 
-    def _item(self, entry: str, words: tuple[Any, ...]) -> Item:
-        body = self._stages[entry]
+    def _item(self, entry: str, values: tuple[Any, ...]) -> Item:
+        body, words = self._entries[entry], tuple(map(str, values))
         names = dict(zip(body.get("matrix", {}), words, strict=True))
-        tree = self._tree | {"item": names}
-        listed = [*body.get("outs", []), *body.get("plots", []), *body.get("metrics", [])]
-        cmd = self._filled(body["cmd"], tree)
-        return Item(
-            name="@".join((entry, "-".join(map(str, words)))) if words else entry,
-            stage=cmd.split()[4],
-            words=tuple(map(str, words)),
-            names={axis: str(word) for axis, word in names.items()},
-            cmd=cmd,
-            deps=tuple(self._path(dep, tree) for dep in body.get("deps", [])),
-            outs=tuple(self._path(out, tree) for out in listed),
-        )
+        tree = self._params | {"item": names}
 
-    def _path(self, written: Any, tree: Any) -> str:
-        return os.path.normpath(self._filled(next(iter(written)) if isinstance(written, dict) else written, tree))
+        def paths(*kinds: str) -> tuple[str, ...]:
+            listed = [next(iter(one)) if isinstance(one, dict) else one for kind in kinds for one in body.get(kind, [])]
+            return tuple(os.path.normpath(_filled(path, tree)) for path in listed)
 
-    def _filled(self, value: Any, tree: Any) -> Any:
-        """`value` with its ${…} filled, as DVC does; one that is nothing else keeps its kind."""
-        if not isinstance(value, str):
-            return value
-        whole = HOLE.fullmatch(value)
-        return at(tree, whole[1]) if whole else HOLE.sub(lambda hole: str(at(tree, hole[1])), value)
+        name = f"{entry}@{'-'.join(words)}" if words else entry
+        cmd = _filled(body["cmd"], tree)
+        return Item(name, self._stages[entry], words, names, cmd, paths("deps"), paths("outs", "plots", "metrics"))
 
 
-def at(tree: Any, key: str) -> Any:
-    """The value at a dotted key.
+def _filled(value: Any, tree: Any) -> Any:
+    """`value` with its ${…} filled, as DVC does; one that is nothing else keeps its kind.
 
     Raises:
-      ValueError: there is none.
+      ValueError: the tree has no such key.
     """
-    for part in key.split("."):
-        if not isinstance(tree, dict) or part not in tree:
-            raise ValueError(f"params.yaml has no {key}, which dvc.yaml names: add it.")
-        tree = tree[part]
-    return tree
+
+    def at(hole: re.Match[str]) -> Any:
+        found = tree
+        for part in hole[1].split("."):
+            if not isinstance(found, dict) or part not in found:
+                raise ValueError(f"params.yaml has no {hole[1]}, which dvc.yaml names: add it.")
+            found = found[part]
+        return found
+
+    if not isinstance(value, str):
+        return value
+    whole = HOLE.fullmatch(value)
+    return at(whole) if whole else HOLE.sub(lambda hole: str(at(hole)), value)
 
 
 def named(path: str, root: str) -> str:

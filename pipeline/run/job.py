@@ -6,12 +6,13 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.run import artifacts, paths
-from pipeline.run.flow import Flow, Item, named
+from pipeline.run.flow import ARTIFACTS, Flow, Item, named
 from pipeline.run.params import digest
 from pipeline.run.plan import Tree, differences, plan
 
@@ -68,6 +69,21 @@ def planned(item: Item, params: Any = None, tree: Tree | None = None) -> tuple[d
     return plan(tree, starts, uses.params), tree.code(starts).files
 
 
+def main(words: list[str]) -> None:
+    """`python -m pipeline plan`: write the plan of every item of the profile in this folder.
+
+    Folders that items read are made even if no item of this profile leaves anything there.
+    """
+    if words:
+        sys.exit(f"Usage: python -m pipeline plan, without further words; got {words}.")
+    own, tree = read(), Tree(paths.ROOT)
+    for item in (item for item in Flow().items() if item.stage != "plan"):
+        made, _ = planned(item, own, tree)
+        artifacts.write_json(item.plan, made)
+        for folder in (Path(dep) for dep in item.deps if Path(dep).parent == ARTIFACTS):
+            folder.mkdir(parents=True, exist_ok=True)
+
+
 def read() -> Any:
     """The params of the profile in this folder: what `pipeline.studies.params.read` gives."""
     return importlib.import_module("pipeline.studies.params").read()
@@ -83,8 +99,10 @@ def dep_files(item: Item, root: str) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for name, path in ((named(dep, root), Path(dep)) for dep in item.deps):
         if path.is_dir():
-            inside = (file for file in path.rglob("*") if file.is_file() and not _ignored(file.relative_to(path)))
-            files |= {f"{name}/{file.relative_to(path).as_posix()}": file for file in inside}
+            inside = {file.relative_to(path): file for file in path.rglob("*") if file.is_file()}
+            # .dvcignore and git keep the others out of a folder's hash.
+            kept = [one for one in inside if "__pycache__" not in one.parts and not one.name.startswith(".")]
+            files |= {f"{name}/{one.as_posix()}": inside[one] for one in kept}
         elif path.exists():
             files[name] = path
         else:
@@ -158,8 +176,3 @@ def stamp(stage: str, words: tuple[str, ...], drawn: Iterable[Path]) -> str:
 def stamped(stage: str, words: tuple[str, ...], plan: str, tables: dict[str, str]) -> str:
     """The words of a stamp, from the sha256 of the plan and of each table by its name."""
     return f"vsml {'@'.join((stage, *words))} plan={plan} tables={digest(tables)}"
-
-
-def _ignored(path: Path) -> bool:
-    """What .dvcignore and git keep out of a folder's hash."""
-    return "__pycache__" in path.parts or path.name.startswith(".")

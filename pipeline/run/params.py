@@ -2,26 +2,17 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-
-def _plain(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_]+", name):
-        raise ValueError(
-            f"{name!r} is no name: it becomes part of commands and of paths, so rename it with letters, digits and "
-            "underscores alone."
-        )
-    return name
-
-
-Name = Annotated[str, AfterValidator(_plain)]
+PLAIN = r"^[A-Za-z0-9_]+$"
+Name = Annotated[str, Field(pattern=PLAIN)]
 Count = Annotated[int, Field(ge=0)]
 Sizes = tuple[PositiveInt, ...]
 Kernel = tuple[PositiveInt, PositiveInt, PositiveInt]
@@ -90,6 +81,60 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def overlaid(tree: Any, kind: type[Section], where: str) -> Any:
+    """Complete the `experiments` of a tree that was read from YAML, which are sections of one `kind`.
+
+    An experiment is laid over `defaults`, or over the experiment that its key `like` names. What is malformed stays as
+    it is: the check that follows refuses it by its name.
+
+    where: the path to the experiments, for errors.
+
+    Raises:
+      ValueError: `like` names none of the experiments, or leads back to where it came from.
+    """
+    defaults, experiments = (tree.get("defaults", {}), tree.get("experiments")) if isinstance(tree, dict) else ({}, {})
+    if not isinstance(defaults, dict) or not isinstance(experiments, dict) or not experiments:
+        return tree
+    shared = {name: section for name, section in defaults.items() if name in kind.model_fields}
+
+    def complete(name: str, *heirs: str) -> Any:
+        own = experiments[name]
+        if not isinstance(own, dict) or "like" not in own:
+            return merged(kind, shared, own)
+        other = own["like"]
+        wrong = f"{where}.{name}.like (={other!r})"
+        if not isinstance(other, str) or other not in experiments:
+            known = sorted(map(str, experiments))
+            raise ValueError(f"{wrong} is none of {where} {known}: name one of them or remove it.")
+        if other in (name, *heirs):
+            chain = " -> ".join(map(str, (*reversed(heirs), name, other)))
+            raise ValueError(f"{wrong} leads back to itself ({chain}): remove one of these `like`.")
+        return merged(kind, complete(other, name, *heirs), {key: value for key, value in own.items() if key != "like"})
+
+    return tree | {"experiments": {name: complete(name) for name in experiments}}
+
+
+def merged(annotation: Any, base: Any, own: Any) -> Any:
+    """`own` laid over `base`, both values of a field with this annotation.
+
+    Sections merge leaf by leaf. All else replaces what was there: a list, a table whose keys are free, and a section of
+    another kind, which its `name` tells.
+    """
+    if not isinstance(base, dict) or not isinstance(own, dict) or own.get("name", base.get("name")) != base.get("name"):
+        return own
+    kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    sections = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)]
+    if len(sections) > 1:  # told apart by the name that each admits
+        sections = [kind for kind in sections if base.get("name") in get_args(kind.model_fields["name"].annotation)]
+    if not sections:
+        return own
+    fields = sections[0].model_fields
+    return base | {
+        name: merged(fields[name].annotation, base[name], value) if name in fields and name in base else value
+        for name, value in own.items()
+    }
+
+
 def _sentence(problem: Any) -> str:
     # Below a section that is one of several kinds, its kind stands among the names.
     parts, unions = [str(part) for part in problem["loc"]], ("learner", "estimator", "task")
@@ -99,6 +144,9 @@ def _sentence(problem: Any) -> str:
             return f"{name} is missing: add it (a section of another kind, and an entry of a list, is stated whole)."
         case "extra_forbidden":
             return f"{name} (={problem['input']!r}) is unknown: remove it or correct its name."
+        case "string_pattern_mismatch" if problem["ctx"]["pattern"] == PLAIN:
+            remedy = "rename it with letters, digits and underscores alone"
+            return f"{problem['input']!r} is no name: it becomes part of commands and of paths, so {remedy}."
         case "value_error":
             return str(problem["ctx"]["error"])
         case _:

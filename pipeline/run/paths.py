@@ -4,6 +4,7 @@ VSML_STATE names another folder for what is kept between runs, where the reposit
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,76 +23,29 @@ PARAMS = Path("params.yaml")
 ARTIFACTS = Path("artifacts")
 
 
-def train_data(name: str) -> Path:
-    return ARTIFACTS / "train_data" / f"{name}.npz"
+def _out(place: str) -> Callable[..., Path]:
+    """A function from the words of an item to where one of its outs lies; it takes as many words as `place` has."""
+    return lambda *words: ARTIFACTS / (place % words)
 
 
-def test_data(name: str) -> Path:
-    return ARTIFACTS / "test_data" / f"{name}.npz"
-
-
-def meta_train(experiment: str, seed: int | str) -> Path:
-    return ARTIFACTS / "meta_train" / f"{experiment}-{seed}"
-
-
-def rule(experiment: str, seed: int | str) -> Path:
-    return meta_train(experiment, seed) / "rule.npz"
-
-
-def curve(experiment: str, seed: int | str) -> Path:
-    return meta_train(experiment, seed) / "curve.npz"
-
-
-def curve_csv(experiment: str, seed: int | str) -> Path:
-    return meta_train(experiment, seed) / "curve.csv"
-
-
-def meta_test(experiment: str, seed: int | str) -> Path:
-    return ARTIFACTS / "meta_test" / f"{experiment}-{seed}.npz"
-
-
-def baseline(name: str) -> Path:
-    return ARTIFACTS / "baseline" / f"{name}.npz"
-
-
-def introspect(experiment: str, seed: int | str) -> Path:
-    return ARTIFACTS / "introspect" / f"{experiment}-{seed}.npz"
-
-
-def unify() -> Path:
-    return ARTIFACTS / "unify" / "unification.npz"
-
-
-def clone(seed: int | str) -> Path:
-    return ARTIFACTS / "clone" / f"{seed}.npz"
-
-
-def improve(seed: int | str) -> Path:
-    return ARTIFACTS / "improve" / f"{seed}.npz"
-
-
-def clone_test(seed: int | str) -> Path:
-    return ARTIFACTS / "clone_test" / f"{seed}.npz"
-
-
-def zoo_test(name: str) -> Path:
-    return ARTIFACTS / "zoo_test" / f"{name}.npz"
-
-
-def feedback_train(experiment: str, seed: int | str) -> Path:
-    return ARTIFACTS / "feedback_train" / f"{experiment}-{seed}"
-
-
-def feedback_rule(experiment: str, seed: int | str) -> Path:
-    return feedback_train(experiment, seed) / "rule.npz"
-
-
-def feedback_curve(experiment: str, seed: int | str) -> Path:
-    return feedback_train(experiment, seed) / "curve.npz"
-
-
-def feedback_test(experiment: str, seed: int | str) -> Path:
-    return ARTIFACTS / "feedback_test" / f"{experiment}-{seed}.npz"
+train_data = _out("train_data/%s.npz")  # of a set
+test_data = _out("test_data/%s.npz")
+rule = _out("meta_train/%s-%s/rule.npz")  # of an experiment and a seed
+curve = _out("meta_train/%s-%s/curve.npz")
+curve_csv = _out("meta_train/%s-%s/curve.csv")
+meta_test = _out("meta_test/%s-%s.npz")
+baseline = _out("baseline/%s.npz")
+introspect = _out("introspect/%s-%s.npz")
+unify = _out("unify/unification.npz")
+clone = _out("clone/%s.npz")  # of a seed
+improve = _out("improve/%s.npz")
+clone_test = _out("clone_test/%s.npz")
+zoo_test = _out("zoo_test/%s.npz")  # of a rule
+feedback_rule = _out("feedback_train/%s-%s/rule.npz")
+feedback_curve = _out("feedback_train/%s-%s/curve.npz")
+feedback_test = _out("feedback_test/%s-%s.npz")
+recall_train = _out("recall_train/%s-%s.npz")
+recall_test = _out("recall_test/%s-%s.npz")
 
 
 def figure(name: str, ending: str = "png") -> Path:
@@ -100,11 +54,3 @@ def figure(name: str, ending: str = "png") -> Path:
 
 def report(name: str = "index.html") -> Path:
     return ARTIFACTS / "report" / name
-
-
-def recall_train(experiment: str, seed: int | str) -> Path:
-    return ARTIFACTS / "recall_train" / f"{experiment}-{seed}.npz"
-
-
-def recall_test(experiment: str, seed: int | str) -> Path:
-    return ARTIFACTS / "recall_test" / f"{experiment}-{seed}.npz"

@@ -12,6 +12,7 @@ default, an operator, a decorator, which module a name is imported from. Of the 
 import ast
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +27,6 @@ CARRIERS = (  # patterns of their names
     "pipeline.run.checkpoints",
     "pipeline.run.flow",
     "pipeline.run.job",
-    "pipeline.run.overlay",
     "pipeline.run.params",
     "pipeline.run.paths",
     "pipeline.studies.*params",
@@ -76,42 +76,33 @@ class Module(NamedTuple):
 def plan(tree: "Tree", starts: Iterable[str], params: Mapping[str, Any]) -> dict[str, Any]:
     """The plan of an item that starts from these modules with these parameters, as plain JSON types.
 
+    Of settings that change numbers it has those of this process, without what is off or unset.
+
     Raises:
       ValueError: no such module, or a chain of imports that is too long.
     """
     found = tree.code(starts)
-    computes = "jax" in found.packages
+    numeric = sorted({name for package in found.packages for name in NUMERIC.get(package, ())})
+    settings = {name: os.environ.get(name, "") for name in SETTINGS} if "jax" in found.packages else {}
+    if "XLA_FLAGS" in settings:
+        settings["XLA_FLAGS"] = " ".join(sorted(settings["XLA_FLAGS"].split()))
     return {
         "code": found.digest,
         "params": dict(params),
-        "versions": versions(found.packages),
-        "settings": settings() if computes else {},
+        "versions": {name: importlib.metadata.version(name) for name in numeric},
+        "settings": {name: value for name, value in settings.items() if value not in OFF},
     }
-
-
-def versions(packages: Iterable[str]) -> dict[str, str]:
-    """The installed versions of the numeric ones among some packages, by distribution."""
-    names = sorted({name for package in packages for name in NUMERIC.get(package, ())})
-    return {name: importlib.metadata.version(name) for name in names}
-
-
-def settings() -> dict[str, str]:
-    """The settings of this process that change numbers; what is off or unset is left out."""
-    found = {name: os.environ.get(name, "") for name in SETTINGS}
-    found["XLA_FLAGS"] = " ".join(sorted(found["XLA_FLAGS"].split()))
-    return {name: value for name, value in found.items() if value not in OFF}
 
 
 def differences(expected: Any, found: Any, name: str = "") -> list[str]:
     """The dotted names of the leaves in which two plans differ."""
-    if isinstance(expected, dict) and isinstance(found, dict):
-        keys = dict.fromkeys((*expected, *found))
-        nothing = object()
-        pairs = (
-            (expected.get(key, nothing), found.get(key, nothing), f"{name}.{key}" if name else key) for key in keys
-        )
-        return [one for left, right, inner in pairs for one in differences(left, right, inner)]
-    return [] if expected == found else [name]
+    if not isinstance(expected, dict) or not isinstance(found, dict):
+        return [] if expected == found else [name]
+    nothing, names = object(), []
+    for key in dict.fromkeys((*expected, *found)):
+        inner = f"{name}.{key}" if name else key
+        names += differences(expected.get(key, nothing), found.get(key, nothing), inner)
+    return names
 
 
 class Tree:
@@ -124,58 +115,46 @@ class Tree:
     def code(self, starts: Iterable[str]) -> Code:
         """The code that some modules run."""
         starts = tuple(starts)
-        modules = self._closure(starts)
-        around = {package: self._module(package) for name in modules for package in _packages(name)}
-        effects = sorted({one.on_import for one in around.values() if one and one.on_import})
+        modules: dict[str, Module] = {}
+        waiting = set(starts)
+        for _ in range(DEPTH):
+            for name in waiting:
+                if (module := self._module(name)) is None:
+                    raise ValueError(f"{name} is no module under {self._root}: correct its name.")
+                modules[name] = module
+            waiting = {one for name in waiting for one in modules[name].imports} - modules.keys()
+        if waiting:
+            raise ValueError(f"Imports of {list(starts)} go deeper than {DEPTH} modules: raise DEPTH in {__file__}.")
         names = {name: hashlib.sha256(one.text.encode()).hexdigest() for name, one in modules.items()}
         for _ in range(DEPTH):  # each round, a module's name tells modules apart that are one import further away
             names = {name: _sha256([names[name], *map(names.get, one.imports)]) for name, one in modules.items()}
-        files = {one.file for one in (*modules.values(), *around.values()) if one}
-        packages = frozenset(package for one in modules.values() for package in one.packages)
-        return Code(_sha256([sorted(names[start] for start in starts), effects]), tuple(sorted(files)), packages)
-
-    def _closure(self, starts: tuple[str, ...]) -> dict[str, Module]:
-        found: dict[str, Module] = {}
-        waiting = list(dict.fromkeys(starts))
-        for _ in range(DEPTH):
-            for name in waiting:
-                module = self._module(name)
-                if module is None:
-                    raise ValueError(f"{name} is no module under {self._root}: correct its name.")
-                found[name] = module
-            waiting = list(dict.fromkeys(one for name in waiting for one in found[name].imports if one not in found))
-            if not waiting:
-                return found
-        raise ValueError(f"The imports of {list(starts)} go deeper than {DEPTH} modules: raise DEPTH in {__file__}.")
+        paths = [name.split(".") for name in modules]
+        packages = {".".join(path[:depth]) for path in paths for depth in range(1, len(path))}
+        around = [one for package in packages if (one := self._module(package))]
+        digest = _sha256([sorted(names[start] for start in starts), sorted({one.on_import for one in around} - {""})])
+        files = {one.file for one in (*modules.values(), *around)}
+        foreign = frozenset(package for one in modules.values() for package in one.packages)
+        return Code(digest, tuple(sorted(files)), foreign)
 
     def _module(self, name: str) -> Module | None:
-        if name not in self._modules:
-            path = _file(self._root, name)
-            self._modules[name] = None if path is None else self._read(path, name)
-        return self._modules[name]
-
-    def _read(self, path: Path, name: str) -> Module:
-        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        reader, body = _Reader(self._root, package), ast.parse(path.read_bytes()).body
-        text, effects = reader.body(body), [node for node in _undocumented(body) if not _defines(node)]
-        return Module(
-            path.relative_to(self._root).as_posix(),
-            text,
-            tuple(reader.imports),
-            frozenset(reader.packages),
-            _Reader(self._root, package).body(effects) if effects else "",
-        )
+        if name in self._modules:
+            return self._modules[name]
+        found = None
+        if (path := _file(self._root, name)) is not None:
+            package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+            body, reader = ast.parse(path.read_bytes()).body, _Reader(self._root, package)
+            text = reader.body(body)
+            effects = [node for node in _undocumented(body) if not _defines(node)]
+            on_import = _Reader(self._root, package).body(effects) if effects else ""
+            file = path.relative_to(self._root).as_posix()
+            found = Module(file, text, tuple(reader.imports), frozenset(reader.packages), on_import)
+        self._modules[name] = found
+        return found
 
 
 def _file(root: Path, name: str) -> Path | None:
     path = root.joinpath(*name.split("."))
     return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
-
-
-def _packages(name: str) -> Iterator[str]:
-    """The packages around a module."""
-    while name := name.rpartition(".")[0]:
-        yield name
 
 
 def _defines(node: ast.stmt) -> bool:
@@ -192,11 +171,10 @@ def _for_types(node: ast.AST) -> bool:
 
 
 def _undocumented(body: list[Any]) -> list[Any]:
-    first = body[0] if body else None
-    documented = (
-        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
-    )
-    return body[1:] if documented else body
+    match body:
+        case [ast.Expr(value=ast.Constant(value=str())), *rest]:
+            return rest
+    return body
 
 
 class _Reader:
@@ -223,16 +201,16 @@ class _Reader:
         match node:
             case ast.Import() | ast.ImportFrom():
                 return ",".join(self._import(binding, *source) for binding, source in self._bound(node))
+            case ast.JoinedStr(values=[*values, ast.Constant(value="")]):
+                return self._text(ast.JoinedStr(values))  # Python 3.12.0 and 3.12.1 end formats with an empty text
             case ast.AST():
-                fields = dict(ast.iter_fields(node))
-                # Names of fields that versions of Python add or fill differently, and that say nothing here.
-                kept = {
-                    n: v for n, v in fields.items() if n not in ("ctx", "kind", "type_comment") and v not in (None, [])
-                }
                 documented = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-                words = (
-                    f"{n}={self.body(v) if n == 'body' and documented else self._text(v)}" for n, v in kept.items()
-                )
+                words = [
+                    f"{name}={self.body(value) if name == 'body' and documented else self._text(value)}"
+                    for name, value in ast.iter_fields(node)
+                    # Fields that versions of Python add or fill differently, and that say nothing here, are left out.
+                    if name not in ("ctx", "kind", "type_comment") and value not in (None, [])
+                ]
                 return f"{type(node).__name__}({','.join(words)})"
             case list():
                 return f"[{','.join(self._text(one) for one in node if not _for_types(one))}]"
@@ -243,13 +221,10 @@ class _Reader:
         """Each name that an import binds, with the module that it is from and its name there ("" for the module)."""
         if isinstance(node, ast.Import):
             for alias in node.names:
-                whole = alias.name if alias.asname else alias.name.split(".")[0]
-                yield alias.asname or alias.name, (alias.name if alias.name.split(".")[0] in OURS else whole, "")
+                top = alias.name.split(".")[0]
+                yield alias.asname or alias.name, (alias.name if alias.asname or top in OURS else top, "")
             return
-        source = node.module or ""
-        if node.level:
-            (*outer,) = self._package.split(".")
-            source = ".".join([*outer[: len(outer) - node.level + 1], *filter(None, [source])])
+        source = importlib.util.resolve_name("." * node.level + (node.module or ""), self._package)
         for alias in node.names:
             inner = f"{source}.{alias.name}"
             is_module = source.split(".")[0] in OURS and _file(self._root, inner) is not None

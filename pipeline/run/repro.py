@@ -26,7 +26,7 @@ STOPS_WITHIN_S = 20.0
 LINES_SHOWN = 15  # of an item that failed
 
 
-class Item(NamedTuple):
+class Running(NamedTuple):
     """A running item."""
 
     name: str
@@ -47,20 +47,23 @@ def main(words: list[str]) -> None:
     if given.jobs < 1:
         parser.error(f"--jobs is {given.jobs}, expected 1 or more.")
     os.chdir(Path(given.file).parent)
+    file = Path(given.file).name
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # of the commands' `python`
-    changed, needs = _changed(Path(given.file).name), graph(Path(given.file).name)
-    due = closure(changed, needs)
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "status", "--json", file]
+    status = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if status.returncode:
+        sys.exit(f"`dvc status` ended with exit code {status.returncode}; see above.")
+    needs = graph(file)
+    due = closure(json.loads(status.stdout), needs)
+    states = run({name: needs[name] & due for name in needs if name in due}, given.jobs) if due else {}
+    # Runs that wait are taken up; one of them that cannot be taken up now is no failure of an item.
+    subprocess.run([sys.executable, "-m", "pipeline", "uploads"], check=False)
     if not due:
-        _upload()
         print("Data and pipelines are up to date.")
         return
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
-    states = Scheduler({name: needs[name] & due for name in needs if name in due}, given.jobs).run()
-    _upload()
-    lost = [name for name, state in states.items() if state != "done"]
-    print(f"{len(states) - len(lost)} of {len(states)} items are done.", flush=True)
-    if lost:
+    done = list(states.values()).count("done")
+    print(f"{done} of {len(states)} items are done.", flush=True)
+    if done < len(states):
         sys.exit(1)
 
 
@@ -84,99 +87,73 @@ def closure(changed: Iterable[str], needs: Mapping[str, set[str]]) -> set[str]:
     return due
 
 
-class Scheduler:
-    """Runs items, each after those that it needs; `states` says of each that is settled how it ended."""
+def run(needs: Mapping[str, set[str]], jobs: int) -> dict[str, str]:
+    """Run items, each after those that it needs, up to `jobs` at once; how each ended.
 
-    def __init__(self, needs: Mapping[str, set[str]], jobs: int) -> None:
-        self._needs, self._jobs = dict(needs), jobs
-        self._order = tuple(TopologicalSorter(self._needs).static_order())
-        self._sorter = TopologicalSorter(self._needs)
-        self._sorter.prepare()
-        self._ready: list[str] = []
-        self._running: list[Item] = []
-        self.states: dict[str, str] = {}
-        self._logs = paths.JOBS / "logs"
-        self._logs.mkdir(parents=True, exist_ok=True)
+    Raises:
+      Stopped: a signal came; nothing runs any more.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    logs = paths.JOBS / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    print(f"{len(needs)} items are due, up to {jobs} at once; what they say: {logs}", flush=True)
+    sorter = TopologicalSorter(needs)
+    sorter.prepare()
+    ready: list[str] = []
+    running: list[Running] = []
+    states: dict[str, str] = {}
 
-    def run(self) -> dict[str, str]:
-        print(f"{len(self._needs)} items are due, up to {self._jobs} at once; what they say: {self._logs}", flush=True)
-        try:
-            while len(self.states) < len(self._needs):
-                self._ready += self._sorter.get_ready()
-                while self._ready and len(self._running) < self._jobs:
-                    self._start(self._ready.pop(0))
-                time.sleep(LOOK_EVERY_S)
-                self._settle()
-        except Stopped:
-            self._stop_all()
-            raise
-        return self.states
+    def settle(name: str, state: str, more: str) -> None:
+        states[name] = state
+        print(f"{name}: {state} {more} ({len(states)} of {len(needs)})", flush=True)
+        sorter.done(name)  # however it ended: what needs it is told below
 
-    def _start(self, name: str) -> None:
-        log = (self._logs / f"{name.replace('/', '_')}.log").open("w+b")
-        # A session of its own, so that a Ctrl-C is told to it by us alone; and it dies with us.
-        started = subprocess.Popen(
-            [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", name],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=die_with_parent,
-        )
-        self._running.append(Item(name, started, log, time.monotonic()))
-
-    def _settle(self) -> None:
-        for item in [one for one in self._running if one.process.poll() is not None]:
-            self._running.remove(item)
-            took = f"in {time.monotonic() - item.began:.0f} s"
-            if item.process.returncode == 0:
-                self._say(item.name, "done", took)
-                self._sorter.done(item.name)  # of what failed it is never told, so nothing that needs that gets ready
-            else:
-                self._say(item.name, "FAILED", f"{took}, all that it said is in {item.log.name}; its end:")
-                item.log.seek(0)
-                lines = item.log.read().decode(errors="replace").rstrip().splitlines()[-LINES_SHOWN:]
-                print("\n".join(f"    {line}" for line in lines), flush=True)
-                self._skip()
-            item.log.close()
-
-    def _skip(self) -> None:
-        """Leave out what can never run, in an order in which one that is left out comes before those that need it."""
-        for name in self._order:
-            lost = {need for need in self._needs[name] if self.states.get(need, "done") != "done"}
-            if lost and name not in self.states:
-                self._say(name, "skipped", f"it needs {', '.join(sorted(lost))}")
-
-    def _say(self, name: str, state: str, more: str) -> None:
-        self.states[name] = state
-        print(f"{name}: {state} {more} ({len(self.states)} of {len(self._needs)})", flush=True)
-
-    def _stop_all(self) -> None:
-        """Have everything that runs end: as after a Ctrl-C, then, what does not mind that, by force."""
+    try:
+        while sorter.is_active():
+            ready += sorter.get_ready()
+            while ready and len(running) < jobs:
+                name = ready.pop(0)
+                if lost := [need for need in sorted(needs[name]) if states[need] != "done"]:
+                    settle(name, "skipped", f"it needs {', '.join(lost)}")
+                    continue
+                log = (logs / f"{name.replace('/', '_')}.log").open("w+b")
+                # A session of its own, so that a Ctrl-C is told to it by us alone; and it dies with us.
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", name],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    preexec_fn=die_with_parent,
+                )
+                running.append(Running(name, process, log, time.monotonic()))
+            time.sleep(LOOK_EVERY_S)
+            for item in [one for one in running if one.process.poll() is not None]:
+                running.remove(item)
+                took = f"in {time.monotonic() - item.began:.0f} s"
+                if item.process.returncode == 0:
+                    settle(item.name, "done", took)
+                else:
+                    settle(item.name, "FAILED", f"{took}, all that it said is in {item.log.name}; its end:")
+                    item.log.seek(0)
+                    lines = item.log.read().decode(errors="replace").rstrip().splitlines()[-LINES_SHOWN:]
+                    print("\n".join(f"    {line}" for line in lines), flush=True)
+                item.log.close()
+    except Stopped:
+        # Everything that runs ends: as after a Ctrl-C, then, what does not mind that, by force.
         for blow, wait_s in ((signal.SIGINT, STOPS_WITHIN_S), (signal.SIGKILL, 5.0)):
-            for item in self._running:
+            for item in running:
                 if item.process.poll() is None:
                     os.killpg(item.process.pid, blow)
             give_up = time.monotonic() + wait_s
-            while any(item.process.poll() is None for item in self._running) and time.monotonic() < give_up:
+            while any(item.process.poll() is None for item in running) and time.monotonic() < give_up:
                 time.sleep(LOOK_EVERY_S)
-        for item in self._running:
+        for item in running:
             item.log.close()
             print(f"{item.name}: stopped", flush=True)
-
-
-def _upload() -> None:
-    """Take the runs up that wait; one of them that cannot be taken up now is no failure of an item."""
-    subprocess.run([sys.executable, "-m", "pipeline", "uploads"], check=False)
-
-
-def _changed(file: str) -> list[str]:
-    """The items of a dvc.yaml in this folder that DVC finds changed."""
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "status", "--json", file]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"`dvc status` ended with exit code {done.returncode}; see above.")
-    return list(json.loads(done.stdout))
+        raise
+    return states
 
 
 def _stop(number: int, frame: object) -> None:

@@ -8,7 +8,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,19 +20,12 @@ from pipeline.run import paths
 from pipeline.run.checkpoints import Folder
 from pipeline.run.job import Job
 
+if TYPE_CHECKING:
+    from pipeline.track.tracking import Run
+
 CURVE = {"loss": np.float32, "grad_norm": np.float32, "skipped": np.bool_, "phase": np.int32}
 SAVE_EVERY_S = 5.0
 SHOW_EVERY_S = 10.0  # where the output is no terminal
-
-
-class Run(Protocol):
-    """What a training says to the run that tracks it."""
-
-    id: str
-
-    def resume(self, run_id: str) -> None: ...
-    def follow(self, curve: dict[str, list[Any]]) -> None: ...
-    def at_end(self, act: Callable[[], None]) -> None: ...
 
 
 class Phase(NamedTuple):
@@ -67,7 +60,7 @@ def adam(
 
 
 def train(
-    job: Job, run: Run, state: Any, phases: Sequence[Phase], place: Callable[[Any], Any] = lambda tree: tree
+    job: Job, run: "Run", state: Any, phases: Sequence[Phase], place: Callable[[Any], Any] = lambda tree: tree
 ) -> tuple[Any, dict[str, np.ndarray]]:
     """Train from `state`, or from the newest whole checkpoint of this job, to the end of the last phase.
 

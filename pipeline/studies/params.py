@@ -1,7 +1,7 @@
 """The parameters of a profile, read from its params.yaml: typed, complete, and nothing unknown.
 
 `defaults` is complete; an experiment states the leaves in which it differs from it or, with `like: OTHER`, from another
-experiment. pipeline.run.overlay completes experiments: YAML's merge keys would break `dvc exp run -S`.
+experiment. pipeline.run.params completes experiments: YAML's merge keys would break `dvc exp run -S`.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from pipeline.run import paths
-from pipeline.run.overlay import overlaid
-from pipeline.run.params import Count, Name, Section, checked, known_or_raise
+from pipeline.run.params import Count, Name, Section, checked, known_or_raise, overlaid
 from pipeline.studies.cloning.params import Clone, CloneTest, Improve
 from pipeline.studies.feedback.params import Drawings, Feedback
 from pipeline.studies.feedback.params import Experiment as FeedbackExperiment

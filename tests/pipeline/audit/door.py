@@ -17,7 +17,7 @@ import numpy as np
 from pipeline.audit import show, walk
 from pipeline.cluster.local import execute
 from pipeline.run import job as provenance
-from pipeline.run import paths, planning
+from pipeline.run import paths
 from pipeline.run.artifacts import read_table, write_table
 from pipeline.run.flow import Flow
 from pipeline.studies import params
@@ -36,7 +36,7 @@ def make() -> None:
         with paths.curve_csv("vsml", seed).open("w", newline="") as file:
             csv.writer(file).writerows([["step", "loss"], *enumerate(curve["loss"].tolist())])
     paths.ROOT.joinpath("dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
-    planning.main([])
+    provenance.main([])
     for item in Flow().items():
         if item.stage in RUN:
             execute(item.stage, item.words)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,14 +72,20 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.flush()
 
+    def answer(self, content: bytes, length: int | None, status: int = 200, **headers: str) -> None:
+        self.start(status, length, **headers)
+        self.wfile.write(content)
+        self.wfile.flush()
+
     def asked_from(self) -> int:
         return int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
 
-    def start_from(self, first: int, total: int) -> None:
+    def answer_from(self, first: int, total: int, content: bytes) -> None:
+        """Announce what follows the first bytes of so many, and give `content`."""
         if first:
-            self.start(206, total - first, Content_Range=f"bytes {first}-{total - 1}/{total}")
+            self.answer(content, total - first, 206, Content_Range=f"bytes {first}-{total - 1}/{total}")
         else:
-            self.start(200, total)
+            self.answer(content, total)
 
 
 @pytest.fixture
@@ -112,71 +119,11 @@ def good(handler: Handler, content: bytes = DATA) -> None:
     first = handler.asked_from()
     if first >= len(content):
         return handler.start(416, 0, Content_Range=f"bytes */{len(content)}")
-    handler.start_from(first, len(content))
-    handler.wfile.write(content[first:])
+    handler.answer_from(first, len(content), content[first:])
 
 
-def ignores_range(handler: Handler, content: bytes = DATA) -> None:
-    handler.start(200, len(content))
-    handler.wfile.write(content)
-
-
-# What follows is bad, each in its own way. `at` is a random place in the file.
-def truncated(handler: Handler, at: int) -> None:
-    handler.start(200, len(DATA))
-    handler.wfile.write(DATA[:at])
-
-
-def truncated_on_its_disk(handler: Handler, at: int) -> None:
-    good(handler, DATA[:at])
-
-
-def truncated_and_unannounced(handler: Handler, at: int) -> None:
-    handler.start()
-    handler.wfile.write(DATA[:at])
-
-
-def truncated_in_a_chunk(handler: Handler, at: int) -> None:
-    handler.start(Transfer_Encoding="chunked")
-    handler.wfile.write(f"{len(DATA):x}\r\n".encode() + DATA[:at])
-
-
-def truncated_between_chunks(handler: Handler, at: int) -> None:
-    handler.start(Transfer_Encoding="chunked")
-    handler.wfile.write(f"{at:x}\r\n".encode() + DATA[:at] + b"\r\n")
-
-
-def flipped(handler: Handler, at: int) -> None:
-    good(handler, DATA[:at] + bytes([DATA[at] ^ 1]) + DATA[at + 1 :])
-
-
-def flipped_then_truncated(handler: Handler, at: int) -> None:
-    """The next mirror is asked to go on after a corrupt byte."""
-    handler.start(200, len(DATA))
-    handler.wfile.write(DATA[: at - 1] + bytes([DATA[at] ^ 1]))
-
-
-def wrong_of_the_same_size(handler: Handler, at: int) -> None:
-    good(handler, np.random.default_rng(at).bytes(len(DATA)))
-
-
-def wrong_of_another_size(handler: Handler, at: int) -> None:
-    good(handler, np.random.default_rng(at).bytes(len(DATA) + at))
-
-
-def web_page(handler: Handler, at: int) -> None:
-    page = b"<html>Welcome to the hotel!</html>"
-    handler.start(200, len(page), Content_Type="text/html; charset=utf-8")
-    handler.wfile.write(page)
-
-
-def web_page_in_disguise(handler: Handler, at: int) -> None:
-    handler.start(Content_Type="application/octet-stream")
-    handler.wfile.write(b"<html>404</html>")
-
-
-def redirect_loop(handler: Handler, at: int) -> None:
-    handler.start(302, 0, Location=handler.path)
+def flip(at: int) -> bytes:
+    return DATA[:at] + bytes([DATA[at] ^ 1]) + DATA[at + 1 :]
 
 
 def redirect_to_nowhere(handler: Handler, at: int) -> None:
@@ -185,19 +132,8 @@ def redirect_to_nowhere(handler: Handler, at: int) -> None:
         handler.start(301, 0, Location=f"http://127.0.0.1:{free.getsockname()[1]}/")
 
 
-def redirect_to_another_world(handler: Handler, at: int) -> None:
-    handler.start(302, 0, Location="file:///etc/passwd")
-
-
-def status(handler: Handler, at: int, code: int) -> None:
-    handler.start(code, len(DATA))
-    handler.wfile.write(DATA)
-
-
 def stall(handler: Handler, at: int) -> None:
-    handler.start(200, len(DATA))
-    handler.wfile.write(DATA[:at])
-    handler.wfile.flush()
+    handler.answer(DATA[:at], len(DATA))
     handler.server.over.wait(30)
 
 
@@ -206,25 +142,9 @@ def stall_before_a_word(handler: Handler, at: int) -> None:
 
 
 def reset(handler: Handler, at: int) -> None:
-    handler.start(200, len(DATA))
-    handler.wfile.write(DATA[:at])
-    handler.wfile.flush()
+    handler.answer(DATA[:at], len(DATA))
     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     handler.connection.close()
-
-
-def hang_up(handler: Handler, at: int) -> None:
-    handler.connection.shutdown(socket.SHUT_RDWR)
-
-
-def announces_more(handler: Handler, at: int) -> None:
-    handler.start(200, len(DATA) + at)
-    handler.wfile.write(DATA)
-
-
-def announces_less(handler: Handler, at: int) -> None:
-    handler.start(200, at)
-    handler.wfile.write(DATA)
 
 
 def endless(handler: Handler, at: int) -> None:
@@ -233,89 +153,98 @@ def endless(handler: Handler, at: int) -> None:
         handler.wfile.write(DATA)
 
 
-def empty(handler: Handler, at: int) -> None:
-    handler.start(200, 0)
-
-
 def packed_on_the_way(handler: Handler, at: int) -> None:
     content = gzip.compress(DATA)
-    handler.start(200, len(content), Content_Encoding="gzip")
-    handler.wfile.write(content)
+    handler.answer(content, len(content), Content_Encoding="gzip")
 
 
 def another_range(handler: Handler, at: int) -> None:
     """Breaks off, and when asked to go on, goes on elsewhere."""
     if not handler.asked_from():
-        return truncated(handler, at)
-    handler.start_from(handler.asked_from() - 1, len(DATA))
-    handler.wfile.write(DATA[handler.asked_from() - 1 :])
+        return handler.answer(DATA[:at], len(DATA))
+    handler.answer_from(handler.asked_from() - 1, len(DATA), DATA[handler.asked_from() - 1 :])
 
 
 def range_of_another_file(handler: Handler, at: int) -> None:
     if not handler.asked_from():
-        return truncated(handler, at)
-    first = handler.asked_from()
-    handler.start_from(first, len(DATA))
-    handler.wfile.write(bytes(len(DATA) - first))
+        return handler.answer(DATA[:at], len(DATA))
+    handler.answer_from(handler.asked_from(), len(DATA), bytes(len(DATA) - handler.asked_from()))
 
 
-def no_http(handler: Handler, at: int) -> None:
-    handler.wfile.write(b"220 ftp.example.org ready\r\n")
+def _random(at: int, size: int) -> bytes:
+    return np.random.default_rng(at).bytes(size)
 
 
-# How each is called, in how many places it is tried, and what the user reads of it.
-AT_RANDOM = [
-    (truncated, 5, "IncompleteRead"),
-    (truncated_on_its_disk, 2, "announces"),
-    (truncated_and_unannounced, 2, "gave"),
-    (truncated_in_a_chunk, 2, "IncompleteRead"),
-    (truncated_between_chunks, 2, "IncompleteRead"),
-    (flipped, 5, "gave 60000 bytes with sha256"),
-    (flipped_then_truncated, 2, "IncompleteRead"),
-    (wrong_of_the_same_size, 2, "gave 60000 bytes with sha256"),
-    (wrong_of_another_size, 2, "announces"),
-    (web_page, 1, "answers with a web page"),
-    (web_page_in_disguise, 1, "gave 16 bytes with sha256"),
-    (redirect_loop, 1, "redirects more than 5 times"),
-    (redirect_to_nowhere, 1, "Connection refused"),
-    (redirect_to_another_world, 1, "No connection adapters were found for 'file:///etc/passwd'"),
-    *((partial(status, code=code), 1, f"HTTP {code}") for code in (204, 403, 404, 416, 500, 503)),
-    (stall, 2, "was silent for 0.3 s"),
-    (stall_before_a_word, 1, "was silent for 0.3 s"),
-    (reset, 3, "Connection reset by peer"),
-    (hang_up, 1, "closed connection without response"),
-    (announces_more, 1, "announces"),
-    (announces_less, 2, "announces"),
-    (endless, 1, "sends more than 60000 bytes"),
-    (empty, 1, "announces 0 bytes"),
-    (packed_on_the_way, 1, "announces"),
-    (another_range, 2, "does not go on where the partial file ends"),
-    (range_of_another_file, 2, "gave 60000 bytes with sha256"),
-    (no_http, 1, "BadStatusLine"),
+ANY, SIZE, WHOLE = "application/octet-stream", f"{len(DATA):x}\r\n".encode(), "gave 60000 bytes with sha256"
+PAGE = b"<html>Welcome to the hotel!</html>"
+# How each fails, in how many random places `at` of the file it is tried, what the user reads of it, and what it does.
+AT_RANDOM: list[tuple[str, int, str, Callable[..., Any]]] = [
+    ("truncated", 5, "IncompleteRead", lambda h, at: h.answer(DATA[:at], len(DATA))),
+    ("truncated on its disk", 2, "announces", lambda h, at: good(h, DATA[:at])),
+    ("truncated and unannounced", 2, "gave", lambda h, at: h.answer(DATA[:at], None)),
+    (
+        "truncated in a chunk",
+        2,
+        "IncompleteRead",
+        lambda h, at: h.answer(SIZE + DATA[:at], None, Transfer_Encoding="chunked"),
+    ),
+    (
+        "truncated between chunks",
+        2,
+        "IncompleteRead",
+        lambda h, at: h.answer(f"{at:x}\r\n".encode() + DATA[:at] + b"\r\n", None, Transfer_Encoding="chunked"),
+    ),
+    ("flipped", 5, WHOLE, lambda h, at: good(h, flip(at))),
+    # the next mirror is asked to go on after a corrupt byte
+    ("flipped then truncated", 2, "IncompleteRead", lambda h, at: h.answer(flip(at)[: at + 1], len(DATA))),
+    ("wrong of the same size", 2, WHOLE, lambda h, at: good(h, _random(at, len(DATA)))),
+    ("wrong of another size", 2, "announces", lambda h, at: good(h, _random(at, len(DATA) + at))),
+    ("web page", 1, "answers with a web page", lambda h, at: h.answer(PAGE, len(PAGE), Content_Type="text/html; a=b")),
+    ("web page in disguise", 1, "gave 34 bytes with sha256", lambda h, at: h.answer(PAGE, None, Content_Type=ANY)),
+    ("redirect loop", 1, "redirects more than 5 times", lambda h, at: h.start(302, 0, Location=h.path)),
+    ("redirect to nowhere", 1, "Connection refused", redirect_to_nowhere),
+    (
+        "redirect to another world",
+        1,
+        "No connection adapters were found for 'file:///etc/passwd'",
+        lambda h, at: h.start(302, 0, Location="file:///etc/passwd"),
+    ),
+    *(
+        (f"status {code}", 1, f"HTTP {code}", lambda h, at, code=code: h.answer(DATA, len(DATA), code))
+        for code in (204, 403, 404, 416, 500, 503)
+    ),
+    ("stall", 2, "was silent for 0.3 s", stall),
+    ("stall before a word", 1, "was silent for 0.3 s", stall_before_a_word),
+    ("reset", 3, "Connection reset by peer", reset),
+    ("hang up", 1, "closed connection without response", lambda h, at: h.connection.shutdown(socket.SHUT_RDWR)),
+    ("announces more", 1, "announces", lambda h, at: h.answer(DATA, len(DATA) + at)),
+    ("announces less", 2, "announces", lambda h, at: h.answer(DATA, at)),
+    ("endless", 1, "sends more than 60000 bytes", endless),
+    ("empty", 1, "announces 0 bytes", lambda h, at: h.start(200, 0)),
+    ("packed on the way", 1, "announces", packed_on_the_way),
+    ("another range", 2, "does not go on where the partial file ends", another_range),
+    ("range of another file", 2, WHOLE, range_of_another_file),
+    ("no HTTP", 1, "BadStatusLine", lambda h, at: h.wfile.write(b"220 ftp.example.org ready\r\n")),
 ]
 BAD = [
-    pytest.param(partial(script, at=int(at)), answer, id=f"{getattr(script, '__name__', answer)}-{at}")
-    for seed, (script, times, answer) in enumerate(AT_RANDOM)
+    pytest.param(partial(script, at=int(at)), answer, id=f"{name}-{at}")
+    for seed, (name, times, answer, script) in enumerate(AT_RANDOM)
     for at in np.random.default_rng(seed).integers(1, len(DATA) - 1, times)
 ]
 
 
-def _quick(bad: partial) -> dict:
-    return QUICK | ({"stall_s": 0.3} if bad.func in (stall, stall_before_a_word) else {})
+def _quick(answer: str) -> dict:
+    return QUICK | ({"stall_s": 0.3} if "silent" in answer else {})
 
 
 def _left(cache: Path) -> set[str]:
     return {path.name for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"}
 
 
-def test_there_are_forty_bad_downloads():
-    assert len(BAD) >= 40
-
-
 @pytest.mark.parametrize(("bad", "answer"), BAD)
 def test_a_bad_mirror_is_left_for_a_good_one(server, locked, tmp_path, capsys, bad, answer):
     file = locked(bad, good)
-    assert download.fetch(file, tmp_path, **_quick(bad)).read_bytes() == DATA
+    assert download.fetch(file, tmp_path, **_quick(answer)).read_bytes() == DATA
     assert _left(tmp_path) == {"file.bin"}
     assert {path for path, _ in server.requests} == {"/0", "/1"}
     assert answer in capsys.readouterr().err
@@ -325,7 +254,7 @@ def test_a_bad_mirror_is_left_for_a_good_one(server, locked, tmp_path, capsys, b
 def test_a_bad_mirror_alone_gives_nothing_but_a_clear_error(server, locked, tmp_path, bad, answer):
     file = locked(bad)
     with pytest.raises(OSError) as raised:
-        download.fetch(file, tmp_path, **_quick(bad))
+        download.fetch(file, tmp_path, **_quick(answer))
     complaint = str(raised.value)
     expected = f"{len(DATA)} bytes with sha256 {_sha256(DATA)}"
     for part in ("a_set/file.bin cannot be had", expected, server.url("/0"), answer):
@@ -344,17 +273,17 @@ def _part(cache: Path, content: bytes) -> None:
     (cache / "a_set/file.bin.part").write_bytes(content)
 
 
-def test_a_download_goes_on_where_it_ended(server, locked, tmp_path):
+@pytest.mark.parametrize("script", [good, partial(Handler.answer, content=DATA, length=len(DATA))])
+def test_a_download_goes_on_where_it_ended_or_begins_anew_if_the_server_cannot(server, locked, tmp_path, script):
     _part(tmp_path, DATA[:20_000])
-    assert download.fetch(locked(good), tmp_path, **QUICK).read_bytes() == DATA
+    assert download.fetch(locked(script), tmp_path, **QUICK).read_bytes() == DATA
     assert server.requests == [("/0", "bytes=20000-")]
 
 
 def test_a_connection_that_breaks_again_and_again_is_resumed_each_time(server, locked, tmp_path):
     def breaks(handler: Handler) -> None:
         first = handler.asked_from()
-        handler.start_from(first, len(DATA))
-        handler.wfile.write(DATA[first : first + 20_000])
+        handler.answer_from(first, len(DATA), DATA[first : first + 20_000])
 
     assert download.fetch(locked(breaks), tmp_path, **QUICK | {"tries": 3}).read_bytes() == DATA
     assert server.requests == [("/0", None), ("/0", "bytes=20000-"), ("/0", "bytes=40000-")]
@@ -363,18 +292,12 @@ def test_a_connection_that_breaks_again_and_again_is_resumed_each_time(server, l
 def test_a_server_that_announces_the_rest_and_sends_a_part_of_it_is_asked_for_what_is_left(server, locked, tmp_path):
     def short(handler: Handler) -> None:
         first = handler.asked_from()
-        handler.start(206, 10_000, Content_Range=f"bytes {first}-{len(DATA) - 1}/{len(DATA)}")
-        handler.wfile.write(DATA[first : first + 10_000])
+        place = f"bytes {first}-{len(DATA) - 1}/{len(DATA)}"
+        handler.answer(DATA[first : first + 10_000], 10_000, 206, Content_Range=place)
 
     _part(tmp_path, DATA[:40_000])
     assert download.fetch(locked(short), tmp_path, **QUICK).read_bytes() == DATA
     assert server.requests == [("/0", "bytes=40000-"), ("/0", "bytes=50000-")]
-
-
-def test_a_server_that_cannot_resume_begins_anew(server, locked, tmp_path):
-    _part(tmp_path, DATA[:20_000])
-    assert download.fetch(locked(ignores_range), tmp_path, **QUICK).read_bytes() == DATA
-    assert server.requests == [("/0", "bytes=20000-")]
 
 
 @pytest.mark.parametrize("rest", [bytes(20_000), DATA + b"more", bytes(len(DATA))], ids=["corrupt", "long", "whole"])
@@ -403,7 +326,7 @@ def test_what_is_in_the_cache_is_not_downloaded_again_unless_damaged(server, loc
     assert f"{path} is damaged and not used: it has {len(DATA)} bytes with sha256" in capsys.readouterr().err
 
     path.write_bytes(DATA[:-1] + b"!")
-    server.scripts["/0"] = partial(status, code=404, at=0)
+    server.scripts["/0"] = partial(Handler.start, status=404, length=0)
     with pytest.raises(OSError, match="HTTP 404"):
         download.fetch(file, tmp_path, **QUICK)
     assert _left(tmp_path) == set()
@@ -413,8 +336,7 @@ def test_no_server_is_asked_to_pack_and_no_packed_file_is_unpacked(server, locke
     def eager(handler: Handler) -> None:
         """Packs what may be packed, and calls the packing of a gzip file an encoding, as some servers do."""
         content = gzip.compress(PACKED) if "gzip" in handler.headers.get("Accept-Encoding", "") else PACKED
-        handler.start(200, len(content), Content_Encoding="gzip")
-        handler.wfile.write(content)
+        handler.answer(content, len(content), Content_Encoding="gzip")
 
     assert download.fetch(locked(eager, content=PACKED), tmp_path, **QUICK).read_bytes() == PACKED
 
@@ -465,7 +387,7 @@ def test_the_users_folders_come_before_the_network(server, locked, tmp_path, mon
     assert download.at_hand(file, cache) is None
     assert download.fetch(file, cache, **QUICK) == cache / "a_set/file.bin"
 
-    server.scripts["/0"] = partial(status, code=404, at=0)
+    server.scripts["/0"] = partial(Handler.start, status=404, length=0)
     with pytest.raises(
         OSError, match=rf"{mirrors[0]}/a_set/file.bin is not there[\s\S]*{spelling}/file.bin is damaged"
     ):
@@ -512,9 +434,7 @@ def test_a_full_disk_says_so_and_keeps_nothing(locked, tmp_path):
 
 def _slow(handler: Handler, go_on: threading.Event) -> None:
     first = handler.asked_from()
-    handler.start_from(first, len(DATA))
-    handler.wfile.write(DATA[first : first + 20_000])
-    handler.wfile.flush()
+    handler.answer_from(first, len(DATA), DATA[first : first + 20_000])
     go_on.wait(30)
     handler.wfile.write(DATA[first + 20_000 :])
 

@@ -4,8 +4,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 import pytest
 
 from pipeline.run import paths
-from pipeline.run.overlay import merged
-from pipeline.run.params import plain
+from pipeline.run.params import merged, plain
 from pipeline.studies import params
 from pipeline.studies.cloning import params as cloning
 from pipeline.studies.feedback import params as feedback

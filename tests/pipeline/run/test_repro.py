@@ -1,8 +1,6 @@
 """Several items at once, on a real DVC."""
 
-import json
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -10,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.run import repro
+from pipeline.run.params import read_yaml
 
 DVC = """
 stages:
@@ -82,23 +80,21 @@ def test_one_failed_item_does_not_lose_the_others(toy):
     assert lines[-1] == "2 of 5 items are done."
 
 
-def test_two_at_once_leave_what_one_at_a_time_leaves_and_then_there_is_nothing_to_do(toy):
+def test_two_at_once_leave_what_one_at_a_time_leaves_and_then_what_is_changed_is_due(toy):
     _tell(toy, a="meet", b="meet")  # each ends only if the other runs too
     out = toy.run("python", "-m", "pipeline", "repro", "--jobs", "2")
     assert out.splitlines()[-1] == "5 of 5 items are done."
     assert "Data and pipelines are up to date." in toy.run("python", "-m", "pipeline", "repro", "dvc.yaml")
-    lock = (toy.root / "dvc.lock").read_bytes()
+    _tell(toy, a="go")
+    out = toy.run("python", "-m", "pipeline", "repro", "--jobs", "2").splitlines()
+    assert out[0].startswith("3 items are due") and out[-1] == "3 of 3 items are done."
+    assert [line.split(": done ")[0] for line in out if ": done " in line] == ["first@a", "then@a", "last"]
+    lock = read_yaml(toy.root / "dvc.lock")["stages"]
     (toy.root / "dvc.lock").unlink()
     for name in ("a", "b"):
         (toy.root / f"out-{name}").unlink()
     toy.run("dvc", "repro", "--quiet", "--no-run-cache")
-    assert _digests(lock) == _digests((toy.root / "dvc.lock").read_bytes())
-
-
-def _digests(lock):
-    from ruamel.yaml import YAML
-
-    return YAML(typ="safe", pure=True).load(lock)["stages"]
+    assert lock == read_yaml(toy.root / "dvc.lock")["stages"]
 
 
 @pytest.mark.parametrize("blow", [signal.SIGTERM, signal.SIGKILL])
@@ -128,67 +124,24 @@ def _until(done):
         time.sleep(0.05)
 
 
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
-SLEEP = """
-import os, pathlib, time
-from pipeline.run import repro
-repro.die_with_parent()
-pathlib.Path("pid.tmp").write_text(str(os.getpid()))
-os.replace("pid.tmp", "pid")
-time.sleep(100)
-"""
-
-
-def _dies_with(parent, pid_file, blow):
-    _until(pid_file.exists)
-    child = psutil.Process(int(pid_file.read_text()))
-    assert child.pid != parent.pid and _alive(child)
-    parent.send_signal(blow)
-    try:
-        _until(lambda: not _alive(child))
-    finally:
-        if _alive(child):
-            child.kill()
-        parent.kill()
-        parent.communicate()
-
-
-@LINUX
-def test_a_stage_dies_with_its_parent(tmp_path):
-    (tmp_path / "stage.py").write_text(SLEEP)
-    run = "import subprocess, sys; subprocess.run([sys.executable, 'stage.py'])"
-    parent = subprocess.Popen([sys.executable, "-c", run], cwd=tmp_path)
-    _dies_with(parent, tmp_path / "pid", signal.SIGKILL)
-
-
-@LINUX
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
 @pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])  # only the second replaces itself by its last command
-def test_sigterm_to_dvc_repro_leaves_no_orphan(clone, shell):
+def test_sigterm_to_dvc_repro_leaves_no_orphan(toy, shell):
     if not Path(shell).exists():
         pytest.skip(f"no {shell} here")
-    (clone.root / "stage.py").write_text(SLEEP)
-    (clone.root / "dvc.yaml").write_text("stages:\n  sleep:\n    cmd: exec python stage.py\n    outs:\n      - slept\n")
+    _tell(toy, a="stay")
     # Whoever runs the tests may ignore SIGTERM, and what is ignored is inherited.
     mortal = f"{MORTAL} import os, sys; os.execvp(sys.argv[1], sys.argv[1:])"
-    dvc = clone.start(sys.executable, "-c", mortal, "dvc", "repro", "--quiet", SHELL=shell)
-    _dies_with(dvc, clone.root / "pid", signal.SIGTERM)
-
-
-def test_the_graph_is_that_of_dvc(toy):
-    _tell(toy, a="go", b="go")
-    found = json.loads(
-        toy.run(
-            "python",
-            "-c",
-            "import json; from pipeline.run.repro import graph\n"
-            "print(json.dumps({name: sorted(of) for name, of in graph('dvc.yaml').items()}))",
-        )
-    )
-    first = {"first@a": [], "first@b": []}
-    assert found == first | {"then@a": ["first@a"], "then@b": ["first@b"], "last": ["then@a", "then@b"]}
-
-
-def test_what_is_due_is_what_changed_and_all_that_depends_on_it():
-    needs = {"d": {"c"}, "c": {"a", "b"}, "a": set(), "b": set(), "e": {"b"}}
-    assert repro.closure(["a", "../other/dvc.yaml:a"], needs) == {"a", "c", "d"}
-    assert repro.closure([], needs) == set()
+    dvc = toy.start(sys.executable, "-c", mortal, "dvc", "repro", "--quiet", "first@a", SHELL=shell)
+    file = toy.root / "pid-a"
+    _until(lambda: file.exists() and file.read_text())
+    stage = psutil.Process(int(file.read_text()))
+    assert stage.pid != dvc.pid and _alive(stage)
+    dvc.send_signal(signal.SIGTERM)
+    try:
+        _until(lambda: not _alive(stage))
+    finally:
+        if _alive(stage):
+            stage.kill()
+        dvc.kill()
+        dvc.communicate()

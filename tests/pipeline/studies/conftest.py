@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.run import paths, planning
+from pipeline.run import job as provenance
+from pipeline.run import paths
 from pipeline.run.artifacts import write_rule, write_table
 from pipeline.studies import params
 from pipeline.studies.learning.measures import METHODS
@@ -333,7 +334,7 @@ def folders(tmp_path_factory) -> dict[str, Path]:
             _write_params(name)
             Path("dvc.yaml").symlink_to(paths.ROOT / "dvc.yaml")
             _fill(params.read())
-            planning.main([])
+            provenance.main([])
     return made
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.run import paths, planning
+from pipeline.run import job as provenance
+from pipeline.run import paths
 from pipeline.run.artifacts import read_table, sha256_file
 from pipeline.run.flow import Flow
 from pipeline.run.params import digest
@@ -187,7 +188,7 @@ def test_a_profile_without_vsml_has_a_report_of_its_siblings_only(profile, tmp_p
     paths.PARAMS.write_text(json.dumps({name: tree[name] for name in kept}))
     Path("dvc.yaml").unlink()
     shutil.copy(paths.ROOT / "profiles/siblings/dvc.yaml", "dvc.yaml")
-    planning.main([])
+    provenance.main([])
     drawn = _make_report()
     page = Page(paths.report("index.html").read_text())
     parts = ["claims", "figures", "run", "recall", "feedback"]

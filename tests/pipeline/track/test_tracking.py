@@ -24,10 +24,9 @@ CURVED = """
 import sys, time
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
-from pipeline.run import planning
 from pipeline.track import tracking
 rows, ends, resumed = int(sys.argv[1]), sys.argv[2] == "ends", sys.argv[3:]
-planning.main([])
+provenance.main([])
 with tracking.run(provenance.job("test_data", ("iris",))) as run:
     if resumed:
         run.resume(*resumed)
@@ -42,9 +41,8 @@ CHAIN = """
 from pathlib import Path
 from pipeline.run import artifacts
 from pipeline.run import job as provenance
-from pipeline.run import planning
 from pipeline.track import tracking
-planning.main([])
+provenance.main([])
 job, reads = provenance.job("test_data", ("iris",)), ()
 for number in range({runs}):
     out = Path(f"artifacts/chain/{{number}}.npz")
