@@ -101,10 +101,11 @@ def trials(tests: Tests, suites: tuple[str, ...]) -> Iterator[Trial]:
         numbers = jnp.arange(tests.lives * (tests.length // (_count(task.set, task.classes) + 1) if one_shot else 1))
         fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
         drawn = jax.jit(jax.vmap(_test_draw(task, tests.length)))(fold(episode_key, numbers))
-        own, devices = (fold(birth_key, numbers), drawn), jax.devices()
+        keys, devices = fold(birth_key, numbers), jax.devices()
         if len(numbers) % len(devices) == 0:
-            own = jax.device_put(own, NamedSharding(Mesh(devices, ("device",)), PartitionSpec("device")))
-        yield Trial(*own, name, tests.lives, one_shot)
+            sharding = NamedSharding(Mesh(devices, ("device",)), PartitionSpec("device"))
+            keys, drawn = jax.device_put((keys, drawn), sharding)
+        yield Trial(keys, drawn, name, tests.lives, one_shot)
 
 
 def live(learner: Learner, theta: Theta, trial: Trial) -> dict[str, jax.Array]:

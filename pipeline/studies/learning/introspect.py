@@ -54,10 +54,14 @@ def main(job: Job, run: Run) -> None:
 
     sized = learner(rule.learner, facts.features, facts.classes)
     made: dict[str, tuple[Make, Any]] = {experiment: (lambda theta: (sized, theta), rule.theta)}
-    baselines = {name: functools.partial(_baseline, job.params.baselines[name], facts) for name in PAPER_RATES}
-    rates = {name: _best_rate(name, section.set) for name in PAPER_RATES}
+    rates, makes = {}, {}
+    for name in PAPER_RATES:
+        makes[name] = functools.partial(_baseline, job.params.baselines[name], facts)
+        grid = artifacts.read_table(paths.baseline(name)).arrays
+        best = grid[f"{section.set}/correct"].mean((1, 2)).argmax()  # over whole episodes, in hindsight
+        rates[name] = float(grid["rate"][best])
     rates |= {f"{name}_paper": rate for name, rate in PAPER_RATES.items()}
-    made |= {name: (baselines[name.removesuffix("_paper")], rate) for name, rate in rates.items()}
+    made |= {name: (makes[name.removesuffix("_paper")], rate) for name, rate in rates.items()}
     found = {"learner": np.array(list(made)), "rate": np.array([np.nan, *rates.values()], np.float32)}
 
     def keys(analysis: int) -> tuple[jax.Array, jax.Array]:
@@ -89,12 +93,9 @@ def main(job: Job, run: Run) -> None:
     forks = jax.vmap(lambda key: draw_fork(key, x, y, facts.classes, length, section.others))(draws)
     measure = functools.partial(follow, gaps=section.gaps)
     found |= {"age": np.array(section.ages, np.int32), "told": np.array(TOLD), "probe": np.array(PROBES)}
-    found["belief"] = np.array(
-        [
-            [np.asarray(_measured(measure, *one, births, (forks,), jnp.asarray(age))) for age in section.ages]
-            for one in made.values()
-        ]
-    )
+    ages = [jnp.asarray(age) for age in section.ages]
+    each = [[np.asarray(_measured(measure, *one, births, (forks,), age)) for age in ages] for one in made.values()]
+    found["belief"] = np.array(each)
 
     # The steps of each learner against gradient steps, over an episode of images that are not among the probes.
     draws, births = keys(2)
@@ -132,9 +133,3 @@ def _measured(measure: Callable, make: Make, setting: Any, births: jax.Array, li
 
 def _baseline(section: Any, facts: Facts, rate: Any) -> tuple[Learner, Theta]:
     return baseline_learner(section, facts.features, facts.classes, rate), ()
-
-
-def _best_rate(baseline: str, task: str) -> float:
-    """The learning rate with the best accuracy over whole episodes, chosen in hindsight."""
-    table = artifacts.read_table(paths.baseline(baseline)).arrays
-    return float(table["rate"][table[f"{task}/correct"].mean((1, 2)).argmax()])

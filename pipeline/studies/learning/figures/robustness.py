@@ -42,7 +42,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
                 if reference is None or entry is None:
                     continue
                 near = difference is None or difference["within"]
-                marker = LOOK.marker if near else ">" if difference["value"] > 0 else "<"
+                marker = LOOK.marker if difference is None or near else ">" if difference["value"] > 0 else "<"
                 dot(axes, entry, row, LOOK.colour, marker, 4 if near else 5, mfc=LOOK.colour if near else "white")
                 note(axes, 1.04, row, f"{entry['value']:.2f}", LOOK.colour)
                 if difference is not None:
