@@ -1,6 +1,7 @@
 """Tables for readers: one value for the report's page (page/table.html), the README and cards (Markdown)."""
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import Literal, NamedTuple
 
 
@@ -34,19 +35,16 @@ class Table(NamedTuple):
             cells = []
             for column, cell in enumerate(row):
                 if cell is not None:
-                    below = (other[column] is None for other in self.rows[number + 1 :])
-                    spans = 1 + next((i for i, same in enumerate(below) if not same), len(self.rows) - number - 1)
+                    below = (other[column] for other in self.rows[number + 1 :])
+                    spans = 1 + len(list(takewhile(lambda other: other is None, below)))
                     cells.append((Cell(cell) if isinstance(cell, str) else cell, spans, column == 0))
             yield cells
 
     def markdown(self, align: str = "") -> str:
         """The table without caption and note. `align` has an l or r for each column: if none is said, l, r, r, ..."""
         rule = [":--" if way == "l" else "--:" for way in align or "l" + "r" * (len(self.heads) - 1)]
-        rows = [[_markdown(cell) for cell in row] for row in self.rows]
-        return "\n".join(f"| {' | '.join(line)} |" for line in (self.heads, rule, *rows))
-
-
-def _markdown(cell: Cell | str | None) -> str:
-    if not isinstance(cell, Cell):
-        return cell or ""
-    return (f"**{cell.text}**" if cell.mark == "best" else cell.text) + cell.after
+        lines = [self.heads, rule]
+        for row in self.rows:
+            cells = [Cell(cell or "") if not isinstance(cell, Cell) else cell for cell in row]
+            lines.append([(f"**{c.text}**" if c.mark == "best" else c.text) + c.after for c in cells])
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)

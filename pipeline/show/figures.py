@@ -17,17 +17,15 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(importlib.import_module("pipeline.studies.stages").figure_module(name))
 
 
-def read(needs: tuple[str, ...]) -> dict[str, Table]:
-    """The tables of the profile in this folder that match any pattern of `needs`, by their path under artifacts/."""
-    return {name: _read(name) for name in needed(needs)}
-
-
 def needed(needs: tuple[str, ...]) -> list[str]:
-    """Their paths under artifacts/."""
+    """The tables of the profile in this folder that match any pattern of `needs`: their paths under artifacts/."""
     return [path.relative_to(ARTIFACTS).as_posix() for path in Flow().matching(*needs)]
 
 
-def _read(name: str) -> Table:
-    arrays, axes = read_table(ARTIFACTS / name)
-    kept = {key: array for key, array in arrays.items() if not any(fnmatchcase(key, pattern) for pattern in UNREAD)}
-    return Table(kept, axes)
+def read(needs: tuple[str, ...]) -> dict[str, Table]:
+    """The same tables by their paths, without the arrays that are `UNREAD`."""
+    found = {name: read_table(ARTIFACTS / name) for name in needed(needs)}
+    for table in found.values():
+        for key in [key for key in table.arrays if any(fnmatchcase(key, pattern) for pattern in UNREAD)]:
+            del table.arrays[key]
+    return found

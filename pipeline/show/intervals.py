@@ -24,7 +24,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def interval(values: Float[np.ndarray, "seed episode"], draws: int = DRAWS, key: int = 0) -> Interval:
+def interval(values: Float[np.ndarray, "seed episode"], draws: int = DRAWS) -> Interval:
     """The mean of `values` and its interval.
 
     One seed alone says nothing of other seeds: the interval then is about this rule in other episodes. With one
@@ -41,11 +41,11 @@ def interval(values: Float[np.ndarray, "seed episode"], draws: int = DRAWS, key:
     mean = float(values.mean(dtype=np.float64))
     if values.size == 1:
         return Interval(mean, -np.inf, np.inf)
-    random, moved = np.random.default_rng([key, seeds, episodes]), np.zeros(draws)
+    random, moved = np.random.default_rng([0, seeds, episodes]), np.zeros(draws)
     if episodes > 1:
         # A resample varies less than a sample, and few episodes know their own spread badly: as the t of a normal mean.
         wider = np.sqrt(episodes / random.chisquare(episodes - 1, draws))
-        moved += (_resamples(episodes, draws, key) @ values.mean(axis=0, dtype=np.float64) - mean) * wider
+        moved += (_resamples(episodes, draws) @ values.mean(axis=0, dtype=np.float64) - mean) * wider
     if seeds > 1:
         error = values.mean(axis=1, dtype=np.float64).std(ddof=1) / np.sqrt(seeds)
         moved += random.standard_t(seeds - 1, draws) * error
@@ -54,7 +54,7 @@ def interval(values: Float[np.ndarray, "seed episode"], draws: int = DRAWS, key:
 
 
 @cache
-def _resamples(episodes: int, draws: int, key: int) -> Float[np.ndarray, "draw episode"]:
+def _resamples(episodes: int, draws: int) -> Float[np.ndarray, "draw episode"]:
     """The share of each episode in each resample: the same for all effects over so many episodes."""
     shares = np.full(episodes, 1 / episodes)
-    return np.random.default_rng(key).multinomial(episodes, shares, draws) / episodes
+    return np.random.default_rng(0).multinomial(episodes, shares, draws) / episodes

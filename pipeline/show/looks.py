@@ -9,6 +9,7 @@ grey print can be read too.
 from typing import Any, NamedTuple
 
 GREY = "#555555"
+PAPERS = "paper\u2019s rate"
 
 
 class Look(NamedTuple):
@@ -47,17 +48,10 @@ LOOKS = by_key(
     Look("sgd", "SGD", "#0072B2", "--", "s", longer="SGD at its best rate", family="SGD"),
     Look("sgd_hidden", "SGD, hidden", "#56B4E9", (0, (1, 1)), "D", family="SGD"),
     # At the paper's rate a colour is darker than at the best rate.
-    Look("sgd_paper", "SGD, paper\u2019s rate", "#00416b", (0, (1, 2)), "p", longer="SGD at the paper\u2019s rate"),
+    Look("sgd_paper", f"SGD, {PAPERS}", "#00416b", (0, (1, 2)), "p", longer=f"SGD at the {PAPERS}"),
     Look("adam", "Adam", "#009E73", (0, (6, 1.5, 1, 1.5)), "^", longer="Adam at its best rate", family="Adam"),
     Look("adam_hidden", "Adam, hidden", "#CC79A7", (0, (3, 1, 1, 1, 1, 1)), "v", family="Adam"),
-    Look(
-        "adam_paper",
-        "Adam, paper\u2019s rate",
-        "#00553f",
-        (0, (4, 2, 1, 2, 1, 2)),
-        "<",
-        longer="Adam at the paper\u2019s rate",
-    ),
+    Look("adam_paper", f"Adam, {PAPERS}", "#00553f", (0, (4, 2, 1, 2, 1, 2)), "<", longer=f"Adam at the {PAPERS}"),
     Look("meta_rnn", "Meta RNN", "#3b2a8c", (0, (8, 2)), "X", 1.4),
     Look("hebbian", "Hebbian", "#E69F00", (0, (2, 1)), "P"),
     Look("fast_memory", "Fast memory", "#8f6b00", (0, (4, 1.5)), "d"),

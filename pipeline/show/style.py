@@ -1,7 +1,6 @@
 """One look for all figures, and the only importer of matplotlib.
 
-Looks of learners are in looks.py. The files hold no date and no version: the same table gives the
-same bytes.
+The files hold no date and no version: the same table gives the same bytes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,10 +10,11 @@ from typing import Any, Literal
 import matplotlib
 import numpy as np
 from jaxtyping import Float, Shaped
+from matplotlib import rc
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.image import imread
+from matplotlib.image import AxesImage, imread
 from matplotlib.ticker import FixedLocator, NullLocator
 from matplotlib.transforms import Bbox
 from scipy.optimize import isotonic_regression
@@ -25,44 +25,23 @@ from pipeline.show.measures import Entry, sd
 
 COLUMN, PAGE = 3.5, 7.2  # inches: one column of a journal, and its full width
 FAINT, RULED = "#c4c4c4", "#e6e6e6"
-
-matplotlib.rcdefaults()  # a matplotlibrc of the user would change the bytes
-matplotlib.rcParams.update(
-    {
-        "font.family": "DejaVu Sans",  # ships with matplotlib
-        "font.size": 7.5,
-        "axes.titlesize": 8,
-        "axes.titleweight": "bold",
-        "axes.titlelocation": "left",
-        "axes.labelsize": 7.5,
-        "axes.linewidth": 0.6,
-        "axes.edgecolor": GREY,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.axisbelow": True,
-        "xtick.labelsize": 7,
-        "ytick.labelsize": 7,
-        "xtick.color": GREY,
-        "ytick.color": GREY,
-        "xtick.major.width": 0.6,
-        "ytick.major.width": 0.6,
-        "xtick.major.size": 2.5,
-        "ytick.major.size": 2.5,
-        "grid.color": RULED,
-        "grid.linewidth": 0.5,
-        "lines.linewidth": 1.2,
-        "lines.solid_capstyle": "butt",
-        "figure.constrained_layout.use": True,
-        "figure.constrained_layout.h_pad": 0.03,
-        "figure.constrained_layout.w_pad": 0.03,
-        "savefig.dpi": 200,
-        "pdf.fonttype": 42,  # TrueType: text stays text
-    }
-)
-
-
 SHADES = ("#b3a2d6", "#8465bd", "#5b2c8f", "#2a0a4a")  # of rules that remember: more snippets are darker
 LINES = ("-", "--", "-.", ":")
+
+matplotlib.rcdefaults()  # a matplotlibrc of the user would change the bytes
+rc("font", family="DejaVu Sans", size=7.5)  # ships with matplotlib
+rc("axes", titlesize=8, titleweight="bold", titlelocation="left", labelsize=7.5)
+rc("axes", linewidth=0.6, edgecolor=GREY, axisbelow=True)
+rc("axes.spines", top=False, right=False)
+rc("xtick", labelsize=7, color=GREY)
+rc("ytick", labelsize=7, color=GREY)
+rc("xtick.major", width=0.6, size=2.5)
+rc("ytick.major", width=0.6, size=2.5)
+rc("grid", color=RULED, linewidth=0.5)
+rc("lines", linewidth=1.2, solid_capstyle="butt")
+rc("figure.constrained_layout", use=True, h_pad=0.03, w_pad=0.03)
+rc("savefig", dpi=200)
+rc("pdf", fonttype=42)  # TrueType: text stays text
 
 
 def panels(figure: Figure, number: int, **more: Any) -> np.ndarray:
@@ -98,6 +77,16 @@ def dot(axes: Axes, entry: Entry, y: float, colour: str, marker: str, size: floa
     spread = np.nan if entry["sd"] is None else entry["sd"]
     style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": size, "elinewidth": 1}
     axes.errorbar(entry["value"], y, xerr=spread, **(style | more))
+
+
+def note(axes: Axes, x: float, y: float, words: str, colour: str, **more: Any) -> None:
+    """Small words in row `y`, about what is drawn there in `colour`."""
+    axes.text(x, y, words, **({"va": "center", "fontsize": 6.5, "color": ink(colour)} | more))
+
+
+def heat_map(axes: Axes, values: Float[np.ndarray, "row column"], colours: str, top: float) -> AxesImage:
+    """A cell for each value, from 0 to `top`, in a colour map of matplotlib; for a colour bar."""
+    return axes.imshow(values, cmap=colours, vmin=0, vmax=top, aspect="auto", interpolation="nearest")
 
 
 def in_rows(axes: Axes, names: Iterable[str], margin: float = 0.5) -> None:
@@ -176,26 +165,22 @@ def save(figure: Figure, path: Path, stamp: str | None = None) -> None:
     """Write `figure` as png or pdf, by the ending of `path`, with a stamp that says what it was drawn from."""
     nothing = {"png": {"Software": None}, "pdf": {"Creator": None, "Producer": None, "CreationDate": None}}
     own = {"png": "Provenance", "pdf": "Keywords"}  # where `whence` looks
-    _settle(figure)
-    ending = path.suffix[1:]
-    with atomic(path) as temporary:
-        figure.savefig(temporary, metadata=nothing[ending] | ({own[ending]: stamp} if stamp else {}))
-
-
-def pixels(path: Path) -> Float[np.ndarray, "row column channel"]:
-    """What a PNG shows."""
-    return imread(path)
-
-
-def _settle(figure: Figure) -> None:
-    """Fix the layout to a millionth: its solver sums in an order of its own in each process, so the last bits vary."""
+    # Fix the layout to a millionth: its solver sums in an order of its own in each process, so the last bits vary.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for part in figure.subfigs:
         part.bbox_relative.set_points(_rounded(part.bbox_relative.get_points()))
     for axes in figure.axes:
         axes.set_position(Bbox(_rounded(axes.get_position().get_points())))
+    ending = path.suffix[1:]
+    with atomic(path) as temporary:
+        figure.savefig(temporary, metadata=nothing[ending] | ({own[ending]: stamp} if stamp else {}))
 
 
 def _rounded(points: np.ndarray) -> np.ndarray:
     return np.round(points, 6) + 0.0  # -0 becomes 0
+
+
+def pixels(path: Path) -> Float[np.ndarray, "row column channel"]:
+    """What a PNG shows."""
+    return imread(path)

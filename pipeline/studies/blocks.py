@@ -15,8 +15,9 @@ from pipeline.studies.claims import MARKS, counts
 from pipeline.studies.feedback.measures import LEARNERS, ON, SHUFFLED
 from pipeline.studies.learning import ranking
 from pipeline.studies.learning.measures import FEATURES
+from pipeline.studies.learning.params import PAPER_RATES
 from pipeline.studies.learning.ranking import plus_minus, title
-from pipeline.studies.learning.tables import PAPER, PAPER_RATES, RULE
+from pipeline.studies.learning.tables import PAPER, RULE
 from pipeline.studies.learning.words import verdicts
 from pipeline.studies.recall.measures import FIXED, INVERSE
 from pipeline.studies.recall.measures import LEARNERS as RECALLING

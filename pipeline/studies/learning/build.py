@@ -1,8 +1,9 @@
-"""Learners and lives from parameters, for every stage alike: all learners must live the same lives."""
+"""Learners and episodes from parameters, for every stage alike: all learners must have the same episodes."""
 
 import functools
+import itertools
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ from flax import struct
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pipeline.run import artifacts, paths
-from pipeline.studies.learning.params import GENERATED, Baseline, Data, Lives, Task, Tests
+from pipeline.studies.learning.params import GENERATED, Baseline, Classes, Data, Lives, Task, Tests
 from vsml.core.rollout import rollout
 from vsml.core.scores import correct, cross_entropy
 from vsml.core.types import Episode, Learner, Theta
@@ -35,7 +36,7 @@ def baseline_learner(section: Baseline, features: int, classes: int, rate: float
 
 
 class Drawn(NamedTuple):
-    """Lives of one size to meta-train on, and the share that they have in the population."""
+    """Episodes of one size to meta-train on, and the share that they have in the population."""
 
     inputs: int
     classes: int
@@ -45,13 +46,7 @@ class Drawn(NamedTuple):
 
 def train_lives(data: Data, lives: Lives) -> Iterator[Drawn]:
     """All combinations of sets, views, inputs and classes, those of one size together."""
-    combinations = [
-        (name, inputs, classes, seen)
-        for name in data.sets
-        for inputs in lives.inputs
-        for classes in lives.classes
-        for seen in lives.views
-    ]
+    combinations = list(itertools.product(data.sets, lives.inputs, lives.classes, lives.views))
     sizes: dict[tuple[bool, int, int], list] = {}
     for name, inputs, classes, seen in combinations:
         size = (name in GENERATED, inputs or _features(name), _count(name, classes))
@@ -60,7 +55,12 @@ def train_lives(data: Data, lives: Lives) -> Iterator[Drawn]:
         if generated:
             draw = _points(lives.length, inputs, count)
         else:
-            tasks = [_task(name, seen, inputs, classes) for name, seen, classes in members]
+            tasks = []
+            for name, seen, classes in members:
+                facts = SETS[name]
+                chosen = tuple(range(facts.classes)) if classes is None else classes
+                seen = _view(seen, facts.shape, facts.features, inputs)
+                tasks.append(episodes.Task(_train_source(name), seen, chosen))
             if data.episodes == "one_shot":
                 draw = episodes.one_shot(tasks, data.projections)
             else:
@@ -70,9 +70,9 @@ def train_lives(data: Data, lives: Lives) -> Iterator[Drawn]:
 
 @struct.dataclass
 class Trial:
-    """What all learners live in a task of the tests: `lives` long lives, or many more short ones if it is one-shot."""
+    """The episodes of a task of the tests: `lives` long ones, or many more short ones if it is one-shot."""
 
-    keys: jax.Array  # [episode] to be born with
+    keys: jax.Array  # [episode] for initial states
     episodes: Episode  # [episode time …]
     task: str = struct.field(pytree_node=False)
     lives: int = struct.field(pytree_node=False)
@@ -88,10 +88,10 @@ class Trial:
 
 
 def trials(tests: Tests, suites: tuple[str, ...]) -> Iterator[Trial]:
-    """The lives of each task of some suites, spread over the devices.
+    """The episodes of each task of some suites, spread over the devices if they can be shared out evenly.
 
-    They depend on the seed of `tests`, the name of the task and the number of the life alone. A life is as long as
-    `tests` says or as the task has examples, whichever is less. Instead of a long life, one-shot tasks have many
+    They depend on the seed of `tests`, the name of the task and the number of the episode alone. An episode is as long
+    as `tests` says or as the task has examples, whichever is less. Instead of a long episode, one-shot tasks have many
     short ones, as many examples in all.
     """
     for name, task in ((name, task) for suite in suites for name, task in tests.suites[suite].items()):
@@ -101,7 +101,11 @@ def trials(tests: Tests, suites: tuple[str, ...]) -> Iterator[Trial]:
         numbers = jnp.arange(tests.lives * (tests.length // (_count(task.set, task.classes) + 1) if one_shot else 1))
         fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
         drawn = jax.jit(jax.vmap(_test_draw(task, tests.length)))(fold(episode_key, numbers))
-        yield Trial(*_side_by_side((fold(birth_key, numbers), drawn)), name, tests.lives, one_shot)
+        keys, devices = fold(birth_key, numbers), jax.devices()
+        if len(numbers) % len(devices) == 0:
+            sharding = NamedSharding(Mesh(devices, ("device",)), PartitionSpec("device"))
+            keys, drawn = jax.device_put((keys, drawn), sharding)
+        yield Trial(keys, drawn, name, tests.lives, one_shot)
 
 
 def live(learner: Learner, theta: Theta, trial: Trial) -> dict[str, jax.Array]:
@@ -120,10 +124,31 @@ def live(learner: Learner, theta: Theta, trial: Trial) -> dict[str, jax.Array]:
     return {kind: values.reshape(trial.lives, -1) for kind, values in outcome.items()}
 
 
+def live_at_rates(
+    section: Baseline, trial: Trial, widened: Callable[[Callable], Callable] = lambda sized: sized
+) -> dict[str, np.ndarray]:
+    """The same [rate, life, time] of a baseline at each learning rate of its grid; `widened` may change its inputs."""
+
+    @jax.jit
+    def at(rate: jax.Array, trial: Trial) -> dict[str, jax.Array]:
+        sized = widened(functools.partial(baseline_learner, section, rate=rate))
+        return live(sized(trial.features, trial.classes), (), trial)
+
+    rates = np.asarray(section.rates, np.float32)
+    outcomes = [at(rate, trial) for rate in rates]  # one after the other: the weights of all would be too many
+    found = {kind: np.stack([np.asarray(outcome[kind]) for outcome in outcomes]) for kind in outcomes[0]}
+    accuracy = found["correct"].mean((1, 2))
+    best = int(accuracy.argmax())
+    print(f"{section.optimizer}, {trial.task}: {accuracy[best]:.3f} at the best rate {rates[best]:g}", flush=True)
+    return found
+
+
 def _test_draw(task: Task, length: int) -> Draw:
     if task.set in GENERATED:
         inputs = task.inputs or _features(task.set)
-        return _points(length, inputs, 10) if task.set == "random" else _signs(length, inputs)
+        if task.set == "random":
+            return _points(length, inputs, 10)
+        return functools.partial(synthetic.sum_sign, length=length, features=inputs)
     facts, table = SETS[task.set], artifacts.read_table(paths.test_data(task.set)).arrays
     x, y = table["x"], table["y"]
     inputs = task.inputs or facts.features
@@ -149,27 +174,9 @@ def _test_draw(task: Task, length: int) -> Draw:
     return draw
 
 
-def _side_by_side(lives: tuple[jax.Array, Episode]) -> tuple[jax.Array, Episode]:
-    """Spread the lives over the devices, if they can be shared out evenly."""
-    devices = jax.devices()
-    if len(lives[0]) % len(devices):
-        return lives
-    return jax.device_put(lives, NamedSharding(Mesh(devices, ("device",)), PartitionSpec("device")))
-
-
 def _points(length: int, inputs: int, classes: int) -> Draw:
     draw = functools.partial(synthetic.random_points, length=length, features=inputs, classes=classes)
     return jax.tree_util.Partial(draw)
-
-
-def _signs(length: int, inputs: int) -> Draw:
-    return functools.partial(synthetic.sum_sign, length=length, features=inputs)
-
-
-def _task(name: str, seen: str, inputs: int, classes: int | tuple[int, ...] | None) -> episodes.Task:
-    facts, source = SETS[name], _train_source(name)
-    chosen = tuple(range(facts.classes)) if classes is None else classes
-    return episodes.Task(source, _view(seen, facts.shape, facts.features, inputs), chosen)
 
 
 # Tasks share a set and a view by identity.
@@ -188,7 +195,7 @@ def _features(name: str) -> int:
     return SETS[name].features
 
 
-def _count(name: str, classes: int | tuple[int, ...] | None) -> int:
+def _count(name: str, classes: Classes) -> int:
     if classes is None:
         return 10 if name in GENERATED else SETS[name].classes
     return classes if isinstance(classes, int) else len(classes)

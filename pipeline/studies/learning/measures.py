@@ -30,9 +30,9 @@ from pipeline.run.artifacts import Table
 from pipeline.show.looks import LOOKS
 from pipeline.show.measures import Entry, Key, Results, cumulative, moments, summary
 from pipeline.studies.learning.association import associations, introspection
+from pipeline.studies.learning.params import PAPER_RATES
 from pipeline.studies.learning.tables import (
     PAPER,
-    PAPER_RATES,
     RULE,
     SYNTHETIC,
     Profile,

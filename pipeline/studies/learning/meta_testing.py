@@ -1,4 +1,4 @@
-"""A learned rule lives its tests, on sets and sizes that it has never met."""
+"""A learned rule goes through its tests, on sets and sizes that it has never met."""
 
 import jax
 
@@ -14,8 +14,8 @@ def main(job: Job, run: Run) -> None:
     rule = artifacts.read_rule(paths.rule(experiment, seed))
     arrays = {}
     for trial in trials(job.params.tests, job.params.experiments[experiment].suites):
-        living = learner(rule.learner, trial.features, trial.classes)
-        outcome = jax.jit(live, static_argnums=0)(living, rule.theta, trial)
+        sized = learner(rule.learner, trial.features, trial.classes)
+        outcome = jax.jit(live, static_argnums=0)(sized, rule.theta, trial)
         arrays |= {f"{trial.task}/{kind}": values for kind, values in outcome.items()}
         accuracy, length = float(outcome["correct"].mean()), outcome["correct"].shape[1]
         print(f"{trial.task}: accuracy {accuracy:.3f} over {length} predictions", flush=True)

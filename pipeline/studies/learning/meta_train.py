@@ -15,12 +15,12 @@ from pipeline.run.job import Job
 from pipeline.run.params import known_or_raise, plain
 from pipeline.run.training import Phase, adam, train
 from pipeline.studies.learning.build import train_lives
-from pipeline.studies.learning.params import GENERATED, AntitheticEs, Backprop, Estimator, Experiment, Lives
+from pipeline.studies.learning.params import GENERATED, AntitheticEs, Backprop, Experiment, Lives, TruncatedBptt
 from pipeline.track.tracking import Run
 from vsml.core.scores import cross_entropy
-from vsml.core.types import Learner, RandomKey
+from vsml.core.types import RandomKey
 from vsml.learners.settings import learner
-from vsml.meta.estimators import ValueAndGrad, across_devices, antithetic_es, backprop, truncated_bptt
+from vsml.meta.estimators import across_devices, antithetic_es, backprop, truncated_bptt
 from vsml.meta.losses import lifetime_loss
 from vsml.meta.train import Group, MetaState, guarded, meta_train, on_all, start
 
@@ -73,26 +73,22 @@ def build(section: Experiment, seed: int) -> Outer:
 
 def _groups(section: Experiment, lives: Lives) -> Iterator[Group]:
     """The population, spread over lives of different sizes; shares are rounded up so that the devices divide them."""
-    devices = jax.devices()
+    devices, last = jax.devices(), 1 if section.data.episodes == "one_shot" else None
+    if last and isinstance(section.estimator, TruncatedBptt):
+        raise ValueError("The estimator truncated_bptt is for streams: a one-shot episode is too short to be cut.")
     for drawn in train_lives(section.data, lives):
         on_each = -(-round(lives.population * drawn.share) // len(devices)) or 1
-        living = learner(plain(section.learner), drawn.inputs, drawn.classes)
-        last = 1 if section.data.episodes == "one_shot" else None
-        value_and_grad = _value_and_grad(section.estimator, living, on_each, last)
-        draw = on_all(devices, drawn.draw)
-        yield Group(across_devices(value_and_grad, devices), draw, on_each * len(devices))
-
-
-def _value_and_grad(estimator: Estimator, learner: Learner, on_each: int, last: int | None) -> ValueAndGrad:
-    at_once = max(n for n in range(1, min(estimator.at_once or on_each, on_each) + 1) if on_each % n == 0)
-    match estimator:
-        case Backprop(segment=segment):
-            return backprop(lifetime_loss(learner, cross_entropy, segment, last=last), at_once)
-        case AntitheticEs(std=std):
-            return antithetic_es(lifetime_loss(learner, cross_entropy, last=last), std, at_once)
-        case truncated if last is None:
-            return truncated_bptt(learner, cross_entropy, truncated.chunk, at_once)
-    raise ValueError("The estimator truncated_bptt is for streams: a one-shot episode is too short to be cut.")
+        most = min(section.estimator.at_once or on_each, on_each)
+        at_once = max(n for n in range(1, most + 1) if on_each % n == 0)
+        sized = learner(plain(section.learner), drawn.inputs, drawn.classes)
+        match section.estimator:
+            case Backprop(segment=segment):
+                found = backprop(lifetime_loss(sized, cross_entropy, segment, last=last), at_once)
+            case AntitheticEs(std=std):
+                found = antithetic_es(lifetime_loss(sized, cross_entropy, last=last), std, at_once)
+            case TruncatedBptt(chunk=chunk):
+                found = truncated_bptt(sized, cross_entropy, chunk, at_once)
+        yield Group(across_devices(found, devices), on_all(devices, drawn.draw), on_each * len(devices))
 
 
 def _work(lives: Lives) -> int:

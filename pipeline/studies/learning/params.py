@@ -2,11 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
 from pipeline.run.params import Count, Kernel, Name, Optimizer, Section, Sizes, plain
+
+PAPER_RATES = {"sgd": 0.01, "adam": 0.001}  # arXiv 2012.14905, released code: linear, on images
+
+One = TypeVar("One")
+Some = Annotated[tuple[One, ...], Field(min_length=1)]
 
 
 class Vsml(Section):
@@ -60,7 +65,7 @@ GENERATED = ("random", "sum_sign")  # sets without a file
 
 
 class Estimating(Section):
-    """At most `at_once` lives (of ES: pairs of them) side by side on each device; null for all.
+    """At most `at_once` episodes (of ES: pairs of them) side by side on each device; null for all.
 
     Few need less memory, and on a CPU less time.
     """
@@ -69,7 +74,7 @@ class Estimating(Section):
 
 
 class Backprop(Estimating):
-    """`segment` examples are lived again at a time on the way back; null keeps every state."""
+    """`segment` examples are computed again at a time on the way back; null keeps every state."""
 
     name: Literal["backprop"]
     segment: PositiveInt | None
@@ -91,11 +96,11 @@ Estimator = Annotated[Backprop | TruncatedBptt | AntitheticEs, Field(discriminat
 class Data(Section):
     """What is meta-trained on. In a `stream` every prediction counts.
 
-    In `one_shot` each class is shown once, and only the prediction for one more example counts. Lives see the sets
-    through so many different `projections` in all; null draws one for each life.
+    In `one_shot` each class is shown once, and only the prediction for one more example counts. Episodes see the sets
+    through so many different `projections` in all; null draws one for each episode.
     """
 
-    sets: Annotated[tuple[Name, ...], Field(min_length=1)]
+    sets: Some[Name]
     episodes: Literal["stream", "one_shot"]
     projections: PositiveInt | None
 
@@ -105,16 +110,16 @@ View = Literal["raw", "projected", "resized_projected", "shuffled"]
 
 
 class Lives(Section):
-    """`population` lives a meta-step, spread over all combinations of sets, views, inputs and classes.
+    """`population` episodes a meta-step, spread over all combinations of sets, views, inputs and classes.
 
     views: raw images, resized to a square of `inputs` pixels; projected to as many features at random; resized and
     then projected; shuffled pixels. inputs: null for those of the set. classes: how many, in a fresh random order
-    for each life; or which, in this order; or null for all in their own order.
+    for each episode; or which, in this order; or null for all in their own order.
     """
 
-    views: Annotated[tuple[View, ...], Field(min_length=1)]
-    inputs: Annotated[tuple[PositiveInt | None, ...], Field(min_length=1)]
-    classes: Annotated[tuple[Classes, ...], Field(min_length=1)]
+    views: Some[View]
+    inputs: Some[PositiveInt | None]
+    classes: Some[Classes]
     length: PositiveInt
     population: PositiveInt
 
@@ -123,11 +128,11 @@ class Phase(Section):
     """`steps` meta-steps, each on all of `lives`, whose sizes may differ."""
 
     steps: PositiveInt
-    lives: Annotated[tuple[Lives, ...], Field(min_length=1)]
+    lives: Some[Lives]
 
 
 class Experiment(Section):
-    """All that decides what an experiment learns, and the suites of tests that it lives.
+    """All that decides what an experiment learns, and the suites of tests that it goes through.
 
     start: the number that a leaf of theta starts from, by the leaf's name; others are drawn as the learner draws them.
     """
@@ -136,8 +141,8 @@ class Experiment(Section):
     estimator: Estimator
     optimizer: Optimizer
     data: Data
-    curriculum: Annotated[tuple[Phase, ...], Field(min_length=1)]
-    suites: Annotated[tuple[Name, ...], Field(min_length=1)]
+    curriculum: Some[Phase]
+    suites: Some[Name]
     start: dict[str, float] = Field(default_factory=dict)
 
 
@@ -152,7 +157,7 @@ class Task(Section):
 
 
 class Tests(Section):
-    """The lives that learners are tested by, and the tasks of each suite of tests."""
+    """The episodes that learners are tested by, and the tasks of each suite of tests."""
 
     lives: PositiveInt
     length: PositiveInt
@@ -166,17 +171,17 @@ class Introspect(Section):
     set: Name  # of images
     lives: PositiveInt
     seed: Count
-    ages: Annotated[tuple[Count, ...], Field(min_length=1)]  # examples lived before a sighting
-    gaps: PositiveInt  # examples lived after it
-    others: PositiveInt  # probes of the class of a sighting, and as many of other classes
-    length: PositiveInt  # of a life whose steps are compared with gradient steps; channels are reset at its end
+    ages: Some[Count]  # examples before an exposure
+    gaps: PositiveInt  # examples after it
+    others: PositiveInt  # probes of the class of an exposure, and as many of other classes
+    length: PositiveInt  # of an episode whose steps are compared with gradient steps; channels are reset at its end
     every: PositiveInt  # so many examples, one step is compared
     probes: PositiveInt  # images on which those functions are compared
-    shown: PositiveInt  # lives that the report's page holds, of each kind
+    shown: PositiveInt  # episodes that the report's page holds, of each kind
 
 
 class ResultsSection(Section):
-    """Accuracies are reported after so many examples, and at the end of a life."""
+    """Accuracies are reported after so many examples, and at the end of an episode."""
 
     horizons: tuple[PositiveInt, ...]
 
@@ -187,18 +192,15 @@ class Baseline(Section):
     optimizer: Literal["sgd", "adam"]
     convolutions: tuple[Kernel, ...]
     hidden_layers: Sizes
-    rates: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
-    suites: Annotated[tuple[Name, ...], Field(min_length=1)]
+    rates: Some[PositiveFloat]
+    suites: Some[Name]
 
 
 class RandomFeatures(Section):
-    """How many random features the shipped rules see beside those of an example, and the baselines that do so, too.
-
-    These are linear.
-    """
+    """How many random features the shipped rules see beside those of an example; linear baselines that do so, too."""
 
     count: PositiveInt
-    baselines: Annotated[tuple[Literal["sgd", "adam"], ...], Field(min_length=1)]
+    baselines: Some[Literal["sgd", "adam"]]
 
 
 def learner_section(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.run.artifacts import Table
+from pipeline.studies.learning.params import PAPER_RATES
 from pipeline.studies.params import Params
 
 Tables = Mapping[str, Table]
@@ -24,7 +25,6 @@ SETTINGS = {  # of the paper's figure 7, and what they are called
     "shuffled": "shuffled pixels",
 }
 SYNTHETIC = {"random": 10, "sum_sign": 2}  # sets without a file, and their classes
-PAPER_RATES = {"sgd": 0.01, "adam": 0.001}  # arXiv 2012.14905, released code: linear, on images
 PAPER = "_paper"  # `sgd_paper` is `sgd` at the paper's learning rate instead of the best
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 
 import jax
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from pipeline.run.artifacts import write_arrays, write_rule
 from pipeline.studies.learning import evaluate
-from pipeline.studies.learning.examples import read_examples
+from pipeline.studies.learning.evaluate import read_examples
 from vsml.learners.network import network
 
 LEARNER = {
@@ -100,7 +101,8 @@ def test_lives_in_batches_are_the_same_lives(rule, tmp_path):
     np.savez(tmp_path / "my.npz", x=X, y=Y)
     examples = read_examples(tmp_path / "my.npz")
     keys = jax.random.split(jax.random.key(0), 5)
-    together, batched = (evaluate.live_rates("sgd", examples, 0, keys, 12, at_once) for at_once in (5, 2))
+    sgd = partial(evaluate.baseline, "sgd", examples, 0)
+    together, batched = (evaluate.live(sgd, (), evaluate.RATES, examples, keys, 12, at_once) for at_once in (5, 2))
     np.testing.assert_array_equal(together, batched)
     assert together.shape == (len(evaluate.RATES), 5, 12)
     assert together.mean() > 0.5, "a baseline learns this"
@@ -110,8 +112,9 @@ def test_with_random_features_a_linear_learner_learns_what_it_could_not(tmp_path
     x = np.random.default_rng(1).normal(size=(300, 2))
     np.savez(tmp_path / "my.npz", x=x, y=np.prod(x, axis=1) > 0)
     examples, keys = read_examples(tmp_path / "my.npz"), jax.random.split(jax.random.key(0), 4)
-    alone, widened = (evaluate.live_rates("sgd", examples, count, keys, 300, 4) for count in (0, 64))
-    late = [found[:, :, 150:].mean((1, 2)).max() for found in (alone, widened)]
+    learners = (partial(evaluate.baseline, "sgd", examples, count) for count in (0, 64))
+    every = (evaluate.live(sgd, (), evaluate.RATES, examples, keys, 300, 4) for sgd in learners)
+    late = [found[:, :, 150:].mean((1, 2)).max() for found in every]
     assert late[0] < 0.65 and late[1] > 0.8
 
 

@@ -1,12 +1,10 @@
 """Fast association: what each learner predicts while it is shown two images of each class twice (paper's figure 9)."""
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from pipeline.show.looks import LOOKS
 from pipeline.show.measures import summary
-from pipeline.show.style import FAINT, GREY, PAGE, Axes, Figure, accuracy_axis, dot, in_rows, ink, panels, stacked
+from pipeline.show.style import FAINT, GREY, PAGE, Figure, accuracy_axis, dot, heat_map, in_rows, note, panels, stacked
 from pipeline.studies.learning.association import associations, sightings
 from pipeline.studies.learning.tables import PAPER, RULE, Profile, Tables, by_seed
 
@@ -46,44 +44,39 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     heights = (1.75 if len(learners) <= 3 else 1.4) * len(learners) + 0.2, 0.75 + 0.2 * len(learners)  # inches
     figure = Figure((PAGE, sum(heights)))
     top, bottom = stacked(figure, *heights)
+
+    # A heat map for each learner, of one episode.
+    x = np.arange(len(label))
     maps = top.subplots(len(learners), 1)
     each = zip(maps, learners, arrays["rate"].tolist(), arrays["probability"][:, 0], strict=True)
     for axes, name, rate, probability in each:
-        image = axes.imshow(probability.T, cmap="Greys", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-        _marks(axes, probability.argmax(-1), label, again)
-        right = int((probability.argmax(-1) == label)[again].sum())
+        predicted = probability.argmax(-1)
+        image = heat_map(axes, probability.T, "Greys", 1)
+        axes.plot(x, label, linestyle="none", clip_on=False, **TRUTH)
+        axes.plot(x, predicted, linestyle="none", **PREDICTION)
+        axes.plot(x[again], np.full(again.sum(), -1.2), linestyle="none", clip_on=False, **AGAIN)
+        for first in x[~again][1:]:
+            axes.axvline(first - 0.5, color=FAINT, linewidth=0.5)
+        ticks = [0, *range(9, len(x), 10)]
+        axes.set_xticks(ticks, [str(tick + 1) for tick in ticks])
+        axes.set(ylabel="class", yticks=(0, 3, 6, 9))
+        right = int((predicted == label)[again].sum())
         at = "" if np.isnan(rate) else f"{',' if name.endswith(PAPER) else ' at rate'} {rate:g}"
         axes.set_title(f"{LOOKS[name].name}{at}: {right} of {again.sum()} right at the second sighting", pad=9)
     top.colorbar(image, ax=maps, label="probability of the class", aspect=60, fraction=0.025, pad=0.01)
     maps[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.06), ncols=3, frameon=False, fontsize=6.5, borderaxespad=0)
     maps[-1].set_xlabel("example")
-    _spread(panels(bottom, len(KINDS)), tables)
-    return figure
 
-
-def _marks(axes: Axes, predicted: np.ndarray, label: np.ndarray, again: np.ndarray) -> None:
-    x = np.arange(len(label))
-    axes.plot(x, label, linestyle="none", clip_on=False, **TRUTH)
-    axes.plot(x, predicted, linestyle="none", **PREDICTION)
-    axes.plot(x[again], np.full(again.sum(), -1.2), linestyle="none", clip_on=False, **AGAIN)
-    for first in x[~again][1:]:
-        axes.axvline(first - 0.5, color=FAINT, linewidth=0.5)
-    ticks = [0, *range(9, len(x), 10)]
-    axes.set_xticks(ticks, [str(tick + 1) for tick in ticks])
-    axes.set(ylabel="class", yticks=(0, 3, 6, 9))
-
-
-def _spread(axes_of_kinds: Iterable[Axes], tables: Tables) -> None:
-    """A panel for each kind of exposure, a row for each learner."""
+    # A panel for each kind of exposure, a row for each learner.
     found = {(name, metric): values for name, metric, values in associations(tables, RULE)}
-    learners = list(dict.fromkeys(name for name, _ in found))
-    for axes, (kind, words) in zip(axes_of_kinds, KINDS.items(), strict=True):
+    for axes, (kind, words) in zip(panels(bottom, len(KINDS)), KINDS.items(), strict=True):
         axes.axvline(0.1, color=GREY, linestyle=":", linewidth=0.8)
         for row, name in enumerate(learners):
             entry, look = summary(found[name, f"{kind}_probability"]), LOOKS[name]
             dot(axes, entry, row, look.colour, look.marker)
-            axes.text(1.05, row, f"{entry['value']:.2f}", va="center", fontsize=6.5, color=ink(look.colour))
+            note(axes, 1.05, row, f"{entry['value']:.2f}", look.colour)
         axes.set_xlabel("probability")
         axes.set_title(words, fontweight="normal")
         in_rows(axes, [LOOKS[name].name for name in learners])
         accuracy_axis(axes, "x")
+    return figure

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.show.measures import summary
-from pipeline.show.style import GREY, PAGE, Axes, Figure, accuracy_axis, dot, in_rows
+from pipeline.show.style import GREY, PAGE, Figure, accuracy_axis, dot, heat_map, in_rows
 from pipeline.studies.learning.association import KINDS, SINGLE, accuracy_lost
 from pipeline.studies.learning.tables import RULE, Profile, Tables, by_seed
 
@@ -38,54 +38,44 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     first = next(iter(seeds.values()))
     if "follows" not in first:
         raise ValueError(f"{RULE} has no single dense layer of cells, so it has no channels to draw: drop this figure.")
-    single = np.array([bool(SINGLE.fullmatch(name)) for name in first["reset"].tolist()])
-    lost = np.stack([accuracy_lost([arrays])[0].mean(0) for arrays in seeds.values()])  # seed way reset
-    alone = lost[:, :, single].reshape(len(seeds), len(WAYS), len(KINDS), -1)
+    names, followed = first["reset"].tolist(), first["followed"].tolist()
+    single = np.array([bool(SINGLE.fullmatch(name)) for name in names])
+    lost = accuracy_lost(list(seeds.values()))  # seed life way reset
+    alone = lost.mean(1)[:, :, single].reshape(len(seeds), len(WAYS), len(KINDS), -1)
     follows = np.stack([arrays["follows"].mean(0) for arrays in seeds.values()])  # seed what kind channel
-    rows = len(seeds) * (len(WAYS) + len(first["followed"]))
-    figure = Figure((PAGE, 1.5 + 0.15 * rows))
+    channels, heights = follows.shape[-1], (len(WAYS), len(followed))
+    figure = Figure((PAGE, 1.5 + 0.15 * len(seeds) * sum(heights)))
     left, right = figure.subfigures(1, 2, width_ratios=(5, 2.2), squeeze=False).ravel()
-    heights = (len(WAYS), len(first["followed"]))
     grid = left.subplots(2, 2, height_ratios=heights)
-    _maps(left, grid[0], alone, list(WAYS.values()), list(seeds), "accuracy lost", float(alone.max()))
-    _maps(left, grid[1], follows, first["followed"].tolist(), list(seeds), "|correlation|", 1.0)
-    for axes, kind in zip(grid[0], KINDS, strict=True):
-        axes.set_title(kind, pad=16)
-    for axes in grid[1]:
-        axes.set_xlabel("channel")
-    _born(grid[0, 1], alone.shape[-1])
-    _groups(right.subplots(), list(seeds.values()))
-    return figure
 
+    # Maps with a column for each channel, a block of rows for each way or quantity, and in it a row for each seed.
+    for panels, values, what, label, top in (
+        (grid[0], alone, list(WAYS.values()), "accuracy lost", float(alone.max())),
+        (grid[1], follows, followed, "|correlation|", 1.0),
+    ):
+        for k, axes in enumerate(panels):
+            image = heat_map(axes, np.swapaxes(values[:, :, k], 0, 1).reshape(-1, channels), "Oranges", top)
+            for line in range(1, len(what)):
+                axes.axhline(line * len(seeds) - 0.5, color="white", linewidth=2)
+            centres = np.arange(len(what)) * len(seeds) + (len(seeds) - 1) / 2
+            axes.set_yticks(centres, what if k == 0 else [""] * len(what))
+            axes.set_xticks(range(0, channels, max(1, channels // 8)))
+            axes.tick_params(length=0)
+            axes.spines[:].set_visible(False)
+        left.colorbar(image, ax=list(panels), label=label, fraction=0.03, pad=0.01, aspect=12)
+    for above, below, kind in zip(*grid, KINDS, strict=True):
+        above.set_title(kind, pad=16)
+        below.set_xlabel("channel")
 
-def _maps(
-    figure: Figure, panels: np.ndarray, values: np.ndarray, what: list, seeds: list, label: str, top: float
-) -> None:
-    """values [seed what kind channel]: a block of rows for each of what, in it a row for each seed."""
-    for k, axes in enumerate(panels):
-        block = np.swapaxes(values[:, :, k], 0, 1).reshape(-1, values.shape[-1])
-        image = axes.imshow(block, cmap="Oranges", vmin=0, vmax=top, aspect="auto", interpolation="nearest")
-        for line in range(1, len(what)):
-            axes.axhline(line * len(seeds) - 0.5, color="white", linewidth=2)
-        centres = np.arange(len(what)) * len(seeds) + (len(seeds) - 1) / 2
-        axes.set_yticks(centres, what if k == 0 else [""] * len(what))
-        axes.set_xticks(range(0, values.shape[-1], max(1, values.shape[-1] // 8)))
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
-    figure.colorbar(image, ax=list(panels), label=label, fraction=0.03, pad=0.01, aspect=12)
-
-
-def _born(axes: Axes, channels: int) -> None:
-    """Brackets above the memory: which half is random at birth, and which is zero."""
-    above = axes.get_xaxis_transform()
+    # Brackets above the memory: which half is random initially, and which is zero.
+    memory = grid[0, 1]
+    above = memory.get_xaxis_transform()
     for start, words in ((0, "born random"), (channels // 2, "born zero")):
         ends = (start - 0.4, start + channels // 2 - 0.6)
-        axes.plot(ends, (1.04, 1.04), transform=above, clip_on=False, color=GREY, linewidth=1)
-        axes.text(sum(ends) / 2, 1.06, words, transform=above, ha="center", va="bottom", fontsize=6.5, color=GREY)
+        memory.plot(ends, (1.04, 1.04), transform=above, clip_on=False, color=GREY, linewidth=1)
+        memory.text(sum(ends) / 2, 1.06, words, transform=above, ha="center", va="bottom", fontsize=6.5, color=GREY)
 
-
-def _groups(axes: Axes, seeds: list[dict]) -> None:
-    lost, names = accuracy_lost(seeds), seeds[0]["reset"].tolist()
+    axes = right.subplots()
     styles = (("o", "#D55E00", -0.15), ("s", "#0072B2", 0.15))
     for w, (words, (marker, colour, shift)) in enumerate(zip(WAYS.values(), styles, strict=True)):
         for row, group in enumerate(GROUPS):
@@ -96,3 +86,4 @@ def _groups(axes: Axes, seeds: list[dict]) -> None:
     in_rows(axes, [words.replace(" ", "\n", 1) for words in GROUPS.values()], margin=0.6)
     axes.set(xlabel="accuracy lost", title="groups of channels")
     axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.16), frameon=False, fontsize=6.5, title="reset to")
+    return figure

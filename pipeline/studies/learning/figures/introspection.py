@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.show.looks import LOOKS
 from pipeline.show.measures import summary
-from pipeline.show.style import FAINT, GREY, PAGE, Axes, Figure, band, curve, dot, in_rows, legend_outside, stacked
+from pipeline.show.style import FAINT, GREY, PAGE, Figure, band, curve, dot, in_rows, legend_outside, stacked
 from pipeline.studies.learning.association import PROBES, gains, of_learners, wrong_believed, wrong_lost
 from pipeline.studies.learning.tables import RULE, Profile, Tables
 
@@ -27,17 +27,25 @@ CAPTION = (
     "images not shown, and what SGD on a linear softmax model with the same predictions would change there; for "
     "linear SGD it is 1 but for rounding. Steps too small to have a direction in float32 are left out."
 )
+ZERO = {"color": FAINT, "linewidth": 0.5, "zorder": 0}
 ROWS = {"same": "the same image", "other": "another image\nof the class", "stranger": "images of\nother classes"}
 
 
 def draw(tables: Tables, profile: Profile) -> Figure:
     learners = dict(of_learners(tables, RULE))
-    ages = learners[RULE][0]["age"].tolist()
+    ages, moment = (learners[RULE][0][what].tolist() for what in ("age", "moment"))
     figure = Figure((PAGE, 6.4))
     top, bottom = stacked(figure, 4.5, 1.9)
+
     grid = top.subplots(len(PROBES), len(ages), sharex=True, sharey=True, squeeze=False)
     for name, seeds in learners.items():
-        _gain(grid, name, gains(seeds))
+        gain, look = gains(seeds), LOOKS[name]
+        for p, a in np.ndindex(grid.shape):
+            values = gain[:, a, :, :, p].reshape(-1, gain.shape[3])
+            curve(grid[p, a], np.arange(gain.shape[3]), values, look.style | {"label": look.name}, shade=0.1)
+            grid[p, a].axhline(0, **ZERO)
+            grid[p, a].margins(x=0)
+            grid[p, a].grid(axis="y")
     for row, words in zip(grid, ROWS.values(), strict=True):
         row[0].set_ylabel(words)
     for first, last, age in zip(grid[0], grid[-1], ages, strict=True):
@@ -46,53 +54,36 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     grid[0, 0].set(ylim=(-0.22, 1.05), yticks=(0, 0.5, 1))
     top.supylabel("added to the probability of the right class", fontsize=7.5)
     legend_outside(top, grid[0, 0], "upper center", len(learners))
-    believed, lost, cosine = bottom.subplots(1, 3, width_ratios=(1, 1, 1.3))
-    _wrong(believed, lost, learners)
-    _cosine(cosine, learners)
-    return figure
 
-
-def _gain(grid: np.ndarray, name: str, gain: np.ndarray) -> None:
-    look = LOOKS[name]
-    for p, row in enumerate(grid):
-        for a, axes in enumerate(row):
-            values = gain[:, a, :, :, p].reshape(-1, gain.shape[3])
-            curve(axes, np.arange(gain.shape[3]), values, look.style | {"label": look.name}, shade=0.1)
-            axes.axhline(0, color=FAINT, linewidth=0.5, zorder=0)
-            axes.margins(x=0)
-            axes.grid(axis="y")
-
-
-def _wrong(believed: Axes, lost: Axes, learners: dict) -> None:
-    """At the oldest age, right after the label: a row for each learner, filled for the image, open for others."""
-    panels = ((believed, wrong_believed, "wrong class believed", 1), (lost, wrong_lost, "right class lost", -1))
-    for axes, measure, title, end in panels:
+    # A wrong label, at the oldest age and right after it: filled for the image, open for another one of its class.
+    raised, lost, cosine = bottom.subplots(1, 3, width_ratios=(1, 1, 1.3))
+    for axes, measure, title, end in (
+        (raised, wrong_believed, "wrong class believed", 1),
+        (lost, wrong_lost, "right class lost", -1),
+    ):
         for row, (name, seeds) in enumerate(learners.items()):
             for p, shift in ((0, -0.17), (1, 0.17)):
                 entry, colour = summary(measure(seeds)[:, -1, :, 0, p]), LOOKS[name].colour
                 dot(axes, entry, row + shift, colour, "o", 3.5, linestyle="none", mfc="white" if p else colour)
-        axes.axvline(0, color=FAINT, linewidth=0.5, zorder=0)
+        axes.axvline(0, **ZERO)
         in_rows(axes, [LOOKS[name].name for name in learners], margin=0.6)
         axes.set(xlim=sorted((-0.15 * end, 1.15 * end)), xticks=(0, 0.5 * end, end))
         axes.set(xlabel="change of probability", title=title)
         axes.grid(axis="x")
     lost.set_yticklabels([])
-    for p, words in enumerate(("the image", "another")):
-        face = GREY if p == 0 else "white"
+    for words, face in (("the image", GREY), ("another", "white")):
         lost.plot([], [], linestyle="none", marker="o", markersize=3.5, color=GREY, mfc=face, label=words)
     lost.legend(loc="upper left", frameon=False, fontsize=6.5, borderaxespad=0, handletextpad=0.2)
 
-
-def _cosine(axes: Axes, learners: dict) -> None:
     for name, seeds in learners.items():
         values = np.concatenate([arrays["cosine"] for arrays in seeds])
-        moment, look = seeds[0]["moment"], LOOKS[name]
         drawn = np.isfinite(values).any(0)
         known = values[:, drawn]
-        band(axes, moment[drawn], np.nanmean(known, 0), np.nanstd(known, 0), look.style, shade=0.1)
-    axes.axhline(0, color=FAINT, linewidth=0.5, zorder=0)
-    moment = learners[RULE][0]["moment"]
-    ticks = moment[:: max(1, len(moment) // 4)].tolist()
-    axes.set(xlabel="examples lived", xlim=(0, max(moment[-1], 1)), xticks=ticks, ylim=(-0.5, 1.08))
-    axes.set_title("cosine with a gradient step")
-    axes.grid(axis="y")
+        x = np.array(moment)[drawn]
+        band(cosine, x, np.nanmean(known, 0), np.nanstd(known, 0), LOOKS[name].style, shade=0.1)
+    cosine.axhline(0, **ZERO)
+    ticks = moment[:: max(1, len(moment) // 4)]
+    cosine.set(xlabel="examples lived", xlim=(0, max(moment[-1], 1)), xticks=ticks, ylim=(-0.5, 1.08))
+    cosine.set_title("cosine with a gradient step")
+    cosine.grid(axis="y")
+    return figure

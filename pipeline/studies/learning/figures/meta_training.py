@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.show.looks import Look
 from pipeline.show.measures import smooth
-from pipeline.show.style import COLUMN, GREY, Axes, Figure, direct_labels
+from pipeline.show.style import COLUMN, GREY, Figure, direct_labels
 from pipeline.studies.learning.tables import RULE, Profile, Tables, by_seed
 
 NEEDS = ("meta_train/vsml-*/curve.npz",)
@@ -36,18 +36,16 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         ends = [(float(np.mean([y for y, _ in ends])), MANY._replace(name=f"{len(curves)} seeds"))]
     axes.set(xlim=(0, len(phase) - 1), ylim=(0, None))
     axes.grid(axis="y")
-    _phases(axes, phase)
-    direct_labels(axes, ends, gap=0.06 * axes.get_ylim()[1])
-    return figure
 
-
-def _phases(axes: Axes, phase: np.ndarray) -> None:
-    """Lines where phases begin, and their numbers, without the word where there is no room for it."""
+    # Lines where phases begin, and their numbers, without the word where there is no room for it.
     starts = np.flatnonzero(np.diff(phase, prepend=phase[0] - 1)).tolist()
     widths = np.diff([*starts, len(phase)]) / len(phase)
+    heading = {"transform": axes.get_xaxis_transform(), "color": GREY, "fontsize": 6.5}
     for number, (start, width) in enumerate(zip(starts, widths, strict=True), start=1):
         axes.axvline(start, color=GREY, linewidth=0.6)
         words = f"phase {number}" if widths.min() > 0.17 else f"{number}" if width > 0.05 else ""
-        axes.text(start, 1.02, words, transform=axes.get_xaxis_transform(), color=GREY, fontsize=6.5)
+        axes.text(start, 1.02, words, **heading)
     if widths.min() <= 0.17:
-        axes.text(1, 1.02, "phase", transform=axes.transAxes, color=GREY, fontsize=6.5)
+        axes.text(len(phase) - 1, 1.02, "phase", **heading)
+    direct_labels(axes, ends, gap=0.06 * axes.get_ylim()[1])
+    return figure

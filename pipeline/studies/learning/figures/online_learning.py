@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from pipeline.show.looks import LOOKS, Look
+from pipeline.show.looks import LOOKS
 from pipeline.show.measures import cumulative
-from pipeline.show.style import COLUMN, GREY, Axes, Figure, accuracy_axis, curve, direct_labels, example_axis, stacked
+from pipeline.show.style import COLUMN, GREY, Figure, accuracy_axis, curve, direct_labels, example_axis, stacked
 from pipeline.studies.learning.measures import guessing, lives
 from pipeline.studies.learning.ranking import title
 from pipeline.studies.learning.tables import RULE, Profile, Tables, baselines, main_tasks, tasks
@@ -31,50 +31,42 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     rows = -(-len(others) // 2)
     figure = Figure((COLUMN, 2.1 + 1.35 * rows))
     top, bottom = stacked(figure, 2.1, 1.35 * rows)
-    main = top.add_subplot(ylabel="cumulative accuracy")
-    direct_labels(main, _panel(main, tables, profile, first), gap=0.08)
-    main.set_title(f"{title(first)}: {_kinship(profile, [first])}")
-    head = f"Data sets {_kinship(profile, others)}"
-    bottom.suptitle(head, x=0.01, ha="left", fontsize=8, fontweight="bold")
-    panels = bottom.subplots(rows, 2, squeeze=False).ravel()
-    for axes, name in zip(panels, others, strict=False):
-        _panel(axes, tables, profile, name)
-        axes.set_title(title(name), fontweight="normal")
-    for axes in panels[max(0, len(others) - 2) : len(others)]:
+    bottom.suptitle(f"Data sets {_kinship(profile, others)}", x=0.01, ha="left", fontsize=8, fontweight="bold")
+    main, grid = top.add_subplot(ylabel="cumulative accuracy"), bottom.subplots(rows, 2, squeeze=False).ravel()
+    for axes, task in zip((main, *grid), (first, *others), strict=False):
+        ends = []
+        rivals = [name for name in baselines(tables) if name in LOOKS and task in tasks(tables, name)]
+        for learner in (*rivals, RULE):  # VSML on top
+            look, accuracy = LOOKS[learner], cumulative(lives(tables, task, learner).correct)
+            length = accuracy.shape[-1]
+            x, accuracy = np.arange(FIRST, length + 1), accuracy.reshape(-1, length)[:, FIRST - 1 :]
+            if learner == RULE:
+                curve(axes, x, accuracy, look.style, shade=BAND["alpha"])
+            else:
+                axes.plot(x, accuracy.mean(axis=0), **look.style)
+            ends.append((float(accuracy[:, -1].mean()), look))
+        axes.axhline(guessing(tables, profile.tasks[task]), **GUESSING)
+        accuracy_axis(axes, "y")
+        example_axis(axes, FIRST, length)
+        if axes is main:
+            direct_labels(axes, ends, gap=0.08)
+            axes.set_title(f"{title(task)}: {_kinship(profile, [task])}")
+        else:
+            axes.set_title(title(task), fontweight="normal")
+    for axes in grid[max(0, len(others) - 2) : len(others)]:
         axes.set_xlabel("examples seen")
-    for axes in panels[len(others) :]:
+
+    # What is no line of a learner is named in the cell that no data set needs, or else beside the lines.
+    axes, where = main, {"loc": "lower left", "bbox_to_anchor": (1.0, -0.02), "fontsize": 6}
+    if len(others) < len(grid):
+        axes, where = grid[-1], {"loc": "center left", "fontsize": 6.5}
         axes.set_axis_off()
-        _key(axes, loc="center left", fontsize=6.5)
-    if len(others) == len(panels):
-        _key(main, loc="lower left", bbox_to_anchor=(1.0, -0.02), fontsize=6)
+    axes.fill_between([], [], label="± 1 sd over lives", **BAND)
+    axes.plot([], [], label="always guessing the\ncommonest class", **GUESSING)
+    axes.legend(frameon=False, labelcolor=GREY, **where)
     return figure
 
 
 def _kinship(profile: Profile, names: list[str]) -> str:
     seen = [profile.seen(name, RULE) for name in names]
     return "unseen images" if all(seen) else "seen and never seen" if any(seen) else "never seen"
-
-
-def _panel(axes: Axes, tables: Tables, profile: Profile, task: str) -> list[tuple[float, Look]]:
-    ends = []
-    rivals = [name for name in baselines(tables) if name in LOOKS and task in tasks(tables, name)]
-    for learner in (*rivals, RULE):  # VSML on top
-        look, accuracy = LOOKS[learner], cumulative(lives(tables, task, learner).correct)
-        length = accuracy.shape[-1]
-        x, accuracy = np.arange(FIRST, length + 1), accuracy.reshape(-1, length)[:, FIRST - 1 :]
-        if learner == RULE:
-            curve(axes, x, accuracy, look.style, shade=BAND["alpha"])
-        else:
-            axes.plot(x, accuracy.mean(axis=0), **look.style)
-        ends.append((float(accuracy[:, -1].mean()), look))
-    axes.axhline(guessing(tables, profile.tasks[task]), **GUESSING)
-    accuracy_axis(axes, "y")
-    example_axis(axes, FIRST, length)
-    return ends
-
-
-def _key(axes: Axes, **where) -> None:
-    """Say, in the cell that no data set needs or else beside the lines, what is no line of a learner."""
-    axes.fill_between([], [], label="± 1 sd over lives", **BAND)
-    axes.plot([], [], label="always guessing the\ncommonest class", **GUESSING)
-    axes.legend(frameon=False, labelcolor=GREY, **where)

@@ -1,11 +1,10 @@
 """Random features: what they add to a shipped rule, and how it then compares with gradient descent."""
 
 import numpy as np
-from jaxtyping import Bool, Float
 
 from pipeline.show.looks import LOOKS
 from pipeline.show.measures import cumulative, sd
-from pipeline.show.style import GREY, PAGE, Axes, Figure, band, example_axis, legend_outside, panels
+from pipeline.show.style import GREY, PAGE, Figure, band, example_axis, legend_outside, panels
 from pipeline.studies.learning.measures import FEATURES, shipped_rules, shipped_tests
 from pipeline.studies.learning.ranking import title
 from pipeline.studies.learning.tables import RULE, SYNTHETIC, Profile, Tables, baselines, in_order
@@ -35,39 +34,37 @@ RIVALS = {  # whom the lead is over
 
 def draw(tables: Tables, profile: Profile) -> Figure:
     (name, *_) = shipped_rules(tables)
-    streams = {task: who for task, who in shipped_tests(tables, name).items() if not profile.tasks[task].one_shot}
-    every = {task: learners for task, learners in streams.items() if task not in SYNTHETIC}
+    every = {
+        task: learners
+        for task, learners in shipped_tests(tables, name).items()
+        if task not in SYNTHETIC and not profile.tasks[task].one_shot
+    }
     figure = Figure((PAGE, 2.5))
     grid = panels(figure, len(every))
     seen = [task for task in every if RULE in profile.trained_on and profile.seen(task, RULE)]
     for axes, task in zip(grid, in_order(every, seen), strict=True):
-        _panel(axes, tables, name, task, every[task])
+        learners, key = every[task], f"{task}/correct"
+        tested = [tables[f"baseline/{rival}.npz"].arrays for rival in baselines(tables)]
+        rivals = {  # each [rate life time]
+            "networks": [arrays[key] for arrays in tested if key in arrays],
+            "features": [learners[who] for who in learners if who.endswith(FEATURES) and not who.startswith("zoo_")],
+            "alone": [learners[f"zoo_{name}"]],
+        }
+        own = cumulative(learners[f"zoo_{name}{FEATURES}"])[0]
+        for rival, (label, look) in RIVALS.items():
+            # At each time the lead is over whoever has the highest mean then.
+            theirs = cumulative(np.concatenate(rivals[rival]))
+            best = np.take_along_axis(theirs, theirs.mean(1).argmax(0)[None, None], axis=0)[0]
+            lead = (own - best)[:, FIRST - 1 :]
+            error = sd(lead, axis=0) / len(lead) ** 0.5
+            x = np.arange(FIRST, own.shape[-1] + 1)
+            band(axes, x, lead.mean(0), error, look.style | {"label": f"over {label}"})
+        axes.axhline(0, color=GREY, linewidth=0.8)
+        axes.set(title=title(task), xlabel="examples seen")
+        example_axis(axes, FIRST, own.shape[-1])
+        axes.grid(axis="y")
     low, high = grid[0].get_ylim()
     grid[0].set_yticks([tick for tick in grid[0].get_yticks() if low <= tick <= high])
     grid[0].set_ylabel("lead in cumulative accuracy")
     legend_outside(figure, grid[0], "upper left", 3)
     return figure
-
-
-def _panel(axes: Axes, tables: Tables, name: str, task: str, learners: dict[str, np.ndarray]) -> None:
-    own = cumulative(learners[f"zoo_{name}{FEATURES}"])[0]
-    grids = [tables[f"baseline/{rival}.npz"].arrays for rival in baselines(tables)]
-    taught = [grid[f"{task}/correct"] for grid in grids if f"{task}/correct" in grid]
-    alike = [correct for who, correct in learners.items() if who.endswith(FEATURES) and not who.startswith("zoo_")]
-    over = {"networks": taught, "features": alike, "alone": [learners[f"zoo_{name}"]]}
-    x = np.arange(FIRST, own.shape[-1] + 1)
-    for rival, (label, look) in RIVALS.items():
-        lead = (own - _best(over[rival]))[:, FIRST - 1 :]
-        error = sd(lead, axis=0) / len(lead) ** 0.5
-        band(axes, x, lead.mean(0), error, look.style | {"label": f"over {label}"})
-    axes.axhline(0, color=GREY, linewidth=0.8)
-    axes.set(title=title(task), xlabel="examples seen")
-    example_axis(axes, FIRST, own.shape[-1])
-    axes.grid(axis="y")
-
-
-def _best(correct: list[Bool[np.ndarray, "rate life time"]]) -> Float[np.ndarray, "life time"]:
-    """At each time, the cumulative accuracy of whoever has the highest mean then."""
-    every = cumulative(np.concatenate(correct))
-    best = every.mean(1).argmax(0)
-    return np.take_along_axis(every, best[None, None], axis=0)[0]

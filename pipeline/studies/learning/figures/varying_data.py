@@ -1,8 +1,7 @@
 """Varying data: rules of four methods, meta-trained on many mixes of sets, on all sets (the paper's figure 8)."""
 
 from pipeline.show.looks import LOOKS
-from pipeline.show.measures import Results
-from pipeline.show.style import FAINT, GREY, PAGE, Axes, Figure, accuracy_axis, dot, in_rows, ink, panels, stacked
+from pipeline.show.style import FAINT, GREY, PAGE, Figure, accuracy_axis, dot, in_rows, note, panels, stacked
 from pipeline.studies.learning.measures import UNTRAINED, accuracies, by_method, guessing, over_fitting
 from pipeline.studies.learning.ranking import accuracy, mix_title, signed, tasks, title
 from pipeline.studies.learning.tables import PAPER, Profile, Tables, in_order
@@ -21,94 +20,72 @@ CAPTION = (
     "first less the second. SGD is meta-trained on nothing: its gap is what the sets differ in difficulty, and what a "
     "method\u2019s gap exceeds it by is over-fitting."
 )
-Methods = dict[str, dict[str, str]]  # by method and mix, the names of experiments
-
 REFERENCES = ((UNTRAINED, "-"), (UNTRAINED + PAPER, "--"))
 GUESSING = {"color": GREY, "linestyle": ":", "linewidth": 0.8}
 SHADE = "#f6e3d5"
 
 
 def draw(tables: Tables, profile: Profile) -> Figure:
-    methods = by_method(profile.trained_on)
+    results, methods = accuracies(tables, profile), by_method(profile.trained_on)
     mixes = list(dict.fromkeys(mix for of_mix in methods.values() for mix in of_mix))
     row = 0.6 if len(mixes) < 5 else 0.42  # inches
     heights = 0.5 + row * len(mixes), 0.65 + 0.18 * (len(methods) + 1)
     figure = Figure((PAGE, sum(heights)))
     top, bottom = stacked(figure, *heights)
-    results = accuracies(tables, profile)
-    columns = _columns(results, profile, methods)
+
+    # A column for each task, first those on sets that some mix has; a row for each mix, a dot for each method.
+    names = [name for of_mix in methods.values() for name in of_mix.values()]
+    every = {task for name in names for task in tasks(results, name)}
+    columns = in_order(every, [task for task in every if any(profile.seen(task, name) for name in names)])
     grid = panels(top, len(columns))
     for axes, task in zip(grid, columns, strict=True):
-        _column(axes, results, profile, methods, mixes, task)
+        for learner, line in REFERENCES:
+            if (entry := accuracy(results, task, learner, None)) is not None:
+                axes.axvline(entry["value"], color=LOOKS[UNTRAINED].colour, linestyle=line, linewidth=0.8)
+        for place, mix in enumerate(mixes):
+            experiments = {method: of_mix[mix] for method, of_mix in methods.items() if mix in of_mix}
+            if any(profile.seen(task, name) for name in experiments.values()):
+                axes.axhspan(place - 0.5, place + 0.5, color=SHADE, linewidth=0, zorder=0)
+            for index, (method, name) in enumerate(experiments.items()):
+                if (entry := accuracy(results, task, name, None)) is not None:
+                    y = place + (index - (len(experiments) - 1) / 2) * 0.2
+                    dot(axes, entry, y, LOOKS[method].colour, LOOKS[method].marker, 3, elinewidth=0.8)
+            if place:
+                group = _kind(mix) != _kind(mixes[place - 1])
+                axes.axhline(place - 0.5, color=GREY if group else FAINT, linewidth=0.6 if group else 0.4, zorder=0.5)
+        axes.set_xlim(0, 1.02)
+        in_rows(axes, [mix_title(mix) for mix in mixes])
+        axes.set_title(title(task), fontweight="normal", fontsize=7)
+        axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
         axes.axvline(guessing(tables, profile.tasks[task]), **GUESSING)
     grid[0].set_ylabel("meta-trained on")
     top.supxlabel("cumulative accuracy", fontsize=7.5)
+
+    # A row for each learner: what it reaches on seen and on unseen sets, and the gap.
     left, right = bottom.subplots(1, 2, width_ratios=[3, 2])
-    _means(left, over_fitting(tables, profile))
-    _key(right, methods)
-    return figure
-
-
-def _columns(results: Results, profile: Profile, methods: Methods) -> list[str]:
-    """The tasks: first those on sets that some mix has."""
-    names = [name for of_mix in methods.values() for name in of_mix.values()]
-    every = {task for name in names for task in tasks(results, name)}
-    return in_order(every, [task for task in every if any(profile.seen(task, name) for name in names)])
-
-
-def _column(axes: Axes, results: Results, profile: Profile, methods: Methods, mixes: list[str], task: str) -> None:
-    """One task: a row for each mix, and in it a dot for each method."""
-    for learner, line in REFERENCES:
-        if (entry := accuracy(results, task, learner, None)) is not None:
-            axes.axvline(entry["value"], color=LOOKS[UNTRAINED].colour, linestyle=line, linewidth=0.8)
-    for place, mix in enumerate(mixes):
-        _cell(axes, results, profile, {m: of_mix[mix] for m, of_mix in methods.items() if mix in of_mix}, task, place)
-        if place:
-            group = _kind(mix) != _kind(mixes[place - 1])
-            axes.axhline(place - 0.5, color=GREY if group else FAINT, linewidth=0.6 if group else 0.4, zorder=0.5)
-    axes.set_xlim(0, 1.02)
-    in_rows(axes, [mix_title(mix) for mix in mixes])
-    axes.set_title(title(task), fontweight="normal", fontsize=7)
-    axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
-
-
-def _cell(axes: Axes, results: Results, profile: Profile, experiments: dict[str, str], task: str, place: int) -> None:
-    """One mix on one task."""
-    if any(profile.seen(task, name) for name in experiments.values()):
-        axes.axhspan(place - 0.5, place + 0.5, color=SHADE, linewidth=0, zorder=0)
-    for index, (method, name) in enumerate(experiments.items()):
-        if (entry := accuracy(results, task, name, None)) is not None:
-            y = place + (index - (len(experiments) - 1) / 2) * 0.2
-            dot(axes, entry, y, LOOKS[method].colour, LOOKS[method].marker, 3, elinewidth=0.8)
-
-
-def _means(axes: Axes, found: dict[str, dict[str, dict]]) -> None:
-    """A row for each learner: what it reaches on seen and on unseen sets, and the gap."""
-    for row, (learner, values) in enumerate(found.items()):
+    found = over_fitting(tables, profile)
+    for place, (learner, values) in enumerate(found.items()):
         look, both = LOOKS[learner], [values[what]["value"] for what in ("seen", "unseen") if what in values]
-        axes.plot(both, [row] * len(both), color=look.colour, linewidth=1)
+        left.plot(both, [place] * len(both), color=look.colour, linewidth=1)
         for what, fill in (("seen", look.colour), ("unseen", "white")):
             if what in values:
-                axes.plot(values[what]["value"], row, color=look.colour, marker=look.marker, markersize=5, mfc=fill)
+                left.plot(values[what]["value"], place, color=look.colour, marker=look.marker, markersize=5, mfc=fill)
         if "gap" in values:
-            words = f"gap {signed(values['gap']['value'])}"
-            axes.text(1.02, row, words, va="center", fontsize=6.5, color=ink(look.colour))
-    axes.set_xlabel("mean cumulative accuracy")
-    axes.set_title("Sets seen in meta-training (filled), and others (open)", fontsize=7.5)
-    in_rows(axes, [LOOKS[learner].name for learner in found])
-    accuracy_axis(axes, "x", (0, 1))
+            note(left, 1.02, place, f"gap {signed(values['gap']['value'])}", look.colour)
+    left.set_xlabel("mean cumulative accuracy")
+    left.set_title("Sets seen in meta-training (filled), and others (open)", fontsize=7.5)
+    in_rows(left, [LOOKS[learner].name for learner in found])
+    accuracy_axis(left, "x", (0, 1))
 
-
-def _key(axes: Axes, methods: Methods) -> None:
-    axes.set_axis_off()
-    for method in methods:
-        look = LOOKS[method]
-        axes.plot([], [], color=look.colour, marker=look.marker, markersize=4, linewidth=0.8, label=look.name)
-    axes.fill_between([], [], color=SHADE, label="set of meta-training")
+    right.set_axis_off()
+    for look in (LOOKS[method] for method in methods):
+        right.plot([], [], color=look.colour, marker=look.marker, markersize=4, linewidth=0.8, label=look.name)
+    right.fill_between([], [], color=SHADE, label="set of meta-training")
     for learner, line in REFERENCES:
-        axes.plot([], [], color=LOOKS[UNTRAINED].colour, linestyle=line, linewidth=0.8, label=LOOKS[learner].name)
-    axes.plot([], [], label="always guessing", **GUESSING)
-    axes.legend(loc="center right", ncols=2, frameon=False, fontsize=6.5, borderaxespad=0)
+        right.plot([], [], color=LOOKS[UNTRAINED].colour, linestyle=line, linewidth=0.8, label=LOOKS[learner].name)
+    right.plot([], [], label="always guessing", **GUESSING)
+    right.legend(loc="center right", ncols=2, frameon=False, fontsize=6.5, borderaxespad=0)
+    return figure
 
 
 def _kind(mix: str) -> str:
