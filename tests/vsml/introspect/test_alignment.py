@@ -12,7 +12,7 @@ from vsml.learners.gradient import gradient
 
 
 @pytest.fixture
-def life(problem):
+def lifetime(problem):
     return Episode(problem.x[:20], jax.nn.one_hot(problem.y[:20], 4))
 
 

@@ -52,7 +52,7 @@ def test_only_the_channel_that_stores_is_missed(found):
     stores = {"memory_1", "memory", "memory_born_random"}
     for name, values in lost.items():
         if name in stores:
-            assert values[WAYS.index("initial_state")] > 0.3, name
+            assert values[WAYS.index("initial")] > 0.3, name
         else:
             np.testing.assert_array_equal(values, 0, err_msg=name)
     assert lost["memory_1"][WAYS.index("mean")] > 0.3, "one weight for all cells tells no classes apart"

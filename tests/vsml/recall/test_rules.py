@@ -144,7 +144,7 @@ def test_the_answer_reaches_hidden_neurons_by_feedback_in_the_second_sweep():
     state = initial_synapses(graph, rules, jax.random.key(2))
     bodies = perceive(graph, rules, theta, state, X)
     for support, reached in ((1, False), (2, True)):
-        heard = graph._replace(support=support)
+        heard = graph._replace(answer_sweeps=support)
         below, other = (teach(heard, rules, theta, state, bodies, X, y).values[0] for y in (Y, -Y))
         assert np.array_equal(below, other) != reached
 
