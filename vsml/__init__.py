@@ -43,7 +43,7 @@ def load(name: str, horizon: int | None = None) -> "Rule":
 
     >>> from vsml.feedback.tasks import Course, sines
     >>> rule = vsml.load("flp_sines")
-    >>> support = sines(Course(parts=5, support=10, query=1, in_order=True), points=16)(jax.random.key(0))
+    >>> support = sines(Course(parts=5, support=10, queries=1, in_order=True), points=16)(jax.random.key(0))
     >>> predictions = rollout(rule.learner(features=6, classes=1), rule.theta, jax.random.key(1), support)
     >>> predictions.shape
     (55, 16, 1)

@@ -23,7 +23,7 @@ class Course(NamedTuple):
 
     parts: int
     support: int  # examples of each part
-    query: int  # of each part
+    queries: int  # of each part
     in_order: bool
 
     @property
@@ -54,7 +54,7 @@ def _sines(key: RandomKey, *, course: Course, points: int, functions: int | None
 
     drawn = jax.vmap(function)(which)
     amplitude, phase = 5 * (drawn[:, 0] + 0.02), jnp.pi * drawn[:, 1]
-    shape = (course.parts, course.support + course.query, points, 1)
+    shape = (course.parts, course.support + course.queries, points, 1)
     x = jax.random.uniform(x_key, shape, minval=-5.0, maxval=5.0)
     y = amplitude[:, None, None, None] * jnp.sin(x + phase[:, None, None, None])
     slot = jnp.broadcast_to(jnp.eye(course.parts)[:, None, None], (*shape[:-1], course.parts))
@@ -80,7 +80,7 @@ def characters(
       ValueError: the pool has too few classes or drawings, or there are too few outputs.
     """
     classes, drawings, _ = pool.shape
-    wanted = course.support + course.query
+    wanted = course.support + course.queries
     if classes < course.parts or drawings < wanted:
         raise ValueError(
             f"{course.parts} classes of {wanted} drawings are wanted, and there are {classes} of {drawings}: ask for "
@@ -97,7 +97,7 @@ def _characters(
     class_key, drawing_key, label_key, order_key, hand_key = jax.random.split(key, 5)
     classes, drawings, _ = pool.shape
     chosen = jax.random.choice(class_key, classes, (course.parts,), replace=False)
-    wanted = course.support + course.query
+    wanted = course.support + course.queries
     keys = jax.random.split(drawing_key, course.parts)
     shown = jax.vmap(lambda k: jax.random.permutation(k, drawings)[:wanted])(keys)
     x = _shown(hand_key, pool[chosen[:, None], shown], hands)

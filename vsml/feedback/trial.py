@@ -37,11 +37,11 @@ def run_episode(system: System, score: Score, course: Course, theta: Theta, key:
     Raises:
       ValueError: there are fewer queries.
     """
-    if course.query < 2:
-        raise ValueError(f"query (={course.query}) must be 2 or more: one is learned from, others are predicted.")
+    if course.queries < 2:
+        raise ValueError(f"queries (={course.queries}) must be 2 or more: one is learned from, others are predicted.")
     learner = system.learner
     shown, asked = cut(system.seen(theta, episode), course.length)
-    asked = jax.tree.map(lambda z: z.reshape(course.parts, course.query, *z.shape[1:]), asked)
+    asked = jax.tree.map(lambda z: z.reshape(course.parts, course.queries, *z.shape[1:]), asked)
     stretches = jax.tree.map(lambda z: z.reshape(course.parts, course.support, *z.shape[1:]), shown)
 
     def stretch(state: State, support: Episode):

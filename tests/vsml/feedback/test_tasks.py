@@ -9,7 +9,7 @@ from vsml.feedback.glyphs import glyphs
 from vsml.feedback.hands import redrawn
 from vsml.feedback.tasks import Course, Hands, catalogue, characters, sines
 
-COURSE = Course(parts=3, support=4, query=2, in_order=True)
+COURSE = Course(parts=3, support=4, queries=2, in_order=True)
 
 
 def test_sines_come_one_after_the_other_and_so_do_the_query(key):
@@ -73,7 +73,7 @@ def test_labels_do_not_follow_the_order(key, pool):
 
 def test_what_a_pool_cannot_give_is_refused(pool):
     with pytest.raises(ValueError, match="3 classes of 8 drawings are wanted, and there are 5 of 7"):
-        characters(COURSE._replace(query=4), pool, outputs=3)
+        characters(COURSE._replace(queries=4), pool, outputs=3)
     with pytest.raises(ValueError, match=r"outputs \(=2\) must be at least the number of classes \(=3\)"):
         characters(COURSE, pool, outputs=2)
 

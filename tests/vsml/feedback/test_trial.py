@@ -12,7 +12,7 @@ from vsml.feedback.network import System
 from vsml.feedback.tasks import Course, sines
 from vsml.feedback.trial import run_episode
 
-COURSE = Course(parts=3, support=2, query=3, in_order=True)
+COURSE = Course(parts=3, support=2, queries=3, in_order=True)
 HOW = Descent(plastic=2, order="first", rate=0.01, per=None, clip=None)
 
 
@@ -66,7 +66,7 @@ def test_who_never_changes_has_no_alignment(key):
 
 
 def test_a_single_query_is_refused(key):
-    course = COURSE._replace(query=1)
+    course = COURSE._replace(queries=1)
     system = System(descent((4, 5, 1), HOW, squared_error), None)
     with pytest.raises(ValueError, match=r"query \(=1\) must be 2 or more"):
         run_episode(system, squared_error, course, system.init_theta(key), key, sines(course, points=4)(key))
