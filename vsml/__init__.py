@@ -10,7 +10,7 @@ def load(name: str, horizon: int | None = None) -> "Rule":
     """A learned rule that ships with the package: its name, theta, learner and card; see `vsml.zoo`.
 
     Rules of VSML fit every number of features and classes. Examples are standardised, labels one-hot, and each example
-    is predicted (logits) before its label is told:
+    is predicted (logits) before its label is shown:
 
     >>> import jax
     >>> import jax.numpy as jnp
@@ -33,18 +33,18 @@ def load(name: str, horizon: int | None = None) -> "Rule":
     >>> rule = vsml.load("recall_direct", horizon=4)
     >>> learner = rule.learner(features=8, classes=8)
     >>> cue, answer = jax.random.rademacher(jax.random.key(0), (2, 4, 8), float)
-    >>> newborn = learner.init_state(rule.theta, jax.random.key(1))
-    >>> state, _ = unroll(learner, rule.theta, newborn, Episode(cue, answer))
+    >>> initial_state = learner.init_state(rule.theta, jax.random.key(1))
+    >>> state, _ = unroll(learner, rule.theta, initial_state, Episode(cue, answer))
     >>> recalled = jax.vmap(lambda x: learner.step(rule.theta, state, x, 0 * x)[1])(cue)  # logits, from the state alone
     >>> right = ((recalled > 0) == (answer > 0)).mean()
 
-    Networks that learn by feedback (names `flp_…`) have the one size of their theta. This one is told, in lessons of 16
-    points, which of 5 functions it is and x, and says y; each lesson is predicted before it teaches:
+    Networks that learn by feedback (names `flp_…`) have the one size of their theta. An example of this one has 16
+    points: which of 5 functions it is and x, for y; it is predicted before it teaches:
 
     >>> from vsml.feedback.tasks import Course, sines
     >>> rule = vsml.load("flp_sines")
-    >>> lessons = sines(Course(parts=5, lessons=10, questions=1, in_order=True), points=16)(jax.random.key(0))
-    >>> predictions = rollout(rule.learner(features=6, classes=1), rule.theta, jax.random.key(1), lessons)
+    >>> support = sines(Course(parts=5, support=10, queries=1, in_order=True), points=16)(jax.random.key(0))
+    >>> predictions = rollout(rule.learner(features=6, classes=1), rule.theta, jax.random.key(1), support)
     >>> predictions.shape
     (55, 16, 1)
 

@@ -20,7 +20,7 @@ GAIN = 2.0
 
 
 class Shown(NamedTuple):
-    weights: Float[Array, "features count"]  # drawn at birth, as the bias is, and the same for life
+    weights: Float[Array, "features count"]  # fixed for the episode, as the bias is
     bias: Float[Array, " count"]
     inner: State
 
@@ -28,9 +28,9 @@ class Shown(NamedTuple):
 def with_random_features(sized: Callable[[int, int], Learner], count: int) -> Callable[[int, int], Learner]:
     """(features, classes) -> the learner that `sized` makes for `features` + `count`, of which `count` are random.
 
-    They are tanh(x W + b), drawn with the newborn: W normal, of standard deviation 2 / sqrt(features), so that features
-    of mean square 1 give x W a root mean square of 2; b standard normal, without which all would be odd functions.
-    Theta is that of the inner learner.
+    They are tanh(x W + b), drawn with the initial state: W normal, of sd 2 / sqrt(features), so that features of mean
+    square 1 give x W a root mean square of 2; b standard normal, without which all would be odd functions. Theta is
+    that of the inner learner.
 
     Raises:
       ValueError: `count` is not positive.

@@ -29,25 +29,25 @@ def products(key, time=400):
 def test_it_is_the_inner_learner_on_examples_widened_by_hand(key):
     outer, inner = with_random_features(lambda *sizes: network(sizes), 5)(2, 2), network((7, 2))
     theta, episode = inner.init_theta(key), products(key, time=6)
-    born = outer.init_state(theta, key)
-    assert (born.weights.shape, born.bias.shape) == ((2, 5), (5,))
-    random = jnp.tanh(episode.x @ born.weights + born.bias[None])
+    start = outer.init_state(theta, key)
+    assert (start.weights.shape, start.bias.shape) == ((2, 5), (5,))
+    random = jnp.tanh(episode.x @ start.weights + start.bias[None])
     by_hand = episode._replace(x=jnp.concatenate([episode.x, random], axis=1))
-    state, ours = unroll(outer, theta, born, episode)
-    inner_state, theirs = unroll(inner, theta, born.inner, by_hand)
+    state, ours = unroll(outer, theta, start, episode)
+    inner_state, theirs = unroll(inner, theta, start.inner, by_hand)
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
     jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-5), state.inner, inner_state)
-    np.testing.assert_array_equal(state.weights, born.weights)
-    np.testing.assert_array_equal(state.bias, born.bias)
+    np.testing.assert_array_equal(state.weights, start.weights)
+    np.testing.assert_array_equal(state.bias, start.bias)
 
 
 def test_sums_of_standardised_features_reach_where_tanh_bends(key):
     x = jax.random.normal(key, (200, 50))
-    born = with_random_features(linear, 300)(50, 2).init_state((), key)
-    assert float(jnp.square(x @ born.weights).mean() ** 0.5) == pytest.approx(2, rel=0.05)
+    start = with_random_features(linear, 300)(50, 2).init_state((), key)
+    assert float(jnp.square(x @ start.weights).mean() ** 0.5) == pytest.approx(2, rel=0.05)
 
 
-def test_every_life_has_its_own_and_learners_born_alike_share_them(key):
+def test_every_episode_has_its_own_and_learners_of_one_start_share_them(key):
     sgd, vsml = (with_random_features(sized, 5)(2, 2) for sized in (linear, lambda *sizes: network(sizes)))
     theta = vsml.init_theta(key)
     one, other = jax.random.split(key)
@@ -58,8 +58,8 @@ def test_every_life_has_its_own_and_learners_born_alike_share_them(key):
 def test_a_linear_learner_gets_what_depends_on_two_features_at_once(key):
     @functools.partial(jax.jit, static_argnums=0)
     def accuracy(learner):
-        lives = jax.vmap(lambda key: correct(rollout(learner, (), key, episode := products(key)), episode.y)[200:])
-        return lives(jax.random.split(key, 8)).mean()
+        episodes = jax.vmap(lambda key: correct(rollout(learner, (), key, episode := products(key)), episode.y)[200:])
+        return episodes(jax.random.split(key, 8)).mean()
 
     assert float(accuracy(linear(2, 2))) < 0.6
     assert float(accuracy(with_random_features(linear, 64)(2, 2))) > 0.8

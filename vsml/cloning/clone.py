@@ -26,7 +26,7 @@ from vsml.core.scores import bounded, prediction_error
 from vsml.core.types import Learner, RandomKey, Theta
 from vsml.learners.gradient import gradient
 
-FLAT = 4.0  # where tanh is flat to 7e-4; in long lives x grows far beyond it, where theta was never drilled
+FLAT = 4.0  # where tanh is flat to 7e-4; in long episodes x grows far beyond it, where theta was never trained
 WEIGHT, BIAS = 0, 1  # channels of the memory
 SUMMED, AVERAGED = 0, 1  # channels of a message
 
@@ -57,7 +57,7 @@ class Form(NamedTuple):
         return self.cell.init(key, self.hold(Layer(jnp.zeros((1, 1)), jnp.zeros(1))), silence, silence, 1)["params"]
 
     def hold(self, layer: Layer, cells: Cells | None = None) -> Cells:
-        """Cells with these weights and biases; newborn ones, or `cells` with theirs replaced."""
+        """Cells with these weights and biases; initial ones, or `cells` with theirs replaced."""
         if cells is None:
             nothing = jnp.zeros((*layer.w.shape, self.hidden))
             cells = Cells(nothing, nothing)
@@ -108,8 +108,8 @@ class Form(NamedTuple):
     def _heard(self, x: Float[Array, " a"], error: Float[Array, " b"] | None, above: int) -> tuple[Array, Array]:
         """What the cells of a layer hear from below and from above."""
         silence = jnp.zeros((above, self.message))
-        told = silence if error is None else boundary(error, jnp.ones_like(error), message=self.message)
-        return boundary(jnp.clip(x, -FLAT, FLAT), message=self.message), told
+        from_above = silence if error is None else boundary(error, jnp.ones_like(error), message=self.message)
+        return boundary(jnp.clip(x, -FLAT, FLAT), message=self.message), from_above
 
     def up(
         self, theta: Theta, state: list[Cells], x: Float[Array, " a"]
@@ -140,7 +140,7 @@ def clone(sizes: tuple[int, ...], form: Form) -> Learner:
 
     def init_state(theta: Theta, key: RandomKey) -> list[Cells]:
         del theta
-        return [form.hold(layer) for layer in newborn(sizes, key)]
+        return [form.hold(layer) for layer in initial_weights(sizes, key)]
 
     def step(theta: Theta, state: list[Cells], x: Float[Array, " features"], y: Float[Array, " classes"]):
         state, heard, said = form.up(theta, state, x)
@@ -150,7 +150,7 @@ def clone(sizes: tuple[int, ...], form: Form) -> Learner:
     return Learner(form.init_theta, init_state, step)
 
 
-def newborn(sizes: tuple[int, ...], key: RandomKey) -> list[Layer]:
-    """The weights of a newborn network, those of `vsml.learners.gradient` for the same key."""
+def initial_weights(sizes: tuple[int, ...], key: RandomKey) -> list[Layer]:
+    """The weights of a network at the start, those of `vsml.learners.gradient` for the same key."""
     weights, _ = gradient(sizes, optax.identity()).init_state((), key)
     return [Layer(*layer) for layer in weights]

@@ -9,7 +9,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from vsml.cloning.clone import Form, clone
-from vsml.cloning.drills import compare
+from vsml.cloning.training_tasks import compare
 from vsml.core.rollout import unroll
 from vsml.core.scores import correct
 from vsml.core.types import Episode, Learner, RandomKey, Theta
@@ -19,15 +19,15 @@ LEARNERS = ("clone", "improved", "sgd")
 
 
 class Stretch(NamedTuple):
-    """What happened in one part of a life."""
+    """What happened in one part of an episode."""
 
     correct: Bool[Array, "learner time"]  # online, before the label; the learners are LEARNERS
     held_out: Float[Array, " learner"]  # accuracy after it, on examples of another split
     agree: Float[Array, ""]  # share of these for which the clone and SGD predict the same
-    missed: Float[Array, "layer term 2"]  # by the clone's next updates, as `compare` gives it; sums over the probes
+    missed: Float[Array, "layer term 2"]  # by the clone's next updates, as `compare` gives it; sums over the queries
 
 
-def live(
+def run_episode(
     form: Form,
     thetas: tuple[Theta, Theta],
     key: RandomKey,
@@ -35,26 +35,26 @@ def live(
     rate: float,
     stretches: Episode,
     held_out: tuple[Float[Array, "example features"], Int[Array, " example"]],
-    probes: Episode,
+    queries: Episode,
 ) -> Stretch:
     """Learn `stretches` [stretch time …], one after the other; what is returned has the leading axis [stretch].
 
-    `thetas` are those of the clone and of what it was improved to. All learners are born with the same weights. After
-    each stretch they are examined on `held_out`, and the clone's updates for `probes` [probe …], from where it stands,
+    `thetas` are those of the clone and of what it was improved to. All learners start from the same weights. After
+    each stretch they are tested on `held_out`, and the clone's updates for `queries` [query …], from where it stands,
     are compared with backpropagation in a network that has the weights which the clone then holds.
     """
     learner, descent = clone(sizes, form), sgd(sizes, rate)
     rules = (*((learner, theta) for theta in thetas), (descent, ()))
 
     def one(states, examples: Episode):
-        lived = [unroll(*rule, state, examples) for rule, state in zip(rules, states, strict=True)]
-        states, said = zip(*lived, strict=True)
+        unrolled = [unroll(*rule, state, examples) for rule, state in zip(rules, states, strict=True)]
+        states, said = zip(*unrolled, strict=True)
         cells, _, weights = states
         x, label = held_out
         asked = [_each(lambda image, i=i: form.up(thetas[i], states[i], image)[2], x) for i in range(len(thetas))]
         answers = jnp.stack([*asked, _ask(descent, weights, x)])
         network = [form.held(layer) for layer in cells]
-        _, missed = jax.lax.map(lambda probe: compare(form, thetas[0], rate, cells, network, *probe), tuple(probes))
+        _, missed = jax.lax.map(lambda query: compare(form, thetas[0], rate, cells, network, *query), tuple(queries))
         stretch = Stretch(
             jnp.stack([correct(logits, examples.y) for logits in said]),
             (answers == label[None, :]).mean(1),
@@ -63,8 +63,8 @@ def live(
         )
         return states, stretch
 
-    newborn = tuple(rule.init_state(theta, key) for rule, theta in rules)
-    return jax.lax.scan(one, newborn, stretches)[1]
+    states = tuple(rule.init_state(theta, key) for rule, theta in rules)
+    return jax.lax.scan(one, states, stretches)[1]
 
 
 def sgd(sizes: tuple[int, ...], rate: float) -> Learner:

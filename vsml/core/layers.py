@@ -6,7 +6,7 @@
     a, b           channels at a position below and above
 
 A convolution is a dense layer at every position and tap, whose cells are the same at all positions. Which position
-below a tap hears stands in a gather table; strides and padding live in it.
+below a tap hears stands in a gather table; strides and padding are in it.
 """
 
 from collections.abc import Callable
@@ -32,8 +32,8 @@ class Dense(NamedTuple):
     below: int
     above: int
 
-    def newborn(self, key: RandomKey, hidden: int) -> Cells:
-        return newborn(key, (self.below, self.above), self.below, hidden)
+    def initial_state(self, key: RandomKey, hidden: int) -> Cells:
+        return initial_cells(key, (self.below, self.above), self.below, hidden)
 
     def tick(self, grid: Grid, cells: Cells, fwd: Array, bwd: Array, ticks: int) -> tuple[Cells, Array, Array]:
         """Messages [below n] from below and [above n] from above; return those [above n] up and [below n] down."""
@@ -61,9 +61,9 @@ class Convolution(NamedTuple):
     def above(self) -> int:
         return int(np.prod(self.result))
 
-    def newborn(self, key: RandomKey, hidden: int) -> Cells:
+    def initial_state(self, key: RandomKey, hidden: int) -> Cells:
         taps = self.kernel**2
-        return newborn(key, (taps, self.image[2], self.channels), taps, hidden)
+        return initial_cells(key, (taps, self.image[2], self.channels), taps, hidden)
 
     def tick(self, grid: Grid, cells: Cells, fwd: Array, bwd: Array, ticks: int) -> tuple[Cells, Array, Array]:
         """As that of a dense layer; units are in the order height, width, channel."""
@@ -128,8 +128,8 @@ def _reach(size: int, kernel: int, stride: int) -> Int[np.ndarray, "out kernel"]
     return np.where((reach >= 0) & (reach < size), reach, -1)
 
 
-def newborn(key: RandomKey, grid: tuple[int, ...], fan_in: int, hidden: int) -> Cells:
-    """The cells of a layer at birth, random for every life and not meta-learned (released code).
+def initial_cells(key: RandomKey, grid: tuple[int, ...], fan_in: int, hidden: int) -> Cells:
+    """The initial cells of a layer, random for every episode and not meta-learned (released code).
 
     The first half of the memory is truncated normal (two sd) of sd 1 / sqrt(fan_in), all else is zero. The fan-in of a
     dense layer are its units below, that of a convolution the taps of its kernel.

@@ -14,9 +14,9 @@ def unroll(
     segment: int | None = None,
     truncate: bool = False,
 ) -> tuple[State, Float[Array, "time *classes"]]:
-    """Live `episode` from `state` on; return the state at its end and every prediction on the way.
+    """Run `learner` through `episode` from `state` on; return the state at its end and every prediction on the way.
 
-    With `segment`, the gradient keeps the state at the start of every `segment` examples only and lives
+    With `segment`, the gradient keeps the state at the start of every `segment` examples only and computes
     the rest again on the way back: memory falls from time to segment + time / segment. With `truncate` as well, it
     does not cross from one segment into the one before.
 
@@ -24,17 +24,17 @@ def unroll(
       ValueError: `segment` does not divide the length of the episode.
     """
 
-    def live(state, examples):
+    def run(state, examples):
         state, predictions = jax.lax.scan(lambda s, example: learner.step(theta, s, *example), state, tuple(examples))
         return jax.lax.stop_gradient(state) if truncate else state, predictions
 
     if segment is None:
-        return live(state, episode)
+        return run(state, episode)
     time = len(episode.x)
     if time % segment:
         raise ValueError(f"segment (={segment}) must divide the length of the episode (={time}).")
     segments = jax.tree.map(lambda z: z.reshape(time // segment, segment, *z.shape[1:]), episode)
-    state, predictions = jax.lax.scan(jax.checkpoint(live, prevent_cse=False), state, segments)
+    state, predictions = jax.lax.scan(jax.checkpoint(run, prevent_cse=False), state, segments)
     return state, jax.tree.map(lambda z: z.reshape(time, *z.shape[2:]), predictions)
 
 
@@ -46,5 +46,5 @@ def rollout(
     segment: int | None = None,
     truncate: bool = False,
 ) -> Float[Array, "time *classes"]:
-    """Live `episode` from a newborn state; return every prediction (logits)."""
+    """Run `learner` through `episode` from an initial state; return every prediction (logits)."""
     return unroll(learner, theta, learner.init_state(theta, key), episode, segment, truncate)[1]

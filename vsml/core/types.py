@@ -2,7 +2,7 @@
 
 Axis letters, here and in every annotation of `vsml`:
 
-    time      examples of one lifetime, in the order lived
+    time      examples of one episode, in order
     features  numbers that describe one example
     classes   outputs of the learner, one logit each
     p         lifetimes of one meta-step (the population)
@@ -17,11 +17,11 @@ from jaxtyping import Array, Float, Key, PyTree
 
 RandomKey = Key[Array, ""]
 Theta = PyTree  # what the outer loop learns, the paper's V_M; () if nothing
-State = PyTree  # what one learner carries through its life, the paper's V_L
+State = PyTree  # what one learner carries through an episode, the paper's V_L
 
 
 class Episode(NamedTuple):
-    """One lifetime: the examples in the order in which they are lived."""
+    """One episode: the examples in the order in which they are shown."""
 
     x: Float[Array, "time *features"]
     y: Float[Array, "time *classes"]  # one-hot

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from vsml.core.types import Learner, RandomKey, State, Theta
-from vsml.feedback.network import assembled, climb, coefficients, dense_shapes, last, newborn, of_layer
+from vsml.feedback.network import assembled, climb, coefficients, dense_shapes, initial_layers, last, of_layer
 from vsml.meta.losses import Score
 
 
@@ -36,14 +36,14 @@ def descent(sizes: tuple[int, ...], how: Descent, score: Score) -> Learner:
     kinds = {f"{name}/{what}": shapes[int(name)][at:] for name in plastic for at, what in enumerate("wb")}
 
     def init_theta(key: RandomKey) -> Theta:
-        forward = {"forward": newborn(shapes, key)}
+        forward = {"forward": initial_layers(shapes, key)}
         if how.per is None:
             return forward
         rates = coefficients(how.per, kinds, how.rate)
         return forward | {"rates": {name.replace("/", "_"): rate for name, rate in rates.items()}}
 
     def init_state(theta: Theta, key: RandomKey) -> State:
-        del key  # all lives begin alike
+        del key  # all episodes begin alike
         return {name: dict(theta["forward"][name]) for name in plastic}
 
     def loss(state: State, theta: Theta, x: Float[Array, "batch a"], y: Float[Array, "batch b"]):

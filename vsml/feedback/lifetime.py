@@ -1,9 +1,9 @@
-"""What a life is worth: lessons first, then questions, which are answered with what the lessons left.
+"""The loss of an episode: support examples first, then queries, predicted from the state that the support left.
 
-An episode holds the lessons and, as its tail, the questions; questions do not teach. Only they count (arXiv
+An episode holds the support and, as its tail, the queries, which do not teach. Only they count (arXiv
 2006.09549, released code: the outer loss is that of a query set with the final weights).
 
-Axis letters: time, batch (points of a lesson or a question; images come alone, without it), s (outputs).
+Axis letters: time, batch (points of a support example or a query; images come alone, without it), s (outputs).
 """
 
 import jax
@@ -22,38 +22,38 @@ def squared_error(said: Float[Array, "*batch s"], y: Float[Array, "*batch s"]) -
     return ((said - y) ** 2).sum(-1)
 
 
-def cut(episode: Episode, lessons: int) -> tuple[Episode, Episode]:
-    """The lessons and the questions.
+def cut(episode: Episode, support: int) -> tuple[Episode, Episode]:
+    """The support examples and the queries.
 
     Raises:
-      ValueError: no question is left.
+      ValueError: no query is left.
     """
-    if len(episode.x) <= lessons:
+    if len(episode.x) <= support:
         raise ValueError(
-            f"The episode has {len(episode.x)} examples, of which lessons (={lessons}) are to teach: add questions."
+            f"The episode has {len(episode.x)} examples, of which support (={support}) are to teach: add queries."
         )
-    return jax.tree.map(lambda z: z[:lessons], episode), jax.tree.map(lambda z: z[lessons:], episode)
+    return jax.tree.map(lambda z: z[:support], episode), jax.tree.map(lambda z: z[support:], episode)
 
 
 def answers(learner: Learner, theta: Theta, state: State, x: Array, y: Array) -> Array:
-    """Predictions of one state for questions [question …]; what it would learn from them is thrown away."""
+    """Predictions of one state for queries [query …]; what it would learn from them is thrown away."""
     return jax.vmap(lambda x, y: learner.step(theta, state, x, y)[1])(x, y)
 
 
-def question_loss(system: System, score: Score, lessons: int, segment: int | None = None) -> MetaLoss:
-    """The mean score of the answers at the end of the lessons; `segment` as in `unroll`."""
+def query_loss(system: System, score: Score, support: int, segment: int | None = None) -> MetaLoss:
+    """The mean score of the answers at the end of the support; `segment` as in `unroll`."""
 
     def loss(theta: Theta, key, episode: Episode) -> Float[Array, ""]:
         learner = system.learner
-        taught, asked = cut(system.seen(theta, episode), lessons)
-        state, _ = unroll(learner, theta, learner.init_state(theta, key), taught, segment)
+        shown, asked = cut(system.seen(theta, episode), support)
+        state, _ = unroll(learner, theta, learner.init_state(theta, key), shown, segment)
         return score(answers(learner, theta, state, asked.x, asked.y), asked.y).mean()
 
     return loss
 
 
 def schooled_loss(system: System, score: Score) -> MetaLoss:
-    """The mean score of a network that does not live: all examples at once, its first weights their only teacher.
+    """The mean score of a network that does not learn within an episode: all examples at once, with its first weights.
 
     What a network is pretrained with. If theta has a `head`, an output layer for the classes of school, that answers in
     place of the last layer, which stays as it is.

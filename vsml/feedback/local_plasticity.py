@@ -5,8 +5,8 @@
     Oja:  W_l += alpha_l * (u_l x_{l-1}^T - u_l^2 W_l)      Hebb: without the second term;  `*` is element-wise
 
 arXiv 2006.09549, figure 1 and section 3, as the authors' released code has it, less its slips. The outer loop learns
-first weights W and biases b, feedback weights B and c, plasticities alpha and strengths beta. A life changes W of the
-last layers, never a bias. An example may be a mini-batch [batch features]; its changes are summed. The rule has no
+first weights W and biases b, feedback weights B and c, plasticities alpha and strengths beta. An episode changes W of
+the last layers, never a bias. An example may be a mini-batch [batch features]; its changes are summed. The rule has no
 bound: large errors make it diverge.
 
 Each layer has feedback weights of its own, straight from the output. Where `output` is "target", the last layer's
@@ -26,9 +26,9 @@ from vsml.feedback.network import (
     climb,
     coefficients,
     dense_shapes,
+    initial_layers,
     kaiming,
     last,
-    newborn,
     of_layer,
 )
 
@@ -49,7 +49,7 @@ class Rule(NamedTuple):
     plasticity: float  # alpha at first
     hidden_gain: float  # multiplies the changes of hidden layers
     strength: float  # beta at first
-    birth: Literal["learned", "random", "zero"]  # plastic weights at the start of a life
+    birth: Literal["learned", "random", "zero"]  # plastic weights at the start of an episode
 
 
 def local_plasticity(sizes: tuple[int, ...], rule: Rule, *, classifies: bool) -> Learner:
@@ -68,12 +68,12 @@ def local_plasticity(sizes: tuple[int, ...], rule: Rule, *, classifies: bool) ->
     def init_theta(key: RandomKey) -> Theta:
         forward_key, feedback_key = jax.random.split(key)
         ways = {
-            name: newborn(dense_shapes((sizes[-1], *rule.feedback_hidden, sizes[int(name) + 1])), k)
+            name: initial_layers(dense_shapes((sizes[-1], *rule.feedback_hidden, sizes[int(name) + 1])), k)
             for name, k in zip(driven, jax.random.split(feedback_key, len(driven)), strict=True)
         }
         changing = {name: shapes[int(name)] for name in plastic}
         return {
-            "forward": newborn(shapes, forward_key),
+            "forward": initial_layers(shapes, forward_key),
             "feedback": ways,
             "plasticity": coefficients(rule.per, changing, rule.plasticity),
             "strength": {name: jnp.full((), rule.strength, jnp.float32) for name in driven},
@@ -81,12 +81,12 @@ def local_plasticity(sizes: tuple[int, ...], rule: Rule, *, classifies: bool) ->
 
     def init_state(theta: Theta, key: RandomKey) -> State:
         keys = jax.random.split(key, len(plastic))
-        born = {
+        initial = {
             "learned": lambda name, k: theta["forward"][name]["w"],
             "random": lambda name, k: kaiming(k, shapes[int(name)]),
             "zero": lambda name, k: jnp.zeros(shapes[int(name)]),
         }[rule.birth]
-        return {name: {"w": born(name, k)} for name, k in zip(plastic, keys, strict=True)}
+        return {name: {"w": initial(name, k)} for name, k in zip(plastic, keys, strict=True)}
 
     def step(theta: Theta, state: State, x: Float[Array, "*batch a"], y: Float[Array, "*batch b"]):
         layers = assembled(theta["forward"], state)
@@ -99,8 +99,8 @@ def local_plasticity(sizes: tuple[int, ...], rule: Rule, *, classifies: bool) ->
             number = int(name)
             u = wanted[number] if name != top else said
             if name in driven:
-                told = jnp.abs(source) if name != top and rule.hidden_hear == "size" else source
-                f = _feedback(theta["feedback"][name], told, rule.rectified)
+                received = jnp.abs(source) if name != top and rule.hidden_hear == "size" else source
+                f = _feedback(theta["feedback"][name], received, rule.rectified)
                 if rule.derivative:
                     f = f * jnp.sign(heard[number + 1])
                 beta = theta["strength"][name]

@@ -1,4 +1,4 @@
-"""Feed-forward networks whose last layers change in a life, behind layers and convolutions that do not.
+"""Feed-forward networks whose last layers change in an episode, behind layers and convolutions that do not.
 
     x_l = ReLU(W_l x_{l-1} + b_l),    y = x_L = W_L x_{L-1} + b_L        (arXiv 2006.09549, section 3 and released code)
 
@@ -26,7 +26,7 @@ def kaiming(key: RandomKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
     return jax.random.normal(key, shape) * (2 / math.prod(shape[:-1])) ** 0.5
 
 
-def newborn(shapes: list[tuple[int, ...]], key: RandomKey) -> Layers:
+def initial_layers(shapes: list[tuple[int, ...]], key: RandomKey) -> Layers:
     keys = jax.random.split(key, len(shapes))
     return {
         str(number): {"w": kaiming(k, shape), "b": jnp.zeros(shape[-1])}
@@ -39,7 +39,7 @@ def dense_shapes(sizes: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 
 def last(sizes: tuple[int, ...], plastic: int) -> list[str]:
-    """The names of the layers that change in a life.
+    """The names of the layers that change in an episode.
 
     Raises:
       ValueError: there are not so many.
@@ -85,7 +85,7 @@ def of_layer(found: dict[str, Array], name: str) -> Array:
 
 
 class Trunk(NamedTuple):
-    """Convolutions, ReLU after each, that are meta-learned and do not change in a life; SAME padding.
+    """Convolutions, ReLU after each, that are meta-learned and do not change in an episode; SAME padding.
 
     `image` is (height, width, channels), in which order the features of an example are flat; a convolution is
     (channels, kernel, stride).
@@ -103,7 +103,7 @@ class Trunk(NamedTuple):
 
     def init(self, key: RandomKey) -> Layers:
         below = [self.image[2], *(channels for channels, _, _ in self.convolutions)]
-        return newborn([(k, k, a, c) for (c, k, _), a in zip(self.convolutions, below, strict=False)], key)
+        return initial_layers([(k, k, a, c) for (c, k, _), a in zip(self.convolutions, below, strict=False)], key)
 
     def watch(self, layers: Layers, x: Float[Array, "time pixels"]) -> Float[Array, "time features"]:
         z = x.reshape(len(x), *self.image)
@@ -127,13 +127,13 @@ class System(NamedTuple):
         return self.learner.init_theta(own_key) | {"trunk": self.trunk.init(trunk_key)}
 
     def seen(self, theta: Theta, episode: Episode) -> Episode:
-        """The episode as the learner sees it. The trunk is the same all life, so it watches all examples at once."""
+        """The episode as the learner sees it. The trunk does not change in an episode, so it sees all at once."""
         if self.trunk is None:
             return episode
         return episode._replace(x=self.trunk.watch(theta["trunk"], episode.x))
 
     def whole(self) -> Learner:
-        """Trunk and learner as one: lives the same lives, an example at a time."""
+        """Trunk and learner as one, an example at a time: the same predictions."""
 
         def step(theta: Theta, state, x: Array, y: Array):
             (seen,) = self.seen(theta, Episode(x[None], y[None])).x

@@ -1,9 +1,9 @@
-"""Incremental sine waves and few-shot characters: things to learn one after the other, and then questions on each.
+"""Incremental sine waves and few-shot characters: things to learn one after the other, and then queries on each.
 
-A part is a function or a class. In order, all lessons on one part come before those on the next; shuffled, they come as
-they will. The questions come last, part by part in the order of the lessons (arXiv 2006.09549, after OML, 1905.12588).
+A part is a function or a class. In order, all support examples of one part come before those of the next; shuffled, all
+are mixed. The queries come last, part by part in that order (arXiv 2006.09549, after OML, 1905.12588).
 
-Axis letters: part, lesson (of one part), question (of one part), point (of a mini-batch), class, drawing.
+Axis letters: part, support (of one part), query (of one part), point (of a mini-batch), class, drawing.
 """
 
 from functools import partial
@@ -22,18 +22,18 @@ class Course(NamedTuple):
     """How many parts an episode has, and how they come."""
 
     parts: int
-    lessons: int
-    questions: int
+    support: int  # examples of each part
+    queries: int  # of each part
     in_order: bool
 
     @property
     def length(self) -> int:
         """Lessons in all."""
-        return self.parts * self.lessons
+        return self.parts * self.support
 
 
 def sines(course: Course, points: int, functions: int | None = None) -> Draw:
-    """Functions A sin(x + phase), A in U[0.1, 5.1), phase in U[0, pi), at `points` x in U[-5, 5] a lesson.
+    """Functions A sin(x + phase), A in U[0.1, 5.1), phase in U[0, pi), at `points` x in U[-5, 5] an example.
 
     Examples are [point, one-hot of the part and x], targets [point, 1]. With `functions` there are only so many in
     all; without, each episode has fresh ones.
@@ -54,7 +54,7 @@ def _sines(key: RandomKey, *, course: Course, points: int, functions: int | None
 
     drawn = jax.vmap(function)(which)
     amplitude, phase = 5 * (drawn[:, 0] + 0.02), jnp.pi * drawn[:, 1]
-    shape = (course.parts, course.lessons + course.questions, points, 1)
+    shape = (course.parts, course.support + course.queries, points, 1)
     x = jax.random.uniform(x_key, shape, minval=-5.0, maxval=5.0)
     y = amplitude[:, None, None, None] * jnp.sin(x + phase[:, None, None, None])
     slot = jnp.broadcast_to(jnp.eye(course.parts)[:, None, None], (*shape[:-1], course.parts))
@@ -71,7 +71,7 @@ class Hands(NamedTuple):
 def characters(
     course: Course, pool: Num[Array, "class drawing pixels"], outputs: int, hands: Hands | None = None
 ) -> Draw:
-    """Classes of a pool of drawings, lessons and questions about different drawings, labels in random order.
+    """Classes of a pool of drawings, support examples and queries of different drawings, labels in random order.
 
     With `hands` each drawing is redrawn whenever it is shown. The pool, bytes or numbers of 0 to 255 where ink is high,
     is an argument of what is returned and no constant in it.
@@ -80,7 +80,7 @@ def characters(
       ValueError: the pool has too few classes or drawings, or there are too few outputs.
     """
     classes, drawings, _ = pool.shape
-    wanted = course.lessons + course.questions
+    wanted = course.support + course.queries
     if classes < course.parts or drawings < wanted:
         raise ValueError(
             f"{course.parts} classes of {wanted} drawings are wanted, and there are {classes} of {drawings}: ask for "
@@ -97,7 +97,7 @@ def _characters(
     class_key, drawing_key, label_key, order_key, hand_key = jax.random.split(key, 5)
     classes, drawings, _ = pool.shape
     chosen = jax.random.choice(class_key, classes, (course.parts,), replace=False)
-    wanted = course.lessons + course.questions
+    wanted = course.support + course.queries
     keys = jax.random.split(drawing_key, course.parts)
     shown = jax.vmap(lambda k: jax.random.permutation(k, drawings)[:wanted])(keys)
     x = _shown(hand_key, pool[chosen[:, None], shown], hands)
@@ -128,11 +128,11 @@ def _shown(key: RandomKey, drawings: Num[Array, "*any pixels"], hands: Hands | N
 def _arranged(
     key: RandomKey, course: Course, x: Float[Array, "part time ..."], y: Float[Array, "part time ..."]
 ) -> Episode:
-    """The lessons of all parts, in order or shuffled, and then the questions."""
+    """The support examples of all parts, in order or shuffled, and then the queries."""
     order = jnp.arange(course.length) if course.in_order else jax.random.permutation(key, course.length)
 
     def arrange(z: Array) -> Array:
-        taught, asked = z[:, : course.lessons], z[:, course.lessons :]
-        return jnp.concatenate([taught.reshape(-1, *z.shape[2:])[order], asked.reshape(-1, *z.shape[2:])])
+        shown, asked = z[:, : course.support], z[:, course.support :]
+        return jnp.concatenate([shown.reshape(-1, *z.shape[2:])[order], asked.reshape(-1, *z.shape[2:])])
 
     return Episode(arrange(x), arrange(y))

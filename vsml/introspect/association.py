@@ -1,4 +1,4 @@
-"""Fast association: does one sighting of an image suffice? The paper's figure 9 (arXiv 2012.14905, section 5)."""
+"""Fast association: does one exposure to an image suffice? The paper's figure 9 (arXiv 2012.14905, section 5)."""
 
 import jax
 import jax.numpy as jnp
@@ -18,10 +18,10 @@ def repeated_digits(
     repeats: int = 2,
     identical: bool = True,
 ) -> tuple[Episode, Int[Array, " time"]]:
-    """A life of `per_class` random images of each class, in random order, each shown `repeats` times in a row.
+    """An episode of `per_class` random images of each class, in random order, each shown `repeats` times in a row.
 
     Our sources leave open what comes twice in a row. Not `identical` is the other reading: `per_class` times, `repeats`
-    different images of one class follow each other. Return the episode and, for each moment, which image of the life
+    different images of one class follow each other. Return the episode and, for each moment, which image of the episode
     is seen: 0, 1, … in order of appearance.
     As in `raw_episode`, `y` must be known when the caller is traced: close over it.
 
@@ -48,5 +48,5 @@ def repeated_digits(
 
 
 def probabilities(learner: Learner, theta: Theta, key: RandomKey, episode: Episode) -> Float[Array, "time classes"]:
-    """The probability of each class at each moment of a life, before its label is told."""
+    """The probability of each class at each moment of an episode, before its label is shown."""
     return jax.nn.softmax(rollout(learner, theta, key, episode))

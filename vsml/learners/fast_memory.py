@@ -6,7 +6,7 @@
     q1, q2 = tanh(hidden W_read + ..);    found = layer_norm(M' (q1 (x) q2))
     logits = 100 tanh(((hidden + found W_found + ..) W_out + ..) / 100)
 
-    M   memory [rows columns], zero at birth;  rows: of a value;  columns: of a key, the square of those of k1 and k2
+    M   memory [rows columns], zero at the start; rows: of a value; columns: of a key, the square of those of k1 and k2
 
 Writing brings what is found under a key, M key, nearer to the value by the share beta |key|^2, and leaves what is under
 orthogonal keys alone. The layer norm has no parameters; `..` are biases.
@@ -27,7 +27,7 @@ from jaxtyping import Array, Float
 from vsml.core.cell import NORM_EPSILON
 from vsml.core.scores import bounded, prediction_error
 from vsml.core.types import Learner, RandomKey, Theta
-from vsml.learners.lstm import LSTM, LSTMState, linear, newborn
+from vsml.learners.lstm import LSTM, LSTMState, initial_state, linear
 
 
 class FastMemoryState(NamedTuple):
@@ -81,11 +81,15 @@ def fast_memory(inputs: int, outputs: int, *, hidden: int = 32, rows: int = 16, 
     apply: Callable[..., Any] = net.apply
 
     def init_theta(key: RandomKey) -> Theta:
-        return net.init(key, newborn(hidden), jnp.zeros((rows, columns)), jnp.zeros(inputs + 2 * outputs))["params"]
+        return net.init(key, initial_state(hidden), jnp.zeros((rows, columns)), jnp.zeros(inputs + 2 * outputs))[
+            "params"
+        ]
 
     def init_state(theta: Theta, key: RandomKey) -> FastMemoryState:
-        del theta, key  # all lives begin alike
-        return FastMemoryState(newborn(hidden), jnp.zeros((rows, columns)), jnp.zeros(outputs), jnp.zeros(outputs))
+        del theta, key  # all episodes begin alike
+        return FastMemoryState(
+            initial_state(hidden), jnp.zeros((rows, columns)), jnp.zeros(outputs), jnp.zeros(outputs)
+        )
 
     def step(theta: Theta, state: FastMemoryState, x: Float[Array, " inputs"], y: Float[Array, " outputs"]):
         heard = jnp.concatenate([x, state.error, state.label])

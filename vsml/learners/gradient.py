@@ -28,7 +28,7 @@ def gradient(
     `sizes` is (features, hidden layers in order, classes). With `convolutions`, (channels, kernel, stride) each and
     padded like SAME, the features are an `image` (height, width, channels), flat in this order, and what the last of
     them says is what the other layers see. Hidden units are tanh, logits are 100 tanh(z / 100). Theta is (): the
-    newborn weights are truncated normal with sd 1 / sqrt(fan-in), biases 0. The learning rate of `optimizer` may be
+    initial weights are truncated normal with sd 1 / sqrt(fan-in), biases 0. The learning rate of `optimizer` may be
     traced, so a grid of rates is one `vmap`. Baselines of arXiv 2012.14905, section 4.2; the convolutions are a
     reconstruction.
     """

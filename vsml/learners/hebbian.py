@@ -3,7 +3,7 @@
     out = u (W + C * F) + bias,    v = softmax(out),    eta = sigmoid(rate)
     Hebb:  F' = (1 - eta) F + eta u v^T          Oja:  F'_ij = F_ij + eta v_j (u_i - v_j F_ij)
 
-    u   what the layer hears: [example, error, label]      F   fast weights, zero at birth: all that a life learns
+    u   what the layer hears: [example, error, label]   F   fast weights, zero at the start: all that an episode learns
     W, C   slow weights and plasticities, one for each connection;  `*` is element-wise
 
 Two passes an example. The first hears [x, 0, 0]: it predicts, logits = 100 tanh(out / 100), and changes nothing. The
@@ -38,7 +38,7 @@ class PlasticLayer(nn.Module):
     """An example passes twice through a plastic layer, which changes its fast weights.
 
     The passes differ in the error and the label alone, so the example is multiplied once. The rules are written with
-    as few products of the size of F as they allow: for the meta-gradient, each is kept at every step of a life.
+    as few products of the size of F as they allow: for the meta-gradient, each is kept at every step of an episode.
     """
 
     oja: bool
@@ -53,13 +53,13 @@ class PlasticLayer(nn.Module):
         plasticity = self.param("plasticity", nn.initializers.constant(INITIAL_PLASTICITY), fast.shape)
         bias = self.param("bias", nn.initializers.zeros, (outputs,))
         eta = jax.nn.sigmoid(self.param("rate", nn.initializers.constant(INITIAL_RATE), ()))
-        for_x, for_told = jnp.split(slow + plasticity * fast, [len(x)])
+        for_x, for_error_and_label = jnp.split(slow + plasticity * fast, [len(x)])
 
         first = x @ for_x + bias
         logits = bounded(first)
-        told = jnp.concatenate([prediction_error(logits, y), y])
-        v = jax.nn.softmax(first + told @ for_told)[None, :]
-        u = jnp.concatenate([x, told])[:, None]
+        error_and_label = jnp.concatenate([prediction_error(logits, y), y])
+        v = jax.nn.softmax(first + error_and_label @ for_error_and_label)[None, :]
+        u = jnp.concatenate([x, error_and_label])[:, None]
         return fast * (1 - eta * (v * v if self.oja else 1.0)) + (eta * u) * v, logits
 
 
@@ -77,7 +77,7 @@ def hebbian(inputs: int, outputs: int, *, oja: bool) -> Learner:
         return layer.init(key, jnp.zeros(shape), jnp.zeros(inputs), jnp.zeros(outputs))["params"]
 
     def init_state(theta: Theta, key: RandomKey) -> Float[Array, "heard outputs"]:
-        del theta, key  # all lives begin alike
+        del theta, key  # all episodes begin alike
         return jnp.zeros(shape)
 
     def step(

@@ -43,8 +43,8 @@ class LSTM(nn.Module):
         return state
 
 
-def newborn(hidden: int) -> LSTMState:
-    """Zeros: nothing is random at birth."""
+def initial_state(hidden: int) -> LSTMState:
+    """Zeros: nothing is random at the start."""
     return LSTMState(jnp.zeros(hidden), jnp.zeros(hidden))
 
 

@@ -1,4 +1,4 @@
-"""The meta RNN: an LSTM that is told its errors and the labels, and must find in its activity alone how to learn.
+"""The meta RNN: an LSTM that gets its last error and label as inputs, and must learn in its activity alone.
 
     heard_t = [x_t, error_{t-1}, y_{t-1}],    error_t = softmax(logits_t) - y_t,    error_0 = y_0 = 0
     lstm_t  = LSTM(lstm_{t-1}, heard_t), `ticks` times under the same input
@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from vsml.core.scores import bounded, prediction_error
 from vsml.core.types import Learner, RandomKey, Theta
-from vsml.learners.lstm import LSTM, LSTMState, linear, newborn
+from vsml.learners.lstm import LSTM, LSTMState, initial_state, linear
 
 
 class MetaRNNState(NamedTuple):
@@ -49,11 +49,11 @@ def meta_rnn(inputs: int, outputs: int, *, hidden: int = 128, ticks: int = 2) ->
     apply: Callable[..., Any] = net.apply
 
     def init_theta(key: RandomKey) -> Theta:
-        return net.init(key, newborn(hidden), jnp.zeros(inputs + 2 * outputs))["params"]
+        return net.init(key, initial_state(hidden), jnp.zeros(inputs + 2 * outputs))["params"]
 
     def init_state(theta: Theta, key: RandomKey) -> MetaRNNState:
-        del theta, key  # all lives begin alike
-        return MetaRNNState(newborn(hidden), jnp.zeros(outputs), jnp.zeros(outputs))
+        del theta, key  # all episodes begin alike
+        return MetaRNNState(initial_state(hidden), jnp.zeros(outputs), jnp.zeros(outputs))
 
     def step(theta: Theta, state: MetaRNNState, x: Float[Array, " inputs"], y: Float[Array, " outputs"]):
         lstm, logits = apply({"params": theta}, state.lstm, jnp.concatenate([x, state.error, state.label]))

@@ -8,7 +8,7 @@ error of the *previous* example; messages climb all layers within the step and d
 `backward_pass`, the layers tick once more from top to bottom with the fresh error of this example.
 
 Where the sources are silent, this is our reading: in the backward pass a layer still hears what it heard from below
-in the forward pass; the label is fed with the error and withdrawn with it; the copies of a batch are born equal.
+in the forward pass; the label is fed with the error and withdrawn with it; the copies of a batch start equal.
 """
 
 from itertools import pairwise
@@ -77,7 +77,7 @@ def network(
 
     def init_theta(key: RandomKey) -> Theta:
         def one(key):
-            cells = Dense(1, 1).newborn(key, hidden)
+            cells = Dense(1, 1).initial_state(key, hidden)
             return cell.init(key, cells, jnp.zeros((1, message)), jnp.zeros((1, message)), 1)["params"]
 
         return jax.vmap(one)(jax.random.split(key, depth)) if per_layer else one(key)
@@ -95,7 +95,7 @@ def network(
         keys = jax.random.split(key, depth)
         nothing = jnp.zeros(sizes[-1])
         state = NetworkState(
-            tuple(layer.newborn(k, hidden) for k, layer in zip(keys, layers, strict=True)),
+            tuple(layer.initial_state(k, hidden) for k, layer in zip(keys, layers, strict=True)),
             tuple(jnp.zeros((layer.above, message)) for layer in layers[:-1]),
             nothing,
             nothing,
@@ -130,8 +130,8 @@ def network(
 
     # A gradient keeps the state at the start of each step only, which saves more time in memory than the second
     # computation of a step costs. Within a scan nothing can be taken for computed already, so no barrier is needed.
-    live = jax.checkpoint(step if batch == 1 else step_batch, prevent_cse=False)
-    return Learner(init_theta, init_state, live)
+    checkpointed = jax.checkpoint(step if batch == 1 else step_batch, prevent_cse=False)
+    return Learner(init_theta, init_state, checkpointed)
 
 
 def stack(sizes: tuple[int, ...], image: Image | None, convolutions: tuple[tuple[int, int, int], ...]) -> list[Layer]:

@@ -64,7 +64,7 @@ class Encoder(nn.Module):
 
 
 def conv_front(learner: Learner, shape: Image, channels: int) -> Learner:
-    """`learner` behind a meta-learned convolutional encoder, which does not change within a life.
+    """`learner` behind a meta-learned convolutional encoder, which does not change within an episode.
 
     An example is an image of `shape` (height, width, channels), flat in this order; the inner learner must have
     `conv_features(shape, channels)` inputs. Theta is {"front", "inner"}, the state is that of the inner learner. The

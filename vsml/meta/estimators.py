@@ -2,8 +2,8 @@
 
     (theta, keys[p], draw) -> (mean loss over the lifetimes, gradient like theta)
 
-A lifetime is its key: half of it draws the episode, half is for the learner to be born with. So an estimator that
-lives some lifetimes after others holds the episodes of those alone. They differ in bias, variance and memory.
+An episode is its key: half of it draws the examples, half is for the learner's initial state. So an estimator that
+goes through some episodes after others holds the episodes of those alone. They differ in bias, variance and memory.
 """
 
 from collections.abc import Callable
@@ -24,9 +24,9 @@ NOISE = 2  # folded into the key of a lifetime; a split in two has used 0 and 1
 
 
 def backprop(loss: MetaLoss, at_once: int | None = None) -> ValueAndGrad:
-    """The exact gradient, through the whole of each life.
+    """The exact gradient, through the whole of each episode.
 
-    `at_once` lifetimes live side by side, by default all of them. Few need less memory and, if what they touch fits
+    `at_once` episodes run side by side, by default all of them. Few need less memory and, if what they touch fits
     into the cache of a CPU, less time; a GPU wants many.
 
     Raises:
@@ -51,9 +51,9 @@ def truncated_bptt(learner: Learner, score: Score, chunk: int, at_once: int | No
 def antithetic_es(loss: MetaLoss, std: float, at_once: int) -> ValueAndGrad:
     """Antithetic evolution strategies, one pair of perturbations for each lifetime.
 
-    Estimates the gradient of E[loss(theta + std noise)] by the mean of noise (L+ - L-) / (2 std). Both of a pair live
-    the same episode with the same key, so that they differ by the perturbation alone. `at_once` pairs live side by
-    side, on episodes and perturbations drawn for them then: memory grows with it and not with the population.
+    Estimates the gradient of E[loss(theta + std noise)] by the mean of noise (L+ - L-) / (2 std). Both of a pair go
+    through the same episode with the same key, so that they differ by the perturbation alone. `at_once` pairs run side
+    by side, on episodes and perturbations drawn for them then: memory grows with it and not with the population.
 
     Raises:
       ValueError: `at_once` does not divide the population.
@@ -127,8 +127,8 @@ def _mean_over_groups(
 
 
 def _lifetime(key: RandomKey, draw: Draw) -> tuple[RandomKey, Episode]:
-    life_key, episode_key = jax.random.split(key)
-    return life_key, draw(episode_key)
+    init_key, episode_key = jax.random.split(key)
+    return init_key, draw(episode_key)
 
 
 def _normal_like(key: RandomKey, theta: Theta) -> Theta:

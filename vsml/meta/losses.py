@@ -14,9 +14,9 @@ MetaLoss = Callable[[Theta, RandomKey, Episode], Float[Array, ""]]
 def lifetime_loss(
     learner: Learner, score: Score, segment: int | None = None, truncate: bool = False, last: int | None = None
 ) -> MetaLoss:
-    """The mean score over all predictions of a life, or over its `last` ones, from a newborn state.
+    """The mean score over all predictions of an episode, or over its `last` ones, from an initial state.
 
-    `segment` and `truncate` say how the gradient travels back through the life: see `unroll`.
+    `segment` and `truncate` say how the gradient travels back through the episode: see `unroll`.
     """
 
     def loss(theta: Theta, key: RandomKey, episode: Episode) -> Float[Array, ""]:

@@ -15,7 +15,7 @@ from vsml.meta.estimators import Draw, ValueAndGrad
 
 
 class Group(NamedTuple):
-    """Lives of one size within a meta-step; groups of other sizes may live beside it."""
+    """Episodes of one size within a meta-step; there may be groups of other sizes beside it."""
 
     value_and_grad: ValueAndGrad
     draw: Draw  # a pytree: the data in it are arguments of the compiled step
@@ -70,8 +70,8 @@ def meta_train(
 ) -> Iterator[tuple[int, MetaState, Report]]:
     """Take `steps` meta-steps from `state` on; yield the number, the state and the report of each.
 
-    Loss and meta-gradient are means over the lives of all groups. The lives of a step depend on `key` and the number
-    of the step alone, so a run that resumes from any yielded state repeats the rest to the bit. `optimizer` is a
+    Loss and meta-gradient are means over the episodes of all groups. Those of a step depend on `key` and the number of
+    the step alone, so a run that resumes from any yielded state repeats the rest to the bit. `optimizer` is a
     `guarded` one.
 
     Raises:

@@ -15,8 +15,8 @@ class Graph(NamedTuple):
     cued: tuple[int, int, int]
     recalled: tuple[int, int, int]
     sweeps: int  # through the groups, in their order, until a cue has reached what is recalled
-    lessons: int  # sweeps with the answer until it has reached all who have synapses to change
-    density: float  # share of the synapses that exist, drawn for each life
+    answer_sweeps: int  # sweeps with the answer until it has reached all who have synapses to change
+    density: float  # share of the synapses that exist, drawn for each episode
 
     def incoming(self, group: int) -> list[tuple[int, int]]:
         """(number of the block, group that is heard) of what this group hears."""

@@ -7,8 +7,8 @@
     b, s   bodies and synapses, small vectors      e   embedding of a neuron's type      *   element-wise
     u      what a neuron is given from outside, with a flag of whether it is given something
 
-A life's state are the synapses; bodies start at 0 for each cue. To read is to give the cue for as many micro-steps as
-the network is deep, and to change no synapse. To write is to do so, and then to give the answer too, to the recalled
+The state is the synapses; bodies start at 0 for each cue. To read is to give the cue for as many micro-steps as the
+network is deep, and to change no synapse. To write is to do so, and then to give the answer too, to the recalled
 neurons, as an input like any other: no error signal exists. The synapses change in that second part alone, after
 each of its micro-steps, when bodies may still know what was recalled before.
 
@@ -28,7 +28,7 @@ from vsml.recall.functions import candidate_and_gate, init
 from vsml.recall.graphs import Graph
 
 BOUND = 2.0  # of a synapse's numbers
-NEWBORN_SD = 0.1  # of a synapse: without it, all neurons of a type would stay alike
+INITIAL_SD = 0.1  # of a synapse: without it, all neurons of a type would stay alike
 BODY_GATE, SYNAPSE_GATE = 0.0, 3.0  # at the start of meta-training; a synapse keeps sigmoid(3) = 0.95
 HEARD_OUTSIDE = 2  # the given number and its flag
 
@@ -36,7 +36,7 @@ Bodies = tuple[Float[Array, "_ n_b"], ...]  # a group each
 
 
 class Synapses(NamedTuple):
-    """The state of a life, a block for each pair of groups that are joined."""
+    """The state of an episode, a block for each pair of groups that are joined."""
 
     values: tuple[Float[Array, "_ _ n_s"], ...]
     present: tuple[Float[Array, "_ _"], ...]  # 1 where there is a synapse
@@ -75,10 +75,12 @@ def neural_rules(graph: Graph, rules: Rules) -> Learner:
         bodies = perceive(graph, rules, theta, state, x)
         return teach(graph, rules, theta, state, bodies, x, y), read_out(graph, theta, bodies)
 
-    return Learner(lambda key: rules.init_theta(graph, key), lambda theta, key: newborn(graph, rules, key), step)
+    return Learner(
+        lambda key: rules.init_theta(graph, key), lambda theta, key: initial_synapses(graph, rules, key), step
+    )
 
 
-def newborn(graph: Graph, rules: Rules, key: RandomKey) -> Synapses:
+def initial_synapses(graph: Graph, rules: Rules, key: RandomKey) -> Synapses:
     """Small random synapses; which of them there are is drawn too, where not all are."""
     values, present = [], []
     for number, (source, target) in enumerate(graph.blocks):
@@ -86,7 +88,7 @@ def newborn(graph: Graph, rules: Rules, key: RandomKey) -> Synapses:
         shape = graph.sizes[source], graph.sizes[target]
         there = jax.random.bernoulli(present_key, graph.density, shape).astype(jnp.float32)
         there = there * (1 - jnp.eye(*shape)) if source == target else there
-        values.append(there[..., None] * NEWBORN_SD * jax.random.normal(value_key, (*shape, rules.synapse)))
+        values.append(there[..., None] * INITIAL_SD * jax.random.normal(value_key, (*shape, rules.synapse)))
         present.append(there)
     return Synapses(tuple(values), tuple(present))
 
@@ -113,7 +115,7 @@ def teach(
     if not rules.plastic:
         return state
     given = _given(graph, x, y)
-    for _ in range(graph.lessons):
+    for _ in range(graph.answer_sweeps):
         bodies = _sweep(graph, rules, theta, _message_weights(theta, state), bodies, given)
         state = _synapses(graph, rules, theta, state, bodies)
     return state

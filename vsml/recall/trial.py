@@ -1,4 +1,4 @@
-"""A learned rule lives streams longer than any of its meta-training and is asked about every recent snippet."""
+"""A learned rule goes through streams longer than any of its meta-training; every recent snippet is queried."""
 
 from typing import NamedTuple
 
@@ -8,16 +8,16 @@ from jaxtyping import Array, Float, Int8
 
 from vsml.core.rollout import rollout
 from vsml.core.types import Episode, RandomKey, Theta
-from vsml.recall.drill import drill, questions, snippets
 from vsml.recall.fixed import maps, pseudo_inverse, recalled
 from vsml.recall.graphs import Graph
-from vsml.recall.rules import Rules, Synapses, newborn, perceive, read_out, teach
+from vsml.recall.rules import Rules, Synapses, initial_synapses, perceive, read_out, teach
+from vsml.recall.snippets import snippet_learner, snippets, with_queries
 
-NOT_YET = -1  # stands where fewer snippets were lived than the lag
+NOT_YET = -1  # stands where fewer snippets were shown than the lag
 
 
 class Difficulty(NamedTuple):
-    """What makes a stream harder: bits of a question flipped at random, and cues alike (see `snippets`)."""
+    """What makes a stream harder: bits of a query flipped at random, and cues alike (see `snippets`)."""
 
     noise: Float[Array, ""] | float
     correlation: Float[Array, ""] | float
@@ -26,44 +26,46 @@ class Difficulty(NamedTuple):
 EASY = Difficulty(0.0, 0.0)
 
 
-def exams(key: RandomKey, size: int, length: int, lags: int, difficulty: Difficulty) -> tuple[Episode, Array]:
-    """A stream with questions about each of the last `lags` snippets, and which of these were lived."""
+def fully_queried_stream(
+    key: RandomKey, size: int, length: int, lags: int, difficulty: Difficulty
+) -> tuple[Episode, Array]:
+    """A stream with queries for each of the last `lags` snippets, and which of these were shown."""
     stream_key, flip_key = jax.random.split(key)
     about = jnp.arange(length)[:, None] - jnp.arange(lags)[None, :]
-    episode = questions(*snippets(stream_key, size, length, difficulty.correlation), jnp.maximum(about, 0))
+    episode = with_queries(*snippets(stream_key, size, length, difficulty.correlation), jnp.maximum(about, 0))
     flipped = jax.random.bernoulli(flip_key, difficulty.noise, (length, lags, size))
     asked = episode.x[:, 2:] * jnp.where(flipped, -1.0, 1.0)
     return Episode(jnp.concatenate([episode.x[:, :2], asked], axis=1), episode.y), about >= 0
 
 
-def live(
+def run_rule(
     graph: Graph, rules: Rules, theta: Theta, key: RandomKey, length: int, lags: int, difficulty: Difficulty
 ) -> Int8[Array, "time lag"]:
     """Bits of each answer that are recalled right, of as many as the network recalls."""
-    birth_key, stream_key = jax.random.split(key)
-    episode, lived = exams(stream_key, graph.recalled[2] - graph.recalled[1], length, lags, difficulty)
-    logits = rollout(drill(graph, rules), theta, birth_key, episode)
+    init_key, stream_key = jax.random.split(key)
+    episode, shown = fully_queried_stream(stream_key, graph.recalled[2] - graph.recalled[1], length, lags, difficulty)
+    logits = rollout(snippet_learner(graph, rules), theta, init_key, episode)
     right = (logits * episode.y > 0).sum(-1)
-    return jnp.where(lived, right, NOT_YET).astype(jnp.int8)
+    return jnp.where(shown, right, NOT_YET).astype(jnp.int8)
 
 
-def live_fixed(
+def run_fixed_rules(
     key: RandomKey, size: int, length: int, lags: int, difficulty: Difficulty
 ) -> Int8[Array, "time rule lag"]:
-    """The same of all fixed rules, on the stream that a learned rule of this key lives."""
-    (snippet, answers), lived = exams(jax.random.split(key)[1], size, length, lags, difficulty)
+    """The same of all fixed rules, on the stream of a learned rule of this key."""
+    (snippet, answers), shown = fully_queried_stream(jax.random.split(key)[1], size, length, lags, difficulty)
     right = recalled(maps(snippet[:, 0], snippet[:, 1]), snippet[:, 2:], answers)
-    return jnp.where(lived[:, None, :], right, NOT_YET).astype(jnp.int8)
+    return jnp.where(shown[:, None, :], right, NOT_YET).astype(jnp.int8)
 
 
-def live_inverse(
+def run_pseudo_inverse(
     key: RandomKey, size: int, length: int, lags: int, horizons: tuple[int, ...]
 ) -> Int8[Array, "time horizon lag"]:
     """The same of the pseudo-inverses of the last snippets, on an easy stream."""
-    (snippet, answers), lived = exams(jax.random.split(key)[1], size, length, lags, EASY)
+    (snippet, answers), shown = fully_queried_stream(jax.random.split(key)[1], size, length, lags, EASY)
     inverse = [pseudo_inverse(snippet[:, 0], snippet[:, 1], horizon) for horizon in horizons]
     right = recalled(jnp.stack(inverse, axis=1), snippet[:, 2:], answers)
-    return jnp.where(lived[:, None, :], right, NOT_YET).astype(jnp.int8)
+    return jnp.where(shown[:, None, :], right, NOT_YET).astype(jnp.int8)
 
 
 class Change(NamedTuple):
@@ -83,7 +85,7 @@ def synapse_changes(
     """
     size = graph.sizes[0]
     end = jnp.zeros(size).at[0].set(1.0)
-    fresh = jax.tree.map(jnp.zeros_like, newborn(graph, rules, jax.random.key(0)).values)
+    fresh = jax.tree.map(jnp.zeros_like, initial_synapses(graph, rules, jax.random.key(0)).values)
     every = tuple(jnp.ones(values.shape[:2]) for values in fresh)
 
     def taught(state: Synapses, x: Float[Array, ""], y: Float[Array, ""]) -> Synapses:

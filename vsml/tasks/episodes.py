@@ -1,4 +1,4 @@
-"""Episodes from data sets of labelled examples: lives to meta-train on, and lives to be tested by."""
+"""Episodes from data sets of labelled examples: those to meta-train on, and those to test with."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,9 +25,9 @@ class Source(NamedTuple):
 
 
 class Task(NamedTuple):
-    """What a life is about: classes of a source in one view.
+    """What an episode is about: classes of a source in one view.
 
-    `classes` is how many of them, chosen and numbered at random for each life, or which, numbered as they stand.
+    `classes` is how many of them, chosen and numbered at random for each episode, or which, numbered as they stand.
     """
 
     source: Source
@@ -62,7 +62,7 @@ def test_episode(
       ValueError: there are fewer than `length` examples.
     """
     if length > len(x):
-        raise ValueError(f"length (={length}) must be at most the number of examples (={len(x)}), each is lived once.")
+        raise ValueError(f"length (={length}) must be at most the number of examples (={len(x)}), each is shown once.")
     order = jax.random.permutation(key, len(x))[:length]
     return Episode(jnp.asarray(x)[order], jax.nn.one_hot(jnp.asarray(y)[order], classes))
 
@@ -70,7 +70,7 @@ def test_episode(
 def stream(tasks: Sequence[Task], length: int, projections: int | None = None) -> Draw:
     """Draw one of `tasks`, and `length` examples of it: a class uniformly, then one of its examples, with replacement.
 
-    With `projections`, lives see through so many different views in all, instead of each through its own.
+    With `projections`, there are so many different views in all, instead of one for each episode.
 
     All data are arguments of what is returned and not constants in it: it is a pytree, and may be passed to a
     compiled function.

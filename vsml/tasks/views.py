@@ -1,4 +1,4 @@
-"""Ways to see an example: all are linear maps of its features, so a view is a matrix, drawn afresh for every life."""
+"""Ways to see an example: all are linear maps of its features, so a view is a matrix, drawn anew for every episode."""
 
 from collections.abc import Callable
 from math import isqrt

@@ -4,7 +4,7 @@
     up_b   = sum_a f_fwd(s_ab),    down_a = sum_b f_bwd(s_ab)
 
 (arXiv 2012.14905, section 2). Which learning algorithm that is, an `Instance` says: it chooses the three functions, the
-newborn states and what the world says at the boundary. Nothing in this file knows of any method.
+initial states and what the world says at the boundary. Nothing in this file knows of any method.
 
     a, b   units below and above the grid;    n, m   channels of a message up and down
 
@@ -64,7 +64,7 @@ class Instance(NamedTuple):
     grid: tuple[int, int]  # A, B
     classes: int
     init_theta: Callable[[RandomKey], Theta]
-    newborn: Callable[[Theta, RandomKey], tuple[Cells, Outside]]
+    initial_state: Callable[[Theta, RandomKey], tuple[Cells, Outside]]
     f_rnn: Callable[[Theta, Any, Array, Array], Any]
     f_fwd: Callable[[Theta, Any], Array]
     f_bwd: Callable[[Theta, Any], Array]
@@ -91,11 +91,11 @@ def learner(instance: Instance) -> Learner:
     """The instance as a learner."""
 
     def init_state(theta: Theta, key: RandomKey) -> VsmlState:
-        cells, outside = instance.newborn(theta, key)
+        cells, outside = instance.initial_state(theta, key)
         nothing = jnp.zeros(instance.classes)
         return VsmlState(cells, said(instance, theta, cells), outside, nothing, nothing)
 
-    def live(theta: Theta, state: VsmlState, says: tuple[Say, ...], seen: Seen) -> VsmlState:
+    def run_ticks(theta: Theta, state: VsmlState, says: tuple[Say, ...], seen: Seen) -> VsmlState:
         for say in says:
             outside, fwd, bwd = say(theta, state.outside, seen, state.heard)
             cells, heard = tick(instance, theta, state.cells, fwd, bwd)
@@ -103,10 +103,10 @@ def learner(instance: Instance) -> Learner:
         return state
 
     def step(theta: Theta, state: State, x: Float[Array, " features"], y: Float[Array, " classes"]):
-        state = live(theta, state, instance.ask, Seen(x, state.error, state.label))
+        state = run_ticks(theta, state, instance.ask, Seen(x, state.error, state.label))
         logits = instance.predict(theta, state.outside, state.heard)
         error = prediction_error(logits, y)
-        state = live(theta, state, instance.tell, Seen(x, error, y))
+        state = run_ticks(theta, state, instance.tell, Seen(x, error, y))
         return state._replace(error=error, label=y), logits
 
     return Learner(instance.init_theta, init_state, step)

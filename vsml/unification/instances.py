@@ -10,7 +10,7 @@
 Each is that learner of `vsml.learners` (`local_rule` that of `vsml.unification.references`) to its last detail, as far
 as float32 goes; `vsml.unification.pairs` measures it. Reconstructed from the equations: the authors released no such
 code. Where a method has numbers of its own for every connection that it does not share (the slow weights of the
-plastic layer), they stand in the newborn state: theta is what all connections share.
+plastic layer), they stand in the initial state: theta is what all connections share.
 """
 
 import math
@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from vsml.core.cell import NORM_EPSILON, Cells
-from vsml.core.layers import boundary, newborn
+from vsml.core.layers import boundary, initial_cells
 from vsml.core.scores import LOGIT_BOUND, bounded
 from vsml.core.types import RandomKey, Theta
 from vsml.learners.fast_memory import fast_memory
@@ -54,9 +54,9 @@ class PlasticWeight(NamedTuple):
 def network(features: int, classes: int, *, hidden: int = 16, message: int = 8, ticks: int = 2) -> Instance:
     """`vsml.learners.network` of one layer; theta as there."""
 
-    def birth(theta: Theta, key: RandomKey) -> tuple[Cells, Outside]:
+    def init_state(theta: Theta, key: RandomKey) -> tuple[Cells, Outside]:
         (own,) = jax.random.split(key, 1)
-        return newborn(own, (features, classes), features, hidden), ()
+        return initial_cells(own, (features, classes), features, hidden), ()
 
     def say(theta: Theta, outside: Outside, seen: Seen, heard: Messages):
         return outside, boundary(seen.x, message=message), boundary(seen.error, message=message)
@@ -66,19 +66,19 @@ def network(features: int, classes: int, *, hidden: int = 16, message: int = 8, 
 
     init_theta = network_learner((features, classes), hidden=hidden, message=message).init_theta
     functions = lstm(hidden, message, features, classes)
-    return Instance((features, classes), classes, init_theta, birth, *functions, (say,) * ticks, predict)
+    return Instance((features, classes), classes, init_theta, init_state, *functions, (say,) * ticks, predict)
 
 
 def meta_rnn(inputs: int, outputs: int, *, hidden: int = 128, ticks: int = 2) -> Instance:
     """One sub-RNN, the cell of VSML itself; the example arrives in the channels of its one message from below."""
     message = _message(inputs, outputs, hidden)
 
-    def birth(theta: Theta, key: RandomKey) -> tuple[Cells, Outside]:
+    def init_state(theta: Theta, key: RandomKey) -> tuple[Cells, Outside]:
         return Cells(jnp.zeros((1, 1, hidden)), jnp.zeros((1, 1, hidden))), ()
 
     def say(theta: Theta, outside: Outside, seen: Seen, heard: Messages):
-        told = jnp.concatenate([seen.error, seen.label])
-        fwd, bwd = (jnp.pad(z, (0, message - len(z)))[None, :] for z in (seen.x, told))
+        error_and_label = jnp.concatenate([seen.error, seen.label])
+        fwd, bwd = (jnp.pad(z, (0, message - len(z)))[None, :] for z in (seen.x, error_and_label))
         return outside, fwd, bwd
 
     def predict(theta: Theta, outside: Outside, heard: Messages) -> Float[Array, " outputs"]:
@@ -89,7 +89,7 @@ def meta_rnn(inputs: int, outputs: int, *, hidden: int = 128, ticks: int = 2) ->
         return meta_rnn_theta(inputs, outputs, hidden)(own.init_theta(key))
 
     functions = lstm(hidden, message, 1, 1)
-    return Instance((1, 1), outputs, init_theta, birth, *functions, (say,) * ticks, predict)
+    return Instance((1, 1), outputs, init_theta, init_state, *functions, (say,) * ticks, predict)
 
 
 def meta_rnn_theta(inputs: int, outputs: int, hidden: int) -> Across:
@@ -109,9 +109,9 @@ def fast_weights(
     half = math.isqrt(columns)
     slow = meta_rnn(inputs, outputs, hidden=hidden)
 
-    def birth(theta: Theta, key: RandomKey) -> tuple[Weight, Outside]:
+    def init_state(theta: Theta, key: RandomKey) -> tuple[Weight, Outside]:
         nothing = jnp.zeros((columns, rows))
-        return Weight(nothing, nothing), (slow.newborn(theta["lstm"], key)[0], jnp.zeros(hidden))
+        return Weight(nothing, nothing), (slow.initial_state(theta["lstm"], key)[0], jnp.zeros(hidden))
 
     def programme(theta: Theta, shown: Float[Array, " hidden"]):
         written = _affine(theta["write"], shown)
@@ -151,7 +151,7 @@ def fast_weights(
         return fast_weights_theta(inputs, outputs, hidden)(own.init_theta(key))
 
     says = (recall, write, read)
-    return Instance((columns, rows), outputs, init_theta, birth, f_rnn, _product, _square, says, predict)
+    return Instance((columns, rows), outputs, init_theta, init_state, f_rnn, _product, _square, says, predict)
 
 
 def fast_weights_theta(inputs: int, outputs: int, hidden: int) -> Across:
@@ -167,7 +167,7 @@ def plastic(inputs: int, outputs: int, *, oja: bool) -> Instance:
     Two ticks for its two passes, in which nobody speaks from above, and one for learning.
     """
 
-    def birth(theta: Theta, key: RandomKey) -> tuple[PlasticWeight, Outside]:
+    def init_state(theta: Theta, key: RandomKey) -> tuple[PlasticWeight, Outside]:
         slow = jnp.concatenate([theta["slow"], theta["bias"][None, :]])
         plasticity = jnp.pad(theta["plasticity"], ((0, 1), (0, 0)))
         return PlasticWeight(jnp.zeros_like(slow), slow, plasticity, jnp.zeros_like(slow)), ()
@@ -176,8 +176,8 @@ def plastic(inputs: int, outputs: int, *, oja: bool) -> Instance:
         return jnp.concatenate([seen.x, seen.error, seen.label, jnp.ones(1)])[:, None]
 
     def first(theta: Theta, outside: Outside, seen: Seen, heard: Messages):
-        untold = Seen(seen.x, jnp.zeros_like(seen.error), jnp.zeros_like(seen.label))
-        return outside, hears(untold), jnp.zeros((outputs, 2))
+        unlabelled = Seen(seen.x, jnp.zeros_like(seen.error), jnp.zeros_like(seen.label))
+        return outside, hears(unlabelled), jnp.zeros((outputs, 2))
 
     def second(theta: Theta, outside: Outside, seen: Seen, heard: Messages):
         return outside, hears(seen), jnp.zeros((outputs, 2))
@@ -193,13 +193,13 @@ def plastic(inputs: int, outputs: int, *, oja: bool) -> Instance:
 
     init_theta = hebbian(inputs, outputs, oja=oja).init_theta
     grid = (inputs + 2 * outputs + 1, outputs)
-    return Instance(grid, outputs, init_theta, birth, f_rnn, _product, silent, (first,), _logits, (second, learn))
+    return Instance(grid, outputs, init_theta, init_state, f_rnn, _product, silent, (first,), _logits, (second, learn))
 
 
 def local_rule(features: int, classes: int, *, units: int = 8) -> Instance:
     """A learned rule for one weight, a net of `units` hidden units; theta as that of `references.local_rule`."""
 
-    def birth(theta: Theta, key: RandomKey) -> tuple[Weight, Outside]:
+    def init_state(theta: Theta, key: RandomKey) -> tuple[Weight, Outside]:
         w = _weights(key, features, classes)
         return Weight(w, jnp.zeros_like(w)), ()
 
@@ -217,13 +217,15 @@ def local_rule(features: int, classes: int, *, units: int = 8) -> Instance:
         return Weight(w, w * pre)
 
     init_theta = local_rule_learner(features, classes, units=units).init_theta
-    return Instance((features, classes), classes, init_theta, birth, f_rnn, _product, silent, (ask,), _logits, (tell,))
+    return Instance(
+        (features, classes), classes, init_theta, init_state, f_rnn, _product, silent, (ask,), _logits, (tell,)
+    )
 
 
 def sgd(features: int, classes: int, *, rate: float) -> Instance:
     """Online gradient descent on a linear layer. Theta is the rate."""
 
-    def birth(theta: Theta, key: RandomKey) -> tuple[Weight, Outside]:
+    def init_state(theta: Theta, key: RandomKey) -> tuple[Weight, Outside]:
         (own,) = jax.random.split(key, 1)
         w = jnp.pad(_weights(own, features, classes), ((0, 1), (0, 0)))
         return Weight(w, jnp.zeros_like(w)), ()
@@ -247,7 +249,7 @@ def sgd(features: int, classes: int, *, rate: float) -> Instance:
         return {"rate": jnp.asarray(rate)}
 
     grid = (features + 1, classes)
-    return Instance(grid, classes, init_theta, birth, f_rnn, _product, silent, (ask,), _logits, (tell,))
+    return Instance(grid, classes, init_theta, init_state, f_rnn, _product, silent, (ask,), _logits, (tell,))
 
 
 def _message(inputs: int, outputs: int, hidden: int) -> int:

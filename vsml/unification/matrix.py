@@ -47,7 +47,7 @@ def minimal(units: int, channels: int) -> Instance:
             "between": jax.random.normal(between, (channels, channels)) / (2 * units * channels) ** 0.5,
         }
 
-    def birth(theta: Theta, key: RandomKey) -> tuple[Float[Array, "a b n"], Outside]:
+    def init_state(theta: Theta, key: RandomKey) -> tuple[Float[Array, "a b n"], Outside]:
         return 0.5 * jax.random.normal(key, (units, units, channels)), ()
 
     def say(theta: Theta, outside: Outside, seen: Seen, heard: Messages):
@@ -62,7 +62,7 @@ def minimal(units: int, channels: int) -> Instance:
     def predict(theta: Theta, outside: Outside, heard: Messages) -> Float[Array, " units"]:
         return heard.up[:, 0]
 
-    return Instance((units, units), units, init_theta, birth, f_rnn, f_fwd, silent, (say,), predict)
+    return Instance((units, units), units, init_theta, init_state, f_rnn, f_fwd, silent, (say,), predict)
 
 
 def big_matrix(

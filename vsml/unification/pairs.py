@@ -48,7 +48,7 @@ class Comparison(NamedTuple):
     state_deviation: Float[Array, ""]
     prediction_size: Float[Array, ""]
     state_size: Float[Array, ""]
-    learning: Float[Array, ""]  # by how much the prediction differs from that of a learner who stays newborn
+    learning: Float[Array, ""]  # by how much the prediction differs from that of a learner that never learns
     control_deviation: Float[Array, ""]  # of the predictions of the control
 
 
@@ -89,7 +89,7 @@ def pairs() -> dict[str, Pair]:
             _mishearing(rule, lambda bwd: bwd[jnp.array([1, 0, 2])]),  # the error for the activity
             _same,
             (_joined, lambda s: _joined(s.cells.w)),
-            noise=0.0,  # random at birth already
+            noise=0.0,  # random at the start already
         ),
         "sgd": Pair(
             gradient(sizes, optax.sgd(RATE)),
@@ -111,16 +111,16 @@ def pairs() -> dict[str, Pair]:
 
 
 def compare(pair: Pair, key: RandomKey, length: int) -> Comparison:
-    """One life of the method, its instance and its control: born by the same key, on the same examples."""
-    theta_key, noise_key, birth_key, life_key = jax.random.split(key, 4)
+    """One episode of the method, its instance and its control: initialised by the same key, on the same examples."""
+    theta_key, noise_key, init_key, episode_key = jax.random.split(key, 4)
     theta = _off_start(pair.method.init_theta(theta_key), noise_key, pair.noise)
-    episode = clusters(life_key, length, pair.features, pair.instance.classes)
+    episode = clusters(episode_key, length, pair.features, pair.instance.classes)
     ours, theirs = learner(pair.instance), pair.across(theta)
-    of_method, states = _life(pair.method, theta, birth_key, episode, pair.learned[0])
-    of_instance, our_states = _life(ours, theirs, birth_key, episode, pair.learned[1])
-    of_control, _ = _life(learner(pair.control), theirs, birth_key, episode, pair.learned[1])
-    newborn = pair.method.init_state(theta, birth_key)
-    unlearned = jax.vmap(lambda x, y: pair.method.step(theta, newborn, x, y)[1])(*episode)
+    of_method, states = _episode(pair.method, theta, init_key, episode, pair.learned[0])
+    of_instance, our_states = _episode(ours, theirs, init_key, episode, pair.learned[1])
+    of_control, _ = _episode(learner(pair.control), theirs, init_key, episode, pair.learned[1])
+    initial_state = pair.method.init_state(theta, init_key)
+    unlearned = jax.vmap(lambda x, y: pair.method.step(theta, initial_state, x, y)[1])(*episode)
     return Comparison(
         _largest(of_instance - of_method),
         _largest(our_states - states),
@@ -132,7 +132,7 @@ def compare(pair: Pair, key: RandomKey, length: int) -> Comparison:
 
 
 def clusters(key: RandomKey, length: int, features: int, classes: int) -> Episode:
-    """A life on classes that are clusters around random centres."""
+    """An episode on classes that are clusters around random centres."""
     centre_key, label_key, noise_key = jax.random.split(key, 3)
     label = jax.random.randint(label_key, (length,), 0, classes)
     centres = jax.random.normal(centre_key, (classes, features))
@@ -140,7 +140,7 @@ def clusters(key: RandomKey, length: int, features: int, classes: int) -> Episod
     return Episode(x, jax.nn.one_hot(label, classes, dtype=x.dtype))
 
 
-def _life(learner: Learner, theta: Theta, key: RandomKey, episode: Episode, learned: Read):
+def _episode(learner: Learner, theta: Theta, key: RandomKey, episode: Episode, learned: Read):
     """All predictions, and what had been learned before each and at the end."""
 
     def step(state: State, example: tuple[Array, ...]):

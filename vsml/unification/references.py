@@ -13,13 +13,13 @@ from vsml.core.scores import bounded, prediction_error
 from vsml.core.types import Learner, RandomKey, Theta
 from vsml.unification.matrix import big_matrix
 
-RATE = 0.005  # of the read-out of the rule at birth: weights wander over 200 examples and do not explode
+RATE = 0.005  # of the read-out of the rule at the start: weights wander over 200 examples and do not explode
 
 
 def local_rule(features: int, classes: int, *, units: int = 8) -> Learner:
     """One layer of weights that learns by a coordinate-wise rule of 6 units + 1 parameters, random if not learned.
 
-    post_b is the probability of class b. Newborn weights are truncated normal with sd 1 / sqrt(features).
+    post_b is the probability of class b. Initial weights are truncated normal with sd 1 / sqrt(features).
     """
 
     def init_theta(key: RandomKey) -> Theta:
@@ -54,7 +54,7 @@ def big_rnn(units: int, channels: int, init_theta, init_state) -> Learner:
     The state is s, flat; `init_theta` and `init_state` are those of the network that it is to be.
     """
 
-    def newborn(theta: Theta, key: RandomKey) -> Float[Array, " neuron"]:
+    def initial_state(theta: Theta, key: RandomKey) -> Float[Array, " neuron"]:
         return init_state(theta, key).cells.ravel()
 
     def step(theta: Theta, s: Float[Array, " neuron"], x: Float[Array, " units"], y: Float[Array, " units"]):
@@ -63,4 +63,4 @@ def big_rnn(units: int, channels: int, init_theta, init_state) -> Learner:
         s = jnp.tanh(s @ big_matrix(theta["within"], theta["between"], units) + heard.ravel())
         return s, (s.reshape(units, units, channels).sum(0) @ theta["between"])[:, 0]
 
-    return Learner(init_theta, newborn, step)
+    return Learner(init_theta, initial_state, step)

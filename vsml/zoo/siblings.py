@@ -1,4 +1,4 @@
-"""From what is stored with a rule of a sibling system to a theta and a learner that live like any other's."""
+"""From what is stored with a rule of a sibling system to a theta and a learner like any other."""
 
 import math
 from collections.abc import Callable, Mapping

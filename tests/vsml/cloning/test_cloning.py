@@ -9,8 +9,8 @@ import optax
 import pytest
 from jax.extend.core import jaxprs_in_params
 
-from vsml.cloning import drills, trial
-from vsml.cloning.clone import Form, clone, newborn
+from vsml.cloning import training_tasks, trial
+from vsml.cloning.clone import Form, clone, initial_weights
 from vsml.cloning.exact import Layer, climb, descend
 from vsml.core.rollout import rollout
 from vsml.core.types import Episode
@@ -37,7 +37,7 @@ def close(a, b):
 
 
 def test_what_is_cloned_is_the_gradient(key, episode):
-    network, x, y = newborn(SIZES, key), episode.x[0], episode.y[0]
+    network, x, y = initial_weights(SIZES, key), episode.x[0], episode.y[0]
     heard, said = climb(network, x)
     hops = descend(network, heard, jax.nn.softmax(said) - y, RATE)
 
@@ -50,7 +50,7 @@ def test_what_is_cloned_is_the_gradient(key, episode):
 
 
 def test_cells_hold_weights_and_biases(key):
-    (layer, _) = newborn(SIZES, key)
+    (layer, _) = initial_weights(SIZES, key)
     layer = layer._replace(b=jnp.arange(4.0))
     cells = FORM.hold(layer)
     close(FORM.held(cells), layer)
@@ -115,7 +115,7 @@ def test_many_connections_tick_as_layers_of_one(key, theta):
 
 
 def test_what_a_layer_hears_is_clipped_where_tanh_is_flat(key, theta):
-    cells, error = FORM.hold(newborn(SIZES, key)[0]), jnp.array([0.2, -0.1, 0.4, 0.3])
+    cells, error = FORM.hold(initial_weights(SIZES, key)[0]), jnp.array([0.2, -0.1, 0.4, 0.3])
     far, at_bound = (jnp.array([scale * 4.0, -scale * 4.0, 1.0, 0.0, -2.0, 4.0]) for scale in (5.0, 1.0))
     for heard in (None, error):
         close(FORM.tick(theta, cells, far, heard), FORM.tick(theta, cells, at_bound, heard))
@@ -124,10 +124,10 @@ def test_what_a_layer_hears_is_clipped_where_tanh_is_flat(key, theta):
 
 
 def test_a_connection_and_a_layer_of_one_are_measured_alike(key, theta):
-    """The drill of random connections and the comparison of layers are two ways to the same misses."""
-    drill = drills.random_connections(FORM, RATE, 1)
-    cells = drill.init_state(theta, key)
-    _, missed = drill.step(theta, cells, jnp.array([0.7]), jnp.array([0.4]))
+    """The task of random connections and the comparison of layers are two ways to the same misses."""
+    task = training_tasks.random_connections(FORM, RATE, 1)
+    cells = task.init_state(theta, key)
+    _, missed = task.step(theta, cells, jnp.array([0.7]), jnp.array([0.4]))
     one = jax.tree.map(lambda z: z[0], cells)
     held = FORM.held(one)
     # The comparison makes the error from a label; of one class it is always 0, so it is given directly.
@@ -142,20 +142,20 @@ def test_a_connection_and_a_layer_of_one_are_measured_alike(key, theta):
         "kept weight": (FORM.held(up.cells).w - held.w)[0] / (RATE * 0.02),
     }
     for term, value in expected.items():
-        close(missed[0, drills.TERMS.index(term)], value[0])
+        close(missed[0, training_tasks.TERMS.index(term)], value[0])
 
 
 def test_the_comparison_of_layers_is_that_of_norms(key, theta, episode):
-    network, x, y = newborn(SIZES, key), episode.x[0], episode.y[0]
+    network, x, y = initial_weights(SIZES, key), episode.x[0], episode.y[0]
     state = [FORM.hold(layer) for layer in network]
-    after, missed = drills.compare(FORM, theta, RATE, state, network, x, y)
+    after, missed = training_tasks.compare(FORM, theta, RATE, state, network, x, y)
     heard, said = climb(network, x)
     hops = descend(network, heard, jax.nn.softmax(said) - y, RATE)
     for k, hop in enumerate(hops):
         up = FORM.tick(theta, state[k], hop.x, None)
         change = FORM.held(after[k]).w - FORM.held(up.cells).w
         miss = np.square(np.asarray(change - hop.change.w)).sum(), np.square(np.asarray(hop.change.w)).sum()
-        np.testing.assert_allclose(missed[k, drills.TERMS.index("learned weight")], miss, rtol=2e-3)
+        np.testing.assert_allclose(missed[k, training_tasks.TERMS.index("learned weight")], miss, rtol=2e-3)
 
 
 def derivatives(step, *inputs):
@@ -172,23 +172,23 @@ def derivatives(step, *inputs):
 
 def test_the_clone_takes_no_derivative(key, theta, episode):
     learner, descent = clone(SIZES, FORM), trial.sgd(SIZES, RATE)
-    live = partial(rollout, key=key, episode=episode)
-    assert derivatives(lambda theta: live(learner, theta), theta) == []
-    assert derivatives(lambda: live(descent, ()))
+    run_episode = partial(rollout, key=key, episode=episode)
+    assert derivatives(lambda theta: run_episode(learner, theta), theta) == []
+    assert derivatives(lambda: run_episode(descent, ()))
 
 
-@pytest.mark.parametrize("score", [drills.coarse, drills.fine])
+@pytest.mark.parametrize("score", [training_tasks.coarse, training_tasks.fine])
 def test_meta_training_on_random_data_lowers_the_loss(key, score):
-    loss = lifetime_loss(drills.random_connections(FORM, RATE, 32), score)
+    loss = lifetime_loss(training_tasks.random_connections(FORM, RATE, 32), score)
     optimizer = guarded(optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2)), 3)
-    group = Group(backprop(loss), drills.random_data(32, 2), 2)
+    group = Group(backprop(loss), training_tasks.random_data(32, 2), 2)
     reports = [r for _, _, r in meta_train([group], optimizer, start(FORM.init_theta(key), optimizer), key, 60, 3)]
     assert np.mean([r.loss for r in reports[-5:]]) < float(reports[0].loss) - 1
 
 
 def test_meta_training_beside_a_shadow_network_lowers_the_loss(key, episode):
-    drill = drills.shadow_network(FORM, RATE, SIZES, 0.1)
-    run = jax.jit(jax.value_and_grad(lambda theta: lifetime_loss(drill, drills.of_layers)(theta, key, episode)))
+    task = training_tasks.shadow_network(FORM, RATE, SIZES, 0.1)
+    run = jax.jit(jax.value_and_grad(lambda theta: lifetime_loss(task, training_tasks.of_layers)(theta, key, episode)))
     theta = FORM.init_theta(key)
     first, _ = run(theta)
     optimizer = optax.adam(1e-2)
@@ -201,11 +201,11 @@ def test_meta_training_beside_a_shadow_network_lowers_the_loss(key, episode):
 
 
 def test_the_shadow_network_learns(key, theta, episode):
-    drill = drills.shadow_network(FORM, RATE, SIZES, 0.5)
-    _, network = drill.init_state(theta, key)
-    state = drill.init_state(theta, key)
+    task = training_tasks.shadow_network(FORM, RATE, SIZES, 0.5)
+    _, network = task.init_state(theta, key)
+    state = task.init_state(theta, key)
     for x, y in zip(*episode, strict=True):
-        state, _ = drill.step(theta, state, x, y)
+        state, _ = task.step(theta, state, x, y)
     answers = [jax.nn.log_softmax(climb(net, episode.x[-1])[1]) @ episode.y[-1] for net in (network, state[1])]
     assert answers[1] > answers[0]
 
@@ -213,12 +213,12 @@ def test_the_shadow_network_learns(key, theta, episode):
 def test_a_trial_tells_of_every_learner(key, theta, episode):
     stretches = jax.tree.map(lambda z: z.reshape(2, 4, *z.shape[1:]), episode)
     held_out = episode.x, episode.y.argmax(-1)
-    probes = jax.tree.map(lambda z: z[:3], episode)
-    found = jax.jit(partial(trial.live, FORM, sizes=SIZES, rate=RATE))(
-        (theta, jax.tree.map(jnp.zeros_like, theta)), key, stretches=stretches, held_out=held_out, probes=probes
+    queries = jax.tree.map(lambda z: z[:3], episode)
+    found = jax.jit(partial(trial.run_episode, FORM, sizes=SIZES, rate=RATE))(
+        (theta, jax.tree.map(jnp.zeros_like, theta)), key, stretches=stretches, held_out=held_out, queries=queries
     )
     assert found.correct.shape == (2, len(trial.LEARNERS), 4)
-    assert found.missed.shape == (2, 2, len(drills.TERMS), 2)
+    assert found.missed.shape == (2, 2, len(training_tasks.TERMS), 2)
     online = rollout(trial.sgd(SIZES, RATE), (), key, episode).argmax(-1) == episode.y.argmax(-1)
     np.testing.assert_array_equal(found.correct[:, trial.LEARNERS.index("sgd")].ravel(), online)
     by_hand = rollout(clone(SIZES, FORM), theta, key, episode).argmax(-1) == episode.y.argmax(-1)

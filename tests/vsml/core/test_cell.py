@@ -24,7 +24,7 @@ def test_state_has_the_papers_size(key):
     assert sum(z.size for z in jax.tree.leaves(state.layers)) == 250_880
 
 
-def test_half_of_the_memory_is_born_random(key):
+def test_half_of_the_memory_starts_random(key):
     learner = network((25, 10))
     cells = learner.init_state(learner.init_theta(key), key).layers[0]
     assert np.abs(cells.memory[..., :8]).max() <= 2 / 5
@@ -53,12 +53,12 @@ def plain_cell(theta, cells, fwd, bwd, np=np):
     return hidden, memory, *said
 
 
-def some_layer(key, a, b, layer_norm, lives=()):
+def some_layer(key, a, b, layer_norm, episodes=()):
     """A cell, a theta without zeros and ones, where mistakes hide, and states and messages of a layer."""
     cell, keys = Cell(16, 8, layer_norm), jax.random.split(key, 6)
-    cells = Cells(*(jax.random.normal(k, (*lives, a, b, 16)) for k in keys[:2]))
-    fwd, bwd = (jax.random.normal(k, (*lives, units, 8)) for k, units in zip(keys[2:4], (a, b), strict=True))
-    first = jax.tree.map(lambda z: z[(0,) * len(lives)], (cells, fwd, bwd))
+    cells = Cells(*(jax.random.normal(k, (*episodes, a, b, 16)) for k in keys[:2]))
+    fwd, bwd = (jax.random.normal(k, (*episodes, units, 8)) for k, units in zip(keys[2:4], (a, b), strict=True))
+    first = jax.tree.map(lambda z: z[(0,) * len(episodes)], (cells, fwd, bwd))
     leaves, treedef = jax.tree.flatten(cell.init(keys[4], *first, 1)["params"])
     noise = [0.5 * jax.random.normal(k, z.shape) for k, z in zip(jax.random.split(keys[5], 16), leaves, strict=False)]
     return cell, treedef.unflatten([z + n for z, n in zip(leaves, noise, strict=True)]), cells, fwd, bwd
@@ -85,20 +85,20 @@ def test_a_tick_and_its_gradient_are_those_of_a_plain_lstm(key, layer_norm):
 
 
 @pytest.mark.parametrize("direction", [0, 1])
-@pytest.mark.parametrize(("lives", "a", "b"), [(8, 64, 10), (5, 784, 10)])
-def test_a_message_that_is_said_alone_is_right(key, lives, a, b, direction):
+@pytest.mark.parametrize(("episodes", "a", "b"), [(8, 64, 10), (5, 784, 10)])
+def test_a_message_that_is_said_alone_is_right(key, episodes, a, b, direction):
     """At sizes that are really run, and with the other message dropped as in a network.
 
     jaxlib 0.10.2 compiles some matmuls that end in a reduction wrongly, by much and without a word. Which ones depends
     on what else the program keeps, so small layers that return everything show nothing.
     """
-    cell, theta, *layer = some_layer(key, a, b, True, (lives,))
+    cell, theta, *layer = some_layer(key, a, b, True, (episodes,))
 
     def message(cells, fwd, bwd):
         return cell.apply({"params": theta}, cells, fwd, bwd, 1)[1 + direction]
 
     wide, states = jax.tree.map(lambda z: np.asarray(z, np.float64), (theta, layer))
-    expected = [plain_cell(wide, *jax.tree.map(lambda z, n=n: z[n], states))[2 + direction] for n in range(lives)]
+    expected = [plain_cell(wide, *jax.tree.map(lambda z, n=n: z[n], states))[2 + direction] for n in range(episodes)]
     np.testing.assert_allclose(jax.jit(jax.vmap(message))(*layer), np.stack(expected), rtol=1e-4, atol=1e-5)
 
 

@@ -63,7 +63,7 @@ def test_a_kernel_of_one_on_one_position_is_dense(key, ticks):
     conv, dense = Convolution((1, 1, 5), 3, 1, 1), Dense(5, 3)
     learner = network((5, 3), ticks=ticks, layer_norm=True)
     theta = learner.init_theta(key)
-    cells = dense.newborn(key, 16)
+    cells = dense.initial_state(key, 16)
 
     def grid(*heard) -> Any:
         return Cell(layer_norm=True).apply({"params": theta}, *heard)
@@ -74,8 +74,8 @@ def test_a_kernel_of_one_on_one_position_is_dense(key, ticks):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a.reshape(b.shape), b, atol=1e-6), ours, theirs)
 
 
-def test_newborn_cells_vary_with_their_fan_in(key):
-    conv = Convolution((28, 28, 4), 64, 3, 2).newborn(key, 16)
+def test_initial_cells_vary_with_their_fan_in(key):
+    conv = Convolution((28, 28, 4), 64, 3, 2).initial_state(key, 16)
     assert conv.memory.shape == (9, 4, 64, 16)
     assert float(conv.memory[..., :8].std()) == pytest.approx(0.88 / 3, rel=0.1)
 

@@ -9,7 +9,7 @@ from vsml.core.rollout import unroll
 from vsml.core.scores import cross_entropy
 from vsml.core.types import Episode
 from vsml.feedback.descent import Descent, descent
-from vsml.feedback.lifetime import question_loss, squared_error
+from vsml.feedback.lifetime import query_loss, squared_error
 from vsml.feedback.network import System, Trunk
 
 SIZES = (3, 4, 2)
@@ -45,18 +45,20 @@ def test_only_the_last_layers_change(key, episode):
 def test_no_number_of_the_gradient_exceeds_the_clip(key, episode):
     learner = descent(SIZES, HOW._replace(clip=0.01), squared_error)
     theta = learner.init_theta(key)
-    born = learner.init_state(theta, key)
-    after, _ = jax.jit(learner.step)(theta, born, episode.x[0], 100 * episode.y[0])
-    moved = jnp.concatenate([jnp.abs(a - b).ravel() for a, b in zip(*map(jax.tree.leaves, (after, born)), strict=True)])
+    start = learner.init_state(theta, key)
+    after, _ = jax.jit(learner.step)(theta, start, episode.x[0], 100 * episode.y[0])
+    moved = jnp.concatenate(
+        [jnp.abs(a - b).ravel() for a, b in zip(*map(jax.tree.leaves, (after, start)), strict=True)]
+    )
     assert float(moved.max()) == pytest.approx(0.001, rel=1e-3)
 
 
-def test_orders_live_the_same_life_and_differ_in_the_outer_gradient(key, episode):
+def test_orders_share_the_same_episode_and_differ_in_the_outer_gradient(key, episode):
     found = {}
     for order in ("first", "second"):
         learner = descent(SIZES, HOW._replace(order=order, per="synapse"), squared_error)
         theta = learner.init_theta(key)
-        loss = jax.jit(question_loss(System(learner, None), squared_error, 4))
+        loss = jax.jit(query_loss(System(learner, None), squared_error, 4))
         found[order] = jax.jit(jax.value_and_grad(loss))(theta, key, episode), theta, loss
     (first, slope), _, _ = found["first"]
     (second, exact), theta, loss = found["second"]
@@ -81,7 +83,7 @@ def test_learned_rates_are_one_for_each_weight_and_bias(key):
     }
 
 
-def test_trunk_and_learner_as_one_live_the_same_life(key):
+def test_trunk_and_learner_as_one_give_the_same_episode(key):
     trunk = Trunk((5, 5, 1), ((3, 3, 2), (2, 3, 2)))
     assert trunk.features == 2 * 2 * 2
     system = System(descent((trunk.features, 4, 2), HOW, cross_entropy), trunk)
@@ -95,7 +97,7 @@ def test_trunk_and_learner_as_one_live_the_same_life(key):
     assert set(theta) == {"forward", "trunk"}
 
 
-def test_an_episode_without_questions_is_refused(key, episode):
-    loss = question_loss(System(descent(SIZES, HOW, squared_error), None), squared_error, 5)
-    with pytest.raises(ValueError, match=r"has 5 examples, of which lessons \(=5\)"):
+def test_an_episode_without_queries_is_refused(key, episode):
+    loss = query_loss(System(descent(SIZES, HOW, squared_error), None), squared_error, 5)
+    with pytest.raises(ValueError, match=r"has 5 examples, of which support \(=5\)"):
         loss(descent(SIZES, HOW, squared_error).init_theta(key), key, episode)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vsml.core.types import Episode
-from vsml.feedback.lifetime import question_loss, squared_error
+from vsml.feedback.lifetime import query_loss, squared_error
 from vsml.feedback.local_plasticity import Rule, local_plasticity
 from vsml.feedback.network import System
 
@@ -48,13 +48,13 @@ CHANGES = {
 def made(rule, classifies=False):
     """The learner, a theta off its start, the state and a mini-batch; compiled step."""
     learner = local_plasticity(SIZES, rule, classifies=classifies)
-    theta_key, noise_key, life_key, x_key, y_key = jax.random.split(jax.random.key(3), 5)
+    theta_key, noise_key, episode_key, x_key, y_key = jax.random.split(jax.random.key(3), 5)
     theta = jax.jit(learner.init_theta)(theta_key)
     leaves, treedef = jax.tree.flatten(theta)
     keys = jax.random.split(noise_key, len(leaves))
     theta = treedef.unflatten([z + 0.1 * jax.random.normal(k, z.shape) for k, z in zip(keys, leaves, strict=True)])
     x, y = jax.random.normal(x_key, (6, 4)), jax.random.normal(y_key, (6, 2))
-    return learner, theta, learner.init_state(theta, life_key), x, y
+    return learner, theta, learner.init_state(theta, episode_key), x, y
 
 
 def by_hand(theta, state, x, y, rule, classifies=False):
@@ -138,7 +138,7 @@ def test_without_plasticity_nothing_changes():
     jax.tree.map(np.testing.assert_array_equal, after, state)
 
 
-def test_weights_at_birth(key):
+def test_weights_at_the_start(key):
     learned, random, zero = (
         local_plasticity(SIZES, RULE._replace(birth=birth), classifies=False) for birth in ("learned", "random", "zero")
     )
@@ -151,7 +151,7 @@ def test_weights_at_birth(key):
 def test_the_meta_gradient_is_the_slope(key):
     learner, theta, _, _, _ = made(RULE)
     episode = Episode(jax.random.normal(key, (6, 3, 4)), jax.random.normal(jax.random.key(8), (6, 3, 2)))
-    loss = jax.jit(lambda theta: question_loss(System(learner, None), squared_error, 4)(theta, key, episode))
+    loss = jax.jit(lambda theta: query_loss(System(learner, None), squared_error, 4)(theta, key, episode))
     grad = jax.jit(jax.grad(loss))(theta)
     for group in ("forward", "feedback", "plasticity", "strength"):
         square = sum(float(jnp.square(z).sum()) for z in jax.tree.leaves(grad[group]))

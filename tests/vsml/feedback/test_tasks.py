@@ -9,10 +9,10 @@ from vsml.feedback.glyphs import glyphs
 from vsml.feedback.hands import redrawn
 from vsml.feedback.tasks import Course, Hands, catalogue, characters, sines
 
-COURSE = Course(parts=3, lessons=4, questions=2, in_order=True)
+COURSE = Course(parts=3, support=4, queries=2, in_order=True)
 
 
-def test_sines_come_one_after_the_other_and_so_do_the_questions(key):
+def test_sines_come_one_after_the_other_and_so_do_the_query(key):
     x, y = sines(COURSE, points=50)(key)
     assert x.shape == (18, 50, 4) and y.shape == (18, 50, 1)
     slot = np.asarray(x[:, 0, :3].argmax(-1))
@@ -28,7 +28,7 @@ def test_sines_come_one_after_the_other_and_so_do_the_questions(key):
         assert 0.1 <= np.hypot(a, b) < 5.1 and b >= 0  # A sin(x + phase), phase in [0, pi)
 
 
-def test_shuffled_lessons_are_the_same_lessons(key):
+def test_shuffled_support_are_the_same_support(key):
     ordered = sines(COURSE, points=5)(key)
     shuffled = sines(COURSE._replace(in_order=False), points=5)(key)
     slots = np.asarray(shuffled.x[:12, 0, :3].argmax(-1))
@@ -53,7 +53,7 @@ def pool():
     return jnp.asarray(10 * np.arange(5)[:, None, None] + np.arange(7)[None, :, None], jnp.uint8)
 
 
-def test_lessons_and_questions_show_different_drawings_of_the_same_classes(key, pool):
+def test_support_and_query_show_different_drawings_of_the_same_classes(key, pool):
     for k in jax.random.split(key, 4):
         x, y = characters(COURSE, pool, outputs=4)(k)
         shown = np.rint(255 * np.asarray(x[:, 0])).astype(int)
@@ -73,7 +73,7 @@ def test_labels_do_not_follow_the_order(key, pool):
 
 def test_what_a_pool_cannot_give_is_refused(pool):
     with pytest.raises(ValueError, match="3 classes of 8 drawings are wanted, and there are 5 of 7"):
-        characters(COURSE._replace(questions=4), pool, outputs=3)
+        characters(COURSE._replace(queries=4), pool, outputs=3)
     with pytest.raises(ValueError, match=r"outputs \(=2\) must be at least the number of classes \(=3\)"):
         characters(COURSE, pool, outputs=2)
 

@@ -1,4 +1,4 @@
-"""What is measured of a life: losses after each part, alignment, and what an update does to others."""
+"""What is measured of an episode: losses after each part, alignment, and what an update does to others."""
 
 import jax
 import jax.numpy as jnp
@@ -10,17 +10,17 @@ from vsml.feedback.descent import Descent, descent
 from vsml.feedback.lifetime import squared_error
 from vsml.feedback.network import System
 from vsml.feedback.tasks import Course, sines
-from vsml.feedback.trial import live
+from vsml.feedback.trial import run_episode
 
-COURSE = Course(parts=3, lessons=2, questions=3, in_order=True)
+COURSE = Course(parts=3, support=2, queries=3, in_order=True)
 HOW = Descent(plastic=2, order="first", rate=0.01, per=None, clip=None)
 
 
 @pytest.fixture
-def lived(key):
+def unrolled(key):
     system = System(descent((4, 5, 1), HOW, squared_error), None)
     theta, episode = system.init_theta(key), sines(COURSE, points=4)(key)
-    trial = jax.jit(lambda theta: live(system, squared_error, COURSE, theta, key, episode))(theta)
+    trial = jax.jit(lambda theta: run_episode(system, squared_error, COURSE, theta, key, episode))(theta)
     return system.learner, theta, episode, trial
 
 
@@ -29,25 +29,25 @@ def mse(learner, theta, state, episode, rows):
     return np.mean(np.square(np.stack(errors)))
 
 
-def test_losses_are_those_of_the_states_after_each_part(key, lived):
-    learner, theta, episode, trial = lived
+def test_losses_are_those_of_the_states_after_each_part(key, unrolled):
+    learner, theta, episode, trial = unrolled
     assert trial.loss.shape == (4, 3)
     for moment in range(4):
-        lessons = jax.tree.map(lambda z, t=moment: z[: 2 * t], episode)
+        support = jax.tree.map(lambda z, t=moment: z[: 2 * t], episode)
         state = learner.init_state(theta, key)
         if moment:
-            state, _ = unroll(learner, theta, state, lessons)
+            state, _ = unroll(learner, theta, state, support)
         for part in range(3):
             want = mse(learner, theta, state, episode, range(6 + 3 * part, 9 + 3 * part))
             assert float(trial.loss[moment, part]) == pytest.approx(want, rel=1e-4)
 
 
-def test_descent_with_one_rate_is_aligned_with_the_gradient(lived):
-    np.testing.assert_allclose(lived[-1].cosine, 1, atol=1e-5)
+def test_descent_with_one_rate_is_aligned_with_the_gradient(unrolled):
+    np.testing.assert_allclose(unrolled[-1].cosine, 1, atol=1e-5)
 
 
-def test_an_update_is_from_one_question_and_judged_by_the_others(key, lived):
-    learner, theta, episode, trial = lived
+def test_an_update_is_from_one_query_and_judged_by_the_others(key, unrolled):
+    learner, theta, episode, trial = unrolled
     state, _ = unroll(learner, theta, learner.init_state(theta, key), jax.tree.map(lambda z: z[:2], episode))
     moved, _ = learner.step(theta, state, episode.x[9], episode.y[9])  # the first question on part 1
     for part in range(3):
@@ -61,12 +61,12 @@ def test_who_never_changes_has_no_alignment(key):
     system = System(descent((4, 5, 1), HOW._replace(per="one"), squared_error), None)
     theta = system.init_theta(key)
     theta["rates"] = jax.tree.map(jnp.zeros_like, theta["rates"])
-    trial = live(system, squared_error, COURSE, theta, key, sines(COURSE, points=4)(key))
+    trial = run_episode(system, squared_error, COURSE, theta, key, sines(COURSE, points=4)(key))
     assert np.isnan(trial.cosine).all() and not np.asarray(trial.effect).any()
 
 
-def test_a_single_question_is_refused(key):
-    course = COURSE._replace(questions=1)
+def test_a_single_query_is_refused(key):
+    course = COURSE._replace(queries=1)
     system = System(descent((4, 5, 1), HOW, squared_error), None)
-    with pytest.raises(ValueError, match=r"questions \(=1\) must be 2 or more"):
-        live(system, squared_error, course, system.init_theta(key), key, sines(course, points=4)(key))
+    with pytest.raises(ValueError, match=r"query \(=1\) must be 2 or more"):
+        run_episode(system, squared_error, course, system.init_theta(key), key, sines(course, points=4)(key))

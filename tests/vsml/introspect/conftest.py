@@ -1,4 +1,4 @@
-"""A small problem on which everything can be told by hand: images of four classes, and the shipped rule."""
+"""A small problem on which everything can be label_shown by hand: images of four classes, and the shipped rule."""
 
 from typing import NamedTuple
 

@@ -12,38 +12,38 @@ from vsml.learners.gradient import gradient
 
 
 @pytest.fixture
-def life(problem):
+def lifetime(problem):
     return Episode(problem.x[:20], jax.nn.one_hot(problem.y[:20], 4))
 
 
-def _cosine(learner, theta, life, probes, every=4):
-    return jax.jit(lambda: alignment(learner, theta, jax.random.key(3), life, probes, every))()
+def _cosine(learner, theta, lifetime, queries, every=4):
+    return jax.jit(lambda: alignment(learner, theta, jax.random.key(3), lifetime, queries, every))()
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.3, 3.0])
-def test_linear_sgd_takes_gradient_steps_at_any_rate(life, problem, rate):
-    found = _cosine(gradient((6, 4), optax.sgd(rate)), (), life, problem.x[20:32])
+def test_linear_sgd_takes_gradient_steps_at_any_rate(lifetime, problem, rate):
+    found = _cosine(gradient((6, 4), optax.sgd(rate)), (), lifetime, problem.x[20:32])
     clear = np.isfinite(found.cosine)
     assert clear.mean() > 0.5, "the rest was predicted with certainty, so nothing changed"
     np.testing.assert_allclose(found.cosine[clear], 1, atol=2e-3)
     assert found.cosine.shape == (5,)
 
 
-def test_others_take_other_steps(rule, life, problem):
-    adam = _cosine(gradient((6, 4), optax.adam(0.01)), (), life, problem.x[20:32]).cosine
-    deep = _cosine(gradient((6, 8, 4), optax.sgd(0.3)), (), life, problem.x[20:32]).cosine
-    learned = _cosine(rule[0], rule[1], life, problem.x[20:32]).cosine
+def test_others_take_other_steps(rule, lifetime, problem):
+    adam = _cosine(gradient((6, 4), optax.adam(0.01)), (), lifetime, problem.x[20:32]).cosine
+    deep = _cosine(gradient((6, 8, 4), optax.sgd(0.3)), (), lifetime, problem.x[20:32]).cosine
+    learned = _cosine(rule[0], rule[1], lifetime, problem.x[20:32]).cosine
     for cosine in (adam, deep, learned):
         assert np.isfinite(cosine).all()
         assert (np.abs(cosine) < 0.995).any()
 
 
-def test_climbing_instead_of_descending_is_minus_one(life, problem):
-    found = _cosine(gradient((6, 4), optax.sgd(-0.1)), (), life, problem.x[20:32])
+def test_climbing_instead_of_descending_is_minus_one(lifetime, problem):
+    found = _cosine(gradient((6, 4), optax.sgd(-0.1)), (), lifetime, problem.x[20:32])
     np.testing.assert_allclose(found.cosine, -1, atol=2e-3)
 
 
-def test_a_common_shift_of_all_logits_counts_for_nothing(life, problem, sgd):
+def test_a_common_shift_of_all_logits_counts_for_nothing(lifetime, problem, sgd):
     """Softmax does not see it, so a learner that adds it to every step takes the same step."""
 
     def step(theta, state, x, y):
@@ -51,19 +51,19 @@ def test_a_common_shift_of_all_logits_counts_for_nothing(life, problem, sgd):
         return (inner, prediction + 2.0), shift + prediction
 
     shifting = Learner(sgd.init_theta, lambda theta, key: (sgd.init_state(theta, key), jnp.zeros(())), step)
-    plain, shifted = (_cosine(one, (), life, problem.x[20:32]).cosine for one in (sgd, shifting))
+    plain, shifted = (_cosine(one, (), lifetime, problem.x[20:32]).cosine for one in (sgd, shifting))
     assert np.asarray(shifted) == pytest.approx(np.asarray(plain), abs=0.05)
 
 
-def test_a_step_that_changes_nothing_has_no_direction(life, problem):
-    found = _cosine(gradient((6, 4), optax.sgd(0.0)), (), life, problem.x[20:32])
+def test_a_step_that_changes_nothing_has_no_direction(lifetime, problem):
+    found = _cosine(gradient((6, 4), optax.sgd(0.0)), (), lifetime, problem.x[20:32])
     assert np.isnan(found.cosine).all()
     np.testing.assert_array_equal(found.change, 0)
 
 
-def test_moments_are_steps_of_the_whole_life(rule, life, problem):
-    each = _cosine(rule[0], rule[1], life, problem.x[20:24], every=1)
-    some = _cosine(rule[0], rule[1], life, problem.x[20:24], every=5)
+def test_moments_are_steps_of_the_whole_episode(rule, lifetime, problem):
+    each = _cosine(rule[0], rule[1], lifetime, problem.x[20:24], every=1)
+    some = _cosine(rule[0], rule[1], lifetime, problem.x[20:24], every=5)
     np.testing.assert_allclose(np.asarray(each.cosine)[::5], some.cosine, rtol=1e-3, atol=1e-4)
-    with pytest.raises(ValueError, match=r"every \(=3\) must divide the length of the life \(=20\)"):
-        _cosine(rule[0], rule[1], life, problem.x[20:24], every=3)
+    with pytest.raises(ValueError, match=r"every \(=3\) must divide the length of the episode \(=20\)"):
+        _cosine(rule[0], rule[1], lifetime, problem.x[20:24], every=3)

@@ -37,7 +37,7 @@ def test_two_different_images_of_a_class_in_a_row_are_the_other_reading(key):
         repeated_digits(key, X, Y, per_class=4, identical=False)
 
 
-def test_lives_differ_in_images_and_order_and_use_every_example(key):
+def test_episodes_differ_in_images_and_order_and_use_every_example(key):
     made = jax.jit(jax.vmap(lambda k: repeated_digits(k, X, Y)[0].x[:, 0]))(jax.random.split(key, 40))
     assert len(np.unique(np.asarray(made), axis=0)) == 40
     assert len(np.unique(np.asarray(made))) == 60
@@ -52,7 +52,7 @@ def test_refuses_a_class_with_too_few_examples(key):
         repeated_digits(key, X, Y, classes=5)
 
 
-def test_probabilities_are_those_before_the_label_is_told(key):
+def test_probabilities_are_those_before_the_label_is_shown(key):
     x = jax.nn.one_hot(jnp.arange(60), 60)  # every image has its own input: nothing generalises
     episode, _ = repeated_digits(key, x, Y)
     found = np.asarray(probabilities(gradient((60, 10), optax.sgd(3.0)), (), key, episode))

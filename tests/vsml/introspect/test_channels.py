@@ -36,14 +36,14 @@ def _known() -> Learner:
 
 
 @pytest.fixture
-def lived(problem):
+def unrolled(problem):
     y = jax.nn.one_hot(problem.y, 4)
     return Episode(problem.x[:40], y[:40]), Episode(problem.x[40:], y[40:])
 
 
 @pytest.fixture
-def found(lived):
-    return jax.jit(lambda: channels(_known(), (), jax.random.key(0), lived[0], lived[1], H))()
+def found(unrolled):
+    return jax.jit(lambda: channels(_known(), (), jax.random.key(0), unrolled[0], unrolled[1], H))()
 
 
 def test_only_the_channel_that_stores_is_missed(found):
@@ -52,7 +52,7 @@ def test_only_the_channel_that_stores_is_missed(found):
     stores = {"memory_1", "memory", "memory_born_random"}
     for name, values in lost.items():
         if name in stores:
-            assert values[WAYS.index("newborn")] > 0.3, name
+            assert values[WAYS.index("initial")] > 0.3, name
         else:
             np.testing.assert_array_equal(values, 0, err_msg=name)
     assert lost["memory_1"][WAYS.index("mean")] > 0.3, "one weight for all cells tells no classes apart"
@@ -80,13 +80,13 @@ def test_resets_cover_each_channel_once_and_then_groups():
     np.testing.assert_array_equal(masks["memory_born_zero"] | masks["memory_born_random"], masks["memory"])
 
 
-def test_the_random_half_is_the_one_that_newborn_cells_have_random():
+def test_the_random_half_is_the_one_that_initial_cells_have_random():
     memory = network((6, 4), hidden=H).init_state((), jax.random.key(0)).layers[0].memory
     np.testing.assert_array_equal(jnp.any(memory != 0, axis=(0, 1)), resets(H)["memory_born_random"][1])
 
 
-def test_other_learners_have_no_channels(lived, sgd):
+def test_other_learners_have_no_channels(unrolled, sgd):
     for learner in (sgd, network((6, 3, 4), hidden=H)):
         with pytest.raises(ValueError, match="one dense layer"):
             theta = learner.init_theta(jax.random.key(0))
-            channels(learner, theta, jax.random.key(0), lived[0], lived[1], H)
+            channels(learner, theta, jax.random.key(0), unrolled[0], unrolled[1], H)

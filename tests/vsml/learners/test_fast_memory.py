@@ -14,7 +14,7 @@ def sigmoid(z):
     return 1 / (1 + np.exp(-z))
 
 
-def plain_life(theta, episode, rows, half):
+def plain_episode(theta, episode, rows, half):
     lstm = theta["lstm"]
     hidden = cell = np.zeros(len(lstm["w_hidden"]))
     memory = np.zeros((rows, half**2))
@@ -49,13 +49,13 @@ def plain_life(theta, episode, rows, half):
 
 def test_fast_memory_is_the_plain_loop(off_start):
     (theta, episode), ours, state = off_start(fast_memory(5, 3, hidden=6, rows=4, columns=9), 5, 3)
-    theirs, memory, norms = plain_life(theta, episode, 4, 3)
+    theirs, memory, norms = plain_episode(theta, episode, 4, 3)
     assert norms.min() < 1 < norms.max(), "the norm is clipped in some steps and not in others"
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
     np.testing.assert_allclose(state.memory, memory, atol=1e-5)
 
 
-def test_a_life_of_zeros_has_a_finite_gradient(key):
+def test_an_episode_of_zeros_has_a_finite_gradient(key):
     """Nothing heard, nothing written: the memory stays at zero, where its norm has no gradient."""
     learner = fast_memory(5, 3, hidden=6, rows=4, columns=9)
     episode = Episode(jnp.zeros((3, 5)), jnp.zeros((3, 3)))

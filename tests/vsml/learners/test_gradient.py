@@ -46,9 +46,9 @@ def plain_loop(weights, optimizer, episode):
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 def test_equals_a_plain_loop_of_grad_and_optax(key, episode, sizes, optimizer):
     learner = gradient(sizes, optimizer)
-    newborn = learner.init_state((), key)
-    (weights, _), predictions = unroll(learner, (), newborn, episode)
-    expected_weights, expected = plain_loop(newborn[0], optimizer, episode)
+    initial_state = learner.init_state((), key)
+    (weights, _), predictions = unroll(learner, (), initial_state, episode)
+    expected_weights, expected = plain_loop(initial_state[0], optimizer, episode)
     np.testing.assert_allclose(predictions, expected, rtol=1e-4, atol=1e-5)
     jax.tree.map(lambda w, v: np.testing.assert_allclose(w, v, rtol=1e-4, atol=1e-5), weights, expected_weights)
 
@@ -74,7 +74,7 @@ def test_one_step_of_softmax_regression_by_hand():
     np.testing.assert_allclose(weights[0][1], b - 0.5 * error, atol=1e-4)
 
 
-def test_newborn_weights_have_the_variance_of_their_fan_in_and_no_bias(key):
+def test_initial_weights_have_the_variance_of_their_fan_in_and_no_bias(key):
     weights, _ = gradient((400, 100, 3), optax.sgd(0.1)).init_state((), key)
     for (w, b), fan_in in zip(weights, (400, 100), strict=True):
         assert not b.any()

@@ -16,7 +16,7 @@ def softmax(z):
     return np.exp(z) / np.exp(z).sum()
 
 
-def plain_life(theta, episode, oja):
+def plain_episode(theta, episode, oja):
     features, classes = episode.x.shape[1], episode.y.shape[1]
     fast = np.zeros((features + 2 * classes, classes))
     eta = 1 / (1 + np.exp(-theta["rate"]))
@@ -46,7 +46,7 @@ def test_hebbian_is_the_plain_loop(off_start, oja):
     slow = hebbian(5, 3, oja=oja)
     learner = slow._replace(init_theta=lambda key: {**jax.jit(slow.init_theta)(key), "rate": jnp.asarray(-0.5)})
     (theta, episode), ours, fast = off_start(learner, 5, 3)
-    theirs, plain_fast = plain_life(theta, episode, oja)
+    theirs, plain_fast = plain_episode(theta, episode, oja)
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
     np.testing.assert_allclose(fast, plain_fast, atol=1e-5)
     assert np.abs(fast).max() > 0.1

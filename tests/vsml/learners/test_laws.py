@@ -85,7 +85,7 @@ LEARNERS = {
 BATCH = {"network, batch of 3": (3,), "feedback by error, mini-batch": (2,)}
 UNBOUNDED = {"feedback by error, mini-batch"}  # errors of any size go into the rule as they are
 FROZEN_FIRST = {"feedback, random at birth, behind a trunk"}  # first weights of plastic layers are not used
-BORN_ALIKE = {
+SAME_INITIAL_STATE = {
     name
     for name in LEARNERS
     if any(kind in name for kind in ("meta rnn", "hebb", "oja", "fast memory", "feedback by", "learned descent"))
@@ -107,13 +107,13 @@ def theta(name):
 
 @functools.cache
 def compiled(name):
-    """Birth and life, compiled once for all laws."""
+    """Initial state and episode, compiled once for all laws."""
     return jax.jit(LEARNERS[name].init_state), jax.jit(functools.partial(unroll, LEARNERS[name]))
 
 
 def live(name, key, episode):
-    born, lived = compiled(name)
-    return lived(theta(name), born(theta(name), key), episode)[1]
+    start, unrolled = compiled(name)
+    return unrolled(theta(name), start(theta(name), key), episode)[1]
 
 
 def close(found, expected):
@@ -138,29 +138,29 @@ def test_a_prediction_depends_on_its_example_and_not_on_later_ones(name, key):
     assert not np.array_equal(before[2], after[2])
 
 
-def test_a_life_may_be_cut_and_resumed(name, key):
-    born, lived = compiled(name)
+def test_an_episode_may_be_cut_and_resumed(name, key):
+    start, unrolled = compiled(name)
     episode = make_episode(name, time=2 * TIME)
-    end, whole = lived(theta(name), born(theta(name), key), episode)
-    middle, first = lived(theta(name), born(theta(name), key), jax.tree.map(lambda z: z[:TIME], episode))
-    resumed, second = lived(theta(name), middle, jax.tree.map(lambda z: z[TIME:], episode))
+    end, whole = unrolled(theta(name), start(theta(name), key), episode)
+    middle, first = unrolled(theta(name), start(theta(name), key), jax.tree.map(lambda z: z[:TIME], episode))
+    resumed, second = unrolled(theta(name), middle, jax.tree.map(lambda z: z[TIME:], episode))
     close(np.concatenate([first, second]), whole)
     close(resumed, end)
 
 
-def test_same_key_same_life(name, key):
+def test_same_key_same_episode(name, key):
     episode = make_episode(name)
-    life = live(name, key, episode)
-    np.testing.assert_array_equal(life, live(name, key, episode))
-    assert np.array_equal(life, live(name, jax.random.key(1), episode)) == (name in BORN_ALIKE)
+    lifetime = live(name, key, episode)
+    np.testing.assert_array_equal(lifetime, live(name, key, episode))
+    assert np.array_equal(lifetime, live(name, jax.random.key(1), episode)) == (name in SAME_INITIAL_STATE)
 
 
 def test_vmap_equals_a_loop(name, key):
     keys = jax.random.split(key, 2)
-    lives = [make_episode(name, seed) for seed in range(2)]
+    episodes = [make_episode(name, seed) for seed in range(2)]
     together = jax.jit(jax.vmap(functools.partial(rollout, LEARNERS[name]), in_axes=(None, 0, 0)))
-    found = together(theta(name), keys, jax.tree.map(lambda *z: np.stack(z), *lives))
-    close(found, np.stack([live(name, k, e) for k, e in zip(keys, lives, strict=True)]))
+    found = together(theta(name), keys, jax.tree.map(lambda *z: np.stack(z), *episodes))
+    close(found, np.stack([live(name, k, e) for k, e in zip(keys, episodes, strict=True)]))
 
 
 def test_jit_equals_no_jit(name, key):
@@ -174,13 +174,13 @@ def test_jit_equals_no_jit(name, key):
 
 def test_the_state_keeps_its_shapes_and_dtypes(name, key):
     learner, episode = LEARNERS[name], make_episode(name)
-    newborn = jax.eval_shape(learner.init_state, theta(name), key)
-    state, prediction = jax.eval_shape(learner.step, theta(name), newborn, episode.x[0], episode.y[0])
+    initial_state = jax.eval_shape(learner.init_state, theta(name), key)
+    state, prediction = jax.eval_shape(learner.step, theta(name), initial_state, episode.x[0], episode.y[0])
 
     def kinds(tree):
         return jax.tree.map(lambda z: (z.shape, z.dtype), tree)
 
-    assert kinds(state) == kinds(newborn)
+    assert kinds(state) == kinds(initial_state)
     assert prediction.shape == episode.y[0].shape and prediction.dtype == episode.y.dtype
 
 
@@ -188,11 +188,11 @@ def test_the_state_keeps_its_shapes_and_dtypes(name, key):
 def test_finite_after_200_steps(name, key, size):
     if name in UNBOUNDED and size > 1:
         pytest.skip("Oja's rule with errors has no bound, in the paper as here")
-    born, lived = compiled(name)
-    state, episode = born(theta(name), key), make_episode(name)
+    start, unrolled = compiled(name)
+    state, episode = start(theta(name), key), make_episode(name)
     episode = episode._replace(x=size * episode.x)
     for _ in range(200 // TIME):
-        state, predictions = lived(theta(name), state, episode)
+        state, predictions = unrolled(theta(name), state, episode)
     assert all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves((state, predictions)))
 
 

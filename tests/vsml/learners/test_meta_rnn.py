@@ -10,7 +10,7 @@ def sigmoid(z):
     return 1 / (1 + np.exp(-z))
 
 
-def plain_life(theta, episode, ticks):
+def plain_episode(theta, episode, ticks):
     lstm, readout = theta["lstm"], theta["readout"]
     hidden = memory = np.zeros(len(lstm["w_hidden"]))
     error = label = np.zeros(episode.y.shape[1])
@@ -31,7 +31,7 @@ def plain_life(theta, episode, ticks):
 @pytest.mark.parametrize("ticks", [1, 2])
 def test_meta_rnn_is_the_plain_loop(off_start, ticks):
     (theta, episode), ours, state = off_start(meta_rnn(5, 3, hidden=4, ticks=ticks), 5, 3)
-    theirs, hidden, memory, error = plain_life(theta, episode, ticks)
+    theirs, hidden, memory, error = plain_episode(theta, episode, ticks)
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
     np.testing.assert_allclose(state.lstm.hidden, hidden, atol=1e-5)
     np.testing.assert_allclose(state.lstm.memory, memory, atol=1e-5)

@@ -41,7 +41,7 @@ LEARNERS = {  # and their learning rates
 
 
 def which_is_which(key):
-    """Two points in random order; which of them is class 0 is drawn once a life."""
+    """Two points in random order; which of them is class 0 is drawn once an episode."""
     point_key, class_key = jax.random.split(key)
     point = jax.random.randint(point_key, (12,), 0, 2)
     label = (point + jax.random.randint(class_key, (1,), 0, 2)) % 2
@@ -54,8 +54,8 @@ def test_meta_training_learns_to_learn(name, key):
     loss, optimizer = lifetime_loss(learner, cross_entropy), optax.adam(rate)
 
     def mean_loss(theta, key):
-        life_keys, episode_keys = jax.random.split(key, (2, 16))
-        return jax.vmap(loss, in_axes=(None, 0, 0))(theta, life_keys, jax.vmap(which_is_which)(episode_keys)).mean()
+        episode_keys, episode_keys = jax.random.split(key, (2, 16))
+        return jax.vmap(loss, in_axes=(None, 0, 0))(theta, episode_keys, jax.vmap(which_is_which)(episode_keys)).mean()
 
     @jax.jit
     def meta_train(theta, key):

@@ -62,14 +62,14 @@ def pad(*channels):
     return [np.concatenate([c, np.zeros(8 - len(c))]) for c in np.stack(channels, -1)]
 
 
-def plain_life(thetas, newborn, descending, x_life, y_life, *, ticks, backward_pass, feed_label, batch):
-    """Predictions of a whole life. `newborn`: per layer {(a, b): (hidden, memory)}; everything once per batch copy."""
-    depth, classes = len(thetas), y_life.shape[-1]
-    layers = [[{c: s for c, s in cells.items()} for cells in newborn] for _ in range(batch)]
+def plain_episode(thetas, initial_state, descending, x_episode, y_episode, *, ticks, backward_pass, feed_label, batch):
+    """Predictions of a whole episode. `initial_state`: per layer {(a, b): (hidden, memory)}; once a batch copy."""
+    depth, classes = len(thetas), y_episode.shape[-1]
+    layers = [[{c: s for c, s in cells.items()} for cells in initial_state] for _ in range(batch)]
     descending = [[list(d) for d in descending] for _ in range(batch)]
     error, label = np.zeros((batch, classes)), np.zeros((batch, classes))
     predictions = []
-    xs, ys = x_life.reshape(-1, batch, x_life.shape[-1]), y_life.reshape(-1, batch, classes)
+    xs, ys = x_episode.reshape(-1, batch, x_episode.shape[-1]), y_episode.reshape(-1, batch, classes)
     for x, y in zip(xs, ys, strict=True):
         if batch > 1:
             for k in range(depth):
@@ -106,7 +106,7 @@ def test_network_is_the_loop_over_connections(key, name):
     sizes, options = CONFIGS[name]
     learner = network(sizes, **options)
     batch, depth = options.get("batch", 1), len(sizes) - 1
-    theta_key, noise_key, life_key, x_key, y_key = jax.random.split(key, 5)
+    theta_key, noise_key, episode_key, x_key, y_key = jax.random.split(key, 5)
     theta = jax.jit(learner.init_theta)(theta_key)
     # Biases, scales and offsets start at 0 and 1, where mistakes hide; and the gates move little from the start.
     leaves, treedef = jax.tree.flatten(theta)
@@ -118,19 +118,19 @@ def test_network_is_the_loop_over_connections(key, name):
         jax.random.normal(x_key, (*lead, sizes[0])),
         jax.nn.one_hot(jax.random.randint(y_key, lead, 0, sizes[-1]), sizes[-1]),
     )
-    state = jax.jit(learner.init_state)(theta, life_key)
-    _, ours = jax.jit(lambda *life: unroll(learner, *life))(theta, state, episode)
+    state = jax.jit(learner.init_state)(theta, episode_key)
+    _, ours = jax.jit(lambda *lifetime: unroll(learner, *lifetime))(theta, state, episode)
 
     wide = jax.tree.map(lambda z: np.asarray(z, np.float64), theta)
     thetas = [jax.tree.map(lambda z, k=k: z[k] if options.get("per_layer") else z, wide) for k in range(depth)]
     first = state if batch == 1 else jax.tree.map(lambda z: z[0], state)
-    newborn = [
+    initial_state = [
         {(i, j): (np.float64(h[i, j]), np.float64(c[i, j])) for i, j in product(*map(range, h.shape[:2]))}
         for h, c in (map(np.asarray, cells) for cells in first.layers)
     ]
-    theirs = plain_life(
+    theirs = plain_episode(
         thetas,
-        newborn,
+        initial_state,
         [np.zeros((b, 8)) for b in sizes[1:-1]],
         np.asarray(episode.x, np.float64),
         np.asarray(episode.y, np.float64),

@@ -27,9 +27,9 @@ def draw_from(table, key):
 @pytest.fixture
 def lifetimes(key):
     """(theta, keys, draw): 4 lifetimes of 12 examples."""
-    theta_key, life_key, table_key = jax.random.split(key, 3)
+    theta_key, episode_key, table_key = jax.random.split(key, 3)
     draw = Partial(draw_from, jax.random.normal(table_key, (20, 3)))
-    return LEARNER.init_theta(theta_key), jax.random.split(life_key, 4), draw
+    return LEARNER.init_theta(theta_key), jax.random.split(episode_key, 4), draw
 
 
 def close(ours, theirs, rtol=1e-4):
@@ -46,16 +46,16 @@ def cosine(a, b):
     return float(a @ b / jnp.linalg.norm(a) / jnp.linalg.norm(b))
 
 
-def test_backprop_is_the_mean_over_lifetimes_lived_one_by_one(lifetimes):
+def test_backprop_is_the_mean_over_episodes_one_by_one(lifetimes):
     theta, keys, draw = lifetimes
     loss = jax.jit(jax.value_and_grad(lifetime_loss(LEARNER, cross_entropy)))
-    lived = []
+    unrolled = []
     for key in keys:
-        life_key, episode_key = jax.random.split(key)
-        lived.append(loss(theta, life_key, draw(episode_key)))
-    mean = jax.tree.map(lambda *z: sum(z) / len(z), *lived)
+        episode_key, episode_key = jax.random.split(key)
+        unrolled.append(loss(theta, episode_key, draw(episode_key)))
+    mean = jax.tree.map(lambda *z: sum(z) / len(z), *unrolled)
     close(jax.jit(backprop(lifetime_loss(LEARNER, cross_entropy)))(*lifetimes), mean)
-    assert len({float(value) for value, _ in lived}) == len(keys)  # each key its own lifetime
+    assert len({float(value) for value, _ in unrolled}) == len(keys)  # each key its own lifetime
 
 
 def test_rematerialisation_changes_nothing(lifetimes):
@@ -73,14 +73,14 @@ def test_truncation_at_the_end_is_no_truncation(lifetimes):
 
 def test_es_points_along_backprop(lifetimes):
     theta, keys, draw = lifetimes
-    life_key, episode = keys[0], draw(keys[0])
+    episode_key, episode = keys[0], draw(keys[0])
 
     def loss(theta, key, episode):
         """Every lifetime the same one, so that the perturbations are all that differs."""
-        return lifetime_loss(LEARNER, cross_entropy)(theta, life_key, episode)
+        return lifetime_loss(LEARNER, cross_entropy)(theta, episode_key, episode)
 
     pairs = 2048
-    value, exact = jax.jit(jax.value_and_grad(loss))(theta, life_key, episode)
+    value, exact = jax.jit(jax.value_and_grad(loss))(theta, episode_key, episode)
     es = jax.jit(antithetic_es(loss, std=0.01, at_once=256))
     estimated_value, estimate = es(
         theta, jax.random.split(keys[1], pairs), Partial(lambda episode, _: episode, episode)
@@ -91,14 +91,14 @@ def test_es_points_along_backprop(lifetimes):
     assert float(estimated_value) == pytest.approx(float(value), rel=1e-3)
 
 
-def test_es_lives_the_lifetimes_of_backprop(lifetimes):
+def test_es_sees_the_episodes_of_backprop(lifetimes):
     """Perturbed by next to nothing, it sees the same losses."""
     loss = lifetime_loss(LEARNER, cross_entropy)
     close(jax.jit(antithetic_es(loss, 1e-5, at_once=2))(*lifetimes)[0], jax.jit(backprop(loss))(*lifetimes)[0])
 
 
 @pytest.mark.parametrize("estimator", [backprop, partial(antithetic_es, std=0.05)])
-def test_nothing_depends_on_how_many_live_at_once(lifetimes, estimator):
+def test_nothing_depends_on_how_many_run_at_once(lifetimes, estimator):
     loss = lifetime_loss(LEARNER, cross_entropy)
     one, two, four = (jax.jit(estimator(loss, at_once=n))(*lifetimes) for n in (1, 2, 4))
     close(one, four)

@@ -27,7 +27,7 @@ LEARNER = network((2, 2), hidden=4, message=3, ticks=1, backward_pass=True, feed
 
 
 def always_the_same_class(key):
-    """Half of all lives see class 0 only, half class 1 only: one label is enough to know."""
+    """Half of all episodes see class 0 only, half class 1 only: one label is enough to know."""
     y = jnp.broadcast_to(jax.nn.one_hot(jax.random.randint(key, (), 0, 2), 2), (10, 2))
     return Episode(jax.random.normal(key, (10, 2)), y)
 
@@ -91,8 +91,8 @@ def wider(key):
     return Episode(jnp.tile(episode.x, (1, 2)), episode.y)
 
 
-def test_groups_of_other_sizes_add_up_to_the_mean_over_all_lives():
-    """Two groups, of 8 and of 4 lives, against the two gradients weighted by hand."""
+def test_groups_of_other_sizes_add_up_to_the_mean_over_all_episodes():
+    """Two groups, of 8 and of 4 episodes, against the two gradients weighted by hand."""
     wide = network((4, 2), hidden=4, message=3, ticks=1, backward_pass=True, feed_label=True)
     groups = [
         Group(backprop(lifetime_loss(learner, cross_entropy)), jax.tree_util.Partial(draw), population)

@@ -9,11 +9,11 @@ import pytest
 from vsml.meta.estimators import backprop
 from vsml.meta.losses import lifetime_loss
 from vsml.meta.train import Group, guarded, meta_train, start
-from vsml.recall.drill import bits, drill, exam, questions, snippets
 from vsml.recall.fixed import GRID, maps, pseudo_inverse, recalled
 from vsml.recall.graphs import direct
-from vsml.recall.rules import Rules, newborn
-from vsml.recall.trial import EASY, NOT_YET, Difficulty, live, live_fixed, live_inverse, synapse_changes
+from vsml.recall.rules import Rules, initial_synapses
+from vsml.recall.snippets import bits, snippet_learner, snippets, stream_with_queries, with_queries
+from vsml.recall.trial import EASY, NOT_YET, Difficulty, run_fixed_rules, run_pseudo_inverse, run_rule, synapse_changes
 
 N, TIME = 4, 12
 
@@ -23,8 +23,8 @@ def stream(key):
     return snippets(key, N, TIME)
 
 
-def test_questions_are_about_the_last_snippets_each_from_its_own_part(key):
-    episode = exam(key, 16, 40, jnp.array(8.0), 4)
+def test_queries_are_about_the_last_snippets_each_from_its_own_part(key):
+    episode = stream_with_queries(key, 16, 40, jnp.array(8.0), 4)
     cue, answer, asked = np.asarray(episode.x[:, 0]), np.asarray(episode.x[:, 1]), np.asarray(episode.x[:, 2:])
     for t in range(40):
         lags = [t - max(k for k in range(t + 1) if np.array_equal(cue[k], row)) for row in asked[t]]
@@ -33,12 +33,12 @@ def test_questions_are_about_the_last_snippets_each_from_its_own_part(key):
         np.testing.assert_array_equal(episode.y[t], answer[[t - lag for lag in lags]])
 
 
-def test_a_question_teaches_nothing(key, stream):
+def test_a_query_teaches_nothing(key, stream):
     graph, rules = direct(N, N, 0, 1.0), Rules()
-    learner = drill(graph, rules)
-    theta, state = rules.init_theta(graph, key), newborn(graph, rules, key)
+    learner = snippet_learner(graph, rules)
+    theta, state = rules.init_theta(graph, key), initial_synapses(graph, rules, key)
     cue, answer = stream
-    episode = questions(cue, answer, jnp.zeros((TIME, 2), jnp.int32))
+    episode = with_queries(cue, answer, jnp.zeros((TIME, 2), jnp.int32))
     silent = episode.x.at[:, 2:].set(0.0)
     after, other = (learner.step(theta, state, x[0], episode.y[0])[0] for x in (episode.x, silent))
     jax.tree.map(np.testing.assert_array_equal, after, other)
@@ -87,14 +87,14 @@ def test_the_delta_rule_of_rate_one_has_just_learned_the_last_snippet_and_an_inv
 def test_a_trial_asks_the_same_of_learned_and_fixed_rules(key):
     graph, rules = direct(N, N, 0, 1.0), Rules(plastic=False)
     theta = rules.init_theta(graph, key)
-    right = live(graph, rules, theta, key, TIME, 3, EASY)
-    fixed = live_fixed(key, N, TIME, 3, EASY)
-    inverse = live_inverse(key, N, TIME, 3, (2,))
+    right = run_rule(graph, rules, theta, key, TIME, 3, EASY)
+    fixed = run_fixed_rules(key, N, TIME, 3, EASY)
+    inverse = run_pseudo_inverse(key, N, TIME, 3, (2,))
     early = np.arange(TIME)[:, None] < np.arange(3)[None, :]
     for found in (right, np.asarray(fixed)[:, 0], np.asarray(inverse)[:, 0]):
         np.testing.assert_array_equal(np.asarray(found) == NOT_YET, early)
     assert np.asarray(inverse)[5:, 0, :2].mean() == N  # two of four bits each are seldom alike
-    upside_down = live_fixed(key, N, TIME, 3, Difficulty(1.0, 0.0))
+    upside_down = run_fixed_rules(key, N, TIME, 3, Difficulty(1.0, 0.0))
     delta = GRID.index(("delta", 1.0, 1.0))
     np.testing.assert_array_equal(np.asarray(upside_down)[:, delta, 0], 0)
     np.testing.assert_array_equal(np.asarray(fixed)[:, delta, 0], N)
@@ -112,9 +112,11 @@ def test_a_stored_synapse_answers_what_the_snippet_has_changed_of_a_fresh_one(ke
 
 def test_meta_training_makes_a_memory_of_one_snippet(key):
     graph, rules = direct(2, 2, 0, 1.0), Rules(width=4)
-    loss = lifetime_loss(drill(graph, rules), bits, segment=2, truncate=True)
+    loss = lifetime_loss(snippet_learner(graph, rules), bits, segment=2, truncate=True)
     optimizer = guarded(optax.chain(optax.clip_by_global_norm(1.0), optax.adam(0.03)), 3)
-    group = Group(backprop(loss), jax.tree_util.Partial(lambda d, key: exam(key, 2, 4, d, 1), jnp.array(1.0)), 8)
+    group = Group(
+        backprop(loss), jax.tree_util.Partial(lambda d, key: stream_with_queries(key, 2, 4, d, 1), jnp.array(1.0)), 8
+    )
     state = start(rules.init_theta(graph, key), optimizer)
     losses = [float(report.loss) for _, _, report in meta_train([group], optimizer, state, key, 120, 3)]
     assert np.mean(losses[:5]) > 0.9

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vsml.recall.graphs import GRAPHS
-from vsml.recall.rules import BOUND, Rules, neural_rules, newborn, perceive, read_out, teach
+from vsml.recall.rules import BOUND, Rules, initial_synapses, neural_rules, perceive, read_out, teach
 
 CUES, ANSWERS = 3, 2
 X, Y = jnp.array([1.0, -1.0, 1.0]), jnp.array([-1.0, 1.0])
@@ -27,8 +27,8 @@ def off_start(rules, graph, key):
 
 
 @functools.cache
-def lived(name, kind):
-    """One step of a life, compiled once: theta, the state before, the state after, the prediction."""
+def unrolled(name, kind):
+    """One step of an episode, compiled once: theta, the state before, the state after, the prediction."""
     graph, rules = network(name), Rules(kind=kind, width=5, synapse=3)
     theta = off_start(rules, graph, jax.random.key(1))
     learner = neural_rules(graph, rules)
@@ -72,9 +72,9 @@ def by_hand(name, kind, theta, state, x, y):
             after = []
             for j in range(size):
                 given = np.zeros(2)
-                for (where, first, last), told_here in ((graph.cued, x), (graph.recalled, told)):
-                    if where == group and first <= j < last and told_here is not None:
-                        given = np.array([told_here[j - first], 1.0])
+                for (where, first, last), label_here in ((graph.cued, x), (graph.recalled, told)):
+                    if where == group and first <= j < last and label_here is not None:
+                        given = np.array([label_here[j - first], 1.0])
                 z = np.concatenate([heard[j] / np.sqrt(max(count, 1)), given, theta["embedding"][group]])
                 candidate, gate = function(kind, theta["body"], bodies[group][j], z)
                 after.append((1 - gate) * bodies[group][j] + gate * np.tanh(candidate))
@@ -84,7 +84,7 @@ def by_hand(name, kind, theta, state, x, y):
         sweep(None)
     where, first, last = graph.recalled
     logits = 2 * bodies[where][first:last] @ theta["read_out"]
-    for _ in range(graph.lessons):
+    for _ in range(graph.answer_sweeps):
         sweep(y)
         for number, (source, target) in enumerate(graph.blocks):
             for i in range(graph.sizes[source]):
@@ -101,7 +101,7 @@ def by_hand(name, kind, theta, state, x, y):
     ("name", "kind"), [("direct", "gated"), ("hidden", "mlp"), ("recurrent", "gru"), ("recurrent", "gated")]
 )
 def test_a_step_is_the_equations_neuron_by_neuron(name, kind):
-    theta, state, after, logits = lived(name, kind)
+    theta, state, after, logits = unrolled(name, kind)
     values, expected = by_hand(name, kind, theta, state, np.float64(X), np.float64(Y))
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
     for found, wanted in zip(after.values, values, strict=True):
@@ -112,7 +112,7 @@ def test_a_step_is_the_equations_neuron_by_neuron(name, kind):
 def test_neurons_of_a_type_are_interchangeable():
     graph, rules = network("direct"), Rules()
     theta = off_start(rules, graph, jax.random.key(1))
-    state, order = newborn(graph, rules, jax.random.key(2)), jnp.array([2, 0, 1])
+    state, order = initial_synapses(graph, rules, jax.random.key(2)), jnp.array([2, 0, 1])
     swapped = state._replace(values=(state.values[0][order],))
     step = jax.jit(neural_rules(graph, rules).step)
     (after, logits), (other, same) = step(theta, state, X, Y), step(theta, swapped, X[order], Y)
@@ -132,19 +132,19 @@ def test_theta_is_as_large_for_every_size_of_a_network(name):
 def test_absent_synapses_stay_absent_and_no_neuron_hears_itself():
     graph, rules = network("recurrent", density=0.5), Rules()
     theta = off_start(rules, graph, jax.random.key(1))
-    state, _ = neural_rules(graph, rules).step(theta, newborn(graph, rules, jax.random.key(4)), X, Y)
+    state, _ = neural_rules(graph, rules).step(theta, initial_synapses(graph, rules, jax.random.key(4)), X, Y)
     (values,), (present,) = state
     assert not present.diagonal().any() and 0 < present.sum() < present.size - len(present)
     np.testing.assert_array_equal(jnp.abs(values).max(-1) > 0, present > 0)
 
 
-def test_the_answer_reaches_hidden_neurons_by_feedback_in_the_second_lesson():
+def test_the_answer_reaches_hidden_neurons_by_feedback_in_the_second_sweep():
     graph, rules = network("hidden"), Rules()
     theta = off_start(rules, graph, jax.random.key(1))
-    state = newborn(graph, rules, jax.random.key(2))
+    state = initial_synapses(graph, rules, jax.random.key(2))
     bodies = perceive(graph, rules, theta, state, X)
-    for lessons, reached in ((1, False), (2, True)):
-        heard = graph._replace(lessons=lessons)
+    for support, reached in ((1, False), (2, True)):
+        heard = graph._replace(answer_sweeps=support)
         below, other = (teach(heard, rules, theta, state, bodies, X, y).values[0] for y in (Y, -Y))
         assert np.array_equal(below, other) != reached
 
@@ -152,7 +152,7 @@ def test_the_answer_reaches_hidden_neurons_by_feedback_in_the_second_lesson():
 def test_without_plasticity_nothing_changes_and_without_types_embeddings_are_one():
     graph = network("hidden")
     frozen = Rules(plastic=False)
-    theta, state = frozen.init_theta(graph, jax.random.key(0)), newborn(graph, frozen, jax.random.key(1))
+    theta, state = frozen.init_theta(graph, jax.random.key(0)), initial_synapses(graph, frozen, jax.random.key(1))
     after, _ = neural_rules(graph, frozen).step(theta, state, X, Y)
     jax.tree.map(np.testing.assert_array_equal, after, state)
     assert Rules(types=False).init_theta(graph, jax.random.key(0))["embedding"].shape == (1, 2)
@@ -161,7 +161,7 @@ def test_without_plasticity_nothing_changes_and_without_types_embeddings_are_one
 
 def test_to_read_is_what_a_step_predicts():
     graph, rules = network("hidden"), Rules()
-    theta, state = rules.init_theta(graph, jax.random.key(0)), newborn(graph, rules, jax.random.key(1))
+    theta, state = rules.init_theta(graph, jax.random.key(0)), initial_synapses(graph, rules, jax.random.key(1))
     read = read_out(graph, theta, perceive(graph, rules, theta, state, X))
     np.testing.assert_allclose(read, neural_rules(graph, rules).step(theta, state, X, Y)[1], rtol=1e-5)
 

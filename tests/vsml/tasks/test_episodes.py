@@ -22,7 +22,7 @@ RAW = view("raw", None, FEATURES, FEATURES)
 
 
 def many(draw, count=40):
-    """`count` lives, drawn under jit with the data as an argument."""
+    """`count` lifetimes, drawn under jit with the data as an argument."""
     return jax.jit(lambda draw, keys: jax.vmap(draw)(keys))(draw, jax.random.split(jax.random.key(3), count))
 
 
@@ -87,7 +87,7 @@ def test_tasks_take_turns_at_random_with_their_own_source_units_and_view():
     np.testing.assert_array_equal(true, Y[number])
 
 
-def test_a_view_is_one_matrix_for_a_life_and_another_for_the_next():
+def test_a_view_is_one_matrix_for_an_episode_and_another_for_the_next():
     source = Source(
         Facts(FEATURES, CLASSES, pixels=(0.0, 1.0)),
         np.random.default_rng(1).normal(size=(EXAMPLES, FEATURES)).astype(np.float32),
@@ -105,7 +105,7 @@ def test_a_view_is_one_matrix_for_a_life_and_another_for_the_next():
 
 
 @pytest.mark.parametrize(("projections", "views"), [(1, 1), (3, 3), (None, 60)])
-def test_lives_see_through_so_many_projections_in_all(projections, views):
+def test_episodes_see_through_so_many_projections_in_all(projections, views):
     same = Task(SOURCE._replace(x=np.ones_like(X)), view("projected", None, FEATURES, 3), CLASSES)
     made = many(stream([same], 1, projections=projections), count=60)
     assert len(np.unique(np.asarray(made.x[:, 0, 0]).round(5))) == views

@@ -33,7 +33,7 @@ def test_colours_become_grey(key):
     np.testing.assert_allclose(image.ravel() @ seen, image.mean(-1).ravel() @ grey, atol=1e-6)
 
 
-def test_shuffled_is_a_permutation_and_another_for_each_life():
+def test_shuffled_is_a_permutation_and_another_for_each_episode():
     first, second = (np.asarray(view("shuffled", None, 9, 9)(jax.random.key(n))) for n in (0, 1))
     np.testing.assert_array_equal(np.sort(first @ np.arange(9.0)), np.arange(9.0))
     assert set(first.ravel()) == {0.0, 1.0}

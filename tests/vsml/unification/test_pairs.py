@@ -1,4 +1,4 @@
-"""Every method and its instance of VSML, through whole lives; and instances that are not the method are found out."""
+"""Every method and its instance of VSML, through whole episodes; instances that are not the method are found out."""
 
 import functools
 
@@ -41,7 +41,7 @@ def test_there_is_something_to_agree_on(name):
 
 
 @each_pair
-def test_a_near_relative_is_told_from_the_method(name):
+def test_a_near_relative_is_shown_from_the_method(name):
     found = compared(name)
     assert found["control_deviation"] > 0.01 * found["prediction_size"]
     assert found["control_deviation"] > 1e3 * found["prediction_deviation"]
@@ -64,13 +64,15 @@ def test_an_instance_predicts_before_its_label_matters_and_keeps_its_shapes(name
 
     def live():
         theta = pair.across(pair.method.init_theta(key))
-        newborn, x = ours.init_state(theta, key), jnp.ones(pair.features)
-        of_each_label = jax.vmap(lambda y: ours.step(theta, newborn, x, y), out_axes=(0, None))  # else vmap refuses
-        return newborn, of_each_label(jnp.eye(classes))
+        initial_state, x = ours.init_state(theta, key), jnp.ones(pair.features)
+        of_each_label = jax.vmap(
+            lambda y: ours.step(theta, initial_state, x, y), out_axes=(0, None)
+        )  # else vmap refuses
+        return initial_state, of_each_label(jnp.eye(classes))
 
-    newborn, (told, prediction) = jax.eval_shape(live)
+    initial_state, (told, prediction) = jax.eval_shape(live)
     assert prediction.shape == (classes,)
-    assert jax.tree.map(lambda z: ((classes, *z.shape), z.dtype), newborn) == jax.tree.map(
+    assert jax.tree.map(lambda z: ((classes, *z.shape), z.dtype), initial_state) == jax.tree.map(
         lambda z: (z.shape, z.dtype), told
     )
 
@@ -87,9 +89,9 @@ def test_the_local_rule_is_the_plain_loop():
     key = jax.random.key(4)
     method = local_rule(FEATURES, CLASSES)
     theta, episode = jax.jit(lambda: (method.init_theta(key), clusters(key, 12, FEATURES, CLASSES)))()
-    newborn = method.init_state(theta, key)
-    state, predictions = jax.jit(lambda: unroll(method, theta, newborn, episode))()
-    plain, rule = np.array(newborn, np.float64), jax.tree.map(np.float64, theta)
+    initial_state = method.init_state(theta, key)
+    state, predictions = jax.jit(lambda: unroll(method, theta, initial_state, episode))()
+    plain, rule = np.array(initial_state, np.float64), jax.tree.map(np.float64, theta)
     for x, y, prediction in zip(*episode, predictions, strict=True):
         logits = 100 * np.tanh(np.array(x, np.float64) @ plain / 100)
         np.testing.assert_allclose(prediction, logits, atol=1e-5)

@@ -1,8 +1,8 @@
 """What a clone is meta-trained on: is each tick of a connection what backpropagation wants there?
 
-A drill is a learner whose prediction is by how much it misses, relative to what it should have said or done; the loss
-of a life is a score of these misses. So cloning is a meta loss like any other (arXiv 2012.14905, section 3.2: random
-data, or a shadow network on a supervised problem).
+A training task is a learner whose prediction is its own error, relative to what it should have sent or changed; the
+loss of an episode is a score of these errors. So cloning is a meta loss like any other (arXiv 2012.14905, section 3.2:
+random data, or a shadow network on a supervised problem).
 
     terms    said: products and bias; kept: weight and bias on the way up, which must not change them;
              learned: their changes on the way down; below: the error that is passed on
@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from vsml.cloning.clone import Form, Said, newborn
+from vsml.cloning.clone import Form, Said, initial_weights
 from vsml.cloning.exact import Layer, climb, descend
 from vsml.core.cell import Cells
 from vsml.core.scores import bounded, prediction_error
@@ -79,7 +79,7 @@ def shadow_network(form: Form, rate: float, sizes: tuple[int, ...], pace: float)
 
     def init_state(theta: Theta, key: RandomKey) -> tuple[list[Cells], list[Layer]]:
         del theta
-        network = newborn(sizes, key)
+        network = initial_weights(sizes, key)
         return [form.hold(layer) for layer in network], network
 
     def step(theta: Theta, state, x: Float[Array, " features"], y: Float[Array, " classes"]):
@@ -145,7 +145,7 @@ def fine(missed: Float[Array, "time connections term"], error: Array) -> Float[A
 
 
 def of_layers(missed: Float[Array, "time layer term 2"], y: Array) -> Float[Array, ""]:
-    """Orders of magnitude of what is missed in a life, relative to what is wanted in it; the mean over the layers."""
+    """Orders of magnitude of what is missed in an episode, relative to what is wanted; the mean over the layers."""
     del y
     miss, want = jnp.moveaxis(missed.sum(0), -1, 0)
     return jnp.log(miss / (want + RESOLUTION) + RESOLUTION).mean(0).sum()

@@ -1,6 +1,6 @@
-"""Looking without touching: what a learner would predict of images that it is not told about.
+"""Predict without learning: what a learner would predict for images whose labels it is not shown.
 
-A probe takes one step from a copy of the state and forgets the state that results. What it sees is the function from
+A query takes one step from a copy of the state and drops the state that results. It shows the function from
 input to output that the state stands for at this moment.
 """
 
@@ -12,16 +12,16 @@ from vsml.core.scores import LOGIT_BOUND
 from vsml.core.types import Learner, State, Theta
 
 
-def outlook(
-    learner: Learner, theta: Theta, state: State, x: Float[Array, "probe features"], classes: int
-) -> Float[Array, "probe classes"]:
-    """The logits of each probe from this very state.
+def predict_only(
+    learner: Learner, theta: Theta, state: State, x: Float[Array, "query features"], classes: int
+) -> Float[Array, "query classes"]:
+    """The logits of each query from this very state.
 
-    A step takes a label too, but predicts before that may matter (a law of learners): any will do. The probes go
-    one by one, since a state is large and lives are mapped outside.
+    A step takes a label too, but predicts before that may matter (a law of learners): any will do. The queries go
+    one by one, since a state is large and episodes are mapped outside.
     """
     nothing = jnp.zeros(classes)
-    return jax.lax.map(lambda probe: learner.step(theta, state, probe, nothing)[1], x)
+    return jax.lax.map(lambda query: learner.step(theta, state, query, nothing)[1], x)
 
 
 def unbounded(logits: Float[Array, "*any classes"]) -> Float[Array, "*any classes"]:

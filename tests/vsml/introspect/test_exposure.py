@@ -1,11 +1,11 @@
-"""The fork of a life, against lives that are lived one step after the other."""
+"""The fork of an episode, against episodes that are unrolled one step after the other."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vsml.introspect.sighting import PROBES, TOLD, draw_fork, follow
+from vsml.introspect.exposure import LABEL_SHOWN, QUERIES, draw_fork, follow
 
 GAPS, OTHERS = 3, 2
 
@@ -15,13 +15,13 @@ def fork(problem, key):
     return draw_fork(key, problem.x, problem.y, 4, 5 + GAPS + 1, OTHERS)
 
 
-def test_the_probes_are_of_their_kind_and_no_image_is_met_twice(problem):
+def test_the_queries_are_of_their_kind_and_no_image_is_met_twice(problem):
     number = jnp.arange(60, dtype=jnp.float32)[:, None]
     draw = jax.jit(jax.vmap(lambda key: draw_fork(key, number, problem.y, 4, 40, OTHERS)))
     fork = draw(jax.random.split(jax.random.key(1), 30))
-    parts = (fork.life.x, fork.x, fork.others, fork.strangers)
-    life, own, others, strangers = (np.asarray(z[..., 0], int) for z in parts)
-    for met in zip(life, own[:, None], others, strangers, strict=True):
+    parts = (fork.episode.x, fork.x, fork.others, fork.strangers)
+    lifetime, own, others, strangers = (np.asarray(z[..., 0], int) for z in parts)
+    for met in zip(lifetime, own[:, None], others, strangers, strict=True):
         assert len(set(np.concatenate(met))) == 40 + 1 + 2 * OTHERS
     truth = problem.y[own]
     assert (problem.y[others] == truth[:, None]).all()
@@ -30,20 +30,20 @@ def test_the_probes_are_of_their_kind_and_no_image_is_met_twice(problem):
     wrong = np.asarray(fork.wrong.argmax(-1))
     assert (wrong != truth).all()
     assert {(t - w) % 4 for t, w in zip(truth.tolist(), wrong.tolist(), strict=True)} == {1, 2, 3}
-    np.testing.assert_array_equal(np.argmax(fork.life.y, -1), problem.y[life])
+    np.testing.assert_array_equal(np.argmax(fork.episode.y, -1), problem.y[lifetime])
     assert len(set(own)) > 10
 
 
 @pytest.mark.parametrize("age", [0, 5])
-def test_each_branch_is_the_life_that_it_stands_for(rule, fork, key, age):
+def test_each_branch_is_the_episode_that_it_stands_for(rule, fork, key, age):
     learner, theta = rule
     found = np.asarray(jax.jit(lambda age: follow(learner, theta, key, fork, age, GAPS))(jnp.asarray(age)))
-    assert found.shape == (len(TOLD), GAPS + 1, len(PROBES), 2)
+    assert found.shape == (len(LABEL_SHOWN), GAPS + 1, len(QUERIES), 2)
     step = jax.jit(lambda state, x, y: learner.step(theta, state, x, y))
-    for told, label in enumerate((None, fork.right, fork.wrong)):
+    for label_shown, label in enumerate((None, fork.right, fork.wrong)):
         state = learner.init_state(theta, key)
         for t in range(age):
-            state, _ = step(state, fork.life.x[t], fork.life.y[t])
+            state, _ = step(state, fork.episode.x[t], fork.episode.y[t])
         if label is not None:
             state, _ = step(state, fork.x, label)
         for gap in range(GAPS + 1):
@@ -51,12 +51,12 @@ def test_each_branch_is_the_life_that_it_stands_for(rule, fork, key, age):
             for kind, several in enumerate(images):
                 says = jnp.stack([jax.nn.softmax(step(state, x, fork.wrong)[1]) for x in several]).mean(0)
                 want = [says @ fork.right, says @ fork.wrong]
-                np.testing.assert_allclose(found[told, gap, kind], want, rtol=1e-3, atol=1e-5)
-            state, _ = step(state, fork.life.x[age + gap], fork.life.y[age + gap])
+                np.testing.assert_allclose(found[label_shown, gap, kind], want, rtol=1e-3, atol=1e-5)
+            state, _ = step(state, fork.episode.x[age + gap], fork.episode.y[age + gap])
 
 
 def test_a_rule_associates_and_strangers_do_not_follow(rule, problem):
-    """The shipped rule at birth: a sighting raises the class of the image, more than that of others."""
+    """The shipped rule at the start: an exposure raises the class of the image, more than that of others."""
     learner, theta = rule
     keys = jax.random.split(jax.random.key(2), 20)
 
