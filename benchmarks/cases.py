@@ -1,4 +1,4 @@
-"""What is measured: networks, how many episodes, and how many of them live at once on a device."""
+"""What is measured: networks, how many episodes, and how many of them run at once on a device."""
 
 import math
 from functools import partial

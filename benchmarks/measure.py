@@ -31,8 +31,8 @@ def programs(learner: Learner, case: Case, devices: list) -> dict[str, ValueAndG
 def _forward(loss, at_once: int | None) -> ValueAndGrad:
     def group(theta, keys, draw):
         def one(key):
-            life_key, episode_key = jax.random.split(key)
-            return loss(theta, life_key, draw(episode_key))
+            init_key, episode_key = jax.random.split(key)
+            return loss(theta, init_key, draw(episode_key))
 
         return jax.vmap(one)(keys).mean()
 
@@ -48,10 +48,10 @@ def race(case: Case, budget_s: float, rounds: int) -> dict[str, Any]:
     devices = jax.devices() if case.episodes > 1 else jax.devices()[:1]
     shorter = case.length(PLAIN_NS / len(devices), budget_s)
     length = {"forward": 4 * shorter, "gradient": shorter}  # forward alone keeps no states
-    theta_key, noise_key, life_key = jax.random.split(jax.random.key(0), 3)
+    theta_key, noise_key, init_key = jax.random.split(jax.random.key(0), 3)
     learners = {"plain": case.plain(), "ours": case.ours()}
     theta = _shaken(noise_key, learners["ours"].init_theta(theta_key))
-    keys = jax.random.split(life_key, case.episodes)
+    keys = jax.random.split(init_key, case.episodes)
     arguments = {what: (theta, keys, case.draw(examples)) for what, examples in length.items()}
     runs = {(form, what): run for form, it in learners.items() for what, run in programs(it, case, devices).items()}
     found = {name: jax.block_until_ready(run(*arguments[name[1]])) for name, run in runs.items()}  # compiles, too

@@ -45,7 +45,7 @@ def test_the_gradient_is_right_at_a_size_that_is_run(key):
         def loss(theta, state, episode):
             return cross_entropy(unroll(learner, theta, state, episode, 5)[1], episode.y).mean()
 
-        return jax.jit(jax.grad(lambda *lives: jax.vmap(loss, (None, 0, 0))(*lives).mean()))(*inputs)
+        return jax.jit(jax.grad(lambda *lifetimes: jax.vmap(loss, (None, 0, 0))(*lifetimes).mean()))(*inputs)
 
     def alone(tree):
         return jax.tree.map(lambda z: z[None], tree)

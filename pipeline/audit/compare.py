@@ -1,8 +1,8 @@
 """How alike two results are, in four steps: the same bytes, equal but for rounding, alike as samples, different.
 
 Rounding: every number within 1e-5 of the other, relative to the largest of its array, and all else the same. It is what
-another order of sums leaves of single precision. Alike as samples: where arrays have an axis `life` or `seed`, so that
-each entry of it is a sample, the means over the other axes differ by no more than chance would have it: a paired
+another order of sums leaves of single precision. Alike as samples: where arrays have an axis `episode` or `seed`, each
+entry of which is a sample, the means over the other axes differ by no more than chance would have it: a paired
 two-sided test on each array by flipping signs, at 1 % for all of them together (Bonferroni), with so many samples that
 it can fail. It is no proof of equality, so n is said with it: a difference below the noise of n samples passes.
 """
@@ -17,7 +17,7 @@ from pipeline.run.artifacts import Table, read_arrays, read_table
 IDENTICAL, EQUAL, ALIKE, DIFFERENT = "bit-identical", "equal within tolerance", "statistically equivalent", "different"
 TOLERANCE, LEVEL = 1e-5, 0.01
 FLIPS = 40_000  # at most
-SAMPLES = ("life", "seed")
+SAMPLES = ("episode", "seed")
 
 
 def compare(first: Path, second: Path) -> tuple[str, str]:

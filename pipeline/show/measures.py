@@ -1,7 +1,7 @@
 """Numbers that are shown: what each is about, and means with their spread. Pure numpy, and known to every study.
 
-A result is an entry {"value", "sd", "n"} under a `Key`. Axis letters: seed (of meta-training), life (an episode of a
-test), time (examples of it).
+A result is an entry {"value", "sd", "n"} under a `Key`. Axis letters: seed (of meta-training), episode (of a test),
+time (examples of it).
 """
 
 import re
@@ -54,7 +54,7 @@ def parsed(found: Mapping[str, Entry]) -> Results:
     return {Key.parse(name): entry for name, entry in found.items()}
 
 
-def cumulative(correct: Bool[np.ndarray, "*lives time"]) -> Float[np.ndarray, "*lives time"]:
+def cumulative(correct: Bool[np.ndarray, "*episodes time"]) -> Float[np.ndarray, "*episodes time"]:
     """The share of right predictions among the first 1, 2, ... examples of each episode."""
     return np.cumsum(correct, axis=-1) / np.arange(1, correct.shape[-1] + 1)
 
@@ -79,7 +79,7 @@ def smooth(values: Float[np.ndarray, " step"], window: int) -> Float[np.ndarray,
     return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0.5)
 
 
-def summary(values: Shaped[np.ndarray, "seed life"]) -> Entry:
+def summary(values: Shaped[np.ndarray, "seed episode"]) -> Entry:
     """Mean, standard deviation and number of the values; with several seeds, the deviation of their means, too."""
     seeds = {"sd_seeds": float(sd(values.mean(axis=1)))} if len(values) > 1 else {}
     spread = float(sd(values)) if values.size > 1 else None  # JSON has no nan

@@ -110,8 +110,8 @@ def accuracies(results: Results) -> Iterator[str]:
     n = ", ".join(f"{entry['n']} for {family}" for family, entry in families.items())
     yield Table(("Data set", "examples", "VSML", "best SGD", "best Adam", *map(called, rates)), rows).markdown()
     yield (
-        f"Cumulative accuracy after so many examples, mean ± standard deviation over lives (n = {n}; those of "
-        "VSML are the lives of all seeds). Best SGD and best Adam: the better of a linear model and one with a hidden "
+        f"Cumulative accuracy after so many examples, mean ± standard deviation over episodes (n = {n}; those "
+        "of VSML are of all seeds). Best SGD and best Adam: the better of a linear model and one with a hidden "
         "layer, at the best learning rate of a grid, chosen in hindsight for each set and moment, which flatters them. "
         "Bold: the highest of VSML and those two."
     )
@@ -165,7 +165,7 @@ def association(results: Results) -> Iterator[str]:
     heads = [f"gain after {key.at} examples" for key in gains]
     rows = []
     for look in LOOKS.values():
-        right = gains[0]._replace(learner=look.key, metric="second_sighting_accuracy", at=None)
+        right = gains[0]._replace(learner=look.key, metric="second_exposure_accuracy", at=None)
         if right in results:
             keys = (right, *(key._replace(learner=look.key) for key in gains), right._replace(metric="cosine"))
             rows.append([look.words if look.family else look.name, *(_cell(results.get(key)) for key in keys)])
@@ -227,7 +227,7 @@ def unification(results: Results) -> Iterator[str]:
 
 def feedback(results: Results) -> Iterator[str]:
     """A table for each task: what is known at the end, what was forgotten, and where updates point."""
-    found = {key.learner: key for key in results if key.subject == "feedback" and key.metric == "newborn"}
+    found = {key.learner: key for key in results if key.subject == "feedback" and key.metric == "initial"}
     for task in sorted({name.partition(ON)[2].removesuffix(SHUFFLED) for name in found}):
         on_task = [key for name, key in found.items() if name.partition(ON)[2] == task]
         metric = "mse" if on_task[0]._replace(metric="mse") in results else "accuracy"
@@ -315,7 +315,7 @@ def speeds(bench: dict[str, Any]) -> Iterator[str]:
     yield (
         f"Times as fast as the plain form, median [quartiles], on {machine['cores']} cores of {machine['cpu']} with "
         f"JAX {machine['jax']}; the load of the machine was {machine['load_at_start'][0]:.1f} when it began. At once: "
-        "episodes that live at the same time on each core. The last two columns: how long a gradient takes beside "
+        "episodes that run at the same time on each core. The last two columns: how long a gradient takes beside "
         f"forward alone, ours and in the plain form. Working memory of a meta-step of evolution strategies: {memory}."
     )
 

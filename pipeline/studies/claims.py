@@ -172,7 +172,7 @@ def _effect(test: Test, label: str, values: Effect) -> dict[str, Any]:
         "low": low,
         "high": high,
         "seeds": seeds,
-        "lives": episodes,
+        "episodes": episodes,
         "verdict": verdict(test.expect, test.margin, found, seeds),
     }
 

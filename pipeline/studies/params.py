@@ -128,10 +128,10 @@ class Params(Section):
                 f"introspect.every (={self.introspect.every}) must divide introspect.length "
                 f"(={self.introspect.length}): choose such a number."
             )
-        if self.has("introspect") and self.introspect.shown > self.introspect.lives:
+        if self.has("introspect") and self.introspect.shown > self.introspect.episodes:
             raise ValueError(
-                f"introspect.shown (={self.introspect.shown}) must be at most introspect.lives "
-                f"(={self.introspect.lives}): show fewer, or run more episodes."
+                f"introspect.shown (={self.introspect.shown}) must be at most introspect.episodes "
+                f"(={self.introspect.episodes}): show fewer, or run more episodes."
             )
         return self
 

@@ -21,7 +21,7 @@ from pipeline.studies.cloning import measures as cloning
 from pipeline.studies.feedback import claims as of_feedback
 from pipeline.studies.feedback import measures as feedback
 from pipeline.studies.learning import claims as of_learning
-from pipeline.studies.learning import lives, ranking
+from pipeline.studies.learning import ranking, replayed
 from pipeline.studies.learning import words as rows
 from pipeline.studies.learning.measures import results, shipped_rules
 from pipeline.studies.learning.tables import RULE, Profile, Tables
@@ -77,7 +77,7 @@ def main(item: list[str]) -> None:
     write_json(paths.report("claims.json"), {"level": intervals.LEVEL, "counts": tally, "claims": judged})
     trained_on = " and ".join(ranking.title(name) for name in profile.trained_on.get(RULE, ()))
     page: dict[str, Any] = dict.fromkeys(
-        ("headline", "introspection", "lives", "learned", "shipped", "cloning", "unification", "recall", "feedback")
+        ("headline", "introspection", "replayed", "learned", "shipped", "cloning", "unification", "recall", "feedback")
     )
     if ranking.tasks(found):
         page["headline"] = _headline(found)
@@ -85,7 +85,7 @@ def main(item: list[str]) -> None:
         gaps, length = own.introspect.gaps, own.introspect.length
         page["introspection"] = rows.introspected(found, profile, items, gaps, length)
     if RULE in items.introspect:
-        page["lives"] = lives.lives(tables)
+        page["replayed"] = replayed.replayed(tables)
     if items.experiments:
         page["learned"] = rows.learned(items, tables)
     if shipped_rules(tables):
@@ -104,7 +104,7 @@ def main(item: list[str]) -> None:
     if items.recall:
         page["recall"] = recall.page(found, tables, profile.introspected)
     if items.feedback:
-        page["feedback"] = feedback.page(found, tables, own.feedback.tests.lives)
+        page["feedback"] = feedback.page(found, tables, own.feedback.tests.episodes)
     drawn = [paths.ARTIFACTS / name for name in tables] + [paths.figure(name) for name in items.drawn]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(paths.ROOT / "pipeline/show/page"),
@@ -143,14 +143,14 @@ def _headline(found: Results) -> dict[str, Any]:
 
 def _claims(judged: list[dict[str, Any]], items: Items) -> Iterator[dict[str, Any]]:
     """As judged, with a table of the effects, the numbers of the figures that show them, and the place in the file."""
-    heads = ("Effect", "Mean and interval", "Expected", "Meta-seeds \u00d7 lives", "Verdict")
+    heads = ("Effect", "Mean and interval", "Expected", "Meta-seeds \u00d7 episodes", "Verdict")
     kinds = {"superior": "more than 0; {} matters", "equivalent": "within \u00b1 {}", "not_worse": "more than \u2212{}"}
     for number, claim in enumerate(judged):
         effects = []
         for effect in claim["effects"]:
             mean, low, high = (_number(effect[name]) for name in ("effect", "low", "high"))
             expected = kinds[effect["expect"]].format(f"{effect['margin']:g}")
-            size, verdict = f"{effect['seeds']} \u00d7 {effect['lives']}", Cell(effect["verdict"], mark="verdict")
+            size, verdict = f"{effect['seeds']} \u00d7 {effect['episodes']}", Cell(effect["verdict"], mark="verdict")
             effects.append([effect["label"], f"{mean} [{low}, {high}]", expected, size, verdict])
         table = Table(heads, effects, f"Effects: {claim['says']}", "Effects, positive where the claim says so")
         drawn = [
@@ -211,15 +211,15 @@ def _words(own: Params, found: Results, tables: Tables) -> dict[str, Any]:
         count, what = len(getattr(items, kind)), "clone" if kind == "clones" else "meta-seed"
         words[kind] = f"{count} {what}" if count == 1 else f"{count} {what}s"
     if own.has("tests"):
-        words |= {"lives": own.tests.lives, "length": f"{own.tests.length:,}"}
+        words |= {"episodes": own.tests.episodes, "length": f"{own.tests.length:,}"}
     if own.has("introspect"):
-        words["looks"] = own.introspect.lives
+        words["looks"] = own.introspect.episodes
     if items.clones:
-        words |= {"clone_lives": own.clone_test.lives, "clone_probes": own.clone_test.probes}
+        words |= {"clone_episodes": own.clone_test.episodes, "clone_queries": own.clone_test.queries}
         words["improved_on"] = ranking.title(own.improve.set)
     if items.recall:
         first = own.recall.experiments[items.recall[0]]
         words |= {"recall_bits": own.recall.size, "recall_middle": recall.middle(first.training.horizons)}
     if items.feedback:
-        words["taught"] = own.feedback.tests.lives
+        words["taught"] = own.feedback.tests.episodes
     return words

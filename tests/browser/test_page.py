@@ -19,7 +19,7 @@ def table(report):
 
 
 class Panel:
-    """The part of the page in which a reader moves through a life."""
+    """The part of the page in which a reader moves through an episode."""
 
     def __init__(self, driver):
         self.driver = driver
@@ -63,9 +63,12 @@ class Panel:
         return [(int(percent), note) for _, _, percent, note in cells]
 
 
-def _must_say(panel, table, prefix, learner, life, time):
+def _must_say(panel, table, prefix, learner, lifetime, time):
     """The page says of an example what the table says."""
-    probability, truth = table[f"{prefix}probability"][learner, life, time], int(table[f"{prefix}label"][life, time])
+    probability, truth = (
+        table[f"{prefix}probability"][learner, lifetime, time],
+        int(table[f"{prefix}label"][lifetime, time]),
+    )
     found = panel.classes
     np.testing.assert_allclose([percent for percent, _ in found], 100 * probability, atol=0.71)  # bytes, then percent
     assert ["right" in note for _, note in found] == [i == truth for i in range(len(found))]
@@ -75,7 +78,7 @@ def _must_say(panel, table, prefix, learner, life, time):
     assert f"predicts {said}, which is {'right' if said == truth else 'wrong'}" in panel.status
 
 
-def test_a_reader_scrubs_through_lives_by_slider_and_keys(browse, table):
+def test_a_reader_scrubs_through_episodes_by_slider_and_keys(browse, table):
     panel = Panel(browse())
     assert panel.box.is_displayed()
     length = table["label"].shape[1]
@@ -84,7 +87,7 @@ def test_a_reader_scrubs_through_lives_by_slider_and_keys(browse, table):
     first = panel.picture
     panel.press(panel.slider, "ARROW_RIGHT")
     assert panel.example == 2
-    assert "second sighting of this image" in panel.status
+    assert "second exposure of this image" in panel.status
     assert panel.picture == first
     _must_say(panel, table, "", 0, 0, 1)
     panel.press(panel.slider, "ARROW_RIGHT")
@@ -114,14 +117,14 @@ def test_each_life_learner_and_reading_can_be_chosen(browse, table):
     panel.press(panel.slider, *["ARROW_RIGHT"] * 5)
     for r, prefix in enumerate(("", "next_")):
         panel.choose("reading", r)
-        assert len(panel.options("life")) == len(table[f"{prefix}pixels"])
-        for life in range(len(table[f"{prefix}pixels"])):
-            panel.choose("life", life)
+        assert len(panel.options("episode")) == len(table[f"{prefix}pixels"])
+        for lifetime in range(len(table[f"{prefix}pixels"])):
+            panel.choose("episode", lifetime)
             for learner, name in enumerate(panel.options("learner")):
                 panel.choose("learner", learner)
                 assert panel.example == 6
                 assert name in panel.status
-                _must_say(panel, table, prefix, learner, life, 5)
+                _must_say(panel, table, prefix, learner, lifetime, 5)
     assert "new image of a class seen before" in panel.status  # of the other reading
 
 
@@ -140,10 +143,10 @@ def test_the_strip_shows_where_the_learner_was_right(browse, table):
 def test_everything_has_a_name_and_fits_a_telephone(browse):
     driver = browse()
     panel = Panel(driver)
-    for name in ("reading", "life", "learner", "time"):
+    for name in ("reading", "episode", "learner", "time"):
         assert panel.part(f"scrub-{name}").accessible_name, name
     assert panel.part("scrub-image").accessible_name.startswith("Example 1, an image of class")
-    assert panel.box.accessible_name == "One life, example by example"
+    assert panel.box.accessible_name == "One episode, example by example"
     metrics = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     assert driver.execute_script("return innerWidth") == 390

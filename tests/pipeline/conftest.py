@@ -14,10 +14,10 @@ from ruamel.yaml import YAML
 from pipeline.run import paths
 from pipeline.studies.stages import STAGES
 
-LIVES = {"views": ["projected"], "inputs": [3], "classes": [2], "length": 4, "population": 2}
+EPISODES = {"views": ["projected"], "inputs": [3], "classes": [2], "length": 4, "population": 2}
 TINY = {
     "learner": {"hidden": 4, "message": 2},
-    "curriculum": [{"steps": 12, "lives": [LIVES]}, {"steps": 8, "lives": [LIVES | {"length": 6}]}],
+    "curriculum": [{"steps": 12, "episodes": [EPISODES]}, {"steps": 8, "episodes": [EPISODES | {"length": 6}]}],
     "estimator": {"name": "backprop", "segment": None, "at_once": 1},
 }
 XLA_FLAGS = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"  # compiles faster

@@ -3,20 +3,20 @@
   const data = JSON.parse(document.getElementById("scrub-data").textContent);
   const part = (name) => document.getElementById("scrub-" + name);
   const panel = document.getElementById("scrub");
-  const [reading, life, learner, time] = ["reading", "life", "learner", "time"].map(part);
+  const [reading, episode, learner, time] = ["reading", "episode", "learner", "time"].map(part);
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const fill = (select, names) => select.replaceChildren(...names.map((name, i) => new Option(name, i)));
   const highest = (values) => values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
 
   function chosen() {
     const set = data.readings[reading.value];
-    const all = bytes(set.probability[learner.value][life.value]);
+    const all = bytes(set.probability[learner.value][episode.value]);
     const at = (t) => all.subarray(t * set.classes, (t + 1) * set.classes);
-    return { set, at, label: set.label[life.value], image: set.image[life.value] };
+    return { set, at, label: set.label[episode.value], image: set.image[episode.value] };
   }
 
-  function sighting(now, t) {
-    if (now.image.indexOf(now.image[t]) < t) return "second sighting of this image";
+  function exposure(now, t) {
+    if (now.image.indexOf(now.image[t]) < t) return "second exposure of this image";
     return now.label.indexOf(now.label[t]) < t ? "new image of a class seen before" : "first image of its class";
   }
 
@@ -25,7 +25,7 @@
     const canvas = part("image");
     Object.assign(canvas, { width, height });
     const context = canvas.getContext("2d"), picture = context.createImageData(width, height);
-    const pixels = bytes(now.set.pixels[life.value]).subarray(now.image[t] * width * height * colours);
+    const pixels = bytes(now.set.pixels[episode.value]).subarray(now.image[t] * width * height * colours);
     for (let i = 0; i < width * height; i++) {
       for (let c = 0; c < 3; c++) picture.data[4 * i + c] = pixels[i * colours + (colours === 3 ? c : 0)];
       picture.data[4 * i + 3] = 255;
@@ -51,7 +51,7 @@
 
   function show() {
     const now = chosen(), t = Number(time.value), values = now.at(t), truth = now.label[t], guess = highest(values);
-    const share = Math.round((100 * values[truth]) / 255), kind = sighting(now, t);
+    const share = Math.round((100 * values[truth]) / 255), kind = exposure(now, t);
     part("number").textContent = `${t + 1} of ${now.label.length}`;
     time.setAttribute("aria-valuetext", `Example ${t + 1} of ${now.label.length}, ${kind}`);
     part("status").textContent = `Class ${truth}, ${kind}. ${learner.selectedOptions[0].text} predicts ${guess}, which is ` +
@@ -67,15 +67,15 @@
   }
 
   function settle() {
-    const lives = data.readings[reading.value].label;
-    if (life.options.length !== lives.length) fill(life, lives.map((_, i) => i + 1));
-    time.max = lives[life.value].length - 1;
+    const episodes = data.readings[reading.value].label;
+    if (episode.options.length !== episodes.length) fill(episode, episodes.map((_, i) => i + 1));
+    time.max = episodes[episode.value].length - 1;
     show();
   }
 
   fill(reading, data.readings.map((set) => set.title));
   fill(learner, data.learners.map(({ name, rate }) => (rate ? `${name} (${rate})` : name)));
-  for (const select of [reading, life, learner]) select.addEventListener("change", settle);
+  for (const select of [reading, episode, learner]) select.addEventListener("change", settle);
   time.addEventListener("input", show);
   panel.addEventListener("keydown", (event) => {
     const last = Number(time.max), now = Number(time.value);

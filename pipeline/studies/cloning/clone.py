@@ -11,7 +11,7 @@ from pipeline.run.params import Optimizer, plain
 from pipeline.run.training import Phase, adam, train
 from pipeline.track.tracking import Run
 from vsml.cloning.clone import Form
-from vsml.cloning.drills import coarse, fine, of_layers, random_connections, random_data, shadow_network
+from vsml.cloning.training_tasks import coarse, fine, of_layers, random_connections, random_data, shadow_network
 from vsml.core.types import RandomKey, Theta
 from vsml.meta.estimators import across_devices, backprop
 from vsml.meta.losses import MetaLoss, lifetime_loss

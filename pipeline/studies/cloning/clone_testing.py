@@ -10,17 +10,17 @@ from pipeline.run.job import Job
 from pipeline.run.params import plain
 from pipeline.studies.cloning.params import CloneTest
 from pipeline.track.tracking import Run
-from vsml.cloning import drills
+from vsml.cloning import training_tasks
 from vsml.cloning.clone import Form
-from vsml.cloning.trial import LEARNERS, Stretch, live
+from vsml.cloning.trial import LEARNERS, Stretch, run_episode
 from vsml.core.types import Episode
 from vsml.tasks.datasets import SETS, standardise
 
 AXES = {
-    "correct": ("life", "stretch", "learner", "time"),
-    "held_out": ("life", "stretch", "learner"),
-    "agree": ("life", "stretch"),
-    "missed": ("life", "stretch", "layer", "term", "square"),
+    "correct": ("episode", "stretch", "learner", "time"),
+    "held_out": ("episode", "stretch", "learner"),
+    "agree": ("episode", "stretch"),
+    "missed": ("episode", "stretch", "layer", "term", "square"),
 }
 
 
@@ -28,12 +28,12 @@ def main(job: Job, run: Run) -> None:
     section, (seed,) = job.params.clone_test, job.item
     thetas = artifacts.read_rule(paths.clone(seed)).theta, artifacts.read_rule(paths.improve(seed)).theta
     form, rate = Form(**plain(job.params.clone.form)), job.params.clone.rate
-    arrays: dict[str, np.ndarray] = {"learner": np.array(LEARNERS), "term": np.array(drills.TERMS)}
+    arrays: dict[str, np.ndarray] = {"learner": np.array(LEARNERS), "term": np.array(training_tasks.TERMS)}
     axes: dict[str, tuple[str, ...]] = {"learner": ("learner",), "term": ("term",)}
     for name, hidden_layers in ((name, layers) for name in section.sets for layers in section.networks):
         sizes = (SETS[name].features, *hidden_layers, SETS[name].classes)
         task = "-".join(map(str, (name, *sizes)))  # as in digits-64-32-10
-        found = _lives(section, form, thetas, rate, name, sizes)
+        found = _episodes(section, form, thetas, rate, name, sizes)
         arrays |= {f"{task}/{what}": np.asarray(values) for what, values in found._asdict().items()}
         axes |= {f"{task}/{what}": AXES[what] for what in Stretch._fields}
         accuracy = zip(LEARNERS, np.asarray(found.held_out)[:, -1].mean(0), strict=True)
@@ -41,26 +41,26 @@ def main(job: Job, run: Run) -> None:
     artifacts.write_table(paths.clone_test(seed), arrays, axes)
 
 
-def _lives(section: CloneTest, form: Form, thetas, rate: float, name: str, sizes: tuple[int, ...]) -> Stretch:
-    """[life stretch ...]; episodes differ in initial weights, in the examples and in what is held out."""
+def _episodes(section: CloneTest, form: Form, thetas, rate: float, name: str, sizes: tuple[int, ...]) -> Stretch:
+    """[lifetime stretch ...]; episodes differ in initial weights, in the examples and in what is held out."""
     facts = SETS[name]
     train, test = (artifacts.read_table(path(name)).arrays for path in (paths.train_data, paths.test_data))
     data = [(jnp.asarray(standardise(facts, split["x"])), jnp.asarray(split["y"])) for split in (train, test)]
 
     def one(key: jax.Array, data) -> Stretch:
-        birth_key, stream_key, test_key, probe_key = jax.random.split(key, 4)
+        init_key, stream_key, test_key, query_key = jax.random.split(key, 4)
         (x, y), (test_x, test_y) = data
         rows = jax.random.randint(stream_key, (section.stretches, section.length), 0, len(y))
         kept = jax.random.permutation(test_key, len(test_y))[: section.held_out]
-        asked = jax.random.randint(probe_key, (section.probes,), 0, len(y))
-        stretches, probes = (Episode(x[at], jax.nn.one_hot(y[at], facts.classes)) for at in (rows, asked))
-        return live(form, thetas, birth_key, sizes, rate, stretches, (test_x[kept], test_y[kept]), probes)
+        asked = jax.random.randint(query_key, (section.queries,), 0, len(y))
+        stretches, queries = (Episode(x[at], jax.nn.one_hot(y[at], facts.classes)) for at in (rows, asked))
+        return run_episode(form, thetas, init_key, sizes, rate, stretches, (test_x[kept], test_y[kept]), queries)
 
     def one_by_one(keys: jax.Array, data) -> Stretch:  # side by side they would not fit into the caches
         return jax.lax.map(lambda key: one(key, data), keys)
 
-    keys = jax.random.split(jax.random.key(section.seed), section.lives)
-    devices = jax.devices() if section.lives % len(jax.devices()) == 0 else jax.devices()[:1]
+    keys = jax.random.split(jax.random.key(section.seed), section.episodes)
+    devices = jax.devices() if section.episodes % len(jax.devices()) == 0 else jax.devices()[:1]
     own, same = PartitionSpec("device"), PartitionSpec()
     mesh = Mesh(devices, ("device",))
     spread = jax.shard_map(one_by_one, mesh=mesh, in_specs=(own, same), out_specs=own, check_vma=False)

@@ -24,7 +24,9 @@ def main(job: Job, run: Run) -> None:
     learner = clone((facts.features, *section.hidden_layers, facts.classes), Form(**plain(job.params.clone.form)))
     loss = lifetime_loss(learner, cross_entropy, section.segment)
     # Short episodes, to learn fast, and long ones: beyond the longest that it has seen, a rule soon comes undone.
-    groups = [group(loss, examples(section.set, lives.length), lives.population, 1) for lives in section.lives]
+    groups = [
+        group(loss, examples(section.set, episodes.length), episodes.population, 1) for episodes in section.episodes
+    ]
     theta, key = jax.tree.map(jnp.asarray, cloned.theta), jax.random.key(int(seed))
     theta = trained(job, run, theta, key, section.optimizer, [(section.steps, groups)])
     origin = provenance.learned_from(job, [paths.train_data(section.set), paths.clone(seed)], section.steps)

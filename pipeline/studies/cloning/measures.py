@@ -54,7 +54,7 @@ class Tested(NamedTuple):
         return self.cumulative(learner)[:, :, :LOOKED_AT][:, :, -1]
 
     def misses(self) -> Float[np.ndarray, "stretch layer term"]:
-        """Norm of what updates missed over the norm of what backpropagation wanted, over clones, episodes and probes.
+        """Norm of what updates missed over the norm of what backpropagation wanted, over clones, episodes and queries.
 
         Not a number where backpropagation wanted nothing.
         """

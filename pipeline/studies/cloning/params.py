@@ -53,27 +53,27 @@ class SomeEpisodes(Section):
 
 
 class Improve(Section):
-    """How a clone is meta-trained further: each meta-step on all of `lives`, by networks with these hidden layers."""
+    """How a clone is meta-trained further: each meta-step on all `episodes`, by networks with these hidden layers."""
 
     optimizer: Optimizer
     steps: PositiveInt
     set: Name
     hidden_layers: Sizes
-    lives: Annotated[tuple[SomeEpisodes, ...], Field(min_length=1)]
+    episodes: Annotated[tuple[SomeEpisodes, ...], Field(min_length=1)]
     segment: PositiveInt
 
 
 class CloneTest(Section):
     """The clone learns each set with each choice of hidden layers, beside SGD, for `stretches` of `length` examples.
 
-    After each stretch both are examined on `held_out` test images, and `probes` of the clone's updates are compared.
+    After each stretch both are examined on `held_out` test images, and `queries` of the clone's updates are compared.
     """
 
     sets: Annotated[tuple[Name, ...], Field(min_length=1)]
     networks: Annotated[tuple[Sizes, ...], Field(min_length=1)]
-    lives: PositiveInt
+    episodes: PositiveInt
     stretches: PositiveInt
     length: PositiveInt
     held_out: PositiveInt
-    probes: PositiveInt
+    queries: PositiveInt
     seed: Count

@@ -15,8 +15,8 @@ from vsml.core.scores import cross_entropy
 from vsml.core.types import RandomKey, Theta
 from vsml.feedback import descent, local_plasticity, tasks
 from vsml.feedback.glyphs import SIDE, glyphs
-from vsml.feedback.lifetime import HEAD, question_loss, schooled_loss, squared_error
-from vsml.feedback.network import System, Trunk, newborn
+from vsml.feedback.lifetime import HEAD, query_loss, schooled_loss, squared_error
+from vsml.feedback.network import System, Trunk, initial_layers
 from vsml.meta.estimators import Draw
 from vsml.meta.losses import MetaLoss, Score
 from vsml.tasks.datasets import SETS
@@ -61,7 +61,7 @@ def system(section: Experiment) -> System:
 def course(section: Experiment, questions: int | None = None) -> tasks.Course:
     """That of meta-training; for tests, with other `questions`."""
     task = section.task
-    return tasks.Course(task.parts, task.lessons, questions or task.questions, task.in_order)
+    return tasks.Course(task.parts, task.support, questions or task.queries, task.in_order)
 
 
 class School(NamedTuple):
@@ -73,15 +73,15 @@ class School(NamedTuple):
 
 
 def school(section: Experiment, where: Where) -> School:
-    """That of an experiment. A pretrained network does not live in it; of characters its last layer is then zero."""
+    """That of an experiment. A pretrained network does not learn in it; of characters its last layer is then zero."""
     own, taught, pretrained = system(section), course(section), isinstance(section.learner, Pretrained)
     if pretrained:
         loss = schooled_loss(own, score(section))
     else:
-        loss = question_loss(own, score(section), taught.length, section.training.segment)
+        loss = query_loss(own, score(section), taught.length, section.training.segment)
     if isinstance(section.task, Sines) or not pretrained:
         return School(own.init_theta, loss, draw(section, where))
-    pool, examples = train_pool(section.task, where), taught.parts * (taught.lessons + taught.questions)
+    pool, examples = train_pool(section.task, where), taught.parts * (taught.support + taught.queries)
 
     def init_theta(key: RandomKey) -> Theta:
         own_key, head_key = jax.random.split(key)
@@ -90,7 +90,7 @@ def school(section: Experiment, where: Where) -> School:
         layer = theta["forward"][last]
         # What is known of school's classes goes with the head; random answers about new ones would be noise.
         forward = theta["forward"] | {last: jax.tree.map(jnp.zeros_like, layer)}
-        head = newborn([(layer["w"].shape[0], len(pool))], head_key)["0"]
+        head = initial_layers([(layer["w"].shape[0], len(pool))], head_key)["0"]
         return theta | {"forward": forward, HEAD: head}
 
     return School(init_theta, loss, tasks.catalogue(jnp.asarray(pool), examples, _hands(section.task)))

@@ -47,7 +47,7 @@ def card(item: Item) -> Card:
         made_by=f"Task: `{plain(section.task)}`; network: `{plain(section.network)}`; learner: `{item.rule.learner}`; "
         f"learning rates: `{plain(training)['rates']}`. {data}",
         made=Table(
-            ("meta-steps", "lives in each", "skipped", "meta loss, first and last tenth"),
+            ("meta-steps", "episodes in each", "skipped", "meta loss, first and last tenth"),
             [[str(training.steps), str(training.population), str(curve["skipped"].sum()), ends(kept)]],
         ).markdown("rrrr"),
         fares=_results(item),
@@ -84,8 +84,8 @@ def _results(item: Item) -> list[str]:
         if (key := Key(FEEDBACK, item.experiment, kind)) in found
     ]
     return [
-        f"{measure.capitalize()} at the end of {tests.lives} lives on new {new}, "
-        f"{tests.questions} questions on each part. Of this rule: mean ± standard deviation over lives; of all "
+        f"{measure.capitalize()} at the end of {tests.episodes} episodes on new {new}, "
+        f"{tests.queries} questions on each part. Of this rule: mean ± standard deviation over episodes; of all "
         f"seeds: over seeds (n = {len(every)}).",
         "",
         Table((f"learner, on {title(own.task)}", measure), rows).markdown(),

@@ -25,7 +25,7 @@ LEARNERS = by_key(  # the methods in the order of tables; those with a colour ha
     Look("first_order", "first order", "#0072B2", "--", "s", longer="first-order gradient"),
     Look("second_order", "second order", "#009E73", (0, (6, 1.5, 1, 1.5)), "^", longer="second-order gradient"),
     Look("learned_rates", "learned rates", "#CC79A7", (0, (3, 1, 1, 1)), "v", longer="second order, learned rates"),
-    Look("pretrained", "pretrained, no lives"),
+    Look("pretrained", "pretrained, no episodes"),
     Look(
         "first_order_output", "first order, output", "#56B4E9", (0, (1, 1)), "D", 1.2, "first order, output layer only"
     ),
@@ -122,7 +122,7 @@ def feedback(tables: Tables) -> Results:
     """Results of the subject `feedback`, by experiment, over episodes; of ratios and cosines, over seeds."""
     found: Results = {}
     for name, each in tested(tables).items():
-        own = {each.metric: each.worth(), "newborn": each.worth(initial=True), "interference": each.interference()}
+        own = {each.metric: each.worth(), "initial": each.worth(initial=True), "interference": each.interference()}
         for layer, cosine in enumerate(each.cosines().T, start=1):
             if np.isfinite(cosine).all():
                 own[f"cosine_layer_{layer}"] = cosine[:, None]
@@ -132,12 +132,12 @@ def feedback(tables: Tables) -> Results:
     return found
 
 
-def page(found: Results, tables: Tables, lives: int) -> dict[str, Any]:
+def page(found: Results, tables: Tables, episodes: int) -> dict[str, Any]:
     """What the report says of all this."""
-    return {"table": table(found, tables, lives), "verdicts": list(verdicts(tables))}
+    return {"table": table(found, tables, episodes), "verdicts": list(verdicts(tables))}
 
 
-def table(found: Results, tables: Tables, lives: int) -> Table:
+def table(found: Results, tables: Tables, episodes: int) -> Table:
     """A row for each task and method, examples in order and shuffled."""
     rows: list[list[Cell | str | None]] = []
     for task in (*tasks(tables, regression=True), *tasks(tables, regression=False)):
@@ -145,14 +145,14 @@ def table(found: Results, tables: Tables, lives: int) -> Table:
             head = None if number else Cell(title(task), "MSE" if each.regression else "accuracy")
             own = {key.metric: entry for key, entry in found.items() if key[:2] == (FEEDBACK, each.experiment)}
             shuffled = found.get(Key(FEEDBACK, each.experiment + SHUFFLED, each.metric))
-            entries = (own[each.metric], shuffled, own["newborn"], own["forgetting"])
+            entries = (own[each.metric], shuffled, own["initial"], own["forgetting"])
             cells = [plus_minus(entry, digits=3) if entry else "" for entry in entries]
             cosines = [entry["value"] for metric, entry in own.items() if metric.startswith("cosine_layer")]
             hidden = f"{np.mean(np.abs(cosines[:-1])):.2f}" if len(cosines) > 1 else ""
             rows.append([head, each.name, *cells, f"{own['interference']['value']:+.3f}", hidden])
     seeds = max(len(each.seeds) for each in tested(tables).values())
     caption = (
-        f"At the end of an episode, over {lives} episodes of each of {seeds} meta-seeds; a regression has a mean "
+        f"At the end of an episode, over {episodes} episodes of each of {seeds} meta-seeds; a regression has a mean "
         "squared error, characters have an accuracy. Initial: without meta-training. Forgetting, interference and "
         "alignment are our definitions: see the figure of updates; what is forgotten of characters holds the "
         "competition of later classes, too"
@@ -169,14 +169,14 @@ def verdicts(tables: Tables) -> Iterator[str]:
         if own is None:
             continue
         for other in ("first_order", "first_order_output", "second_order", "learned_rates"):
-            for mine, kind, words in ((own, "", "lessons in order"), (shuffled, SHUFFLED, "lessons shuffled")):
+            for mine, kind, words in ((own, "", "support in order"), (shuffled, SHUFFLED, "support shuffled")):
                 theirs = every.get(f"{other}{ON}{task}{kind}")
                 if mine and theirs:
                     yield f"{title(task)}, {words}: FLP {_against(mine, theirs)} {theirs.name}."
         if shuffled and not own.regression:
             lost = float(shuffled.worth().mean()) - float(own.worth().mean())
             change = f"{'loses' if lost >= 0 else 'gains'} {abs(lost):.3f} of accuracy"
-            yield f"{title(task)}: from shuffled lessons to lessons in order FLP {change}."
+            yield f"{title(task)}: from shuffled support to support in order FLP {change}."
 
 
 def _against(own: Tested, other: Tested) -> str:

@@ -16,8 +16,8 @@ class Course(Section):
     """Support and query examples of each part (function or class); in order, a part ends before the next begins."""
 
     parts: PositiveInt
-    lessons: PositiveInt
-    questions: PositiveInt
+    support: PositiveInt
+    queries: PositiveInt
     in_order: bool
 
 
@@ -109,7 +109,7 @@ class Pretrained(Section):
 class Rate(Section):
     """Adam's learning rate rises to `peak` over `warmup` meta-steps and falls to `final` of it on a cosine.
 
-    With a peak of 0 the group stays as it is born.
+    With a peak of 0 the group stays at its initial value.
     """
 
     peak: NonNegativeFloat
@@ -142,8 +142,8 @@ class Experiment(Section):
 class Trials(Section):
     """Episodes of a test, with so many query examples of each part: one is learned from, to see what it does."""
 
-    lives: PositiveInt
-    questions: Annotated[int, Field(ge=2)]
+    episodes: PositiveInt
+    queries: Annotated[int, Field(ge=2)]
     seed: Count
 
 

@@ -1,7 +1,7 @@
 """What introspection found of VSML and its rivals, in numbers. `results` of measures.py takes them in.
 
 Of a set and a learner, each with n and sd over episodes. `associations` (two images of each class, each shown twice in
-a row; KIND: what an example is to the learner, see `sightings`):
+a row; KIND: what an example is to the learner, see `exposures`):
 
   KIND_probability, KIND_accuracy   of the right class, before its label is shown
 
@@ -10,7 +10,7 @@ a row; KIND: what an example is to the learner, see `sightings`):
   gain_PROBE@AGE              rise of the probability of the right class by one exposure, as against none
   gain_own@AGE                gain_same less gain_stranger: what is tied to the image, and not said of everything
   gain_PROBE_after_GAP@AGE    what of the gain is left when so many further examples have been seen
-  gain_…_less_BASELINE@AGE    gain of VSML less that of the baseline in the very same episode; lives: how many differ
+  gain_…_less_BASELINE@AGE    gain of VSML less that of the baseline in the very same episode; episodes: how many differ
   wrong_believed_PROBE@AGE    rise of the probability of a wrong label that was shown once
   wrong_lost_PROBE@AGE        the right class after the wrong label, less that after the right one (negative: lost)
   cosine, cosine_first, _last between a step's change of the function and a gradient step's; of all and of quarters
@@ -31,8 +31,8 @@ from pipeline.show.measures import Entry, Key, Results, summary
 from pipeline.studies.learning.tables import Profile, Tables, by_seed, experiments
 
 BASELINES = ("sgd", "sgd_paper", "adam", "adam_paper")
-# Axes of the array `belief`, which holds probabilities: what is asked about, which label was shown, which class.
-PROBES = ("same", "other", "stranger")
+# Axes of the array `query_probability`, which holds probabilities: which query, label shown and class.
+QUERIES = ("same", "other", "stranger")
 NO_LABEL, RIGHT_LABEL, WRONG_LABEL = range(3)
 RIGHT, WRONG = range(2)
 KINDS = ("hidden", "memory")
@@ -44,35 +44,35 @@ COSINES = ("cosine", "cosine_first", "cosine_last")
 def of_learners(tables: Tables, experiment: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Of each learner, its part of the tables of all seeds; of a baseline, which has no meta-seed, the first's only."""
     seeds = [table.arrays for table in by_seed(tables, "introspect", experiment).values()]
-    per_learner = {"probability", "next_probability", "belief", "cosine"} & seeds[0].keys()
+    per_learner = {"probability", "next_probability", "query_probability", "cosine"} & seeds[0].keys()
     for index, learner in enumerate(seeds[0]["learner"].tolist()):
         own = seeds if learner == experiment else seeds[:1]
         yield learner, [arrays | {name: arrays[name][index] for name in per_learner} for arrays in own]
 
 
-def sightings(
-    label: Integer[np.ndarray, "*lives time"], image: Integer[np.ndarray, "*lives time"]
-) -> dict[str, Bool[np.ndarray, "*lives time"]]:
+def masks_of_exposures(
+    label: Integer[np.ndarray, "*episodes time"], image: Integer[np.ndarray, "*episodes time"]
+) -> dict[str, Bool[np.ndarray, "*episodes time"]]:
     """What each example is to the learner, as masks.
 
-    first_sighting: an image and a class never seen. second_image: an image never seen, of a class that was.
-    second_sighting: an image that was seen before.
+    first_exposure: an image and a class never seen. second_image: an image never seen, of a class that was.
+    second_exposure: an image that was seen before.
     """
     seen_class, seen_image = (
         np.tril(what[..., :, None] == what[..., None, :], k=-1).any(axis=-1) for what in (label, image)
     )
     return {
-        "first_sighting": ~seen_class,
+        "first_exposure": ~seen_class,
         "second_image": seen_class & ~seen_image,
-        "second_sighting": seen_image,
+        "second_exposure": seen_image,
     }
 
 
-def associations(tables: Tables, experiment: str) -> Iterator[tuple[str, str, Float[np.ndarray, "seed life"]]]:
+def associations(tables: Tables, experiment: str) -> Iterator[tuple[str, str, Float[np.ndarray, "seed episode"]]]:
     """What each learner knew at each kind of exposure: (learner, metric, mean over the exposures of each episode)."""
     for learner, seeds in of_learners(tables, experiment):
         label, probability = _stack(seeds, "label"), _stack(seeds, "probability")
-        masks = sightings(label, _stack(seeds, "image"))
+        masks = masks_of_exposures(label, _stack(seeds, "image"))
         exposures: list[tuple] = [(kind, label, probability, mask) for kind, mask in masks.items()]
         # The other reading of the protocol: every second image is another one of the class that was just shown.
         label, probability = _stack(seeds, "next_label"), _stack(seeds, "next_probability")
@@ -108,31 +108,31 @@ def introspection(tables: Tables, profile: Profile) -> Results:
                 if what in ("gain_same", "gain_other", "gain_own"):
                     lead = values - exposed[baseline][what, age]  # episode by episode: all learners have the same
                     key = Key(task, experiment, f"{what}_less_{baseline}", age)
-                    found[key] = summary(lead) | {"lives": lead.shape[1]}
+                    found[key] = summary(lead) | {"episodes": lead.shape[1]}
         found |= {Key(task, name, metric): entry for name, metric, entry in _channels(tables, experiment)}
     return found
 
 
-def gains(seeds: list[dict[str, Any]]) -> Float[np.ndarray, "seed age life gap probe"]:
+def gains(seeds: list[dict[str, Any]]) -> Float[np.ndarray, "seed age episode gap probe"]:
     """What one exposure adds to the probability of the right class, against the same episode without it."""
-    belief = _stack(seeds, "belief")
-    return belief[:, :, :, RIGHT_LABEL, :, :, RIGHT] - belief[:, :, :, NO_LABEL, :, :, RIGHT]
+    query_probability = _stack(seeds, "query_probability")
+    return query_probability[:, :, :, RIGHT_LABEL, :, :, RIGHT] - query_probability[:, :, :, NO_LABEL, :, :, RIGHT]
 
 
-def wrong_believed(seeds: list[dict[str, Any]]) -> Float[np.ndarray, "seed age life gap probe"]:
+def wrong_believed(seeds: list[dict[str, Any]]) -> Float[np.ndarray, "seed age episode gap probe"]:
     """What one wrong label adds to the probability of the wrong class."""
-    belief = _stack(seeds, "belief")
-    return belief[:, :, :, WRONG_LABEL, :, :, WRONG] - belief[:, :, :, NO_LABEL, :, :, WRONG]
+    query_probability = _stack(seeds, "query_probability")
+    return query_probability[:, :, :, WRONG_LABEL, :, :, WRONG] - query_probability[:, :, :, NO_LABEL, :, :, WRONG]
 
 
-def wrong_lost(seeds: list[dict[str, Any]]) -> Float[np.ndarray, "seed age life gap probe"]:
+def wrong_lost(seeds: list[dict[str, Any]]) -> Float[np.ndarray, "seed age episode gap probe"]:
     """What the wrong label instead of the right one does to the probability of the right class."""
-    belief = _stack(seeds, "belief")
-    return belief[:, :, :, WRONG_LABEL, :, :, RIGHT] - belief[:, :, :, RIGHT_LABEL, :, :, RIGHT]
+    query_probability = _stack(seeds, "query_probability")
+    return query_probability[:, :, :, WRONG_LABEL, :, :, RIGHT] - query_probability[:, :, :, RIGHT_LABEL, :, :, RIGHT]
 
 
-def accuracy_lost(seeds: list[dict[str, Any]]) -> Float[np.ndarray, "seed life way reset"]:
-    """Accuracy on the probes after an episode, less that after a reset of channels."""
+def accuracy_lost(seeds: list[dict[str, Any]]) -> Float[np.ndarray, "seed episode way reset"]:
+    """Accuracy on the queries after an episode, less that after a reset of channels."""
     return _stack(seeds, "intact_accuracy")[:, :, None, None] - _stack(seeds, "reset_accuracy")
 
 
@@ -141,13 +141,13 @@ def when(age: int) -> str:
     return "at birth" if age == 0 else f"after {age:,} example{'s' * (age > 1)}"
 
 
-def exposures(seeds: list[dict[str, Any]]) -> dict[tuple[str, int], Float[np.ndarray, "seed life"]]:
+def exposures(seeds: list[dict[str, Any]]) -> dict[tuple[str, int], Float[np.ndarray, "seed episode"]]:
     """What one exposure does, by metric and age."""
     gain, believed, lost = gains(seeds), wrong_believed(seeds), wrong_lost(seeds)
     last = gain.shape[3] - 1
     found = {}
     for a, age in enumerate(seeds[0]["age"].tolist()):
-        for p, probe in enumerate(PROBES):
+        for p, probe in enumerate(QUERIES):
             found[f"gain_{probe}", age] = gain[:, a, :, 0, p]
             for gap in (*(later for later in LATER if later < last), last):
                 found[f"gain_{probe}_after_{gap}", age] = gain[:, a, :, gap, p]

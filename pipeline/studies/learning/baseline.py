@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.run import artifacts, paths
 from pipeline.run.job import Job
-from pipeline.studies.learning.build import live_at_rates, trials
+from pipeline.studies.learning.build import run_trial_at_rates, trials
 from pipeline.track.tracking import Run
 
 
@@ -13,6 +13,6 @@ def main(job: Job, run: Run) -> None:
     section = job.params.baselines[baseline]
     arrays = {"rate": np.asarray(section.rates, np.float32)}
     for trial in trials(job.params.tests, section.suites):
-        arrays |= {f"{trial.task}/{kind}": values for kind, values in live_at_rates(section, trial).items()}
-    axes = {name: ("rate", "life", "time")[: array.ndim] for name, array in arrays.items()}
+        arrays |= {f"{trial.task}/{kind}": values for kind, values in run_trial_at_rates(section, trial).items()}
+    axes = {name: ("rate", "episode", "time")[: array.ndim] for name, array in arrays.items()}
     artifacts.write_table(paths.baseline(baseline), arrays, axes)

@@ -14,7 +14,7 @@ from flax import struct
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pipeline.run import artifacts, paths
-from pipeline.studies.learning.params import GENERATED, Baseline, Classes, Data, Lives, Task, Tests
+from pipeline.studies.learning.params import GENERATED, Baseline, Classes, Data, EpisodeSizes, Task, Tests
 from vsml.core.rollout import rollout
 from vsml.core.scores import correct, cross_entropy
 from vsml.core.types import Episode, Learner, Theta
@@ -44,16 +44,16 @@ class Drawn(NamedTuple):
     share: float
 
 
-def train_lives(data: Data, lives: Lives) -> Iterator[Drawn]:
+def training_episodes(data: Data, sizes: EpisodeSizes) -> Iterator[Drawn]:
     """All combinations of sets, views, inputs and classes, those of one size together."""
-    combinations = list(itertools.product(data.sets, lives.inputs, lives.classes, lives.views))
-    sizes: dict[tuple[bool, int, int], list] = {}
+    combinations = list(itertools.product(data.sets, sizes.inputs, sizes.classes, sizes.views))
+    members_of: dict[tuple[bool, int, int], list] = {}
     for name, inputs, classes, seen in combinations:
         size = (name in GENERATED, inputs or _features(name), _count(name, classes))
-        sizes.setdefault(size, []).append((name, seen, classes))
-    for (generated, inputs, count), members in sizes.items():
+        members_of.setdefault(size, []).append((name, seen, classes))
+    for (generated, inputs, count), members in members_of.items():
         if generated:
-            draw = _points(lives.length, inputs, count)
+            draw = _points(sizes.length, inputs, count)
         else:
             tasks = []
             for name, seen, classes in members:
@@ -64,18 +64,18 @@ def train_lives(data: Data, lives: Lives) -> Iterator[Drawn]:
             if data.episodes == "one_shot":
                 draw = episodes.one_shot(tasks, data.projections)
             else:
-                draw = episodes.stream(tasks, lives.length, data.projections)
+                draw = episodes.stream(tasks, sizes.length, data.projections)
         yield Drawn(inputs, count, draw, len(members) / len(combinations))
 
 
 @struct.dataclass
 class Trial:
-    """The episodes of a task of the tests: `lives` long ones, or many more short ones if it is one-shot."""
+    """The episodes of a task of the tests: `count` long ones, or many more short ones if it is one-shot."""
 
     keys: jax.Array  # [episode] for initial states
     episodes: Episode  # [episode time …]
     task: str = struct.field(pytree_node=False)
-    lives: int = struct.field(pytree_node=False)
+    count: int = struct.field(pytree_node=False)
     one_shot: bool = struct.field(pytree_node=False)
 
     @property
@@ -96,20 +96,20 @@ def trials(tests: Tests, suites: tuple[str, ...]) -> Iterator[Trial]:
     """
     for name, task in ((name, task) for suite in suites for name, task in tests.suites[suite].items()):
         task_key = jax.random.fold_in(jax.random.key(tests.seed), zlib.crc32(name.encode()))
-        birth_key, episode_key = jax.random.split(task_key)
+        init_key, episode_key = jax.random.split(task_key)
         one_shot = task.episodes == "one_shot"
-        numbers = jnp.arange(tests.lives * (tests.length // (_count(task.set, task.classes) + 1) if one_shot else 1))
+        numbers = jnp.arange(tests.episodes * (tests.length // (_count(task.set, task.classes) + 1) if one_shot else 1))
         fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
         drawn = jax.jit(jax.vmap(_test_draw(task, tests.length)))(fold(episode_key, numbers))
-        keys, devices = fold(birth_key, numbers), jax.devices()
+        keys, devices = fold(init_key, numbers), jax.devices()
         if len(numbers) % len(devices) == 0:
             sharding = NamedSharding(Mesh(devices, ("device",)), PartitionSpec("device"))
             keys, drawn = jax.device_put((keys, drawn), sharding)
-        yield Trial(keys, drawn, name, tests.lives, one_shot)
+        yield Trial(keys, drawn, name, tests.episodes, one_shot)
 
 
-def live(learner: Learner, theta: Theta, trial: Trial) -> dict[str, jax.Array]:
-    """What came of every prediction that counts [life, time]: whether it was correct, and its loss in nats.
+def run_trial(learner: Learner, theta: Theta, trial: Trial) -> dict[str, jax.Array]:
+    """What came of every prediction that counts [episode, time]: whether it was correct, and its loss in nats.
 
     Of a one-shot task time counts episodes.
     """
@@ -121,18 +121,18 @@ def live(learner: Learner, theta: Theta, trial: Trial) -> dict[str, jax.Array]:
         return {"correct": correct(logits, y), "loss": cross_entropy(logits, y)}
 
     outcome = jax.vmap(one)(trial.keys, trial.episodes)
-    return {kind: values.reshape(trial.lives, -1) for kind, values in outcome.items()}
+    return {kind: values.reshape(trial.count, -1) for kind, values in outcome.items()}
 
 
-def live_at_rates(
+def run_trial_at_rates(
     section: Baseline, trial: Trial, widened: Callable[[Callable], Callable] = lambda sized: sized
 ) -> dict[str, np.ndarray]:
-    """The same [rate, life, time] of a baseline at each learning rate of its grid; `widened` may change its inputs."""
+    """The same [rate, episode, time] of a baseline at each rate of its grid; `widened` may change its inputs."""
 
     @jax.jit
     def at(rate: jax.Array, trial: Trial) -> dict[str, jax.Array]:
         sized = widened(functools.partial(baseline_learner, section, rate=rate))
-        return live(sized(trial.features, trial.classes), (), trial)
+        return run_trial(sized(trial.features, trial.classes), (), trial)
 
     rates = np.asarray(section.rates, np.float32)
     outcomes = [at(rate, trial) for rate in rates]  # one after the other: the weights of all would be too many

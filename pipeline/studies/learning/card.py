@@ -24,7 +24,7 @@ def card(item: Item) -> Card:
         kinds = "; ".join(
             f"{one.population} of {one.length} examples, {_any(one.inputs)} inputs, {_any(one.classes)} classes, "
             f"{_any(one.views)}"
-            for one in phase.lives
+            for one in phase.episodes
         )
         made.append([str(number + 1), str(len(loss)), kinds, ends(loss)])
     names = tasks(tables, item.experiment)
@@ -43,13 +43,13 @@ def card(item: Item) -> Card:
         f"Estimator: `{plain(section.estimator)}`; optimiser: `{plain(section.optimizer)}`"
         + (f"; theta starts from `{section.start}` and otherwise from random numbers." if section.start else "."),
         made=Table(
-            ("phase", "meta-steps", "lives of a meta-step", "meta loss in nats, first and last tenth"), made
+            ("phase", "meta-steps", "episodes of a meta-step", "meta loss in nats, first and last tenth"), made
         ).markdown("rrlr"),
         fares=[
-            "Cumulative accuracy on test data, from random states: mean ± standard deviation over lives. It has seen "
-            f"training data of {' and '.join(map(title, section.data.sets))} only.",
+            "Cumulative accuracy on test data, from random states: mean ± standard deviation over episodes. It has "
+            f"seen training data of {' and '.join(map(title, section.data.sets))} only.",
             "",
-            Table(("task", "examples", "accuracy", "lives"), fares).markdown(),
+            Table(("task", "examples", "accuracy", "episodes"), fares).markdown(),
         ],
     )
 

@@ -8,7 +8,7 @@ from pipeline.show.looks import LOOKS
 from pipeline.studies.claims import Effect, Effects
 from pipeline.studies.learning import association as introspection
 from pipeline.studies.learning import measures, ranking
-from pipeline.studies.learning.measures import lives
+from pipeline.studies.learning.measures import outcomes
 from pipeline.studies.learning.tables import (
     RULE,
     SETTINGS,
@@ -51,10 +51,10 @@ def accuracy(
             rival, name = measures.guessing(tables, made.profile.tasks[task]), "guessing"
         else:
             able = [model for model in models if task in tasks(tables, model)]
-            found = [lives(tables, task, model, moment).correct[..., :moment].mean(-1) for model in able]
+            found = [outcomes(tables, task, model, moment).correct[..., :moment].mean(-1) for model in able]
             rival, name = max(found, key=np.mean, default=None), LOOKS[against].words
         if rival is not None:
-            own = lives(tables, task, RULE).correct[..., :moment].mean(-1)
+            own = outcomes(tables, task, RULE).correct[..., :moment].mean(-1)
             yield f"{ranking.title(task)}, {ranking.when(moment)}: VSML less {name}", own - rival
 
 
@@ -72,7 +72,7 @@ def over_fitting(
     both = {method: every[method] for method in (RULE, against)}
     leads: dict[bool, list[Effect]] = {True: [], False: []}  # by whether meta-training saw the set
     for mix, task in measures.shared_cells(made.tables, both):
-        mine, theirs = (lives(made.tables, task, of_mix[mix]).correct.mean(-1) for of_mix in both.values())
+        mine, theirs = (outcomes(made.tables, task, of_mix[mix]).correct.mean(-1) for of_mix in both.values())
         leads[made.profile.seen(task, both[RULE][mix])].append(mine - theirs)
     name = LOOKS[against].name.lower()
     if what == "unseen" and leads[False]:
@@ -86,7 +86,7 @@ def changed_task(made: Made) -> Effects:
     """Accuracy on each changed task of figure 7 less that on the unchanged one of its set."""
     robust = measures.robust(made.tables)
     for base, of_setting in measures.changed_tasks(made.tables).items():
-        values = {setting: lives(made.tables, task, robust).correct.mean(-1) for setting, task in of_setting.items()}
+        values = {setting: outcomes(made.tables, task, robust).correct.mean(-1) for setting, task in of_setting.items()}
         reference = values.pop("unchanged")
         for setting, own in values.items():
             yield f"{ranking.title(base)}: {SETTINGS[setting]} less unchanged", own - reference
@@ -97,11 +97,11 @@ def second_exposure(made: Made, *, against: Rival | float) -> Effects:
     if RULE not in experiments(made.tables, "introspect"):
         return
     every = introspection.associations(made.tables, RULE)
-    found = {name: values for name, metric, values in every if metric == "second_sighting_accuracy"}
+    found = {name: values for name, metric, values in every if metric == "second_exposure_accuracy"}
     if isinstance(against, float):
-        yield f"Right at the second sighting: VSML less {against:g}", found[RULE] - against
+        yield f"Right at the second exposure: VSML less {against:g}", found[RULE] - against
     elif against in found:
-        yield f"Right at the second sighting: VSML less {LOOKS[against].words}", found[RULE] - found[against]
+        yield f"Right at the second exposure: VSML less {LOOKS[against].words}", found[RULE] - found[against]
 
 
 def association(made: Made, *, age: Literal["initial", "later"], against: Rival) -> Effects:
@@ -116,7 +116,7 @@ def association(made: Made, *, age: Literal["initial", "later"], against: Rival)
     own, other = (introspection.exposures(every[name]) for name in (RULE, against))
     for (metric, examples), gain in own.items():
         if metric == "gain_own" and (examples == 0) == (age == "initial"):
-            label = f"One sighting {introspection.when(examples)}: VSML less {LOOKS[against].words}"
+            label = f"One exposure {introspection.when(examples)}: VSML less {LOOKS[against].words}"
             yield label, gain - other[metric, examples]
 
 

@@ -3,7 +3,7 @@
 A learned rule learns from the user's examples one by one, in random orders, with online SGD and Adam beside it on the
 very same episodes. Wrong input is refused in one sentence, with exit status 2, before anything runs.
 
-Axis letters: rate (of learning; one, not a number, for the rule), life (an episode), time.
+Axis letters: rate (of learning; one, not a number, for the rule), lifetime (an episode), time.
 """
 
 import argparse
@@ -43,7 +43,7 @@ BUDGET = 2**30  # bytes of episodes side by side
 WIDTHS = (8, 16, 16, 25, 16, 25)  # of the columns of the table
 
 Sized = Callable[[int, int], Learner]  # (features, classes) -> the learner
-Outcomes = dict[str, Bool[np.ndarray, "rate life time"]]
+Outcomes = dict[str, Bool[np.ndarray, "rate episode time"]]
 
 
 class Examples(NamedTuple):
@@ -81,22 +81,22 @@ def main(args: list[str]) -> None:
     length = options.length or min(total, LONGEST)
     print(
         f"{options.data}: {total} examples, {features} features, {classes} classes.\n"
-        f"{options.lives} lives of {length} examples in random order, no example twice; seed {options.seed}.\n"
+        f"{options.episodes} lifetimes of {length} examples in random order, no example twice; seed {options.seed}.\n"
         "Each feature is standardised by its mean and standard deviation over all examples, labels unseen."
     )
     if options.random_features:
         print(f"All learners see {options.random_features} random features beside these.")
-    keys = jax.random.split(jax.random.key(options.seed), options.lives)
+    keys = jax.random.split(jax.random.key(options.seed), options.episodes)
     # As many episodes side by side as the budget holds, so that memory does not grow with their number.
     how = (examples, keys, length, max(1, BUDGET // size))
     theta = jax.tree.map(jnp.asarray, rule.theta)
-    outcomes = {"vsml": live(lambda rate: own, theta, (np.nan,), *how)}
+    outcomes = {"vsml": run(lambda rate: own, theta, (np.nan,), *how)}
     for name in OPTIMIZERS:
-        outcomes[name] = live(partial(baseline, name, examples, options.random_features), (), RATES, *how)
+        outcomes[name] = run(partial(baseline, name, examples, options.random_features), (), RATES, *how)
     print(
         f"\n{table(outcomes, length)}\n\n"
-        f"Cumulative accuracy ± standard deviation over {options.lives} lives. SGD and Adam are linear and online,\n"
-        f"at the paper's rate and, in brackets, at the best of {len(RATES)}, which is chosen in hindsight\n"
+        f"Cumulative accuracy ± standard deviation over {options.episodes} episodes. SGD and Adam are linear and\n"
+        f"online, at the paper's rate and, in brackets, at the best of {len(RATES)}, which is chosen in hindsight\n"
         "for each row and favours them."
     )
     try:
@@ -165,7 +165,7 @@ def _sized(sized: Sized, examples: Examples, random_features: int) -> Learner:
     return widened(examples.x.shape[1], examples.classes)
 
 
-def live(
+def run(
     at: Callable[[Float[Array, ""]], Learner],
     theta: Theta,
     rates: tuple[float, ...],
@@ -173,16 +173,16 @@ def live(
     keys: Array,
     length: int,
     at_once: int,
-) -> Bool[np.ndarray, "rate life time"]:
+) -> Bool[np.ndarray, "rate episode time"]:
     """Whether each prediction was right, each made before its label was shown, by the learner `at` each of the rates.
 
     The order of an episode depends on its key alone, so that all learners have the same episodes.
     """
 
     def one(rate: Float[Array, ""], key: RandomKey) -> Bool[Array, " time"]:
-        order_key, birth_key = jax.random.split(key)
+        order_key, init_key = jax.random.split(key)
         episode = test_episode(order_key, examples.x, examples.y, examples.classes, length)
-        return correct(rollout(at(rate), theta, birth_key, episode), episode.y)
+        return correct(rollout(at(rate), theta, init_key, episode), episode.y)
 
     def every(key: RandomKey) -> Bool[Array, "rate time"]:
         return jax.vmap(one, in_axes=(0, None))(jnp.array(rates), key)
@@ -222,12 +222,12 @@ def draw(outcomes: Outcomes, length: int) -> Figure:
     return figure
 
 
-def _cell(found: Bool[np.ndarray, "life time"], mark: int) -> str:
+def _cell(found: Bool[np.ndarray, "episode time"], mark: int) -> str:
     accuracy = found[:, :mark].mean(axis=1)
     return f"{accuracy.mean():.3f} ± {sd(accuracy):.3f}"
 
 
-def _best(found: Bool[np.ndarray, "rate life time"], mark: int) -> int:
+def _best(found: Bool[np.ndarray, "rate episode time"], mark: int) -> int:
     return int(found[:, :, :mark].mean(axis=(1, 2)).argmax())
 
 
@@ -249,8 +249,8 @@ def _options(args: list[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--rule", type=Path, required=True, help="a rule.npz that meta_train wrote")
     add("--data", type=Path, required=True, help="an npz file with x [n, …] and y [n]")
-    add("--lives", type=at_least(1), default=16, help="random orders of the data (default: 16)")
-    add("--length", type=at_least(2), help=f"examples of a life (default: all, at most {LONGEST})")
+    add("--lifetimes", type=at_least(1), default=16, help="random orders of the data (default: 16)")
+    add("--length", type=at_least(2), help=f"examples of an episode (default: all, at most {LONGEST})")
     add("--seed", type=at_least(0), default=0, help="of the orders and the newborn states (default: 0)")
     words = "show all learners N random functions of each example beside it (default: 0)"
     add("--random-features", type=at_least(0), default=0, metavar="N", help=words)

@@ -17,24 +17,24 @@ from vsml.core.types import Episode, Learner, Theta
 from vsml.introspect.alignment import alignment
 from vsml.introspect.association import probabilities, repeated_digits
 from vsml.introspect.channels import FOLLOWED, WAYS, channels, resets
-from vsml.introspect.sighting import PROBES, TOLD, draw_fork, follow
+from vsml.introspect.exposure import LABEL_SHOWN, QUERIES, draw_fork, follow
 from vsml.learners.settings import learner
 from vsml.tasks.datasets import SETS, Facts, standardise
 
 READINGS = {"": True, "next_": False}  # of the paper's protocol: what comes twice in a row is one image, or one class
 AXES = {
-    **{name: name for name in ("learner", "age", "told", "probe", "moment", "reset", "way", "followed")},
+    **{name: name for name in ("learner", "age", "label_shown", "query", "moment", "reset", "way", "followed")},
     "rate": "learner",
-    "probability": "learner life time class",
-    "label": "life time",
-    "image": "life time",
+    "probability": "learner lifetime time class",
+    "label": "lifetime time",
+    "image": "lifetime time",
     "pixels": "shown time height width colour",
-    "belief": "learner age life told gap probe class",
-    "cosine": "learner life moment",
-    "change": "learner life moment",
-    "intact_accuracy": "life",
-    "reset_accuracy": "life way reset",
-    "follows": "life followed kind channel",
+    "query_probability": "learner age lifetime told gap probe class",
+    "cosine": "learner lifetime moment",
+    "change": "learner lifetime moment",
+    "intact_accuracy": "episode",
+    "reset_accuracy": "lifetime way reset",
+    "follows": "lifetime followed kind channel",
 }
 
 Make = Callable[[Any], tuple[Learner, Theta]]  # of theta or of a learning rate, so that two rates are one compilation
@@ -69,17 +69,17 @@ def main(job: Job, run: Run) -> None:
         both = jax.random.split(jax.random.key(section.seed))
         if analysis:
             both = jax.vmap(jax.random.fold_in, in_axes=(0, None))(both, analysis)
-        draw_key, birth_key = both
-        return jax.random.split(draw_key, section.lives), jax.random.split(birth_key, section.lives)
+        draw_key, init_key = both
+        return jax.random.split(draw_key, section.episodes), jax.random.split(init_key, section.episodes)
 
     # The protocol of figure 9, in both of its readings, and the pixels of the first episodes.
-    draws, births = keys(0)
+    draws, starts = keys(0)
     number = jnp.arange(len(y), dtype=jnp.float32)[:, None]
     for prefix, identical in READINGS.items():
         draw = functools.partial(repeated_digits, y=y, identical=identical)
         episodes, image = jax.vmap(lambda key, draw=draw: draw(key, x))(draws)
         shown, _ = jax.vmap(lambda key, draw=draw: draw(key, number))(draws[: section.shown])
-        each = [_measured(probabilities, *one, births, (episodes,)) for one in made.values()]
+        each = [_measured(probabilities, *one, starts, (episodes,)) for one in made.values()]
         found |= {
             f"{prefix}probability": np.stack(each),
             f"{prefix}label": np.asarray(episodes.y.argmax(-1), np.int32),
@@ -88,28 +88,28 @@ def main(job: Job, run: Run) -> None:
         }
 
     # One exposure, with the right or a wrong label, at some ages: probabilities while the episode goes on.
-    draws, births = keys(1)
+    draws, starts = keys(1)
     length = max(section.ages) + section.gaps + 1
     forks = jax.vmap(lambda key: draw_fork(key, x, y, facts.classes, length, section.others))(draws)
     measure = functools.partial(follow, gaps=section.gaps)
-    found |= {"age": np.array(section.ages, np.int32), "told": np.array(TOLD), "probe": np.array(PROBES)}
+    found |= {"age": np.array(section.ages, np.int32), "label_shown": np.array(LABEL_SHOWN), "query": np.array(QUERIES)}
     ages = [jnp.asarray(age) for age in section.ages]
-    each = [[np.asarray(_measured(measure, *one, births, (forks,), age)) for age in ages] for one in made.values()]
-    found["belief"] = np.array(each)
+    each = [[np.asarray(_measured(measure, *one, starts, (forks,), age)) for age in ages] for one in made.values()]
+    found["query_probability"] = np.array(each)
 
-    # The steps of each learner against gradient steps, over an episode of images that are not among the probes.
-    draws, births = keys(2)
-    needed = section.length + section.probes
+    # The steps of each learner against gradient steps, over an episode of images that are not among the queries.
+    draws, starts = keys(2)
+    needed = section.length + section.queries
     if needed > len(y):
         raise ValueError(
-            f"introspect.length + introspect.probes (={needed}) must be at most the {len(y)} test examples of "
-            f"{section.set}: shorten the life or take fewer probes."
+            f"introspect.length + introspect.queries (={needed}) must be at most the {len(y)} test examples of "
+            f"{section.set}: shorten the episode or take fewer queries."
         )
     order = jax.vmap(lambda key: jax.random.permutation(key, len(y))[:needed])(draws)
     one_hot = jax.nn.one_hot(y, facts.classes)
-    episodes, probes = (Episode(x[part], one_hot[part]) for part in jnp.split(order, [section.length], axis=1))
+    episodes, queries = (Episode(x[part], one_hot[part]) for part in jnp.split(order, [section.length], axis=1))
     measure = functools.partial(alignment, every=section.every)
-    each = [_measured(measure, *one, births, (episodes, probes.x)) for one in made.values()]
+    each = [_measured(measure, *one, starts, (episodes, queries.x)) for one in made.values()]
     found["moment"] = np.arange(0, section.length, section.every, dtype=np.int32)
     found |= {what: np.stack([getattr(one, what) for one in each]) for what in ("cosine", "change")}
 
@@ -117,7 +117,7 @@ def main(job: Job, run: Run) -> None:
     if rule.learner["name"] == "vsml" and not rule.learner["hidden_layers"] and not rule.learner["convolutions"]:
         hidden = rule.learner["hidden"]
         measure = functools.partial(channels, hidden=hidden)
-        of_rule = _measured(measure, *made[experiment], births, (episodes, probes))
+        of_rule = _measured(measure, *made[experiment], starts, (episodes, queries))
         found |= {"reset": np.array(list(resets(hidden))), "way": np.array(WAYS), "followed": np.array(FOLLOWED)}
         found |= {"intact_accuracy": of_rule.intact, "reset_accuracy": of_rule.reset, "follows": of_rule.follows}
     axes = {name: AXES[name.removeprefix("next_")].split() for name in found}
@@ -125,10 +125,10 @@ def main(job: Job, run: Run) -> None:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _measured(measure: Callable, make: Make, setting: Any, births: jax.Array, lived: tuple, *shared: Any) -> Any:
-    """What `measure` finds in each episode, whose own arguments are `lived` and which have the rest in common."""
+def _measured(measure: Callable, make: Make, setting: Any, starts: jax.Array, arguments: tuple, *shared: Any) -> Any:
+    """What `measure` finds in each episode, whose own arguments are `arguments` and which have the rest in common."""
     own, theta = make(setting)
-    return jax.vmap(lambda key, episode: measure(own, theta, key, *episode, *shared))(births, lived)
+    return jax.vmap(lambda key, episode: measure(own, theta, key, *episode, *shared))(starts, arguments)
 
 
 def _baseline(section: Any, facts: Facts, rate: Any) -> tuple[Learner, Theta]:

@@ -17,7 +17,7 @@ and those of association.py. Each is a mean, with sd and n over the episodes of 
 seeds, whole episodes each); sd_seeds is that of the seeds' means. Seen and unseen sets differ in difficulty too: how
 much, SGD tells, which is meta-trained on nothing. What a method's gap exceeds that of SGD by is over-fitting.
 
-Axis letters: seed (of meta-training), rate (of learning), life (an episode of a test), time, class.
+Axis letters: seed (of meta-training), rate (of learning), lifetime (an episode of a test), time, class.
 """
 
 from collections.abc import Iterator, Mapping
@@ -76,7 +76,9 @@ def results(tables: Tables, profile: Profile) -> Results:
                         found[key] |= {"rate": float(f"{rates[best]:.6g}")}
                     elif able and key.metric == "cumulative":
                         rival = max(able, key=lambda name: found[Key(task, name, "cumulative", moment)]["value"])
-                        lead = accuracy[best][None] - lives(tables, task, rival, moment).correct[..., :moment].mean(-1)
+                        lead = accuracy[best][None] - outcomes(tables, task, rival, moment).correct[..., :moment].mean(
+                            -1
+                        )
                         found[key._replace(metric="lead")] = summary(lead) | {"rival": rival}
     for task, entry in differences(tables).items():
         found[Key(task, robust(tables), "difference")] = entry
@@ -91,14 +93,14 @@ def results(tables: Tables, profile: Profile) -> Results:
     return found | introspection(tables, profile)
 
 
-class Lives(NamedTuple):
+class Outcomes(NamedTuple):
     """How one learner fared on one task: a learned rule once per meta-seed, a baseline at its best rate."""
 
-    correct: Bool[np.ndarray, "seed life time"]
+    correct: Bool[np.ndarray, "seed episode time"]
     rate: float | None
 
 
-def lives(tables: Tables, task: str, learner: str, horizon: int | None = None) -> Lives:
+def outcomes(tables: Tables, task: str, learner: str, horizon: int | None = None) -> Outcomes:
     """The episodes of `learner` on `task`.
 
     The rate of a baseline is chosen in hindsight: the one with the highest mean accuracy over the first `horizon`
@@ -108,12 +110,12 @@ def lives(tables: Tables, task: str, learner: str, horizon: int | None = None) -
     baseline = learner.removesuffix(PAPER)
     if (path := f"baseline/{baseline}.npz") not in tables:
         seeds = by_seed(tables, "meta_test", learner).values()
-        return Lives(np.stack([table.arrays[f"{task}/correct"] for table in seeds]), None)
+        return Outcomes(np.stack([table.arrays[f"{task}/correct"] for table in seeds]), None)
     arrays = tables[path].arrays
     correct = arrays[f"{task}/correct"]
     fixed = np.isclose(arrays["rate"], PAPER_RATES[baseline]) if learner != baseline else None
     best = int(np.argmax(correct[:, :, :horizon].mean(axis=(1, 2)) if fixed is None else fixed))
-    return Lives(correct[best][None], float(f"{arrays['rate'][best]:.6g}"))  # 0.003, not float32's 0.003000000026
+    return Outcomes(correct[best][None], float(f"{arrays['rate'][best]:.6g}"))  # 0.003, not float32's 0.003000000026
 
 
 def accuracies(tables: Tables, profile: Profile) -> Results:
@@ -121,8 +123,8 @@ def accuracies(tables: Tables, profile: Profile) -> Results:
     found: Results = {}
     for learner in (*experiments(tables), *baselines(tables), *at_paper_rates(tables)):
         for task in tasks(tables, learner):
-            for key, moment in _moments(profile, task, learner, lives(tables, task, learner).correct.shape[-1]):
-                correct, rate = lives(tables, task, learner, moment)
+            for key, moment in _moments(profile, task, learner, outcomes(tables, task, learner).correct.shape[-1]):
+                correct, rate = outcomes(tables, task, learner, moment)
                 more = {"seen": profile.seen(task, learner)} if rate is None else {"rate": rate}
                 found[key] = summary(correct[..., :moment].mean(axis=-1)) | more
     return found
@@ -164,7 +166,7 @@ def shipped_rules(tables: Tables) -> list[str]:
     return [path.removeprefix(SHIPPED).removesuffix(".npz") for path in tables if path.startswith(SHIPPED)]
 
 
-def shipped_tests(tables: Tables, rule: str) -> dict[str, dict[str, Bool[np.ndarray, "rate life time"]]]:
+def shipped_tests(tables: Tables, rule: str) -> dict[str, dict[str, Bool[np.ndarray, "rate episode time"]]]:
     """By task and learner, whether each prediction was correct; a rule has no rates but one.
 
     First the rule as it is, then all with random features beside those of each example: the rule, SGD and Adam.
@@ -198,9 +200,9 @@ def differences(tables: Tables, moment: int | None = None) -> dict[str, Entry]:
     found = {}
     for of_setting in changed_tasks(tables).values():
         first, *others = of_setting.values()
-        reference = lives(tables, first, robust(tables)).correct
+        reference = outcomes(tables, first, robust(tables)).correct
         for task in others:
-            changed = lives(tables, task, robust(tables)).correct
+            changed = outcomes(tables, task, robust(tables)).correct
             end = min(moment or changed.shape[-1], changed.shape[-1], reference.shape[-1])
             values = changed[..., :end].mean(axis=(1, 2)) - reference[..., :end].mean(axis=(1, 2))
             within = abs(float(values.mean())) <= TOLERANCE + 1e-9  # 0.85 - 0.8 is a little more than 0.05
@@ -246,7 +248,7 @@ def over_fitting(tables: Tables, profile: Profile) -> dict[str, dict[str, Entry]
         values: dict[str, list[Float[np.ndarray, " seed"]]] = {}
         for mix, task in cells:
             what = "seen" if profile.seen(task, of_mix[mix]) else "unseen"
-            correct = lives(tables, task, UNTRAINED if learner == UNTRAINED else of_mix[mix]).correct
+            correct = outcomes(tables, task, UNTRAINED if learner == UNTRAINED else of_mix[mix]).correct
             values.setdefault(what, []).append(correct.mean(axis=(1, 2)))
         means = {what: np.mean(own, axis=0) for what, own in values.items()}
         found[learner] = {what: summary(mean[None]) | {"cells": len(values[what])} for what, mean in means.items()}

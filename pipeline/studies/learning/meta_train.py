@@ -14,8 +14,8 @@ from pipeline.run import job as provenance
 from pipeline.run.job import Job
 from pipeline.run.params import known_or_raise, plain
 from pipeline.run.training import Phase, adam, train
-from pipeline.studies.learning.build import train_lives
-from pipeline.studies.learning.params import GENERATED, AntitheticEs, Backprop, Experiment, Lives, TruncatedBptt
+from pipeline.studies.learning.build import training_episodes
+from pipeline.studies.learning.params import GENERATED, AntitheticEs, Backprop, EpisodeSizes, Experiment, TruncatedBptt
 from pipeline.track.tracking import Run
 from vsml.core.scores import cross_entropy
 from vsml.core.types import RandomKey
@@ -42,7 +42,7 @@ def main(job: Job, run: Run) -> None:
     outer = build(section, int(seed))
     rest = {"key": outer.key, "patience": section.optimizer.patience}
     phases = [
-        Phase(phase.steps, partial(meta_train, groups, outer.optimizer, **rest), sum(map(_work, phase.lives)))
+        Phase(phase.steps, partial(meta_train, groups, outer.optimizer, **rest), sum(map(_work, phase.episodes)))
         for phase, groups in zip(section.curriculum, outer.phases, strict=True)
     ]
     state, curve = train(job, run, outer.state, phases, partial(on_all, jax.devices()))
@@ -62,8 +62,8 @@ def build(section: Experiment, seed: int) -> Outer:
     theta_key, train_key = jax.random.split(jax.random.key(seed))
     steps, own = sum(phase.steps for phase in section.curriculum), section.optimizer
     optimizer = guarded(adam(own.learning_rate, own.warmup, own.final, steps, own.clip), own.patience)
-    phases = [[group for lives in phase.lives for group in _groups(section, lives)] for phase in section.curriculum]
-    first = next(train_lives(section.data, section.curriculum[0].lives[0]))
+    phases = [[group for sizes in phase.episodes for group in _groups(section, sizes)] for phase in section.curriculum]
+    first = next(training_episodes(section.data, section.curriculum[0].episodes[0]))
     theta = learner(plain(section.learner), first.inputs, first.classes).init_theta(theta_key)
     for name, value in section.start.items():
         theta = {**theta, name: jnp.full_like(known_or_raise(theta, name, "leaves of theta"), value)}
@@ -71,13 +71,13 @@ def build(section: Experiment, seed: int) -> Outer:
     return Outer(state, key, optimizer, phases)
 
 
-def _groups(section: Experiment, lives: Lives) -> Iterator[Group]:
-    """The population, spread over lives of different sizes; shares are rounded up so that the devices divide them."""
+def _groups(section: Experiment, sizes: EpisodeSizes) -> Iterator[Group]:
+    """The population, spread over different sizes; shares are rounded up so that the devices divide them."""
     devices, last = jax.devices(), 1 if section.data.episodes == "one_shot" else None
     if last and isinstance(section.estimator, TruncatedBptt):
         raise ValueError("The estimator truncated_bptt is for streams: a one-shot episode is too short to be cut.")
-    for drawn in train_lives(section.data, lives):
-        on_each = -(-round(lives.population * drawn.share) // len(devices)) or 1
+    for drawn in training_episodes(section.data, sizes):
+        on_each = -(-round(sizes.population * drawn.share) // len(devices)) or 1
         most = min(section.estimator.at_once or on_each, on_each)
         at_once = max(n for n in range(1, most + 1) if on_each % n == 0)
         sized = learner(plain(section.learner), drawn.inputs, drawn.classes)
@@ -91,8 +91,8 @@ def _groups(section: Experiment, lives: Lives) -> Iterator[Group]:
         yield Group(across_devices(found, devices), on_all(devices, drawn.draw), on_each * len(devices))
 
 
-def _work(lives: Lives) -> int:
+def _work(sizes: EpisodeSizes) -> int:
     """What a meta-step costs, in ticks of cells."""
-    inputs = [size or 784 for size in lives.inputs]
-    classes = [len(c) if isinstance(c, tuple) else c or 10 for c in lives.classes]
-    return round(np.mean(inputs) * np.mean(classes) * lives.length * lives.population)
+    inputs = [size or 784 for size in sizes.inputs]
+    classes = [len(c) if isinstance(c, tuple) else c or 10 for c in sizes.classes]
+    return round(np.mean(inputs) * np.mean(classes) * sizes.length * sizes.population)

@@ -109,7 +109,7 @@ Classes = Annotated[int, Field(ge=2)] | Annotated[tuple[Count, ...], Field(min_l
 View = Literal["raw", "projected", "resized_projected", "shuffled"]
 
 
-class Lives(Section):
+class EpisodeSizes(Section):
     """`population` episodes a meta-step, spread over all combinations of sets, views, inputs and classes.
 
     views: raw images, resized to a square of `inputs` pixels; projected to as many features at random; resized and
@@ -125,10 +125,10 @@ class Lives(Section):
 
 
 class Phase(Section):
-    """`steps` meta-steps, each on all of `lives`, whose sizes may differ."""
+    """`steps` meta-steps, each on all of `episodes`, whose sizes may differ."""
 
     steps: PositiveInt
-    lives: Some[Lives]
+    episodes: Some[EpisodeSizes]
 
 
 class Experiment(Section):
@@ -159,24 +159,24 @@ class Task(Section):
 class Tests(Section):
     """The episodes that learners are tested by, and the tasks of each suite of tests."""
 
-    lives: PositiveInt
+    episodes: PositiveInt
     length: PositiveInt
     seed: Count
     suites: dict[Name, dict[Name, Task]]
 
 
 class Introspect(Section):
-    """How often, how long and with how many probes an introspected learner is looked at."""
+    """How often, how long and with how many queries an introspected learner is looked at."""
 
     set: Name  # of images
-    lives: PositiveInt
+    episodes: PositiveInt
     seed: Count
     ages: Some[Count]  # examples before an exposure
     gaps: PositiveInt  # examples after it
-    others: PositiveInt  # probes of the class of an exposure, and as many of other classes
+    others: PositiveInt  # queries of the class of an exposure, and as many of other classes
     length: PositiveInt  # of an episode whose steps are compared with gradient steps; channels are reset at its end
     every: PositiveInt  # so many examples, one step is compared
-    probes: PositiveInt  # images on which those functions are compared
+    queries: PositiveInt  # images on which those functions are compared
     shown: PositiveInt  # episodes that the report's page holds, of each kind
 
 

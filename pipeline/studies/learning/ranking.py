@@ -86,7 +86,7 @@ def mix_title(mix: str) -> str:
 
 
 def when(moment: int | None) -> str:
-    return "at the end of the life" if moment is None else f"after {moment:,} examples"
+    return "at the end of the episode" if moment is None else f"after {moment:,} examples"
 
 
 def plus_minus(entry: Mapping[str, Any] | None, what: str = "sd", digits: int = 2) -> str:

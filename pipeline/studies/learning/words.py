@@ -26,10 +26,10 @@ from pipeline.studies.learning.tables import (
 )
 from pipeline.studies.params import Items
 
-SIGHTINGS = {
-    "first_sighting": "First image of a class",
+EXPOSURES = {
+    "first_exposure": "First image of a class",
     "second_image": "Second image of a class",
-    "second_sighting": "Same image again",
+    "second_exposure": "Same image again",
     "next_image": "Another image of the class, right after the first",
 }
 GAINS = {
@@ -41,8 +41,8 @@ GAINS = {
 GROUPS = {
     "hidden": "All hidden",
     "memory": "All memory",
-    "memory_born_random": "Memory that starts random",
-    "memory_born_zero": "Memory that starts at zero",
+    "memory_starts_random": "Memory that starts random",
+    "memory_starts_zero": "Memory that starts at zero",
 }
 RIVALS = ("sgd", "sgd_paper")  # whose gains the verdict on fast association compares
 SIDES = ("larger", "smaller", "not clearly different")  # of a gain of VSML beside that of a rival
@@ -99,7 +99,7 @@ def verdict_robust(results: Results) -> str:
         claim = "is reproduced here in that none is worse by more."
     else:
         claim = "is not reproduced here."
-    head = "Changed tasks, at the end of the life:"
+    head = "Changed tasks, at the end of the episode:"
     return " ".join([head, *sentences, f"The paper\u2019s claim, that all changed tasks fare comparably, {claim}"])
 
 
@@ -117,7 +117,7 @@ def verdict_varying(results: Results) -> str:
         f"{called(learner)} {value['seen']:.2f} and {value['unseen']:.2f} (gap {signed(value['gap'])})"
         for learner, value in values.items()
     ]
-    head = "Mean cumulative accuracy at the end of the life, on sets of meta-training and on others:"
+    head = "Mean cumulative accuracy at the end of the episode, on sets of meta-training and on others:"
     words = [f"{head} {', '.join(parts)}."]
     if UNTRAINED in values:
         words.append("SGD is meta-trained on nothing: its gap is what the sets differ in difficulty.")
@@ -142,7 +142,7 @@ def verdict_association(found: Results, task: str) -> str:
         parts = [f"{side} {_listed(own)}" for side, own in whens.items() if own]
         clauses.append(f"that of {LOOKS[rival].words} it is {', '.join(parts)}")
     return (
-        "What one sighting adds to the right class of that image, less what it adds there to images of other "
+        "What one exposure adds to the right class of that image, less what it adds there to images of other "
         f"classes, is VSML\u2019s fast association. Against {'; against '.join(clauses)}."
     )
 
@@ -163,7 +163,7 @@ def details_of_association(found: Results, task: str) -> Iterator[str]:
                 leads.append(f"{side} {than} that of {LOOKS[rival].words} ({far})")
             clauses.append(f"{', '.join(gains)}; VSML\u2019s is {' and '.join(leads)}")
         yield (
-            f"{association.when(age).capitalize()}, one sighting adds to the probability of the right class of that "
+            f"{association.when(age).capitalize()}, one exposure adds to the probability of the right class of that "
             f"image {clauses[0]}. Less what it adds to images of other classes: {clauses[1]}."
         )
 
@@ -178,7 +178,7 @@ def _side(lead: Entry) -> str:
 
     Seeds share the episodes of the baselines, so an episode counts once, whatever the number of seeds.
     """
-    clear = lead["lives"] > 1 and abs(lead["value"]) > CLEAR * lead["sd"] / lead["lives"] ** 0.5
+    clear = lead["episodes"] > 1 and abs(lead["value"]) > CLEAR * lead["sd"] / lead["episodes"] ** 0.5
     return SIDES[2] if not clear else SIDES[0] if lead["value"] > 0 else SIDES[1]
 
 
@@ -231,7 +231,7 @@ def main_tables(found: Results, tables: Tables, profile: Profile, items: Items) 
                 less, within = signed(difference["value"], 3), "yes" if difference["within"] else "no"
             last = Cell(plus_minus(end), f"n = {end['n']}" if end else "")
             rows.append([title(base), SETTINGS[setting], plus_minus(first), last, less, within])
-    at = [f"Accuracy {when(early)}", "Accuracy at the end of the life"]
+    at = [f"Accuracy {when(early)}", "Accuracy at the end of the episode"]
     caption = "Robustness: tasks changed in ways that meta-training never used"
     made.append(Table(("Data set", "Task", *at, "Less the reference", "Within 0.05"), rows, "Robustness", caption))
 
@@ -243,7 +243,7 @@ def main_tables(found: Results, tables: Tables, profile: Profile, items: Items) 
             cells = [Cell(plus_minus(entry), mark="seen" if entry and entry["seen"] else "") for entry in entries]
             rows.append([called(method), ranking.mix_title(mix), *cells])
     caption = Markup(
-        'Varying data sets: cumulative accuracy at the end of the life; <span class="seen">tinted</span>: other '
+        'Varying data sets: cumulative accuracy at the end of the episode; <span class="seen">tinted</span>: other '
         "examples of a set of meta-training"
     )
     made.append(Table(("Method", "Meta-trained on", *map(title, columns)), rows, "Varying data sets", caption))
@@ -271,7 +271,7 @@ def main_tables(found: Results, tables: Tables, profile: Profile, items: Items) 
     # Figure 9: a row for each learner and kind of exposure.
     shown = []
     for learner in (*items.introspect, *association.BASELINES):
-        for kind, words in SIGHTINGS.items():
+        for kind, words in EXPOSURES.items():
             metrics = (f"{kind}_probability", f"{kind}_accuracy")
             shown.append(([called(learner), words], [Key(profile.introspected, learner, one) for one in metrics]))
     caption = (
@@ -309,7 +309,7 @@ def introspected(found: Results, profile: Profile, items: Items, gaps: int, leng
             cosines.append([called(learner), *map(plus_minus, parts), clear, n])
     for name in items.introspect:
         for group, words in GROUPS.items():
-            metrics = ("intact_accuracy", f"lost_{group}_newborn", f"lost_{group}_mean")
+            metrics = ("intact_accuracy", f"lost_{group}_initial", f"lost_{group}_mean")
             channels.append(([words], [Key(task, name, metric) for metric in metrics]))
     later = (f"Same, {gaps} examples later", "Wrong class, once shown", "Right class, by a wrong label")
     quarters = ("Whole episode", "First quarter", "Last quarter")

@@ -12,7 +12,7 @@ import numpy as np
 import vsml
 from pipeline.run import artifacts, paths
 from pipeline.run.job import Job
-from pipeline.studies.learning.build import live, live_at_rates, trials
+from pipeline.studies.learning.build import run_trial, run_trial_at_rates, trials
 from pipeline.track.tracking import Run
 from vsml.random_features import with_random_features
 
@@ -26,12 +26,12 @@ def main(job: Job, run: Run) -> None:
     widened = partial(with_random_features, count=own.count)
     for trial in trials(job.params.tests, job.params.defaults.suites):
         for prefix, sized in (("", rule.learner), (f"features/zoo_{name}/", widened(rule.learner))):
-            outcome = jax.jit(live, static_argnums=0)(sized(trial.features, trial.classes), rule.theta, trial)
+            outcome = jax.jit(run_trial, static_argnums=0)(sized(trial.features, trial.classes), rule.theta, trial)
             arrays |= {f"{prefix}{trial.task}/{kind}": np.asarray(values) for kind, values in outcome.items()}
-            axes |= {f"{prefix}{trial.task}/{kind}": ("life", "time") for kind in outcome}
+            axes |= {f"{prefix}{trial.task}/{kind}": ("episode", "time") for kind in outcome}
             print(f"{prefix}{trial.task}: accuracy {float(outcome['correct'].mean()):.3f}", flush=True)
         for rival, section in rivals.items():
             key = f"features/{rival}/{trial.task}/correct"
-            arrays[key] = live_at_rates(section, trial, widened)["correct"]
-            axes[key] = ("rate", "life", "time")
+            arrays[key] = run_trial_at_rates(section, trial, widened)["correct"]
+            axes[key] = ("rate", "episode", "time")
     artifacts.write_table(paths.zoo_test(name), arrays, axes)

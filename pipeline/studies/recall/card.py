@@ -40,20 +40,20 @@ def card(item: Item) -> Card:
         f"`{plain(training.optimizer)}`. No data set: snippets of {settings['size']} random bits are drawn from the "
         "meta-seed.",
         made=Table(
-            ("meta-steps", "lives of a meta-step, for each horizon", "meta loss in bits, first and last twentieth"),
+            ("meta-steps", "episodes of a meta-step, for each horizon", "meta loss in bits, first and last twentieth"),
             [
                 [
                     str(training.steps),
-                    f"{training.population} of {training.length} snippets, {training.questions} questions after each, "
+                    f"{training.population} of {training.length} snippets, {training.queries} questions after each, "
                     f"gradient through {training.window}",
                     ", ".join(f"{settings['loss'][end]:.3f}" for end in ("first", "last")),
                 ]
             ],
         ).markdown("rlr"),
         fares=[
-            f"Share of the bits of the last snippets that are recalled right, {tests.lives} lives of {tests.length} "
-            f"random snippets, from snippet {tests.settled} on; guessing has 0.5. Of this rule: mean ± standard "
-            f"deviation over lives; of all seeds: mean ± standard deviation over seeds (n = {len(every)}). "
+            f"Share of the bits of the last snippets that are recalled right, {tests.episodes} episodes of "
+            f"{tests.length} random snippets, from snippet {tests.settled} on; guessing has 0.5. Of this rule: mean ± "
+            f"standard deviation over episodes; of all seeds: mean ± standard deviation over seeds (n = {len(every)}). "
             + ("Fixed rules are tuned in hindsight." if fixed else ""),
             "",
             Table(heads, rows).markdown("r" * len(heads)),

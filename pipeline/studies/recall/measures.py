@@ -81,13 +81,13 @@ def thorough(tables: Tables) -> list[str]:
     return [name for name in in_order(tables) if "fixed" in tests(tables, name)[0]]
 
 
-def by_lag(tables: Tables, experiment: str) -> dict[int, Float[np.ndarray, "seed life lag"]]:
+def by_lag(tables: Tables, experiment: str) -> dict[int, Float[np.ndarray, "seed episode lag"]]:
     """By horizon, the accuracy about the snippet of each lag, once an episode has settled."""
     found = [a["right"][:, :, int(a["settled"]) :].mean(2) / float(a["bits"]) for a in tests(tables, experiment)]
     return dict(zip(horizons(tables, experiment), np.stack(found, axis=1), strict=True))
 
 
-def last(tables: Tables, experiment: str) -> dict[int, Float[np.ndarray, "seed life"]]:
+def last(tables: Tables, experiment: str) -> dict[int, Float[np.ndarray, "seed episode"]]:
     """By horizon, the accuracy over so many last snippets."""
     return {horizon: lags[..., :horizon].mean(-1) for horizon, lags in by_lag(tables, experiment).items()}
 
@@ -98,7 +98,7 @@ def share(arrays: Arrays, array: str) -> Float[np.ndarray, "*any lag"]:
     `size_N/...` is of a network of N bits.
     """
     other = re.match(r"size_(\d+)/", array)
-    return arrays[array] / (int(arrays["exams"]) * int(other[1] if other else arrays["bits"]))
+    return arrays[array] / (int(arrays["queries"]) * int(other[1] if other else arrays["bits"]))
 
 
 def best_fixed(arrays: Arrays, kind: str, horizon: int, array: str = "fixed") -> Float[np.ndarray, "*level"]:
@@ -152,20 +152,23 @@ def textbook(arrays: Arrays, state: str, index: int) -> dict[str, Textbook]:
     return found
 
 
-def own_gains(seeds: list[Arrays]) -> Float[np.ndarray, "seed age life gap"]:
+def own_gains(seeds: list[Arrays]) -> Float[np.ndarray, "seed age episode gap"]:
     """What one exposure adds to the class of an image, less what it adds for images of other classes.
 
     That is what is tied to the image, and not said of everything. `seeds` are as VSML's introspection has them.
     """
-    same, _, stranger = np.moveaxis(gains(seeds), -1, 0)  # as PROBES of introspection
+    same, _, stranger = np.moveaxis(gains(seeds), -1, 0)  # as QUERIES of introspection
     return same - stranger
 
 
-def of_images(tables: Tables, experiment: str) -> dict[int, Float[np.ndarray, "seed age life gap"]]:
+def of_images(tables: Tables, experiment: str) -> dict[int, Float[np.ndarray, "seed age episode gap"]]:
     """By horizon, `own_gains` of rules that learn to classify images, in VSML's protocol of introspection."""
     every = tests(tables, experiment)
     of_horizons = enumerate(horizons(tables, experiment))
-    return {d: own_gains([{"belief": arrays["belief"][index]} for arrays in every]) for index, d in of_horizons}
+    return {
+        d: own_gains([{"query_probability": arrays["query_probability"][index]} for arrays in every])
+        for index, d in of_horizons
+    }
 
 
 def recall(tables: Tables) -> Results:
@@ -216,7 +219,7 @@ def recall(tables: Tables) -> Results:
 def page(found: Results, tables: Tables, introspected: str) -> dict[str, Any]:
     """What the report says of all this; `introspected` is the set whose images introspection shows."""
     arrays = tests(tables, in_order(tables)[0])[0]
-    return {name: int(arrays[name]) for name in ("bits", "exams", "settled")} | {
+    return {name: int(arrays[name]) for name in ("bits", "queries", "settled")} | {
         "table": table(found, tables),
         "verdict": verdict(found, tables),
         "synapse": list(words_of_synapse(found)),

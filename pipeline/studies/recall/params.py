@@ -40,7 +40,7 @@ class RecallTraining(Section):
     population: PositiveInt
     length: PositiveInt
     window: PositiveInt
-    questions: PositiveInt
+    queries: PositiveInt
     horizons: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     optimizer: Optimizer
 
@@ -66,7 +66,7 @@ class RecallTests(Section):
     other networks (`transfer`) than that of their meta-training; the fixed rules are tuned beside them.
     """
 
-    lives: PositiveInt
+    episodes: PositiveInt
     length: PositiveInt
     settled: PositiveInt
     lags: PositiveInt

@@ -21,11 +21,11 @@ from pipeline.studies.learning.params import Introspect
 from pipeline.studies.recall.params import RecallTests
 from pipeline.track.tracking import Run
 from vsml.core.types import Learner, RandomKey, Theta
-from vsml.introspect.sighting import Fork, draw_fork, follow
+from vsml.introspect.exposure import Fork, draw_fork, follow
 from vsml.recall.fixed import GRID
 from vsml.recall.graphs import GRAPHS, Graph
 from vsml.recall.rules import Rules, neural_rules
-from vsml.recall.trial import EASY, Difficulty, live, live_fixed, live_inverse, synapse_changes
+from vsml.recall.trial import EASY, Difficulty, run_fixed_rules, run_pseudo_inverse, run_rule, synapse_changes
 from vsml.tasks.datasets import SETS, standardise
 
 Named = tuple[str, np.ndarray, tuple[str, ...]]  # an array and its axes
@@ -41,7 +41,7 @@ def main(job: Job, run: Run) -> None:
     numbers = {
         "bits": size,
         "settled": section.settled,
-        "exams": section.length - section.settled,
+        "queries": section.length - section.settled,
         # As many as there are, or may be where only a part is; no neuron hears itself.
         "synapses": sum(graph.sizes[a] * (graph.sizes[b] - (a == b)) for a, b in graph.blocks),
         "numbers": sum(leaf[0].size for leaf in jax.tree.leaves(rule.theta)),  # learned for one horizon
@@ -63,28 +63,28 @@ def _recall(section: RecallTests, graph: Graph, rule: Rule, thorough: bool) -> I
     """Bits recalled right; but for the array `right`, they are summed over what counts of each episode."""
     settings, theta = rule.learner, rule.theta
     size, rules = settings["size"], Rules(**settings["rules"])
-    keys = jax.random.split(jax.random.key(section.seed), section.lives)  # the same streams for all
+    keys = jax.random.split(jax.random.key(section.seed), section.episodes)  # the same streams for all
 
     @partial(jax.jit, static_argnums=0)
     def of_rule(graph: Graph, theta: Theta, difficulty: Difficulty) -> jax.Array:
-        """[horizon life time lag]"""
+        """[horizon lifetime time lag]"""
 
         def one(theta: Theta, key: RandomKey) -> jax.Array:
-            return live(graph, rules, theta, key, section.length, section.lags, difficulty)
+            return run_rule(graph, rules, theta, key, section.length, section.lags, difficulty)
 
         return jax.vmap(jax.vmap(one, in_axes=(None, 0)), in_axes=(0, None))(theta, keys)
 
     @partial(jax.jit, static_argnums=0)
     def of_fixed(size: int, difficulty: Difficulty) -> jax.Array:
-        """[rule life time lag]"""
-        found = jax.vmap(lambda key: live_fixed(key, size, section.length, section.lags, difficulty))(keys)
+        """[rule lifetime time lag]"""
+        found = jax.vmap(lambda key: run_fixed_rules(key, size, section.length, section.lags, difficulty))(keys)
         return jnp.moveaxis(found, 2, 0)
 
     def late(right: jax.Array) -> np.ndarray:
         return np.asarray(right)[..., section.settled :, :].sum(-2, dtype=np.int32)
 
-    axes, fixed_axes = ("horizon", "life", "lag"), ("rule", "life", "lag")
-    yield "right", np.asarray(of_rule(graph, theta, EASY)), ("horizon", "life", "time", "lag")
+    axes, fixed_axes = ("horizon", "episode", "lag"), ("rule", "episode", "lag")
+    yield "right", np.asarray(of_rule(graph, theta, EASY)), ("horizon", "episode", "time", "lag")
     if not thorough:
         return
     for kind in ("noise", "correlation"):
@@ -95,7 +95,7 @@ def _recall(section: RecallTests, graph: Graph, rule: Rule, thorough: bool) -> I
         yield f"{kind}/fixed", np.stack([late(of_fixed(size, one)) for one in harder]), (kind, *fixed_axes)
     yield "fixed", late(of_fixed(size, EASY)), fixed_axes
     horizons = tuple(settings["horizons"])
-    inverse = jax.vmap(lambda key: live_inverse(key, size, section.length, section.lags, horizons))
+    inverse = jax.vmap(lambda key: run_pseudo_inverse(key, size, section.length, section.lags, horizons))
     yield "pseudo_inverse", late(jnp.moveaxis(jax.jit(inverse)(keys), 2, 0)), axes
     yield "rule", np.array([name for name, _, _ in GRID]), ("rule",)
     yield "rate", np.array([rate for _, rate, _ in GRID], np.float32), ("rule",)
@@ -132,8 +132,8 @@ def _exposures(section: Introspect, rule: Rule) -> Iterator[Named]:
     draw_key, start_key = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, 1)
     length = max(section.ages) + section.gaps + 1
     draw = partial(draw_fork, x=x, y=y, classes=facts.classes, length=length, others=section.others)
-    forks = jax.vmap(draw)(jax.random.split(draw_key, section.lives))
-    starts = jax.random.split(start_key, section.lives)
+    forks = jax.vmap(draw)(jax.random.split(draw_key, section.episodes))
+    starts = jax.random.split(start_key, section.episodes)
 
     @jax.jit
     def read(theta: Theta, starts: jax.Array, forks: Fork, age: jax.Array) -> jax.Array:
@@ -141,7 +141,7 @@ def _exposures(section: Introspect, rule: Rule) -> Iterator[Named]:
 
     thetas = [jax.tree.map(lambda leaf, at=at: leaf[at], rule.theta) for at in range(len(rule.learner["horizons"]))]
     found = [[np.asarray(read(one, starts, forks, jnp.asarray(age))) for age in section.ages] for one in thetas]
-    yield "belief", np.array(found), ("horizon", "age", "life", "told", "gap", "probe", "class")
+    yield "query_probability", np.array(found), ("horizon", "age", "episode", "label_shown", "gap", "query", "class")
     yield "age", np.array(section.ages, np.int32), ("age",)
 
 

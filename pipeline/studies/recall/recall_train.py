@@ -18,9 +18,9 @@ from vsml.core.types import Episode, RandomKey, Theta
 from vsml.meta.estimators import across_devices, backprop
 from vsml.meta.losses import lifetime_loss
 from vsml.meta.train import Group, guarded, meta_train, on_all, start
-from vsml.recall.drill import bits, drill, exam
 from vsml.recall.graphs import GRAPHS
 from vsml.recall.rules import Rules
+from vsml.recall.snippets import bits, snippet_learner, stream_with_queries
 
 
 def main(job: Job, run: Run) -> None:
@@ -29,14 +29,16 @@ def main(job: Job, run: Run) -> None:
     training, settings = section.training, section.training.optimizer
     rules = Rules(**plain(section.rules))
     graph = GRAPHS[section.graph.name](size, size, section.graph.hidden, section.graph.density)
-    one = lifetime_loss(drill(graph, rules), bits, segment=training.window, truncate=True)
+    one = lifetime_loss(snippet_learner(graph, rules), bits, segment=training.window, truncate=True)
 
     # All that is learned has an axis [horizon]; the streams of an episode have the same snippets for all horizons.
     def loss(theta: Theta, key: RandomKey, episodes: Episode) -> jax.Array:
         return jax.vmap(one, in_axes=(0, None, 0))(theta, key, episodes).mean()
 
     def draw(horizons: jax.Array, key: RandomKey) -> Episode:
-        return jax.vmap(lambda horizon: exam(key, size, training.length, horizon, training.questions))(horizons)
+        return jax.vmap(lambda horizon: stream_with_queries(key, size, training.length, horizon, training.queries))(
+            horizons
+        )
 
     # Adam for each rule by itself, so that clipping one does not slow the others. The loss is a mean over rules, so its
     # gradient in one rule is that of the rule's own loss over their number.

@@ -11,7 +11,7 @@ from pipeline.run.artifacts import write_table
 RANDOM = np.random.default_rng(0)
 CORRECT = RANDOM.random((3, 16, 50)) < 0.7
 LOSS = RANDOM.random((3, 16, 50)).astype(np.float32)
-AXES = {"correct": ("seed", "life", "time"), "loss": ("seed", "life", "time"), "rate": ("rate",)}
+AXES = {"correct": ("seed", "episode", "time"), "loss": ("seed", "episode", "time"), "rate": ("rate",)}
 
 
 @pytest.fixture
@@ -39,8 +39,10 @@ def test_other_lives_of_the_same_skill_are_alike(write):
 
 
 def test_few_samples_have_all_their_flips_tried_and_many_always_the_same(write):
-    def p_value(lives: int) -> str:
-        files = [write(f"{name}.npz", **{key: of[:1, :lives] for key, of in few.items()}) for name, few in pair.items()]
+    def p_value(episodes: int) -> str:
+        files = [
+            write(f"{name}.npz", **{key: of[:1, :episodes] for key, of in few.items()}) for name, few in pair.items()
+        ]
         return compare(*files)[1].split("p = ")[1].split(" ")[0]
 
     random = np.random.default_rng(2)
@@ -69,7 +71,7 @@ def test_other_arrays_shapes_and_nan_are_different(write):
     holed = LOSS.copy()
     holed[0, 0, 0] = np.nan
     assert compare(first, write("c.npz", loss=holed))[0] == DIFFERENT
-    assert compare(first, write("d.npz", axes=AXES | {"loss": ("life", "seed", "time")}))[0] == DIFFERENT
+    assert compare(first, write("d.npz", axes=AXES | {"loss": ("episode", "seed", "time")}))[0] == DIFFERENT
 
 
 def test_files_that_are_no_tables_are_identical_or_different(tmp_path):

@@ -8,9 +8,9 @@ from pipeline.run import artifacts
 
 def test_a_table_comes_back_as_it_was(tmp_path):
     arrays = {"S/loss": np.ones((2, 3), np.float32), "learner": np.array(["sgd", "adam"])}
-    artifacts.write_table(tmp_path / "t.npz", arrays, {"S/loss": ("life", "time"), "learner": ("learner",)})
+    artifacts.write_table(tmp_path / "t.npz", arrays, {"S/loss": ("episode", "time"), "learner": ("learner",)})
     table = artifacts.read_table(tmp_path / "t.npz")
-    assert table.axes == {"S/loss": ("life", "time"), "learner": ("learner",)}
+    assert table.axes == {"S/loss": ("episode", "time"), "learner": ("learner",)}
     assert table.arrays.keys() == arrays.keys()
     for name, array in arrays.items():
         assert table.arrays[name].dtype == array.dtype
@@ -26,7 +26,7 @@ def test_a_table_has_the_same_bytes_in_whatever_order_it_is_given(tmp_path):
 
 @pytest.mark.parametrize(
     ("axes", "complaint"),
-    [({"a": ("life",)}, r"\(2, 3\), but its axes are \('life',\)"), ({}, "same names")],
+    [({"a": ("episode",)}, r"\(2, 3\), but its axes are \('episode',\)"), ({}, "same names")],
 )
 def test_axes_must_fit(tmp_path, axes, complaint):
     with pytest.raises(ValueError, match=complaint):

@@ -85,7 +85,7 @@ def test_a_section_of_another_kind_is_stated_whole(read, tiny):
 def test_lists_and_tables_of_free_names_are_stated_whole(read, tiny):
     tiny["defaults"]["start"] = {"norm_fwd_scale": 5.0}
     tiny["experiments"] |= {"given": {"start": {"norm_bwd_scale": 2.0}}, "long": {"curriculum": [{"steps": 3}]}}
-    with pytest.raises(ValueError, match=r"experiments\.long\.curriculum\.0\.lives is missing: add it"):
+    with pytest.raises(ValueError, match=r"experiments\.long\.curriculum\.0\.episodes is missing: add it"):
         read(tiny)
     del tiny["experiments"]["long"]
     tiny["feedback"]["experiments"]["flp_on_sines"] = {"training": {"rates": {"forward": {"peak": 0.1, "warmup": 0}}}}
@@ -185,7 +185,7 @@ def test_a_profile_may_leave_out_what_it_has_no_items_of(read, tiny):
     assert [name for name in (*LEARNING, *CLONING, "feedback") if found.has(name)] == []
     assert found.has("recall") and found.has("introspect")
     with pytest.raises(ValueError, match=r"Section clone_test is left out of this profile, and is needed here: add it"):
-        _ = found.clone_test.lives
+        _ = found.clone_test.episodes
     with pytest.raises(AttributeError, match="clone_tset"):
         _ = found.clone_tset
 
@@ -233,7 +233,7 @@ def test_a_section_has_the_fields_and_choices_of_what_is_built_from_it(section, 
 
 
 def test_drawings_need_their_sets(read, tiny):
-    task = {key: tiny["feedback"]["defaults"]["task"][key] for key in ("parts", "lessons", "questions", "in_order")}
+    task = {key: tiny["feedback"]["defaults"]["task"][key] for key in ("parts", "support", "queries", "in_order")}
     task |= {"name": "drawings", "outputs": 5, "rotated": True, "mirrored": True, "jitter": 0.1}
     task |= {"train_set": "omniglot_small1", "test_set": "iris"}
     tiny["feedback"]["experiments"]["flp_on_sines"] = {"task": task}
@@ -258,13 +258,13 @@ def _break(tree, where, value):
         (("defaults", "learner", "hidden"), None, r"defaults\.learner\.hidden is missing: add it"),
         (("defaults", "learner", "hidden"), "16", r"defaults\.learner\.hidden \(='16'\).*valid integer"),
         (("defaults", "learner", "layer_norm"), 1, r"defaults\.learner\.layer_norm \(=1\).*valid boolean"),
-        (("tests", "lives"), 1.5, r"tests\.lives \(=1\.5\)"),
+        (("tests", "episodes"), 1.5, r"tests\.episodes \(=1\.5\)"),
         (("experiments", "vsml", "suites"), ["speed"], r"'speed' is none of the suites of tests \['generalisation'\]"),
         (("items", "train_sets"), [], r"'digits' is none of the items.train_sets \['random', 'sum_sign'\]"),
         (("items", "test_sets"), ["digits"], r"'wine' is none of the items.test_sets"),
         (("introspect", "set"), "mnist", r"'mnist' is none of the items.test_sets"),
         (("introspect", "every"), 3, r"introspect\.every \(=3\) must divide introspect\.length \(=\d+\)"),
-        (("introspect", "shown"), 99, r"introspect\.shown \(=99\) must be at most introspect\.lives"),
+        (("introspect", "shown"), 99, r"introspect\.shown \(=99\) must be at most introspect\.episodes"),
         (("introspect", "ages"), [], r"introspect\.ages"),
         (("items", "introspect"), ["es"], r"'es' is none of the items.experiments"),
         (("defaults", "estimator", "name"), "evolution", r"defaults\.estimator .*'evolution'.*'antithetic_es'"),
@@ -291,7 +291,7 @@ def _break(tree, where, value):
         ),
         (("feedback", "experiments", "flp_on_sines"), {"learning": {}}, r"flp_on_sines\.learning .* is unknown"),
         (("feedback", "experiments", "flp"), {}, r"feedback\.experiments\.flp must be called METHOD_on_TASK"),
-        (("feedback", "tests", "questions"), 1, r"feedback\.tests\.questions \(=1\)"),
+        (("feedback", "tests", "queries"), 1, r"feedback\.tests\.queries \(=1\)"),
         (("lerner",), {}, r"lerner \(=\{\}\) is unknown"),
     ],
 )

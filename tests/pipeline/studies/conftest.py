@@ -66,14 +66,14 @@ def _write_params(name: str) -> None:
         items |= {"experiments": list(tree["experiments"]), "seeds": [0, 1, 2, 3]}
         items["train_sets"] += ["fashion_mnist", "kmnist"]
     if name == "paper":
-        tree["tests"] |= {"lives": 4, "length": 600}
+        tree["tests"] |= {"episodes": 4, "length": 600}
         items |= {"feedback": [], "feedback_seeds": []}
         items["figures"]["feedback"] = []
     Path("params.yaml").write_text(json.dumps(tree))  # JSON is YAML
 
 
 def _correct(learner: str, task: str, found: Params, *key: int, skill: float = 1.0) -> np.ndarray:
-    """[life, time]: right or wrong, at chances that rise with the examples seen."""
+    """[lifetime, time]: right or wrong, at chances that rise with the examples seen."""
     random = np.random.default_rng([zlib.crc32(f"{learner} {task}".encode()), *key])
     kind, base = learner.partition("_on_")[0].removesuffix("_hidden"), _tasks(found, found.tests.suites)[task].set
     seen = learner not in found.experiments or base in found.experiments[learner].data.sets
@@ -83,8 +83,8 @@ def _correct(learner: str, task: str, found: Params, *key: int, skill: float = 1
     if task.endswith(("_21px", "_shuffled")):
         gain *= 0.9 if task.endswith("_21px") else 0.97
     chance = guess + gain * (1 - np.exp(-np.arange(length) / PACE.get(kind, 25.0)))
-    chance = chance + 0.02 * random.standard_normal((found.tests.lives, 1))
-    return random.random((found.tests.lives, length)) < chance
+    chance = chance + 0.02 * random.standard_normal((found.tests.episodes, 1))
+    return random.random((found.tests.episodes, length)) < chance
 
 
 def _tasks(found: Params, suites: Iterable[str]) -> dict[str, Task]:
@@ -107,7 +107,7 @@ def _fill(found: Params) -> None:
     for experiment, seed in itertools.product(items.experiments, items.seeds):
         _fill_rule(found, experiment, seed)
         tasks = _tasks(found, found.experiments[experiment].suites)
-        correct = {f"{task}/correct": (_correct(experiment, task, found, seed), "life time") for task in tasks}
+        correct = {f"{task}/correct": (_correct(experiment, task, found, seed), "lifetime time") for task in tasks}
         _write(paths.meta_test(experiment, seed), correct)
     for experiment, seed in itertools.product(items.introspect, items.seeds):
         random = np.random.default_rng(seed)
@@ -116,18 +116,18 @@ def _fill(found: Params) -> None:
     for name in items.zoo:
         columns: Columns = {}
         for task in _tasks(found, found.defaults.suites):
-            columns[f"{task}/correct"] = _correct("zoo", task, found), "life time"
-            columns[f"features/zoo_{name}/{task}/correct"] = _correct("zoo", task, found, 1, skill=1.1), "life time"
+            columns[f"{task}/correct"] = _correct("zoo", task, found), "lifetime time"
+            columns[f"features/zoo_{name}/{task}/correct"] = _correct("zoo", task, found, 1, skill=1.1), "lifetime time"
             for rival in found.random_features.baselines:
                 correct = [_correct(rival, task, found, 9, i, skill=k) for i, k in enumerate((0.7, 1.0, 0.9))]
-                columns[f"features/{rival}/{task}/correct"] = np.stack(correct), "rate life time"
+                columns[f"features/{rival}/{task}/correct"] = np.stack(correct), "rate lifetime time"
                 columns[f"rate/{rival}"] = np.array([0.01, 0.03, 0.1], np.float32), "rate"
         _write(paths.zoo_test(name), columns)
     for name in items.baselines:
         columns = {"rate": (np.array([0.001, 0.003, 0.01, 0.03], np.float32), "rate")}
         for task in _tasks(found, found.baselines[name].suites):
             correct = [_correct(name, task, found, i, skill=k) for i, k in enumerate((0.3, 0.7, 0.9, 1.0))]
-            columns[f"{task}/correct"] = np.stack(correct), "rate life time"
+            columns[f"{task}/correct"] = np.stack(correct), "rate lifetime time"
         _write(paths.baseline(name), columns)
     for seed in items.clones:
         _write(paths.clone_test(seed), _cloning(np.random.default_rng(seed), found))
@@ -149,10 +149,10 @@ def _fill_rule(found: Params, experiment: str, seed: int) -> None:
     write_rule(paths.rule(experiment, seed), theta, {"hidden": 16, "message": 8, "ticks": 1}, provenance)
 
 
-def _introspection(random: np.random.Generator, lives: int) -> Columns:
-    image = np.stack([np.repeat(random.permutation(20), 2) for _ in range(lives)]).astype(np.int32)
+def _introspection(random: np.random.Generator, episodes: int) -> Columns:
+    image = np.stack([np.repeat(random.permutation(20), 2) for _ in range(episodes)]).astype(np.int32)
     label, time = image % 10, np.arange(40)
-    logits = random.standard_normal((5, lives, 40, 10))
+    logits = random.standard_normal((5, episodes, 40, 10))
     gain = np.array([4.5, 1.0, 1.5, 0.3, 0.2])[:, None, None] * (0.15 + 0.85 * (time % 2))
     logits += gain[..., None] * np.eye(10)[label]
     probability = (np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)).astype(np.float32)
@@ -160,45 +160,48 @@ def _introspection(random: np.random.Generator, lives: int) -> Columns:
     return {
         "learner": (np.array(["vsml", "sgd", "adam", "sgd_paper", "adam_paper"]), "learner"),
         "rate": (np.array([np.nan, 0.1, 0.01, 0.01, 0.001], np.float32), "learner"),
-        "probability": (probability, "learner life time class"),
-        "label": (label, "life time"),
-        "image": (image, "life time"),
+        "probability": (probability, "learner lifetime time class"),
+        "label": (label, "lifetime time"),
+        "image": (image, "lifetime time"),
         "pixels": (pixels.astype(np.uint8), "shown time height width colour"),
-        "next_probability": (probability, "learner life time class"),
-        "next_label": (label, "life time"),
-        "next_image": (np.tile(time, (lives, 1)).astype(np.int32), "life time"),
+        "next_probability": (probability, "learner lifetime time class"),
+        "next_label": (label, "lifetime time"),
+        "next_image": (np.tile(time, (episodes, 1)).astype(np.int32), "lifetime time"),
         "next_pixels": (random.integers(0, 256, (2, 40, 8, 8, 1), np.uint8), "shown time height width colour"),
     }
 
 
-def _interventions(random: np.random.Generator, found: Params, lives: int) -> Columns:
+def _interventions(random: np.random.Generator, found: Params, episodes: int) -> Columns:
     """SGD gains most on the image, and nearly as much on strangers."""
     section = found.introspect
-    moments, moved = section.length // section.every, np.zeros((5, len(section.ages), lives, 3, section.gaps + 1, 3, 2))
+    moments, moved = (
+        section.length // section.every,
+        np.zeros((5, len(section.ages), episodes, 3, section.gaps + 1, 3, 2)),
+    )
     fading = np.exp(-np.arange(section.gaps + 1) / 10)
     for p, gains in enumerate(GAIN.values()):
         for told in (1, 2):  # the right label, or the wrong one
             moved[:, :, :, told, :, p, told - 1] = np.array(gains)[:, None, None, None] * fading
     resets = [f"{kind}_{channel}" for kind in ("hidden", "memory") for channel in range(16)]
-    resets += ["hidden", "memory", "memory_born_random", "memory_born_zero"]
-    cosine = np.array([0.3, 1.0, 0.4, 1.0, 0.4])[:, None, None] + 0.02 * random.standard_normal((5, lives, moments))
+    resets += ["hidden", "memory", "memory_starts_random", "memory_starts_zero"]
+    cosine = np.array([0.3, 1.0, 0.4, 1.0, 0.4])[:, None, None] + 0.02 * random.standard_normal((5, episodes, moments))
     cosine[1, :, 0] = np.nan
-    belief = (0.1 + moved + 0.01 * random.random(moved.shape)).astype(np.float32)
-    reset = (0.85 - 0.5 * random.random((lives, 2, len(resets)))).astype(np.float32)
+    query_probability = (0.1 + moved + 0.01 * random.random(moved.shape)).astype(np.float32)
+    reset = (0.85 - 0.5 * random.random((episodes, 2, len(resets)))).astype(np.float32)
     return {
         "age": (np.array(section.ages, np.int32), "age"),
-        "told": (np.array(["nothing", "right", "wrong"]), "told"),
-        "probe": (np.array(list(GAIN)), "probe"),
-        "belief": (belief, "learner age life told gap probe class"),
+        "label_shown": (np.array(["nothing", "right", "wrong"]), "label_shown"),
+        "query": (np.array(list(GAIN)), "query"),
+        "query_probability": (query_probability, "learner age lifetime told gap probe class"),
         "moment": (section.every * np.arange(moments, dtype=np.int32), "moment"),
-        "cosine": (cosine.astype(np.float32), "learner life moment"),
-        "change": (np.ones(cosine.shape, np.float32), "learner life moment"),
+        "cosine": (cosine.astype(np.float32), "learner lifetime moment"),
+        "change": (np.ones(cosine.shape, np.float32), "learner lifetime moment"),
         "reset": (np.array(resets), "reset"),
-        "way": (np.array(["newborn", "mean"]), "way"),
+        "way": (np.array(["initial", "mean"]), "way"),
         "followed": (np.array(["input", "error", "product"]), "followed"),
-        "intact_accuracy": (np.full(lives, 0.85, np.float32), "life"),
-        "reset_accuracy": (reset, "life way reset"),
-        "follows": (random.random((lives, 3, 2, 16)).astype(np.float32), "life followed kind channel"),
+        "intact_accuracy": (np.full(episodes, 0.85, np.float32), "episode"),
+        "reset_accuracy": (reset, "lifetime way reset"),
+        "follows": (random.random((episodes, 3, 2, 16)).astype(np.float32), "lifetime followed kind channel"),
     }
 
 
@@ -221,17 +224,17 @@ def _cloning(random: np.random.Generator, found: Params) -> Columns:
     columns["term"] = np.array(TERMS), "term"
     for name, hidden_layers in itertools.product(section.sets, section.networks):
         task = f"{name}-784-" + "".join(f"{units}-" for units in hidden_layers) + "10"
-        shape, layers = (section.lives, section.stretches), len(hidden_layers) + 1
+        shape, layers = (section.episodes, section.stretches), len(hidden_layers) + 1
         rise = 0.9 - 0.4 / np.arange(1, section.stretches + 1)
         wanted = np.ones((*shape, layers, len(TERMS)))
         missed = np.stack([wanted * 0.01 * np.arange(1, layers + 1)[:, None], wanted], -1).astype(np.float32)
         correct = random.random((*shape, 3, section.length)) < np.array([0.6, 0.8, 0.6])[:, None]
         held_out = (rise[:, None] + 0.01 * random.random((*shape, 3))).astype(np.float32)
         columns |= {
-            f"{task}/correct": (correct, "life stretch learner time"),
-            f"{task}/held_out": (held_out, "life stretch learner"),
-            f"{task}/agree": (np.full(shape, 0.97, np.float32), "life stretch"),
-            f"{task}/missed": (missed, "life stretch layer term square"),
+            f"{task}/correct": (correct, "lifetime stretch learner time"),
+            f"{task}/held_out": (held_out, "lifetime stretch learner"),
+            f"{task}/agree": (np.full(shape, 0.97, np.float32), "lifetime stretch"),
+            f"{task}/missed": (missed, "lifetime stretch layer term square"),
         }
     return columns
 
@@ -241,43 +244,43 @@ def _recall(found: Params, experiment: str, seed: int) -> Columns:
     random = np.random.default_rng([zlib.crc32(experiment.encode()), seed])
     section, bits = found.recall.tests, found.recall.size
     horizons = np.array(found.recall.experiments[experiment].training.horizons, np.int32)
-    lives, exams = 4, section.length - section.settled
+    episodes, exams = 4, section.length - section.settled
     chance = 0.5 + 0.45 * np.exp(-np.arange(section.lags) / horizons[:, None] / 2)
     chance = chance if experiment != "frozen" else 0 * chance + 0.5
-    kept = np.broadcast_to(chance[:, None, None], (len(horizons), lives, section.length, section.lags))
-    late = np.broadcast_to(chance[:, None], (len(horizons), lives, section.lags))
+    kept = np.broadcast_to(chance[:, None, None], (len(horizons), episodes, section.length, section.lags))
+    late = np.broadcast_to(chance[:, None], (len(horizons), episodes, section.lags))
     right = random.binomial(bits, kept).astype(np.int8)
     right[..., np.arange(section.length)[:, None] < np.arange(section.lags)] = -1
-    columns: Columns = {"right": (right, "horizon life time lag"), "horizon": (horizons, "horizon")}
+    columns: Columns = {"right": (right, "horizon lifetime time lag"), "horizon": (horizons, "horizon")}
     columns["loss"] = np.array([1.0, 0.3]), "end"
-    numbers = {"bits": bits, "settled": section.settled, "exams": exams, "synapses": 64, "numbers": 500}
+    numbers = {"bits": bits, "settled": section.settled, "queries": exams, "synapses": 64, "numbers": 500}
     columns |= {name: (np.array(number, np.int32), "") for name, number in numbers.items()}
     if experiment not in section.thorough:
         return columns
     columns["rule"] = np.array(["hebb", "delta"]), "rule"
     columns["rate"] = np.array([0, 0.5], np.float32), "rule"
     columns["decay"] = np.array([0.9, 1.0]), "rule"
-    fixed = np.array([0.7, 0.95])[:, None, None] * np.ones((2, lives, section.lags)) * bits * exams
+    fixed = np.array([0.7, 0.95])[:, None, None] * np.ones((2, episodes, section.lags)) * bits * exams
     for kind in ("noise", "correlation"):
         levels = np.array(getattr(section, kind), np.float32)
         columns[kind] = levels, kind
         for name, values, axis in (("right", late * bits * exams, "horizon"), ("fixed", fixed, "rule")):
             worse = np.rint([(1 - level) * values for level in levels]).astype(np.int32)
-            columns[f"{kind}/{name}"] = worse, f"{kind} {axis} life lag"
+            columns[f"{kind}/{name}"] = worse, f"{kind} {axis} lifetime lag"
     summed = {"fixed": (fixed, "rule"), "pseudo_inverse": (late * bits * exams, "horizon")}
     for size in section.sizes:
         summed |= {f"size_{size}/right": (late * size * exams, "horizon")}
         summed |= {f"size_{size}/fixed": (fixed * size / bits, "rule")}
     summed |= {f"transfer_{network.name}/right": (0.6 * late * bits * exams, "horizon") for network in section.transfer}
     for name, (values, axis) in summed.items():
-        columns[name] = np.rint(values).astype(np.int32), f"{axis} life lag"
+        columns[name] = np.rint(values).astype(np.int32), f"{axis} lifetime lag"
     ages, gaps = found.introspect.ages, found.introspect.gaps
-    belief = np.full((len(horizons), len(ages), lives, 3, gaps + 1, 3, 2), 0.1)
+    query_probability = np.full((len(horizons), len(ages), episodes, 3, gaps + 1, 3, 2), 0.1)
     # One exposure is remembered for as long as it is to be.
     lasts = np.arange(gaps + 1) < horizons[:, None]
-    belief[:, :, :, 1, :, 0, 0] += 0.6 * lasts[:, None, None] * (1 + 0.1 * random.random((lives, 1)))
-    belief[:, :, :, 1, :, 2, 0] += 0.1
-    columns["belief"] = belief.astype(np.float32), "horizon age life told gap probe class"
+    query_probability[:, :, :, 1, :, 0, 0] += 0.6 * lasts[:, None, None] * (1 + 0.1 * random.random((episodes, 1)))
+    query_probability[:, :, :, 1, :, 2, 0] += 0.1
+    columns["query_probability"] = query_probability.astype(np.float32), "horizon age lifetime told gap probe class"
     columns["age"] = np.array(ages, np.int32), "age"
     if experiment == "direct":
         ends = np.linspace(-1.5, 1.5, 13, dtype=np.float32)
@@ -292,26 +295,26 @@ def _recall(found: Params, experiment: str, seed: int) -> Columns:
 def _feedback(random: np.random.Generator, found: Params, name: str) -> Columns:
     """FLP learns well and forgets nothing, second-order descent better and as little, first-order badly."""
     section = found.feedback.experiments[name]
-    parts, layers, lives = section.task.parts, section.learner.plastic, 6
+    parts, layers, episodes = section.task.parts, section.learner.plastic, 6
     method = name.partition("_on_")[0]
     level = {"flp": 0.03, "second_order": 0.005, "first_order": 1.0}[method]
     fade = {"flp": 0.0, "second_order": 0.01, "first_order": 0.5}[method]
     age = np.arange(1, parts + 1)[:, None] - np.arange(1, parts + 1)[None]  # parts since then; negative: not yet
     loss = np.concatenate([np.full((1, parts), 5.0), np.where(age < 0, 5.0, level + fade * age.clip(0))])
-    loss = loss * (1 + 0.1 * random.random((2, lives, 1, 1)))
+    loss = loss * (1 + 0.1 * random.random((2, episodes, 1, 1)))
     correct = np.where(loss < 5, 1 - 0.1 * loss, 1 / parts).astype(np.float32)
     loss[1] = 5.0
     effect = np.where(np.eye(parts, dtype=bool), -0.1, {"flp": -0.004}.get(method, 0.003)).astype(np.float32)
-    effect = np.broadcast_to(effect, (2, lives, parts, parts, parts))
+    effect = np.broadcast_to(effect, (2, episodes, parts, parts, parts))
     cosine = np.linspace(*((0.02, 0.2) if method == "flp" else (0.9, 0.6)), layers)
     return {
-        "loss": (loss.astype(np.float32), "theta life moment part"),
-        "correct": (correct, "theta life moment part"),
-        "cosine": ((cosine + 0.01 * random.random((2, lives, layers))).astype(np.float32), "theta life layer"),
-        "effect": (effect, "theta life stretch part other"),
+        "loss": (loss.astype(np.float32), "theta lifetime moment part"),
+        "correct": (correct, "theta lifetime moment part"),
+        "cosine": ((cosine + 0.01 * random.random((2, episodes, layers))).astype(np.float32), "theta lifetime layer"),
+        "effect": (effect, "theta lifetime stretch part other"),
         "task": (np.array(section.task.name), ""),
         "in_order": (np.array(section.task.in_order), ""),
-        "theta": (np.array(["learned", "newborn"]), "theta"),
+        "theta": (np.array(["learned", "initial"]), "theta"),
     }
 
 

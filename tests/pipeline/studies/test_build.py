@@ -8,7 +8,7 @@ from pipeline.run import artifacts, paths
 from pipeline.run.params import plain
 from pipeline.studies import params
 from pipeline.studies.learning import build, meta_train
-from pipeline.studies.learning.params import Data, Lives, Task
+from pipeline.studies.learning.params import Data, EpisodeSizes, Task
 from vsml.learners.settings import image_of, learner
 from vsml.tasks.datasets import SETS
 
@@ -43,16 +43,16 @@ def _trial(tests, **task):
 
 
 def test_lives_depend_on_seed_task_and_number_alone(profile):
-    few = _trial({"lives": 2, "length": 20, "seed": 1}, set="digits")
-    more = _trial({"lives": 3, "length": 20, "seed": 1}, set="digits")
-    other = _trial({"lives": 2, "length": 20, "seed": 2}, set="digits")
+    few = _trial({"episodes": 2, "length": 20, "seed": 1}, set="digits")
+    more = _trial({"episodes": 3, "length": 20, "seed": 1}, set="digits")
+    other = _trial({"episodes": 2, "length": 20, "seed": 2}, set="digits")
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[:2]), few.episodes, more.episodes)
     assert np.any(few.episodes.x != other.episodes.x)
     assert np.any(few.episodes.x[0] != few.episodes.x[1])
 
 
 def test_a_life_ends_when_the_examples_do_and_meets_each_once(profile):
-    episodes = _trial({"lives": 2, "length": 480, "seed": 1}, set="iris").episodes
+    episodes = _trial({"episodes": 2, "length": 480, "seed": 1}, set="iris").episodes
     assert episodes.x.shape == (2, 150, 4)
     published = sorted(map(tuple, np.asarray(episodes.x[0])))
     assert published == sorted(map(tuple, np.asarray(episodes.x[1])))
@@ -72,13 +72,13 @@ def test_a_life_ends_when_the_examples_do_and_meets_each_once(profile):
     ],
 )
 def test_a_task_is_seen_in_its_view(profile, task, shape):
-    episodes = _trial({"lives": 2, "length": 30, "seed": 1}, **task).episodes
+    episodes = _trial({"episodes": 2, "length": 30, "seed": 1}, **task).episodes
     assert episodes.x.shape == shape
     assert episodes.y.shape == (2, 30, 2 if task["set"] == "sum_sign" else 10)
 
 
 def test_only_the_named_classes_are_tested_numbered_in_their_order(profile):
-    trial = _trial({"lives": 2, "length": 99, "seed": 1}, set="digits", classes=(5, 8, 1))
+    trial = _trial({"episodes": 2, "length": 99, "seed": 1}, set="digits", classes=(5, 8, 1))
     table = artifacts.read_table(paths.test_data("digits")).arrays
     raw = np.asarray(trial.episodes.x[0]) * 6.02 + 4.88
     label_of = {tuple(x.round().astype(int)): y for x, y in zip(table["x"], table["y"], strict=True)}
@@ -88,18 +88,20 @@ def test_only_the_named_classes_are_tested_numbered_in_their_order(profile):
 
 
 def test_one_shot_counts_the_last_prediction_of_many_episodes(profile):
-    trial = _trial({"lives": 2, "length": 60, "seed": 1}, set="omniglot", classes=5, episodes="one_shot")
+    trial = _trial({"episodes": 2, "length": 60, "seed": 1}, set="omniglot", classes=5, episodes="one_shot")
     assert trial.episodes.y.shape == (20, 6, 5)
     section = plain(params.read(paths.ROOT / "profiles/smoke/params.yaml").defaults.learner)
-    living = learner(section, trial.features, trial.classes)
-    outcome = jax.jit(build.live, static_argnums=0)(living, living.init_theta(jax.random.key(0)), trial)
+    built = learner(section, trial.features, trial.classes)
+    outcome = jax.jit(build.run_trial, static_argnums=0)(built, built.init_theta(jax.random.key(0)), trial)
     assert outcome["correct"].shape == outcome["loss"].shape == (2, 10)
 
 
 def test_meta_training_lives_are_all_combinations_those_of_one_size_together(profile):
     data = Data(sets=("mnist", "fashion_mnist", "random"), episodes="stream", projections=None)
-    lives = Lives(views=("raw", "projected"), inputs=(49, 784), classes=(4, (1, 2, 3, 5)), length=6, population=8)
-    drawn = list(build.train_lives(data, lives))
+    lifetimes = EpisodeSizes(
+        views=("raw", "projected"), inputs=(49, 784), classes=(4, (1, 2, 3, 5)), length=6, population=8
+    )
+    drawn = list(build.training_episodes(data, lifetimes))
     assert sorted((one.inputs, one.classes) for one in drawn) == [(49, 4), (49, 4), (784, 4), (784, 4)]
     assert sum(one.share for one in drawn) == pytest.approx(1)
     assert sorted(one.share for one in drawn) == pytest.approx([1 / 6, 1 / 6, 1 / 3, 1 / 3])
@@ -109,9 +111,9 @@ def test_meta_training_lives_are_all_combinations_those_of_one_size_together(pro
 
 
 def test_a_generated_set_needs_a_size(profile):
-    lives = Lives(views=("raw",), inputs=(None,), classes=(None,), length=6, population=8)
+    lifetimes = EpisodeSizes(views=("raw",), inputs=(None,), classes=(None,), length=6, population=8)
     with pytest.raises(ValueError, match="inputs must be given for random"):
-        list(build.train_lives(Data(sets=("random",), episodes="stream", projections=None), lives))
+        list(build.training_episodes(Data(sets=("random",), episodes="stream", projections=None), lifetimes))
 
 
 @pytest.mark.parametrize(("features", "image"), [(784, (28, 28, 1)), (3072, (32, 32, 3)), (1, (1, 1, 1))])
@@ -149,7 +151,9 @@ def test_every_experiment_builds_and_every_task_of_its_suite_fits_it(profile, fo
     for section in found.experiments.values():
         outer = meta_train.build(section, 0)
         for groups, phase in zip(outer.phases, section.curriculum, strict=True):
-            assert sum(group.population for group in groups) >= sum(lives.population for lives in phase.lives)
+            assert sum(group.population for group in groups) >= sum(
+                lifetimes.population for lifetimes in phase.episodes
+            )
             for group in groups:
                 keys = jax.eval_shape(lambda n=group.population: jax.random.split(jax.random.key(0), n))
                 size = (str(section.learner), str(section.estimator), str(jax.eval_shape(group.draw, outer.key)))
@@ -165,8 +169,8 @@ def test_every_experiment_builds_and_every_task_of_its_suite_fits_it(profile, fo
             if size in seen:
                 continue
             seen.add(size)
-            living = learner(plain(section.learner), features, classes)
-            state = jax.eval_shape(living.init_state, outer.state.theta, jax.random.key(0))
+            built = learner(plain(section.learner), features, classes)
+            state = jax.eval_shape(built.init_state, outer.state.theta, jax.random.key(0))
             x, y = jnp.zeros(features), jnp.zeros(classes)
-            _, logits = jax.eval_shape(living.step, outer.state.theta, state, x, y)
+            _, logits = jax.eval_shape(built.step, outer.state.theta, state, x, y)
             assert logits.shape == (classes,)

@@ -80,10 +80,10 @@ def test_a_card_recall_is_one_of_a_reconstruction_and_has_its_seed_beside_all(le
     assert "**reconstruction**" in card and "only the abstract is known" in card
     assert "| 0.990, 0.500 |" in card and "664 numbers for each of the horizons [2, 4, 8, 16]" in card
     tables = figures.read(("recall_test/*.npz",))
-    lives = recall.last(tables, "direct")[4]
+    episodes = recall.last(tables, "direct")[4]
     this, seeds, hebb, delta = _cells(card, "4")
-    assert this == f"{lives[1].mean():.3f} ± {lives[1].std(ddof=1):.3f}"
-    assert seeds == f"{lives.mean():.3f} ± {lives.mean(1).std(ddof=1):.3f}"
+    assert this == f"{episodes[1].mean():.3f} ± {episodes[1].std(ddof=1):.3f}"
+    assert seeds == f"{episodes.mean():.3f} ± {episodes.mean(1).std(ddof=1):.3f}"
     assert (hebb, delta) == ("0.701", "0.951")
     assert "over seeds (n = 3)" in card
 
@@ -92,10 +92,10 @@ def test_a_card_feedback_has_its_seed_beside_its_newborn_and_the_other_learners(
     card = _card(learned, "flp_on_sines")
     assert "features=6, classes=1" in card and "| 4000 | 1 | 1 | 2.000, 1.053 |" in card
     tables = figures.read(("feedback_test/*.npz",))
-    lives = feedback.tested(tables)["flp_on_sines"].worth()
-    assert _cells(card, "this rule") == [f"{lives[1].mean():.3f} ± {lives[1].std(ddof=1):.3f}"]
+    episodes = feedback.tested(tables)["flp_on_sines"].worth()
+    assert _cells(card, "this rule") == [f"{episodes[1].mean():.3f} ± {episodes[1].std(ddof=1):.3f}"]
     assert _cells(card, "this rule, not meta-trained")[0].startswith("5.0")
-    assert _cells(card, "FLP, all seeds") == [f"{lives.mean():.3f} ± {lives.mean(1).std(ddof=1):.3f}"]
+    assert _cells(card, "FLP, all seeds") == [f"{episodes.mean():.3f} ± {episodes.mean(1).std(ddof=1):.3f}"]
     assert _cells(card, "first-order gradient, all seeds")[0] > "1"
 
 

@@ -180,7 +180,7 @@ def test_verdicts_follow_from_the_tables(enter):
     assert judged["vsml-faster"]["verdict"] == "reproduced"
     (first, *_) = judged["vsml-faster"]["effects"]
     assert first["label"] == "Digits, after 100 examples: VSML less SGD at the paper\u2019s rate"
-    assert (first["seeds"], first["lives"]) == (3, 16) and first["low"] < first["effect"] < first["high"]
+    assert (first["seeds"], first["episodes"]) == (3, 16) and first["low"] < first["effect"] < first["high"]
     own = np.stack([read_table(paths.meta_test("vsml", seed)).arrays["digits/correct"] for seed in range(3)])
     arrays = read_table(paths.baseline("sgd")).arrays
     other = arrays["digits/correct"][np.isclose(arrays["rate"], 0.01)][0]

@@ -52,7 +52,7 @@ def refusal(args, capsys):
 def test_the_command_prints_a_table_and_draws_the_curves(rule, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     np.savez("my.npz", x=X, y=np.where(Y, "yes", "no"))
-    words = ["--rule", str(rule), "--data", "my.npz", "--lives", "3", "--length", "32", "--out", "o/my.png"]
+    words = ["--rule", str(rule), "--data", "my.npz", "--episodes", "3", "--length", "32", "--out", "o/my.png"]
     run = [sys.executable, "-m", "pipeline", "evaluate", *words]
     own = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}  # jax set it, here
     done = subprocess.run(run, capture_output=True, text=True, timeout=120, env=own)
@@ -86,7 +86,7 @@ def test_the_table_is_that_of_the_lives():
     outcomes = {"vsml": np.zeros((1, 2, 20), bool)}
     for name, rate in evaluate.PAPER_RATES.items():
         outcomes[name] = np.zeros((len(evaluate.RATES), 2, 20), bool)
-        outcomes[name][evaluate.RATES.index(rate), 0, :5] = True  # 5 of 10, then of 20, in one life of two
+        outcomes[name][evaluate.RATES.index(rate), 0, :5] = True  # 5 of 10, then of 20, in one episode of two
         outcomes[name][0, :, 10:] = True  # the slowest is the best in the end
     ten, twenty = evaluate.table(outcomes, 20).splitlines()[1:]
     assert re.split(r"\s{2,}", ten.strip())[1:] == ["0.000 ± 0.000"] + [
@@ -102,7 +102,7 @@ def test_lives_in_batches_are_the_same_lives(rule, tmp_path):
     examples = read_examples(tmp_path / "my.npz")
     keys = jax.random.split(jax.random.key(0), 5)
     sgd = partial(evaluate.baseline, "sgd", examples, 0)
-    together, batched = (evaluate.live(sgd, (), evaluate.RATES, examples, keys, 12, at_once) for at_once in (5, 2))
+    together, batched = (evaluate.run(sgd, (), evaluate.RATES, examples, keys, 12, at_once) for at_once in (5, 2))
     np.testing.assert_array_equal(together, batched)
     assert together.shape == (len(evaluate.RATES), 5, 12)
     assert together.mean() > 0.5, "a baseline learns this"
@@ -113,7 +113,7 @@ def test_with_random_features_a_linear_learner_learns_what_it_could_not(tmp_path
     np.savez(tmp_path / "my.npz", x=x, y=np.prod(x, axis=1) > 0)
     examples, keys = read_examples(tmp_path / "my.npz"), jax.random.split(jax.random.key(0), 4)
     learners = (partial(evaluate.baseline, "sgd", examples, count) for count in (0, 64))
-    every = (evaluate.live(sgd, (), evaluate.RATES, examples, keys, 300, 4) for sgd in learners)
+    every = (evaluate.run(sgd, (), evaluate.RATES, examples, keys, 300, 4) for sgd in learners)
     late = [found[:, :, 150:].mean((1, 2)).max() for found in every]
     assert late[0] < 0.65 and late[1] > 0.8
 
@@ -208,7 +208,7 @@ def test_data_that_no_memory_can_hold_is_refused(rule, tmp_path, capsys, monkeyp
 @pytest.mark.parametrize(
     "option, sentence",
     [
-        (["--lives", "0"], "argument --lives: '0' must be a whole number from 1 on."),
+        (["--episodes", "0"], "argument --episodes: '0' must be a whole number from 1 on."),
         (["--length", "ten"], "argument --length: 'ten' must be a whole number from 2 on."),
         (["--seed", "-1"], "argument --seed: '-1' must be a whole number from 0 on."),
         (["--out", "curves.gif"], "argument --out: 'curves.gif' must end in .png or .pdf."),

@@ -29,7 +29,7 @@ def example(name: str) -> ModuleType:
 
 
 def right_after(examples: int, *shape: int) -> np.ndarray:
-    """[*shape, time] of lives that are wrong at first, and right after so many examples."""
+    """[*shape, time] of episodes that are wrong at first, and right after so many examples."""
     return np.broadcast_to(np.arange(40) >= examples, (*shape, 40))
 
 
@@ -76,7 +76,7 @@ def test_the_command_that_draws_it_names_the_entry_of_its_study():
     assert drawn and {figure_module(*item.words).split(".")[2] for item in drawn} == {study}
 
 
-@pytest.mark.parametrize("told", [0, 1])
+@pytest.mark.parametrize("label_shown", [0, 1])
 def test_the_perceptron_predicts_before_the_label_and_learns(told):
     learner = example(LEARNER).perceptron(3, 2)
     state = learner.init_state((), jax.random.key(0))

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.run import artifacts, paths
 from pipeline.studies import params
-from pipeline.studies.feedback import build as lessons
+from pipeline.studies.feedback import build as support
 from pipeline.studies.feedback import feedback_train
 
 
@@ -31,7 +31,7 @@ def test_a_rule_is_meta_trained_and_tested_beside_a_newborn_one(clone):
     assert len(curve["loss"]) == 20 and np.isfinite(curve["loss"]).all()
     table = artifacts.read_table(clone.root / paths.feedback_test("flp_on_glyphs", 1))
     assert table.arrays["loss"].shape == (2, 4, 4, 3)
-    assert table.axes["effect"] == ("theta", "life", "stretch", "part", "other")
+    assert table.axes["effect"] == ("theta", "episode", "stretch", "part", "other")
     learned, newborn = table.arrays["loss"]
     np.testing.assert_array_equal(newborn[:, 0], newborn[:, -1])  # without plasticity it learns nothing
     assert not np.array_equal(learned[:, 0], learned[:, -1])
@@ -55,7 +55,7 @@ def drawings(tmp_path):
 def test_every_experiment_has_a_meta_step_and_a_rate_for_each_group_of_its_theta(drawings, profile):
     key = jax.random.key(0)
     for section in _sections(profile).values():
-        school = lessons.school(section, drawings)
+        school = support.school(section, drawings)
         theta = jax.eval_shape(school.init_theta, key)
         slope = jax.eval_shape(lambda theta, s=school: jax.grad(s.loss)(theta, key, s.draw(key)), theta)
         assert jax.tree.map(lambda z: z.shape, slope) == jax.tree.map(lambda z: z.shape, theta)
@@ -64,7 +64,7 @@ def test_every_experiment_has_a_meta_step_and_a_rate_for_each_group_of_its_theta
 
 def test_rates_of_other_groups_are_refused_by_name(drawings):
     section = _sections("profiles/smoke")["second_order_on_sines"]
-    theta = lessons.school(_sections("profiles/smoke")["flp_on_sines"], drawings).init_theta(jax.random.key(0))
+    theta = support.school(_sections("profiles/smoke")["flp_on_sines"], drawings).init_theta(jax.random.key(0))
     with pytest.raises(
         ValueError, match=r"rates are for \['forward', 'rates'\], and theta has the groups \['feedback'"
     ):
@@ -74,7 +74,7 @@ def test_rates_of_other_groups_are_refused_by_name(drawings):
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_drawings_have_their_ink_high_and_their_turns_and_mirror_images_as_classes(drawings, mirrored):
     task = _sections("profiles/siblings")["flp_on_omniglot"].task
-    pool = lessons.train_pool(task.model_copy(update={"mirrored": mirrored}), drawings)
+    pool = support.train_pool(task.model_copy(update={"mirrored": mirrored}), drawings)
     assert pool.shape == (40 if mirrored else 20, 20, 784)
     corners = [int(np.flatnonzero(pool[number, 0])[0]) for number in range(0, len(pool), 5)]
     assert corners[:4] == [0, 28 * 27, 783, 27]
@@ -87,27 +87,27 @@ def test_classes_of_unequal_size_are_refused(drawings):
     arrays = {name: values[1:] for name, values in table.arrays.items()}
     artifacts.write_table(drawings("any"), arrays, table.axes)
     with pytest.raises(ValueError, match=r"set\.npz has classes of 19 to 20 drawings; all must have as many"):
-        lessons.draw(_sections("profiles/siblings")["flp_on_omniglot"], drawings, 4)
+        support.draw(_sections("profiles/siblings")["flp_on_omniglot"], drawings, 4)
 
 
 def test_only_meta_training_sees_drawings_redrawn(drawings):
     section, key = _sections("profiles/siblings")["flp_on_omniglot"], jax.random.key(0)
-    trained, tested = lessons.draw(section, drawings)(key), lessons.draw(section, drawings, 4)(key)
+    trained, tested = support.draw(section, drawings)(key), support.draw(section, drawings, 4)(key)
     assert set(np.unique(tested.x)) == {0, 1}
     assert len(np.unique(trained.x)) > 2
 
 
 def test_a_network_is_pretrained_without_lives_and_then_lives_by_descent(drawings):
     section = _sections("profiles/siblings")["pretrained_on_omniglot"]
-    school = lessons.school(section, drawings)
+    school = support.school(section, drawings)
     theta = school.init_theta(jax.random.key(0))
     episode = school.draw(jax.random.key(1))
     assert theta["head"]["w"].shape == (64, 40) and episode.y.shape == (50, 40)
     slope = jax.jit(jax.grad(school.loss))(theta, jax.random.key(2), episode)
-    assert not np.any(theta["forward"]["1"]["w"])  # the layer of lives starts anew
+    assert not np.any(theta["forward"]["1"]["w"])  # the layer of episodes starts anew
     assert not np.any(slope["forward"]["1"]["w"])  # and is not in school
     assert all(np.any(part) for part in jax.tree.leaves((slope["head"], slope["trunk"], slope["forward"]["0"])))
-    assert lessons.settings(section) == {
+    assert support.settings(section) == {
         "name": "descent",
         "plastic": section.learner.plastic,
         "order": "first",
@@ -121,4 +121,4 @@ def test_convolutions_over_numbers_are_refused():
     section = _sections("profiles/smoke")["flp_on_sines"]
     network = section.network.model_copy(update={"convolutions": ((2, 3, 1),)})
     with pytest.raises(ValueError, match=r"convolutions \(=\(\(2, 3, 1\),\)\) are for images"):
-        lessons.system(section.model_copy(update={"network": network}))
+        support.system(section.model_copy(update={"network": network}))

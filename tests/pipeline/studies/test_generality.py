@@ -11,14 +11,14 @@ from pipeline.studies.learning.tables import Profile, Task
 from pipeline.studies.learning.words import verdict_robust, verdict_varying
 
 
-def _lives(*shares, length=20):
+def _episodes(*shares, length=20):
     """Lives whose accuracies are `shares`; the right predictions are spread evenly."""
     right = [np.diff(np.floor(share * np.arange(length + 1) + 1e-9)) > 0 for share in shares]
     return np.array(right)
 
 
 def _table(**shares):
-    return Table({f"{task}/correct": _lives(*each) for task, each in shares.items()}, {})
+    return Table({f"{task}/correct": _episodes(*each) for task, each in shares.items()}, {})
 
 
 ROBUST = ("mnist_unchanged", "mnist_48px", "mnist_21px", "fashion_mnist_unchanged", "fashion_mnist_classes")
@@ -26,7 +26,7 @@ ROBUST = ("mnist_unchanged", "mnist_48px", "mnist_21px", "fashion_mnist_unchange
 
 @pytest.fixture
 def robust():
-    """Two seeds of two lives each."""
+    """Two seeds of two episodes each."""
     return {
         "meta_test/robust-0.npz": _table(
             mnist_unchanged=(0.8, 0.8),
@@ -82,7 +82,7 @@ def test_the_verdict_counts_and_names_the_settings(robust):
     found = results(robust, profile)
     assert Key("mnist_unchanged", "robust", "difference") not in found
     assert verdict_robust(found) == (
-        "Changed tasks, at the end of the life: MNIST: within 0.05 of the reference (0.700) on 1 of 2 settings; "
+        "Changed tasks, at the end of the episode: MNIST: within 0.05 of the reference (0.700) on 1 of 2 settings; "
         "not on 21\u00d721 pixels (\u22120.075). Fashion-MNIST: within 0.05 of the reference (0.550) on 0 of 1 "
         "settings; not on five classes (+0.200). The paper\u2019s claim, that all changed tasks fare comparably, "
         "is not reproduced here."
@@ -118,7 +118,10 @@ def varying():
         for name, of_task in shares.items()
         for seed in (0, 1)
     }
-    sgd = {"mnist/correct": _lives(0.7, 0.8)[:, None], "kmnist/correct": _lives(0.4, 0.5)[:, None]}  # [rate, one life]
+    sgd = {
+        "mnist/correct": _episodes(0.7, 0.8)[:, None],
+        "kmnist/correct": _episodes(0.4, 0.5)[:, None],
+    }  # [rate, one episode]
     tables["baseline/sgd.npz"] = Table({**sgd, "rate": np.array([0.1, 1.0])}, {})
     return tables
 
@@ -153,7 +156,7 @@ def test_seen_and_unseen_are_means_over_mixes_and_tasks(varying):
 def test_the_verdict_says_who_over_fits(varying):
     profile = _profile(["mnist", "kmnist"], TRAINED_ON)
     assert verdict_varying(results(varying, profile)) == (
-        "Mean cumulative accuracy at the end of the life, on sets of meta-training and on others: "
+        "Mean cumulative accuracy at the end of the episode, on sets of meta-training and on others: "
         "VSML 0.75 and 0.70 (gap +0.05), Meta RNN 0.80 and 0.25 (gap +0.55), SGD 0.65 and 0.65 (gap 0.00). "
         "SGD is meta-trained on nothing: its gap is what the sets differ in difficulty. "
         "The largest gap is that of Meta RNN, the best on other sets is VSML: the paper\u2019s claim, that the meta "

@@ -10,28 +10,28 @@ from pipeline.studies.learning.tables import Profile, Task
 from pipeline.studies.learning.words import details_of_association, verdict_association
 
 PROFILE = Profile({"digits": Task("digits")}, {"vsml": ("digits",)}, (50,), "digits")
-LIVES = 4
+EPISODES = 4
 
 
 def _table(**changed):
     """Two learners at two ages. The gain of VSML on the same image is 0.3 and of SGD 0.8 at birth; on strangers 0.1 and
-    0.7. After ten examples VSML gains 0.2 on the image, SGD the same, and lives differ by some hundredths."""
-    belief = np.zeros((3, 2, LIVES, 3, 7, 3, 2))  # learner age life told gap probe class
+    0.7. After ten examples VSML gains 0.2 on the image, SGD the same, and episodes differ by some hundredths."""
+    query_probability = np.zeros((3, 2, EPISODES, 3, 7, 3, 2))  # learner age lifetime told gap probe class
     nothing, right, wrong = 0.1, [[0.3, 0.2, 0.1], [0.8, 0.75, 0.7], [0.05, 0.04, 0.03]], 0.25
     fading = np.linspace(1, 0.4, 7)
-    belief[...] = nothing
+    query_probability[...] = nothing
     for learner, gains in enumerate(right):
         for probe, gain in enumerate(gains):
-            belief[learner, 0, :, 1, :, probe, 0] += gain * fading
-    belief[:, 1, :, 1, :, 0, 0] += 0.2
-    belief[:, 1, :, 1, 0, 0, 0] += np.array([[0.0], [0.02], [0.3]]) * np.array([1, -1, 1, -1])
-    belief[:, :, :, 2, :, 0, 1] += wrong
-    belief[:, :, :, 2, :, 0, 0] -= 0.06
-    cosine = np.tile([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8], (3, LIVES, 1))
+            query_probability[learner, 0, :, 1, :, probe, 0] += gain * fading
+    query_probability[:, 1, :, 1, :, 0, 0] += 0.2
+    query_probability[:, 1, :, 1, 0, 0, 0] += np.array([[0.0], [0.02], [0.3]]) * np.array([1, -1, 1, -1])
+    query_probability[:, :, :, 2, :, 0, 1] += wrong
+    query_probability[:, :, :, 2, :, 0, 0] -= 0.06
+    cosine = np.tile([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8], (3, EPISODES, 1))
     arrays = {
         "learner": np.array(["vsml", "sgd", "sgd_paper"]),
         "age": np.array([0, 10]),
-        "belief": belief,
+        "query_probability": query_probability,
         "cosine": cosine,
         "change": cosine,
         **changed,
@@ -53,10 +53,10 @@ def test_a_gain_is_against_the_same_life_without_the_sighting():
     assert found["digits/vsml/gain_same@0"] == {
         "value": pytest.approx(0.3),
         "sd": pytest.approx(0, abs=1e-9),
-        "n": 2 * LIVES,
+        "n": 2 * EPISODES,
         "sd_seeds": pytest.approx(0, abs=1e-9),
     }
-    assert found["digits/sgd/gain_same@0"]["n"] == LIVES, "a baseline has no seeds"
+    assert found["digits/sgd/gain_same@0"]["n"] == EPISODES, "a baseline has no seeds"
     assert found["digits/vsml/gain_other@0"]["value"] == pytest.approx(0.2)
     assert found["digits/vsml/gain_stranger@0"]["value"] == pytest.approx(0.1)
     assert found["digits/sgd/gain_own@0"]["value"] == pytest.approx(0.1)
@@ -76,9 +76,11 @@ def test_learners_are_compared_life_by_life():
     assert lead["value"] == pytest.approx(0)
     assert lead["sd"] == pytest.approx(np.std([0.02, -0.02, 0.02, -0.02], ddof=1))
     # Lives of both that vary together have a difference that does not.
-    both = np.copy(_table().arrays["belief"])
+    both = np.copy(_table().arrays["query_probability"])
     both[0, 1, :, 1, 0, 0, 0] += 0.02 * np.array([1, -1, 1, -1])
-    assert _found(_table(belief=both))["digits/vsml/gain_same_less_sgd@10"]["sd"] == pytest.approx(0, abs=1e-9)
+    assert _found(_table(query_probability=both))["digits/vsml/gain_same_less_sgd@10"]["sd"] == pytest.approx(
+        0, abs=1e-9
+    )
 
 
 def test_the_verdict_says_it_both_ways():
@@ -88,14 +90,14 @@ def test_the_verdict_says_it_both_ways():
         "Against that of SGD at its best rate it is larger at birth, not clearly different after 10 examples" in words
     )
     assert "against that of SGD at the paper\u2019s rate it is larger at birth, not clearly different" in words
-    slower = np.copy(_table().arrays["belief"])
+    slower = np.copy(_table().arrays["query_probability"])
     slower[0, :, :, 1, :, 0, 0] = 0.12
-    words = verdict_association(_results(_table(belief=slower)), "digits")
+    words = verdict_association(_results(_table(query_probability=slower)), "digits")
     assert "Against that of SGD at its best rate it is smaller at birth and after 10 examples" in words
     first, second = details_of_association(found, "digits")
     assert "0.30 \u00b1 0.00 (VSML), 0.80 \u00b1 0.00 (SGD)" in first
     assert "smaller than that of SGD at its best rate (by 0.50" in first
-    assert second.startswith("After 10 examples, one sighting adds")
+    assert second.startswith("After 10 examples, one exposure adds")
 
 
 def test_cosines_are_means_of_steps_that_have_a_direction():
@@ -108,23 +110,27 @@ def test_cosines_are_means_of_steps_that_have_a_direction():
     assert found["digits/vsml/cosine"]["clear"] == pytest.approx(7 / 8)
     assert found["digits/vsml/cosine_first"]["value"] == pytest.approx(0.2)
     assert found["digits/vsml/cosine_last"]["value"] == pytest.approx(0.75)
-    assert found["digits/sgd/cosine_first"]["n"] == 1, "in the other lives no step has one"
+    assert found["digits/sgd/cosine_first"]["n"] == 1, "in the other episodes no step has one"
     assert not any("sgd_paper/cosine" in name for name in found)
 
 
 def test_single_channels_are_of_one_seed_and_groups_of_all():
     def of(lost):
-        reset = 0.9 - np.array(lost)[None, None, :] * np.ones((LIVES, 2, 1))
-        more = {"intact_accuracy": np.full(LIVES, 0.9), "reset_accuracy": reset, "way": np.array(["newborn", "mean"])}
-        follows = np.arange(2 * LIVES).reshape(LIVES, 1, 2, 1) / 10
+        reset = 0.9 - np.array(lost)[None, None, :] * np.ones((EPISODES, 2, 1))
+        more = {
+            "intact_accuracy": np.full(EPISODES, 0.9),
+            "reset_accuracy": reset,
+            "way": np.array(["initial", "mean"]),
+        }
+        follows = np.arange(2 * EPISODES).reshape(EPISODES, 1, 2, 1) / 10
         names = {"reset": np.array(["memory_0", "memory"]), "followed": np.array(["input"])}
         return _table(**more, **names, follows=follows)
 
     found = _found(of([0.1, 0.5]), of([0.3, 0.7]))
     assert found["digits/vsml/lost_memory_mean"]["value"] == pytest.approx(0.6)
-    assert found["digits/vsml-0/lost_memory_0_newborn"]["value"] == pytest.approx(0.1)
-    assert found["digits/vsml-1/lost_memory_0_newborn"]["value"] == pytest.approx(0.3)
-    assert "digits/vsml/lost_memory_0_newborn" not in found
-    assert "digits/vsml-1/lost_memory_newborn" not in found
+    assert found["digits/vsml-0/lost_memory_0_initial"]["value"] == pytest.approx(0.1)
+    assert found["digits/vsml-1/lost_memory_0_initial"]["value"] == pytest.approx(0.3)
+    assert "digits/vsml/lost_memory_0_initial" not in found
+    assert "digits/vsml-1/lost_memory_initial" not in found
     assert found["digits/vsml-1/follows_input_memory_0"]["value"] == pytest.approx(np.mean([0.1, 0.3, 0.5, 0.7]))
     assert not any("lost_" in name.rpartition("/")[2] for name in _found(_table()) if "wrong" not in name)

@@ -96,7 +96,7 @@ def test_every_row_of_the_page_has_a_name_and_every_kind_of_fixed_rule_is_known(
 
 
 def test_an_exposure_counts_less_what_strangers_gain_and_as_long_as_it_is_remembered(tables, results, found):
-    last = tables["recall_test/direct-0.npz"].arrays["belief"].shape[4] - 1
+    last = tables["recall_test/direct-0.npz"].arrays["query_probability"].shape[4] - 1
     for horizon in (2, 4, 8, 16):
         at_once, later = (found[f"recall/direct/gain_own{gap}@0@{horizon}"] for gap in ("", f"_after_{last}"))
         assert 0.49 < at_once["value"] < 0.57 and at_once["sd_seeds"] > 0

@@ -78,7 +78,7 @@ def test_every_figure_is_inside_with_words_for_those_who_cannot_see_it(page, ite
     assert all(len(image["alt"]) > 60 for image in images)
     assert all(image["src"].startswith("data:image/png;base64,iVBOR") for image in images)
     assert "3 meta-seeds with 16 episodes each" in "".join(page.text)
-    figures_to_scripts = page.text[page.text.index("Figures") : page.text.index("One life, example by example")]
+    figures_to_scripts = page.text[page.text.index("Figures") : page.text.index("One episode, example by example")]
     assert not re.search(r"[{}]", "".join(figures_to_scripts))
 
 
@@ -106,7 +106,7 @@ def test_tables_have_captions_and_headers_with_a_scope(page):
     assert (
         scopes.count("row") - sum(len(claim["effects"]) for claim in judged)
         == 3 * 6 + 20 + 3 + 15 + 5 + 4 + 8 + 2 + 2 + 6 * 6 + 7 + 2
-    )  # sets at moments, sightings, seeds, ages, cosines, groups, unified methods, networks cloned, improved, shipped,
+    )  # sets at moments, exposures, seeds, ages, cosines, groups, unified methods, networks cloned, improved, shipped,
     # rules that remember and what they are held against, tasks with feedback
 
 
@@ -117,14 +117,16 @@ def test_the_lives_in_the_page_are_those_of_the_tables(page, items):
     assert [learner["rate"] for learner in data["learners"]] == [None, "0.1", "0.01", "0.01", "0.001"]
     for prefix, reading in zip(("", "next_"), data["readings"], strict=True):
         assert len(reading["label"]) == 2
-        for life in range(2):
-            packed = np.frombuffer(base64.b64decode(reading["pixels"][life]), np.uint8).reshape(-1, *reading["shape"])
-            np.testing.assert_array_equal(packed[reading["image"][life]], table[f"{prefix}pixels"][life])
-            assert len(packed) == len(set(reading["image"][life])), "an image that comes twice is packed once"
-            assert reading["label"][life] == table[f"{prefix}label"][life].tolist()
+        for lifetime in range(2):
+            packed = np.frombuffer(base64.b64decode(reading["pixels"][lifetime]), np.uint8).reshape(
+                -1, *reading["shape"]
+            )
+            np.testing.assert_array_equal(packed[reading["image"][lifetime]], table[f"{prefix}pixels"][lifetime])
+            assert len(packed) == len(set(reading["image"][lifetime])), "an image that comes twice is packed once"
+            assert reading["label"][lifetime] == table[f"{prefix}label"][lifetime].tolist()
             for learner in range(5):
-                values = np.frombuffer(base64.b64decode(reading["probability"][learner][life]), np.uint8)
-                want = table[f"{prefix}probability"][learner, life]
+                values = np.frombuffer(base64.b64decode(reading["probability"][learner][lifetime]), np.uint8)
+                want = table[f"{prefix}probability"][learner, lifetime]
                 np.testing.assert_allclose(values.reshape(want.shape) / 255, want, atol=0.51 / 255)
 
 
@@ -134,7 +136,7 @@ def test_results_are_flat_and_finite_json(reported, profile):
     assert {name.count("/") for name in found} == {2}
     assert found["digits/vsml/gain_same@10"]["n"] == 24
     assert found["digits/sgd/gain_same@10"]["n"] == 8
-    assert found["digits/vsml-2/lost_memory_3_newborn"]["n"] == 8
+    assert found["digits/vsml-2/lost_memory_3_initial"]["n"] == 8
     assert found["digits/vsml/cumulative@100"]["n"] == 48
     assert found["iris/zoo_mnist_features/cumulative@150"]["n"] == 16
     assert found["iris/adam_features/cumulative@150"]["rate"] == 0.03
@@ -147,8 +149,8 @@ def test_results_are_flat_and_finite_json(reported, profile):
     assert 0 < lead["sd"] < found["iris/zoo_mnist_features/cumulative@150"]["sd"] * 3
     assert found["wine/adam_hidden/cumulative@178"]["n"] == 16
     assert found["wine/adam_hidden/cumulative@178"]["rate"] == 0.03
-    assert found["digits/vsml/second_sighting_probability"]["n"] == 24
-    assert found["digits/sgd/first_sighting_accuracy"]["n"] == 8
+    assert found["digits/vsml/second_exposure_probability"]["n"] == 24
+    assert found["digits/sgd/first_exposure_accuracy"]["n"] == 8
     assert found["meta_train/vsml/final_loss"]["n"] == 3
 
 
@@ -168,7 +170,7 @@ def test_the_report_of_a_profile_has_the_sections_of_what_it_made(reported, ente
     text = "".join(page.text)
     assert len(page.all("img")) == len(items.drawn) == 9
     assert len(page.all("caption")) - text.count("Effects, positive where") == 15  # four moments, robustness, mixes,
-    # their means, association, sightings, cosines, channels, a life, shipped, unity, training
+    # their means, association, exposures, cosines, channels, an episode, shipped, unity, training
     assert "Cloning backpropagation" not in text
     assert "1 of 5 sets" in text or "none of 5 sets" in text
     assert "MNIST: within 0.05 of the reference" in text
@@ -263,7 +265,7 @@ def test_the_readme_shows_the_results_and_keeps_what_is_around_them(root):
     assert f"|  | 480 | **{entry['value']:.2f} ± {entry['sd']:.2f}** |" in text
     assert text.count("|  | 150 |") == 1  # iris has no more examples
     assert "n = 48 for VSML, 16 for SGD, 16 for Adam" in text
-    assert "At the end of the life, SGD or Adam wins on none of 6 sets." in text
+    assert "At the end of the episode, SGD or Adam wins on none of 6 sets." in text
 
 
 def test_docs_have_the_figures_that_a_page_shows_or_names_and_no_others(root, enter):
@@ -294,7 +296,7 @@ def test_the_readme_may_have_a_block_of_random_features(root):
         want.append(max(found[f"iris/{name}/cumulative@150"]["value"] for name in names))
     np.testing.assert_allclose(shown, want, atol=6e-4)
     lead = found["iris/zoo_mnist_features/lead@150"]
-    assert cells[4].endswith(f" ({lead['value']:+.3f} ± {lead['sd'] / 4:.3f})")  # of 16 lives
+    assert cells[4].endswith(f" ({lead['value']:+.3f} ± {lead['sd'] / 4:.3f})")  # of 16 episodes
 
 
 def test_the_readme_says_how_fast_it_is_as_the_bench_measured_it(root, monkeypatch):

@@ -26,7 +26,7 @@ def _table(**arrays):
 
 @pytest.fixture
 def tables():
-    """Two seeds, two lives of four examples; SGD has two rates, the first good early and the second late."""
+    """Two seeds, two episodes of four examples; SGD has two rates, the first good early and the second late."""
     early, late = [[YES, YES, NO, NO]] * 2, [[NO, YES, YES, YES]] * 2
     return {
         "meta_test/vsml-1.npz": _table(iris__correct=[[YES, YES, YES, YES], [YES, YES, YES, NO]]),
@@ -42,7 +42,7 @@ def _accuracies(tables, profile=PROFILE):
 
 def test_value_spread_and_count_are_those_of_all_lives_of_all_seeds(tables):
     entry = _accuracies(tables)["iris/vsml/cumulative@4"]
-    # lives: 0, 1/2 (seed 0) and 1, 3/4 (seed 1)
+    # episodes: 0, 1/2 (seed 0) and 1, 3/4 (seed 1)
     assert entry["value"] == pytest.approx(0.5625)
     assert entry["n"] == 4
     assert entry["sd"] == pytest.approx(math.sqrt((0.5625**2 + 0.0625**2 + 0.4375**2 + 0.1875**2) / 3))
@@ -54,8 +54,8 @@ def test_cumulative_accuracy_counts_what_was_right_so_far():
 
 
 def test_the_best_rate_depends_on_the_horizon(tables):
-    assert results.lives(tables, "iris", "sgd", horizon=1).rate == 0.01
-    assert results.lives(tables, "iris", "sgd", horizon=4).rate == 0.3
+    assert results.outcomes(tables, "iris", "sgd", horizon=1).rate == 0.01
+    assert results.outcomes(tables, "iris", "sgd", horizon=4).rate == 0.3
     assert _accuracies(tables)["iris/sgd/cumulative@4"] == {
         "value": 0.75,
         "sd": 0.0,
@@ -68,7 +68,7 @@ def test_the_papers_rate_is_fixed_beforehand(tables):
     entry = _accuracies(tables)["iris/sgd_paper/cumulative@4"]
     assert (entry["value"], entry["rate"]) == (0.5, 0.01)  # 0.3 would be better, and is not asked
     _, at_rates = verdicts(results.accuracies(tables, PROFILE))
-    assert "(SGD 0.01, Adam 0.001; linear): At the end of the life, SGD or Adam wins on none of 1 sets." in at_rates
+    assert "(SGD 0.01, Adam 0.001; linear): At the end of the episode, SGD or Adam wins on none of 1 sets." in at_rates
     tables["baseline/sgd.npz"].arrays["rate"][:] = (0.02, 0.3)
     (at_best_rates,) = verdicts(results.accuracies(tables, PROFILE))
     assert "SGD or Adam wins on 1 of 1 sets" in at_best_rates
@@ -99,11 +99,11 @@ def test_the_final_loss_leaves_out_skipped_steps():
 
 
 def test_sightings_of_images_and_classes():
-    masks = association.sightings(label=np.array([5, 5, 7, 7, 5, 5]), image=np.array([0, 0, 1, 1, 2, 2]))
+    masks = association.masks_of_exposures(label=np.array([5, 5, 7, 7, 5, 5]), image=np.array([0, 0, 1, 1, 2, 2]))
     assert {name: np.flatnonzero(mask).tolist() for name, mask in masks.items()} == {
-        "first_sighting": [0, 2],
+        "first_exposure": [0, 2],
         "second_image": [4],
-        "second_sighting": [1, 3, 5],
+        "second_exposure": [1, 3, 5],
     }
 
 
@@ -113,11 +113,11 @@ def test_associations_are_means_over_the_sightings_of_each_life(items):
     arrays = tables["introspect/vsml-1.npz"].arrays
     probability, label = arrays["probability"][0, 2], arrays["label"][2]
     second = [probability[t, label[t]] for t in range(1, 40, 2)]  # the odd examples repeat those before them
-    assert found["vsml", "second_sighting_probability"][1, 2] == pytest.approx(np.mean(second))
+    assert found["vsml", "second_exposure_probability"][1, 2] == pytest.approx(np.mean(second))
     hits = [probability[t].argmax() == label[t] for t in range(1, 40, 2)]
-    assert found["vsml", "second_sighting_accuracy"][1, 2] == pytest.approx(np.mean(hits))
+    assert found["vsml", "second_exposure_accuracy"][1, 2] == pytest.approx(np.mean(hits))
     assert found["vsml", "second_image_accuracy"].shape == (3, 8)
-    assert found["sgd", "second_image_accuracy"].shape == (1, 8)  # the same lives in each seed's table count once
+    assert found["sgd", "second_image_accuracy"].shape == (1, 8)  # the same episodes in each seed's table count once
 
 
 def test_a_rule_has_seen_the_sets_that_meta_training_drew_from(tables):
@@ -182,7 +182,7 @@ def _entry(value, **more):
     [
         shown.Key("iris", "sgd", "cumulative", 150),
         shown.Key("recall", "direct", "gain_own_after_12", 0, 16),
-        shown.Key("digits", "vsml-2", "lost_memory_3_newborn"),
+        shown.Key("digits", "vsml-2", "lost_memory_3_initial"),
         shown.Key("cloning", "digits-64-32-10", "layer_1_products"),
         shown.Key("recall", "direct", "noise_0.1", 4),
     ],
@@ -222,7 +222,7 @@ def test_the_verdict_names_every_set_that_a_baseline_wins():
     }
     assert verdict(shown.parsed(found)) == (
         "After 100 examples, SGD or Adam wins on none of 2 sets. "
-        "At the end of the life, SGD or Adam wins on 1 of 2 sets: Digits (Adam 0.900, VSML 0.800)."
+        "At the end of the episode, SGD or Adam wins on 1 of 2 sets: Digits (Adam 0.900, VSML 0.800)."
     )
 
 

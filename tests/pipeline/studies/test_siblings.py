@@ -1,4 +1,4 @@
-"""Rules of the sibling systems, from what is stored with them to learners that live."""
+"""Rules of the sibling systems, from what is stored with them to learners."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.run import paths
 from pipeline.studies import params
-from pipeline.studies.feedback import build as lessons
+from pipeline.studies.feedback import build as support
 from pipeline.studies.feedback import card as feedback
 from vsml.core.rollout import rollout
 from vsml.core.types import Episode, Learner, RandomKey, Theta
@@ -17,8 +17,8 @@ from vsml.zoo.siblings import remembering, taught_by_feedback
 
 
 def _program(learner: Learner, theta: Theta, key: RandomKey, episode: Episode) -> str:
-    """What a life computes, step by step: learners of the same program live the same lives. Nothing is compiled."""
-    return str(jax.make_jaxpr(lambda *life: rollout(learner, *life))(theta, key, episode))
+    """What an episode computes, step by step: equal programs give equal predictions. Nothing is compiled."""
+    return str(jax.make_jaxpr(lambda *lifetime: rollout(learner, *lifetime))(theta, key, episode))
 
 
 GRAPH = {"name": "recurrent", "hidden": 2, "density": 1.0}
@@ -57,10 +57,10 @@ def test_another_horizon_is_refused(stored):
 @pytest.mark.parametrize("name", ["flp_on_sines", "second_order_on_sines", "flp_on_glyphs", "second_order_on_glyphs"])
 def test_a_network_that_learns_by_feedback_lives_as_the_one_that_was_meta_trained(sections, name, key):
     section = sections[name]
-    system = lessons.system(section)
+    system = support.system(section)
     theta = system.init_theta(key)
     not_empty = {group: part for group, part in theta.items() if jax.tree.leaves(part)}
-    loaded, sized = taught_by_feedback(lessons.settings(section), not_empty, feedback.form(section))
+    loaded, sized = taught_by_feedback(support.settings(section), not_empty, feedback.form(section))
     jax.tree.map(np.testing.assert_array_equal, loaded, theta)
     features, outputs = feedback.sizes(section)
     points = (4,) if section.task.name == "sines" else ()
@@ -71,7 +71,7 @@ def test_a_network_that_learns_by_feedback_lives_as_the_one_that_was_meta_traine
 
 def test_a_network_of_one_size_refuses_another(sections, key):
     section = sections["flp_on_glyphs"]
-    theta = lessons.system(section).init_theta(key)
-    _, sized = taught_by_feedback(lessons.settings(section), theta, feedback.form(section))
+    theta = support.system(section).init_theta(key)
+    _, sized = taught_by_feedback(support.settings(section), theta, feedback.form(section))
     with pytest.raises(ValueError, match=r"features \(=784\) and classes \(=10\) must be 784 and 3"):
         sized(784, 10)

@@ -76,10 +76,10 @@ def test_a_rule_learns_what_it_has_never_met(name, key):
         episode = random_points(key, length=120, features=24)
         return correct(rollout(learner, theta, key, episode), episode.y)[60:].mean()
 
-    lives = jax.jit(jax.vmap(accuracy, in_axes=(None, 0)))
+    episodes = jax.jit(jax.vmap(accuracy, in_axes=(None, 0)))
     keys = jax.random.split(key, 8)
-    assert float(lives(rule.theta, keys).mean()) > 0.6
-    assert float(lives(jax.tree.map(jnp.zeros_like, rule.theta), keys).mean()) < 0.3
+    assert float(episodes(rule.theta, keys).mean()) > 0.6
+    assert float(episodes(jax.tree.map(jnp.zeros_like, rule.theta), keys).mean()) < 0.3
 
 
 @pytest.mark.parametrize("name", OF_STAGE["recall_train"])
@@ -104,14 +104,14 @@ def test_a_rule_that_remembers_recalls_the_last_snippets_and_its_newborn_does_no
 def test_a_network_that_learns_by_feedback_knows_sines_better_at_the_end_than_at_birth(name, key):
     rule = vsml.load(name)
     parts = len(rule.theta["forward"]["0"]["w"]) - 1
-    learner, course = rule.learner(parts + 1, 1), Course(parts, lessons=10, questions=1, in_order=True)
+    learner, course = rule.learner(parts + 1, 1), Course(parts, support=10, queries=1, in_order=True)
 
     @jax.jit
     @jax.vmap
     def errors(key):
-        lessons, asked = cut(sines(course, points=16)(key), course.length)
+        support, asked = cut(sines(course, points=16)(key), course.length)
         newborn = learner.init_state(rule.theta, key)
-        states = newborn, unroll(learner, rule.theta, newborn, lessons)[0]
+        states = newborn, unroll(learner, rule.theta, newborn, support)[0]
         return [squared_error(answers(learner, rule.theta, state, *asked), asked.y).mean() for state in states]
 
     before, after = (float(error.mean()) for error in errors(jax.random.split(key, 16)))

@@ -15,9 +15,9 @@ ALT = (
 CAPTION = (
     "Learning-algorithm cloning. Top: accuracy on held-out test images while the clone, a VSML network that is only "
     "run forward, and true online SGD with the same learning rate, initial weights and examples learn; mean \u00b1 1 "
-    "standard deviation over {clones} with {clone_lives} episodes each. Bottom: norm of what the clone\u2019s updates "
-    "miss over the norm of what backpropagation wants there, from the weights that the clone holds, over all episodes "
-    "and {clone_probes} examples each."
+    "standard deviation over {clones} with {clone_episodes} episodes each. Bottom: norm of what the clone\u2019s "
+    "updates miss over the norm of what backpropagation wants there, from the weights that the clone holds, over all "
+    "episodes and {clone_queries} examples each."
 )
 SHOWN = {"learned weight": "weights", "below": "error passed down"}
 LAYERS = ("#0b3954", "#3f88c5", "#a2c3e6")

@@ -14,7 +14,7 @@ ALT = (
 CAPTION = (
     "Clone, then improve. The clone of backpropagation was meta-trained further, on episodes of {improved_on}, for "
     "what it predicts. Cumulative accuracy while learning online, each example predicted before it is learned from; "
-    "lines are means, shades \u00b1 1 standard deviation over {clones} with {clone_lives} episodes each. Initial "
+    "lines are means, shades \u00b1 1 standard deviation over {clones} with {clone_episodes} episodes each. Initial "
     "weights and examples are the same for all."
 )
 

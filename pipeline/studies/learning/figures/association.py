@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.show.looks import LOOKS
 from pipeline.show.measures import summary
 from pipeline.show.style import FAINT, GREY, PAGE, Figure, accuracy_axis, dot, heat_map, in_rows, note, panels, stacked
-from pipeline.studies.learning.association import associations, sightings
+from pipeline.studies.learning.association import associations, masks_of_exposures
 from pipeline.studies.learning.tables import PAPER, RULE, Profile, Tables, by_seed
 
 NEEDS = ("introspect/vsml-*.npz",)
@@ -27,20 +27,20 @@ CAPTION = (
     "association; how often each is right is in the tables."
 )
 KINDS = {
-    "first_sighting": "First of a class",
+    "first_exposure": "First of a class",
     "second_image": "Second image, later",
-    "second_sighting": "Same image again",
+    "second_exposure": "Same image again",
     "next_image": "Other image, next",
 }
 TRUTH = {"marker": "s", "ms": 8.5, "mfc": "none", "mec": "#E69F00", "mew": 1.2, "label": "right class"}
 PREDICTION = {"marker": "o", "ms": 4, "mfc": "white", "mec": "black", "mew": 0.7, "label": "predicted class"}
-AGAIN = {"marker": "v", "ms": 3, "color": GREY, "label": "second sighting"}
+AGAIN = {"marker": "v", "ms": 3, "color": GREY, "label": "second exposure"}
 
 
 def draw(tables: Tables, profile: Profile) -> Figure:
     arrays = next(iter(by_seed(tables, "introspect", RULE).values())).arrays
     label, learners = arrays["label"][0], arrays["learner"].tolist()
-    again = sightings(arrays["label"], arrays["image"])["second_sighting"][0]
+    again = masks_of_exposures(arrays["label"], arrays["image"])["second_exposure"][0]
     heights = (1.75 if len(learners) <= 3 else 1.4) * len(learners) + 0.2, 0.75 + 0.2 * len(learners)  # inches
     figure = Figure((PAGE, sum(heights)))
     top, bottom = stacked(figure, *heights)
@@ -62,7 +62,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         axes.set(ylabel="class", yticks=(0, 3, 6, 9))
         right = int((predicted == label)[again].sum())
         at = "" if np.isnan(rate) else f"{',' if name.endswith(PAPER) else ' at rate'} {rate:g}"
-        axes.set_title(f"{LOOKS[name].name}{at}: {right} of {again.sum()} right at the second sighting", pad=9)
+        axes.set_title(f"{LOOKS[name].name}{at}: {right} of {again.sum()} right at the second exposure", pad=9)
     top.colorbar(image, ax=maps, label="probability of the class", aspect=60, fraction=0.025, pad=0.01)
     maps[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.06), ncols=3, frameon=False, fontsize=6.5, borderaxespad=0)
     maps[-1].set_xlabel("example")

@@ -24,12 +24,12 @@ CAPTION = (
     "the gradient of a linear weight. Brackets: the half of the memory that is random initially; all else starts "
     "at zero. Right: the same resets for groups, mean and \u00b1 1 standard deviation over episodes of all seeds."
 )
-WAYS = {"newborn": "as at birth", "mean": "mean of cells"}
+WAYS = {"initial": "as at birth", "mean": "mean of cells"}
 GROUPS = {
     "hidden": "all hidden",
     "memory": "all memory",
-    "memory_born_random": "memory born random",
-    "memory_born_zero": "memory born zero",
+    "memory_starts_random": "memory starts random",
+    "memory_starts_zero": "memory starts zero",
 }
 
 
@@ -40,7 +40,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         raise ValueError(f"{RULE} has no single dense layer of cells, so it has no channels to draw: drop this figure.")
     names, followed = first["reset"].tolist(), first["followed"].tolist()
     single = np.array([bool(SINGLE.fullmatch(name)) for name in names])
-    lost = accuracy_lost(list(seeds.values()))  # seed life way reset
+    lost = accuracy_lost(list(seeds.values()))  # seed lifetime way reset
     alone = lost.mean(1)[:, :, single].reshape(len(seeds), len(WAYS), len(KINDS), -1)
     follows = np.stack([arrays["follows"].mean(0) for arrays in seeds.values()])  # seed what kind channel
     channels, heights = follows.shape[-1], (len(WAYS), len(followed))
@@ -70,7 +70,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     # Brackets above the memory: which half is random initially, and which is zero.
     memory = grid[0, 1]
     above = memory.get_xaxis_transform()
-    for start, words in ((0, "born random"), (channels // 2, "born zero")):
+    for start, words in ((0, "starts random"), (channels // 2, "starts zero")):
         ends = (start - 0.4, start + channels // 2 - 0.6)
         memory.plot(ends, (1.04, 1.04), transform=above, clip_on=False, color=GREY, linewidth=1)
         memory.text(sum(ends) / 2, 1.06, words, transform=above, ha="center", va="bottom", fontsize=6.5, color=GREY)

@@ -13,10 +13,10 @@ ALT = (
 )
 CAPTION = (
     "Generalisation. Cumulative accuracy {early} and at the end of the episode (at most {length} examples). Dots: "
-    "means, bars: ± 1 standard deviation; VSML over {seeds} with {lives} episodes each, SGD and Adam over the same "
-    "{lives} episodes, each at the better of a linear model and one hidden layer and at its best learning rate, chosen "
-    "in hindsight per set and panel. Bold: the highest mean. Grey ticks: always guessing the commonest class. Only "
-    "{trained_on} took part in meta-training: other images, through random projections."
+    "means, bars: ± 1 standard deviation; VSML over {seeds} with {episodes} episodes each, SGD and Adam over the same "
+    "{episodes} episodes, each at the better of a linear model and one hidden layer and at its best learning rate, "
+    "chosen in hindsight per set and panel. Bold: the highest mean. Grey ticks: always guessing the commonest class. "
+    "Only {trained_on} took part in meta-training: other images, through random projections."
 )
 OFFSET = {"VSML": -0.25, "SGD": 0.0, "Adam": 0.25}
 

@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.show.looks import LOOKS
 from pipeline.show.measures import summary
 from pipeline.show.style import FAINT, GREY, PAGE, Figure, band, curve, dot, in_rows, legend_outside, stacked
-from pipeline.studies.learning.association import PROBES, gains, of_learners, wrong_believed, wrong_lost
+from pipeline.studies.learning.association import QUERIES, gains, of_learners, wrong_believed, wrong_lost
 from pipeline.studies.learning.tables import RULE, Profile, Tables
 
 NEEDS = ("introspect/vsml-*.npz",)
@@ -37,7 +37,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     figure = Figure((PAGE, 6.4))
     top, bottom = stacked(figure, 4.5, 1.9)
 
-    grid = top.subplots(len(PROBES), len(ages), sharex=True, sharey=True, squeeze=False)
+    grid = top.subplots(len(QUERIES), len(ages), sharex=True, sharey=True, squeeze=False)
     for name, seeds in learners.items():
         gain, look = gains(seeds), LOOKS[name]
         for p, a in np.ndindex(grid.shape):
@@ -50,7 +50,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         row[0].set_ylabel(words)
     for first, last, age in zip(grid[0], grid[-1], ages, strict=True):
         first.set_title("at birth" if age == 0 else f"after {age} examples")
-        last.set_xlabel("examples since the sighting")
+        last.set_xlabel("examples since the exposure")
     grid[0, 0].set(ylim=(-0.22, 1.05), yticks=(0, 0.5, 1))
     top.supylabel("added to the probability of the right class", fontsize=7.5)
     legend_outside(top, grid[0, 0], "upper center", len(learners))
@@ -83,7 +83,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         band(cosine, x, np.nanmean(known, 0), np.nanstd(known, 0), LOOKS[name].style, shade=0.1)
     cosine.axhline(0, **ZERO)
     ticks = moment[:: max(1, len(moment) // 4)]
-    cosine.set(xlabel="examples lived", xlim=(0, max(moment[-1], 1)), xticks=ticks, ylim=(-0.5, 1.08))
+    cosine.set(xlabel="examples seen", xlim=(0, max(moment[-1], 1)), xticks=ticks, ylim=(-0.5, 1.08))
     cosine.set_title("cosine with a gradient step")
     cosine.grid(axis="y")
     return figure

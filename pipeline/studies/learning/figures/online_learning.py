@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.show.looks import LOOKS
 from pipeline.show.measures import cumulative
 from pipeline.show.style import COLUMN, GREY, Figure, accuracy_axis, curve, direct_labels, example_axis, stacked
-from pipeline.studies.learning.measures import guessing, lives
+from pipeline.studies.learning.measures import guessing, outcomes
 from pipeline.studies.learning.ranking import title
 from pipeline.studies.learning.tables import RULE, Profile, Tables, baselines, main_tasks, tasks
 
@@ -17,9 +17,9 @@ ALT = (
 CAPTION = (
     "Online learning. Cumulative accuracy (the share of right predictions so far, each made before its label is seen) "
     "against the number of examples seen, on unseen images of {trained_on} and on data sets that meta-training never "
-    "saw. Lines: means, for VSML over {seeds} with {lives} episodes each, for each baseline over the same {lives} "
-    "episodes at its best learning rate for the set, chosen in hindsight. Band: ± 1 standard deviation over the "
-    "episodes of VSML. Dotted: always guessing the commonest class."
+    "saw. Lines: means, for VSML over {seeds} with {episodes} episodes each, for each baseline over the same "
+    "{episodes} episodes at its best learning rate for the set, chosen in hindsight. Band: ± 1 standard deviation over "
+    "the episodes of VSML. Dotted: always guessing the commonest class."
 )
 FIRST = 5  # examples: a share of fewer is noise
 BAND = {"color": LOOKS[RULE].colour, "alpha": 0.16, "linewidth": 0}
@@ -37,7 +37,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         ends = []
         rivals = [name for name in baselines(tables) if name in LOOKS and task in tasks(tables, name)]
         for learner in (*rivals, RULE):  # VSML on top
-            look, accuracy = LOOKS[learner], cumulative(lives(tables, task, learner).correct)
+            look, accuracy = LOOKS[learner], cumulative(outcomes(tables, task, learner).correct)
             length = accuracy.shape[-1]
             x, accuracy = np.arange(FIRST, length + 1), accuracy.reshape(-1, length)[:, FIRST - 1 :]
             if learner == RULE:
@@ -61,7 +61,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     if len(others) < len(grid):
         axes, where = grid[-1], {"loc": "center left", "fontsize": 6.5}
         axes.set_axis_off()
-    axes.fill_between([], [], label="± 1 sd over lives", **BAND)
+    axes.fill_between([], [], label="± 1 sd over episodes", **BAND)
     axes.plot([], [], label="always guessing the\ncommonest class", **GUESSING)
     axes.legend(frameon=False, labelcolor=GREY, **where)
     return figure

@@ -17,7 +17,7 @@ ALT = (
 )
 CAPTION = (
     "Random features. Cumulative accuracy of the shipped rule {shipped} that sees each example together with "
-    "random functions of it, less that of others on the same {lives} episodes: the same rule on the examples alone; "
+    "random functions of it, less that of others on the same {episodes} episodes: the same rule on the examples alone; "
     "the best of all SGD and Adam of this profile, linear and with a hidden layer, on the examples alone; the "
     "better of linear SGD and Adam with the same random features. Who is best, and at which learning rate, is "
     "chosen in hindsight for each set and for every single point of the line. Lines: means, bands: ± 1 standard "
@@ -45,7 +45,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     for axes, task in zip(grid, in_order(every, seen), strict=True):
         learners, key = every[task], f"{task}/correct"
         tested = [tables[f"baseline/{rival}.npz"].arrays for rival in baselines(tables)]
-        rivals = {  # each [rate life time]
+        rivals = {  # each [rate lifetime time]
             "networks": [arrays[key] for arrays in tested if key in arrays],
             "features": [learners[who] for who in learners if who.endswith(FEATURES) and not who.startswith("zoo_")],
             "alone": [learners[f"zoo_{name}"]],

@@ -15,7 +15,7 @@ CAPTION = (
     "Robustness. Cumulative accuracy of VSML {early} and at the end of the episode on each set unchanged (line: the "
     "reference; band: \u00b1 0.05) and changed in five ways that meta-training never used: only five of the classes, "
     "other sizes of the image, a random projection of its pixels, a shuffle of them. Dots: means, bars: ± 1 standard "
-    "deviation over {seeds} with {lives} episodes each. Filled: within 0.05 of the reference; open: not, and the "
+    "deviation over {seeds} with {episodes} episodes each. Filled: within 0.05 of the reference; open: not, and the "
     "triangle points to which side. Second number: the difference from the reference."
 )
 LOOK = LOOKS[RULE]

@@ -14,7 +14,7 @@ ALT = (
 CAPTION = (
     "Varying data sets. Cumulative accuracy at the end of the episode (at most {length} examples) of rules that were "
     "meta-trained on the mix of sets at the left, tested on the set above. Dots: means, bars: ± 1 standard deviation "
-    "over {seeds} with {lives} episodes each. Shaded: meta-training drew from the set that is tested. Lines: linear "
+    "over {seeds} with {episodes} episodes each. Shaded: meta-training drew from the set that is tested. Lines: linear "
     "SGD on the same episodes, at its best rate in hindsight (solid) and at the paper\u2019s (dashed); dotted: always "
     "guessing the commonest class. Below: the mean over the shaded cells (filled) and over the others (open), and the "
     "first less the second. SGD is meta-trained on nothing: its gap is what the sets differ in difficulty, and what a "

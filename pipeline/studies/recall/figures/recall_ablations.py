@@ -16,7 +16,7 @@ ALT = (
 CAPTION = (
     "Ablations and moves. Our reconstruction. Left: share of bits recalled right by variants of the direct network, "
     "each meta-trained anew, and mean \u00b1 1 standard deviation over {recall_seeds}. Right: rules of the direct "
-    "network with {recall_bits} bits, lived without further training in direct networks of other sizes and in a "
+    "network with {recall_bits} bits, run without further training in direct networks of other sizes and in a "
     "recurrent one; grey: the best fixed rule of the same size, tuned in hindsight."
 )
 SERIES = ((0, 4, "#D55E00", "o"), (1, 8, "#0072B2", "s"))  # number, horizon, look
@@ -44,7 +44,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     # Where a rule was trained stands among the sizes to which it was moved.
     experiment = recall.thorough(tables)[0]
     arrays, trained = recall.tests(tables, experiment)[0], recall.last(tables, experiment)
-    found = {f"size_{arrays['bits']}": {horizon: lives.mean(-1) for horizon, lives in trained.items()}}
+    found = {f"size_{arrays['bits']}": {horizon: episodes.mean(-1) for horizon, episodes in trained.items()}}
     found |= {what: recall.changed(tables, experiment, what) for what in recall.moves(tables, experiment)}
     places = sorted(found, key=recall.place)
     for x, what in enumerate(places):

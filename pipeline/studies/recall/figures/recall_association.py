@@ -38,7 +38,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         for gained, style in curves:
             seeds_curve(axes, gained[:, at], style)
         axes.axhline(0, color=FAINT, linewidth=0.5, zorder=0)
-        axes.set(title=when(age), xlabel="examples since the sighting")
+        axes.set(title=when(age), xlabel="examples since the exposure")
         axes.margins(x=0)
         axes.grid(axis="y")
     grid[0].set(ylabel="added, less other classes", ylim=(-0.22, 1.05), yticks=(0, 0.5, 1))

@@ -33,7 +33,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     for experiment in recall.in_order(tables):
         look = LEARNERS.get(experiment)
         if look and look.colour:
-            seeds = np.stack([lives.mean(-1) for lives in recall.last(tables, experiment).values()])
+            seeds = np.stack([episodes.mean(-1) for episodes in recall.last(tables, experiment).values()])
             _bars(left, recall.horizons(tables, experiment), seeds, look)
             ends.append((float(seeds.mean()), look))
     for experiment in recall.thorough(tables)[:1]:

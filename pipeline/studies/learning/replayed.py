@@ -15,7 +15,7 @@ from pipeline.studies.learning.tables import RULE, Tables, by_seed
 READINGS = {"": "The same image twice in a row", "next_": "Two images of a class in a row"}
 
 
-def lives(tables: Tables) -> dict[str, Any]:
+def replayed(tables: Tables) -> dict[str, Any]:
     """The first episodes of the first seed, in both readings of the protocol, as every learner predicted them."""
     arrays = next(iter(by_seed(tables, "introspect", RULE).values())).arrays
     learners = zip(arrays["learner"].tolist(), arrays["rate"].tolist(), strict=True)
@@ -40,7 +40,7 @@ def _reading(arrays: dict[str, Any], prefix: str, title: str) -> dict[str, Any]:
         "shape": [height, width, colours],
         "pixels": [_base64(images) for images in packed],
         "classes": probability.shape[-1],
-        "probability": [[_base64(np.round(255 * life)) for life in own[:shown]] for own in probability],
+        "probability": [[_base64(np.round(255 * lifetime)) for lifetime in own[:shown]] for own in probability],
     }
 
 
