@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import permutation_test
 
-from pipeline.run.artifacts import Table, read_arrays, read_table
+from pipeline.run.artifacts import read_arrays, read_table
 
 IDENTICAL, EQUAL, ALIKE, DIFFERENT = "bit-identical", "equal within tolerance", "statistically equivalent", "different"
 TOLERANCE, LEVEL = 1e-5, 0.01
@@ -33,11 +33,37 @@ def compare(first: Path, second: Path) -> tuple[str, str]:
     worst = max(off, key=lambda name: off[name])
     if off[worst] <= TOLERANCE:
         return EQUAL, f"at most {off[worst]:.1e} of the largest number apart, in {worst}"
-    if off.get("__axes__") == 0:
-        verdict = _as_samples(read_table(first), read_table(second), [name for name in off if off[name] > TOLERANCE])
-        if verdict is not None:
-            return verdict
-    return DIFFERENT, f"{worst} by {off[worst]:.1e} of its largest number"
+    by_so_much = DIFFERENT, f"{worst} by {off[worst]:.1e} of its largest number"
+    if off.get("__axes__") != 0:
+        return by_so_much
+
+    axes, names = read_table(first).axes, [name for name in off if off[name] > TOLERANCE]
+    tested = []
+    for name in names:
+        one, other = left[name], right[name]
+        sampled = [axis for axis, of in enumerate(axes[name]) if of in SAMPLES]
+        if one.shape != other.shape or one.dtype.kind not in "bif" or not sampled:
+            return by_so_much
+        if (np.isfinite(one) != np.isfinite(other)).any():
+            return by_so_much
+        size = int(np.prod([one.shape[axis] for axis in sampled]))
+        if 2.0 ** (1 - size) > LEVEL / len(names):  # the least p that there can be
+            return DIFFERENT, f"{name}, of which {size} samples are too few to call them alike"
+        samples = np.moveaxis(one.astype(np.float64) - other, sampled, range(len(sampled))).reshape(size, -1)
+        # All flips of signs are tried of up to 15 samples; of more, FLIPS at random, which are always the same.
+        # `batch` bounds what memory it takes.
+        test = permutation_test(
+            (np.nanmean(samples, axis=1),),
+            np.sum,
+            permutation_type="samples",
+            n_resamples=FLIPS,
+            batch=1000,
+            rng=np.random.default_rng(0),
+        )
+        tested.append((float(test.pvalue), name, size))
+    p, name, size = min(tested)
+    words = f"n = {size}, p = {p:.2g} in {name}, the least of {len(tested)} arrays"
+    return (ALIKE if p >= LEVEL / len(tested) else DIFFERENT), words
 
 
 def _distance(left: np.ndarray, right: np.ndarray) -> float:
@@ -51,33 +77,3 @@ def _distance(left: np.ndarray, right: np.ndarray) -> float:
     here = np.isfinite(left)
     largest = np.abs(left[here]).max(initial=0.0)
     return float(np.abs(left[here] - right[here]).max(initial=0.0) / (largest or 1.0))
-
-
-def _as_samples(left: Table, right: Table, names: list[str]) -> tuple[str, str] | None:
-    """The verdict on arrays that differ, if each can be seen as samples."""
-    found = []
-    for name in names:
-        axes, one, other = left.axes[name], left.arrays[name], right.arrays[name]
-        sampled = [axis for axis, of in enumerate(axes) if of in SAMPLES]
-        if one.shape != other.shape or one.dtype.kind not in "bif" or not sampled:
-            return None
-        if (np.isfinite(one) != np.isfinite(other)).any():
-            return None
-        means = [np.moveaxis(a.astype(np.float64), sampled, range(len(sampled))) for a in (one, other)]
-        size = int(np.prod([one.shape[axis] for axis in sampled]))
-        apart = np.nanmean((means[0] - means[1]).reshape(size, -1), axis=1)
-        if 2.0 ** (1 - size) > LEVEL / len(names):  # the least p that there can be
-            return DIFFERENT, f"{name}, of which {size} samples are too few to call them alike"
-        found.append((name, size, _p_value(apart)))
-    name, size, p = min(found, key=lambda one: one[2])
-    words = f"n = {size}, p = {p:.2g} in {name}, the least of {len(found)} arrays"
-    return (ALIKE if p >= LEVEL / len(found) else DIFFERENT), words
-
-
-def _p_value(apart: np.ndarray) -> float:
-    """Of the two-sided test that differences [samples] are symmetric about zero, by flipping signs (Fisher).
-
-    All flips are tried of up to 15 samples; of more, FLIPS at random, which are always the same.
-    """
-    given = {"n_resamples": FLIPS, "batch": 1000, "rng": np.random.default_rng(0)}  # batch: bounds what memory it takes
-    return float(permutation_test((apart,), np.sum, permutation_type="samples", **given).pvalue)

@@ -10,15 +10,15 @@ pipeline verify FOLDER` checks it anywhere, without a network. It is packed only
 import argparse
 import json
 import os
+import platform
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.audit import publishers as data
-from pipeline.audit import ro_crate as crate
-from pipeline.audit import sbom, show, walk
+from pipeline.audit import publishers, ro_crate, show, walk
 from pipeline.audit.findings import NOTED
 from pipeline.audit.walk import Audit
 from pipeline.run import paths
@@ -54,7 +54,7 @@ def main(words: list[str]) -> None:
 def pack(found: Audit, folder: Path) -> None:
     """Write the bundle of a profile, all of whose findings are notes."""
     names = dict.fromkeys(inner for drawn in found.drawn() for inner in found.chain(drawn))
-    statements = {name: statement(found, name) for name in names}
+    statements = {name: _statement(found, name) for name in names}
     for name, one in statements.items():
         write_json(folder / "statements" / f"{name}.json", one)
     for name in found.drawn():
@@ -62,63 +62,70 @@ def pack(found: Audit, folder: Path) -> None:
             (folder / out).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(out, folder / out)
     write_json(folder / "audit.json", show.as_json(found))
-    write_json(folder / "sbom.cdx.json", sbom.sbom())
+    write_json(folder / "sbom.cdx.json", _packages())
     shutil.copyfile(paths.ROOT / LOCK, folder / LOCK)
-    write_json(folder / crate.NAME, crate.crate(folder, statements))
+    write_json(folder / ro_crate.NAME, ro_crate.crate(folder, statements))
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     lines = [f"{sha256_file(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     write_text(folder / SUMS, "".join(lines))
 
 
-def statement(found: Audit, name: str) -> dict[str, Any]:
+def _statement(found: Audit, name: str) -> dict[str, Any]:
     """What an item left and from what, as an in-toto statement."""
     entry, evidence = found.entries[name], found.evidence[name]
     run = evidence.run
     if run is None:
         raise ValueError(f"{name} has no run that proves it: see python -m pipeline audit.")
-    resolved = [
-        {"uri": "git:.", "digest": {"gitCommit": run.tags["commit"]}},
-        *_named({**evidence.code, **evidence.deps}),
-    ]
-    if entry.stage in data.STAGES:
-        raws = data.raw_files(entry.item.words[0], data.STAGES[entry.stage])
-        resolved += [
-            {
-                "name": str(raw.file),
-                "uri": next(iter(raw.file.urls), f"wheel:{raw.file.wheel}"),
-                "digest": {"sha256": raw.file.sha256},
-            }
-            for raw in raws
-        ]
+    tags = run.tags
+    resolved = [{"uri": "git:.", "digest": {"gitCommit": tags["commit"]}}]
+    resolved += _named({**evidence.code, **evidence.deps})
+    if entry.stage in publishers.STAGES:
+        for raw in publishers.raw_files(entry.item.words[0], publishers.STAGES[entry.stage]):
+            uri = next(iter(raw.file.urls), f"wheel:{raw.file.wheel}")
+            resolved.append({"name": str(raw.file), "uri": uri, "digest": {"sha256": raw.file.sha256}})
     plan = json.loads(entry.item.plan.read_text(encoding="utf-8"))
-    asked = {"command": entry.item.cmd, "params": plan["params"]}
-    machine = {
-        key: value for key, value in run.tags.items() if key.startswith("version.") or key in ("device", "image")
+    machine = {key: value for key, value in tags.items() if key.startswith("version.") or key in ("device", "image")}
+    internal = {"tree": tags.get("tree"), "fingerprint": tags.get("fingerprint"), "plan": plan}
+    return {
+        "_type": STATEMENT,
+        "subject": _named(evidence.outs),
+        "predicateType": PREDICATE,
+        "predicate": {
+            "buildDefinition": {
+                "buildType": BUILD,
+                "externalParameters": {"command": entry.item.cmd, "params": plan["params"]},
+                "internalParameters": internal | machine,
+                "resolvedDependencies": resolved,
+            },
+            "runDetails": {
+                "builder": {"id": f"urn:vsml:executor:{tags.get('executor', 'local')}"},
+                "metadata": {"invocationId": run.id},
+            },
+        },
     }
-    definition = {
-        "buildType": BUILD,
-        "externalParameters": asked,
-        "internalParameters": {"tree": run.tags.get("tree"), "fingerprint": run.tags.get("fingerprint"), "plan": plan}
-        | machine,
-        "resolvedDependencies": resolved,
-    }
-    executor = run.tags.get("executor", "local")
-    details = {"builder": {"id": f"urn:vsml:executor:{executor}"}, "metadata": {"invocationId": run.id}}
-    predicate = {"buildDefinition": definition, "runDetails": details}
-    return {"_type": STATEMENT, "subject": _named(evidence.outs), "predicateType": PREDICATE, "predicate": predicate}
 
 
 def _named(digests: Mapping[str, str]) -> list[dict[str, Any]]:
     return [{"name": name, "digest": {"sha256": digest}} for name, digest in digests.items()]
 
 
-def read_statement(path: Path) -> dict[str, Any]:
-    """A statement of a bundle.
+def _packages() -> dict[str, Any]:
+    """All installed distributions with their licences and what each needs, as a CycloneDX 1.6 list of cyclonedx-bom.
 
-    Raises:
-      ValueError: it is none that this version wrote.
+    The list has no clock and no path of this machine, so the same packages give the same list. The sha256 of what may
+    be installed of each version are in requirements.lock; of which file was installed, pip keeps no record.
     """
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if (found.get("_type"), found.get("predicateType")) != (STATEMENT, PREDICATE):
-        raise ValueError(f"{path} is no in-toto statement v1 with SLSA provenance v1.")
-    return found
+    command = [sys.executable, "-P", "-m", "cyclonedx_py", "environment"]  # -P: not what lies in this folder
+    # To validate takes twenty times as long as to list; tests/pipeline/audit/test_bundle.py does it.
+    command += ["--output-reproducible", "--no-validate", "--sv", "1.6"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    if done.returncode:
+        raise RuntimeError(f"cyclonedx-py ended with exit code {done.returncode}: {done.stderr.strip()}")
+    listed = json.loads(done.stdout)
+    interpreter = {"type": "platform", "name": platform.python_implementation(), "version": platform.python_version()}
+    listed["metadata"]["component"] = interpreter
+    for component in listed["components"]:
+        links = [link for link in component.pop("externalReferences", []) if not link["url"].startswith("file:")]
+        if links:
+            component["externalReferences"] = links
+    return listed

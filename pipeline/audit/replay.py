@@ -12,12 +12,10 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pipeline.__main__ import xla_flags
 from pipeline.audit.compare import DIFFERENT, compare
-from pipeline.audit.run_checks import place
-from pipeline.audit.whence import manifest
+from pipeline.audit.runs import attempt, manifest
 from pipeline.cluster.exchange import IntegrityError, fetch
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
@@ -41,54 +39,61 @@ def main(words: list[str]) -> None:
         sys.exit(1)
 
 
-def replay(stage: str, item: tuple[str, ...]) -> bool:
+def replay(stage: str, words: tuple[str, ...]) -> bool:
     """Replay an item of the profile in this folder; print what is found, and say whether the outs are alike.
 
     Raises:
       ValueError: no such item, no run of it, or its commit is not in this repository.
     """
-    one = Flow().item(stage, item)
-    made, _ = provenance.planned(one)
+    item = Flow().item(stage, words)
+    plan, _ = provenance.planned(item)
     uploads.flush()
     store = Store()
-    run = _run_of(store, stage, one.names, digest_of(made["params"]))
+    # The newest run of the item with the params of now.
+    alike = store.find({"stage": stage, "params_digest": digest_of(plan["params"]), **item.names})
+    run = next((run for run in alike if run.status == "FINISHED"), None)
+    if run is None:
+        raise ValueError(
+            f"{store.uri} has no finished run of {stage} {item.names} with the params of now: "
+            "name the server that has it in MLFLOW_TRACKING_URI, or make it with dvc repro."
+        )
+    commit, tree = run.tags.get("commit", "none"), run.tags.get("tree")
+    if _git("cat-file", "-e", f"{commit}^{{commit}}").returncode:
+        raise ValueError(f"commit {commit} of run {run.id} is not in this repository: git fetch --all.")
+    if tree != "clean":
+        print(f"The run's tree was {tree}: what is replayed is the code of its commit.", flush=True)
     deps, outs = (manifest(store, run)[kind] for kind in ("deps", "outs"))
-    here = Path.cwd().relative_to(paths.ROOT.resolve())
     with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder) / "worktree"
-        _git("worktree", "add", "--quiet", "--detach", str(tree), run.tags["commit"])
+        worktree, originals = Path(folder) / "worktree", Path(folder) / "originals"
+        done = _git("worktree", "add", "--quiet", "--detach", str(worktree), commit)
+        if done.returncode:
+            raise ValueError(f"`git worktree add` failed: {done.stderr.strip()}")
         try:
-            profile = tree / here
+            profile = worktree / Path.cwd().relative_to(paths.ROOT.resolve())
             _lay_out(store, deps, profile)
-            print(f"{stage} {' '.join(item)}: replaying run {run.id} at commit {run.tags['commit'][:12]}", flush=True)
-            _execute(tree, profile, stage, item)
-            originals = Path(folder) / "originals"
+            print(f"{stage} {' '.join(words)}: replaying run {run.id} at commit {commit[:12]}", flush=True)
+            _execute(worktree, profile, stage, words)
             verdicts = {name: _verdict(store, run, name, digest, profile, originals) for name, digest in outs.items()}
         finally:
-            _git("worktree", "remove", "--force", str(tree))
-    for name, (kind, words) in verdicts.items():
-        print(f"  {name}: {kind}{f' ({words})' if words else ''}")
-    for line in _machines(run, any(name.startswith("vsml/") for name in deps)):
-        print(f"  {line}")
+            _git("worktree", "remove", "--force", str(worktree))
+    for name, (kind, words_of_it) in verdicts.items():
+        print(f"  {name}: {kind}{f' ({words_of_it})' if words_of_it else ''}")
+    # Devices, flags and versions, then and now; what is the same, once. Only what computes has a device.
+    now = {f"version.{name}": version for name, version in provenance.versions().items()}
+    now["device"] = provenance.device() if any(name.startswith("vsml/") for name in deps) else "cpu"
+    now["xla_flags"] = xla_flags()
+    same = []
+    for name, value in now.items():
+        if run.tags.get(name) == value:
+            same.append(f"{name.removeprefix('version.')} {value}")
+        else:
+            print(f"  {name}: {run.tags.get(name, 'unknown')} then, {value} now")
+    print(f"  the same then and now: {', '.join(same)}")
     return all(kind != DIFFERENT for kind, _ in verdicts.values())
 
 
-def _run_of(store: Store, stage: str, names: Mapping[str, str], digest: str) -> Found:
-    """The newest run of the item with the params of now, if git has its code."""
-    found = [run for run in store.find({"stage": stage, "params_digest": digest, **names}) if run.status == "FINISHED"]
-    if not found:
-        raise ValueError(
-            f"{store.uri} has no finished run of {stage} {names} with the params of now: "
-            "name the server that has it in MLFLOW_TRACKING_URI, or make it with dvc repro."
-        )
-    commit = found[0].tags.get("commit", "none")
-    if subprocess.run(["git", "-C", str(paths.ROOT), "cat-file", "-e", f"{commit}^{{commit}}"], check=False).returncode:
-        raise ValueError(f"commit {commit} of run {found[0].id} is not in this repository: git fetch --all.")
-    if found[0].tags.get("tree") != "clean":
-        print(
-            f"The run's tree was {found[0].tags.get('tree')}: what is replayed is the code of its commit.", flush=True
-        )
-    return found[0]
+def _git(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", "-C", str(paths.ROOT), *words], capture_output=True, text=True, check=False)
 
 
 def _lay_out(store: Store, deps: Mapping[str, str], profile: Path) -> None:
@@ -99,21 +104,19 @@ def _lay_out(store: Store, deps: Mapping[str, str], profile: Path) -> None:
         with artifacts.atomic(profile / name) as target:
             if Path(name).is_file() and artifacts.sha256_file(name) == digest:
                 target.write_bytes(Path(name).read_bytes())
-                continue
-            at = store.having(digest)
-            if at is None:
-                raise ValueError(
-                    f"{name} with sha256 {digest} is neither here nor in {store.uri}: dvc pull, or dvc repro."
-                )
-            fetch(store, *at, digest, target)
+            elif at := store.having(digest):
+                fetch(store, *at, digest, target)
+            else:
+                where = f"neither here nor in {store.uri}"
+                raise ValueError(f"{name} with sha256 {digest} is {where}: dvc pull, or dvc repro.")
 
 
-def _execute(tree: Path, profile: Path, stage: str, item: tuple[str, ...]) -> None:
+def _execute(worktree: Path, profile: Path, stage: str, item: tuple[str, ...]) -> None:
     """Run the very command that DVC records, with that commit's code and with nothing kept from earlier runs."""
-    state = tree / ".replay"
+    state = worktree / ".replay"
     (state / "spool").mkdir(parents=True)
     env = {name: value for name, value in os.environ.items() if name not in ("DVC_STAGE", "DVC_ROOT")}
-    env |= {"PYTHONPATH": str(tree), "VSML_STATE": str(state), "JAX_COMPILATION_CACHE_DIR": str(state / "compiled")}
+    env |= {"PYTHONPATH": str(worktree), "VSML_STATE": str(state), "JAX_COMPILATION_CACHE_DIR": str(state / "compiled")}
     env |= {"PIPELINE_EXECUTOR": "local", tracking.FOLDER: str(state / "spool"), tracking.RUN: "replay"}
     if paths.DOWNLOADS.is_dir():
         (state / ".downloads").symlink_to(paths.DOWNLOADS)
@@ -130,23 +133,7 @@ def _verdict(store: Store, run: Found, name: str, digest: str, profile: Path, fo
     original = folder / name
     original.parent.mkdir(parents=True, exist_ok=True)
     try:
-        fetch(store, run.id, f"{place(run)}/{name}", digest, original)
+        fetch(store, run.id, f"{attempt(run)}outs/{name}", digest, original)
     except (IntegrityError, MissingInStoreError) as error:
         return DIFFERENT, f"and the original cannot be looked into: {error}"
     return compare(original, profile / name)
-
-
-def _machines(run: Found, computed: bool) -> list[str]:
-    """Devices, flags and versions, then and now; what is the same, once. Only what computes has a device."""
-    now: dict[str, Any] = {f"version.{name}": value for name, value in provenance.versions().items()}
-    now |= {"device": provenance.device() if computed else "cpu", "xla_flags": xla_flags()}
-    other = {name: (run.tags.get(name, "unknown"), value) for name, value in now.items() if run.tags.get(name) != value}
-    same = ", ".join(f"{name.removeprefix('version.')} {value}" for name, value in now.items() if name not in other)
-    lines = [f"{name}: {then} then, {value} now" for name, (then, value) in other.items()]
-    return [*lines, f"the same then and now: {same}"]
-
-
-def _git(*words: str) -> None:
-    done = subprocess.run(["git", "-C", str(paths.ROOT), *words], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ValueError(f"`git {' '.join(words)}` failed: {done.stderr.strip()}")

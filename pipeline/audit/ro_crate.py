@@ -20,8 +20,18 @@ CONTEXT = [f"{CRATE}/context", {"sha256": "https://w3id.org/ro/terms/workflow-ru
 
 def crate(folder: Path, statements: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """The metadata of all that is in the folder, and of the runs of the statements by the names of their files."""
-    files = [_file(folder, path) for path in sorted(folder.rglob("*")) if path.is_file()]
-    known = {file["@id"]: file for file in files}
+    known: dict[str, dict[str, Any]] = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name, kind = path.relative_to(folder).as_posix(), mimetypes.guess_type(path.name)[0]
+        known[name] = {
+            "@id": name,
+            "@type": "File",
+            "encodingFormat": kind or "application/octet-stream",
+            "name": path.name,
+            "contentSize": str(path.stat().st_size),
+            "sha256": sha256_file(path),
+        }
+    files = list(known)
     runs = [_run(name, statement, known) for name, statement in statements.items()]
     descriptor = {"@id": NAME, "@type": "CreativeWork", "conformsTo": {"@id": CRATE}, "about": {"@id": "./"}}
     root = {
@@ -31,47 +41,37 @@ def crate(folder: Path, statements: Mapping[str, dict[str, Any]]) -> dict[str, A
         "name": "Figures and report, with the evidence for them",
         "description": "What was drawn, and for each item that it comes from a statement of what was read and left.",
         "datePublished": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "hasPart": [_to(file) for file in files],
-        "mentions": [_to(run) for run in runs],
+        "hasPart": [{"@id": name} for name in files],
+        "mentions": [{"@id": run["@id"]} for run in runs],
     }
     profile = {"@id": PROFILE, "@type": "CreativeWork", "name": "Process Run Crate", "version": "0.5"}
     return {"@context": CONTEXT, "@graph": [descriptor, root, profile, *known.values(), *runs]}
 
 
-def _file(folder: Path, path: Path) -> dict[str, Any]:
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    facts = {"@id": path.relative_to(folder).as_posix(), "@type": "File", "encodingFormat": kind}
-    return facts | {"name": path.name, "contentSize": str(path.stat().st_size), "sha256": sha256_file(path)}
-
-
 def _run(name: str, statement: dict[str, Any], known: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The run of a statement; what it read and left outside of the folder, and its commit, become `known`."""
+
+    def reference(one: dict[str, Any]) -> dict[str, str]:
+        """A file that a run read or left: of the folder, a publisher's by its address, or a table by its sha256."""
+        name, digest = one["name"], one["digest"]["sha256"]
+        if known.get(name, {}).get("sha256") != digest:
+            name = one.get("uri", f"urn:vsml:sha256:{digest}")
+            known.setdefault(name, {"@id": name, "@type": "CreativeWork", "name": one["name"], "sha256": digest})
+        return {"@id": name}
+
     built, details = (statement["predicate"][part] for part in ("buildDefinition", "runDetails"))
-    resolved = built["resolvedDependencies"]
-    (commit,) = (one["digest"]["gitCommit"] for one in resolved if "gitCommit" in one["digest"])
-    code = {"@id": f"swh:1:rev:{commit}", "@type": "SoftwareSourceCode", "name": "vsml", "version": commit}
-    read = [one for one in resolved if "gitCommit" not in one["digest"]]
-    left = [one for one in read if not one["name"].startswith("artifacts/plan/")]  # plans are in the statement
-    data = [one for one in left if one["name"].startswith("artifacts/") or "uri" in one]  # the rest is in the commit
+    source, *read = built["resolvedDependencies"]
+    commit = source["digest"]["gitCommit"]
+    code = f"swh:1:rev:{commit}"
+    known.setdefault(code, {"@id": code, "@type": "SoftwareSourceCode", "name": "vsml", "version": commit})
+    tables = [one for one in read if one["name"].startswith("artifacts/") or "uri" in one]  # the rest is in the commit
     return {
         "@id": f"#run-{details['metadata']['invocationId']}",
         "@type": "CreateAction",
         "name": name,
         "description": built["externalParameters"]["command"],
-        "instrument": _to(known.setdefault(code["@id"], code)),
-        "object": [_to(_thing(one, known)) for one in data],
-        "result": [_to(_thing(one, known)) for one in statement["subject"]],
+        "instrument": {"@id": code},
+        "object": [reference(one) for one in tables if not one["name"].startswith("artifacts/plan/")],
+        "result": [reference(one) for one in statement["subject"]],
         "subjectOf": {"@id": f"statements/{name}.json"},
     }
-
-
-def _thing(one: dict[str, Any], known: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """What a run read or left: a file of the folder, a publisher's by its address, or else a table by its sha256."""
-    digest = one["digest"]["sha256"]
-    here = known.get(one["name"], {}).get("sha256") == digest
-    name = one["name"] if here else one.get("uri", f"urn:vsml:sha256:{digest}")
-    return known.setdefault(name, {"@id": name, "@type": "CreativeWork", "name": one["name"], "sha256": digest})
-
-
-def _to(entity: dict[str, Any]) -> dict[str, str]:
-    return {"@id": entity["@id"]}
