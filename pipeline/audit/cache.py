@@ -58,9 +58,10 @@ def check_remote(wanted: Wanted, hasher: Hasher) -> Iterator[Finding]:
 
 def check_checkpoints(hasher: Hasher) -> Iterator[Finding]:
     """Checkpoints of runs that are under way or were killed."""
-    for path in sorted(paths.CHECKPOINTS.rglob("*.npz")):
-        expected, found = path.stem.partition("-")[2], hasher.digests(path)
-        if NAME.fullmatch(path.stem) and found is not None and found.sha256 != expected:
-            name = path.relative_to(paths.STATE).as_posix()
-            remedy = f"rm {path}; training goes on from the checkpoint before it"
-            yield Finding(BROKEN, name, f"sha256 {expected} (its name)", f"sha256 {found.sha256}", remedy)
+    there = sorted(path for path in paths.CHECKPOINTS.rglob("*.npz") if NAME.fullmatch(path.stem))
+    for path, found in hasher.each(there).items():
+        expected = path.stem.partition("-")[2]
+        if found.sha256 != expected:
+            name, remedy = path.relative_to(paths.STATE).as_posix(), "training goes on from the checkpoint before it"
+            words = (f"sha256 {expected} (its name)", f"sha256 {found.sha256}", f"rm {path}; {remedy}")
+            yield Finding(BROKEN, name, *words)

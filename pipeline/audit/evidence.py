@@ -79,8 +79,8 @@ def _statement(found: Audit, name: str) -> dict[str, Any]:
     tags = run.tags
     resolved = [{"uri": "git:.", "digest": {"gitCommit": tags["commit"]}}]
     resolved += _named({**evidence.code, **evidence.deps})
-    if entry.stage in publishers.STAGES:
-        for raw in publishers.raw_files(entry.item.words[0], publishers.STAGES[entry.stage]):
+    if entry.item.stage in publishers.STAGES:
+        for raw in publishers.raw_files(entry.item.words[0], publishers.STAGES[entry.item.stage]):
             uri = next(iter(raw.file.urls), f"wheel:{raw.file.wheel}")
             resolved.append({"name": str(raw.file), "uri": uri, "digest": {"sha256": raw.file.sha256}})
     plan = json.loads(entry.item.plan.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The bytes on disk: each file read once, whatever asks for it, and nothing believed of sizes and times."""
+"""The bytes of files, read and hashed: nothing is believed of sizes and times."""
 
 import hashlib
 import json
@@ -21,33 +21,27 @@ class Digests(NamedTuple):
 
 
 class Hasher:
-    """Digests by file; hard links and symbolic links to one file are read once. It counts the bytes that it read."""
+    """Hashes files, and counts the bytes that it read."""
 
     def __init__(self) -> None:
         self.bytes = 0
-        self._known: dict[tuple[int, int], Digests] = {}
         self._lock = threading.Lock()
-
-    def digests(self, path: Path) -> Digests | None:
-        """None: there is no such file."""
-        try:
-            with path.open("rb") as file:
-                status = os.fstat(file.fileno())
-                key = (status.st_dev, status.st_ino)
-                if key not in self._known:
-                    self._known[key] = self.read(file)
-                return self._known[key]
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            return None
 
     def each(self, paths: Iterable[Path]) -> dict[Path, Digests]:
         """Digests of those files that are there, read in parallel."""
+
+        def digests(path: Path) -> Digests | None:
+            try:
+                with path.open("rb") as file:
+                    return self.read(file)
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                return None
+
         every = list(dict.fromkeys(paths))
         with ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
-            return {path: found for path, found in zip(every, pool.map(self.digests, every), strict=True) if found}
+            return {path: found for path, found in zip(every, pool.map(digests, every), strict=True) if found}
 
     def read(self, file: IO[bytes]) -> Digests:
-        """Digests of a file that is read this once: a temporary one, or one that is not on this machine."""
         md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
         while block := file.read(BLOCK):
             md5.update(block)

@@ -37,14 +37,6 @@ class Entry(NamedTuple):
     held: dict[str, Any] | None = None  # the plan on disk, if there is one that can be read
 
     @property
-    def name(self) -> str:
-        return self.item.name
-
-    @property
-    def stage(self) -> str:
-        return self.item.stage
-
-    @property
     def deps(self) -> dict[str, Digests]:
         """Every file that it reads, by its name in a manifest."""
         own = {dep: named(dep, self.root) for dep in self.item.deps if dep in self.disk}
@@ -125,12 +117,12 @@ def _recorded(entry: Entry, evidence: Evidence, produced: Mapping[str, str | Non
     """dvc.lock against dvc.yaml and the disk."""
     if entry.lock is None:
         words = ("an entry", "none: it never ran, or the entry was removed", REPRO)
-        yield Finding(UNPROVEN, f"dvc.lock: {entry.name}", *words)
+        yield Finding(UNPROVEN, f"dvc.lock: {entry.item.name}", *words)
         return
 
     def locked(what: str, expected: object, found: object) -> Finding:
-        words = (f"dvc.lock: {entry.name} {what}", str(expected), str(found))
-        return Finding(BROKEN, *words, WRITTEN.format(name=entry.name))
+        words = (f"dvc.lock: {entry.item.name} {what}", str(expected), str(found))
+        return Finding(BROKEN, *words, WRITTEN.format(name=entry.item.name))
 
     cmd = entry.lock.get("cmd")
     if cmd != entry.item.cmd:
@@ -161,7 +153,7 @@ def _recorded(entry: Entry, evidence: Evidence, produced: Mapping[str, str | Non
             elif kind == "outs":
                 yield _other(path, line.get("md5"), md5)
             else:
-                yield Finding(BROKEN, path, f"md5 {line.get('md5')} (dvc.lock: {entry.name})", f"md5 {md5}", REPRO)
+                yield Finding(BROKEN, path, f"md5 {line.get('md5')} (dvc.lock: {entry.item.name})", f"md5 {md5}", REPRO)
 
 
 def _not_the_run_s(entry: Entry, change: Change, produced: Mapping[str, str | None]) -> Finding:
@@ -202,7 +194,7 @@ def _planned(entry: Entry, evidence: Evidence) -> Iterator[Finding]:
             yield Finding(BROKEN, name, expected, f"sha256 {found}" if found else "not run by it any more", remedy)
         if not changed:
             digests = (f"digest {entry.held['code']} ({entry.item.plan})", f"digest {entry.plan['code']}")
-            yield Finding(BROKEN, f"code of {entry.name}", *digests, REPRO)
+            yield Finding(BROKEN, f"code of {entry.item.name}", *digests, REPRO)
     for name, then, now in changes(flat(entry.held["params"]), flat(entry.plan["params"])):
         remedy = f"git checkout params.yaml, or with the new value: {REPRO}"
         yield Finding(BROKEN, f"params.yaml: {name}", f"{then or ABSENT} (as planned)", now or ABSENT, remedy)
@@ -213,12 +205,12 @@ def _inputs(entry: Entry, evidence: Evidence, said: set[str]) -> Iterator[Findin
 
     As a rule these have, and name who was changed. MLflow lets nobody change the params there.
     """
-    remedy = AGAIN.format(name=entry.name)
+    remedy = AGAIN.format(name=entry.item.name)
     for name, then, now in evidence.other_deps:
         if name not in said:
             words = (f"{then or 'not read'} (the run)", now or "no such file", remedy)
-            yield Finding(BROKEN, f"{name}, read by {entry.name}", *words)
+            yield Finding(BROKEN, f"{name}, read by {entry.item.name}", *words)
     if not any(one.startswith("params.yaml: ") for one in said):
         for name, then, now in evidence.other_params:
             words = (f"{then or ABSENT} (the run)", f"{now or ABSENT} (now)", remedy)
-            yield Finding(BROKEN, f"params of {entry.name}: {name}", *words)
+            yield Finding(BROKEN, f"params of {entry.item.name}: {name}", *words)

@@ -51,7 +51,7 @@ def raw_files(name: str, split: str) -> list[Raw]:
 
 def check(entry: Entry) -> Iterator[Finding]:
     """The raw files of a data set, and what the parsers make of them now against the table on disk."""
-    name, split, (out,) = *entry.item.words, STAGES[entry.stage], entry.item.outs
+    name, split, (out,) = *entry.item.words, STAGES[entry.item.stage], entry.item.outs
     try:
         raws = raw_files(name, split)
     except (ValueError, KeyError, TypeError) as error:
@@ -61,7 +61,7 @@ def check(entry: Entry) -> Iterator[Finding]:
     for raw in raws:
         if raw.here is not None and (fault := download.fault(raw.here, raw.file)) is not None:
             damaged = True
-            remedy = f"rm {raw.here} && dvc repro --force --single-item {entry.name}"
+            remedy = f"rm {raw.here} && dvc repro --force --single-item {entry.item.name}"
             if raw.file.wheel:
                 remedy = "pip install --require-hashes --force-reinstall -r requirements.lock"
             yield Finding(BROKEN, str(raw.here), f"{raw.file.expectation()} (datasets.lock)", fault, remedy)
@@ -77,5 +77,5 @@ def check(entry: Entry) -> Iterator[Finding]:
         artifacts.write_table(again, {"x": x, "y": y}, sources.AXES)
         expected, found = artifacts.sha256_file(again), entry.outs[out].sha256
     if expected != found:
-        parsed, remedy = f"sha256 {expected} (parsed from {raws[0].source})", AGAIN.format(name=entry.name)
+        parsed, remedy = f"sha256 {expected} (parsed from {raws[0].source})", AGAIN.format(name=entry.item.name)
         yield Finding(BROKEN, out, parsed, f"sha256 {found}", remedy)

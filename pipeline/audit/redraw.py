@@ -22,15 +22,17 @@ def check(entry: Entry) -> Iterator[Finding]:
         # A profile with everything of this one but what the stage leaves.
         folder = Path(temporary)
         (folder / paths.ARTIFACTS).mkdir()
-        stages_of = (path for path in (here / paths.ARTIFACTS).iterdir() if path.is_dir() and path.name != entry.stage)
+        stages_of = (
+            path for path in (here / paths.ARTIFACTS).iterdir() if path.is_dir() and path.name != entry.item.stage
+        )
         for path in (here / "params.yaml", here / "dvc.yaml", *stages_of):
             (folder / path.relative_to(here)).symlink_to(path)
         try:
             with contextlib.chdir(folder):
-                importlib.import_module(stages()[entry.stage].module).main(list(entry.item.words))
+                importlib.import_module(stages()[entry.item.stage].module).main(list(entry.item.words))
         except (OSError, ValueError, KeyError, IndexError) as error:
             words = ("outs from its tables", f"{type(error).__name__}: {error}", REPRO)
-            yield Finding(UNPROVEN, f"{entry.name}: drawn again", *words)
+            yield Finding(UNPROVEN, f"{entry.item.name}: drawn again", *words)
             return
         for name in entry.outs:  # that one of them is lost, the check of dvc.lock says
             if (folder / name).read_bytes() != Path(name).read_bytes():

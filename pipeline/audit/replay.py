@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.__main__ import xla_flags
-from pipeline.audit.compare import DIFFERENT, compare
+from pipeline.audit.compare import DIFFERENT, IDENTICAL, compare
 from pipeline.audit.runs import attempt, manifest
 from pipeline.cluster.exchange import IntegrityError, fetch
 from pipeline.run import artifacts, paths
@@ -22,7 +22,7 @@ from pipeline.run import job as provenance
 from pipeline.run.flow import Flow
 from pipeline.run.params import digest as digest_of
 from pipeline.track import tracking, uploads
-from pipeline.track.store import Found, MissingInStoreError, Store, TrackingError
+from pipeline.track.store import MissingInStoreError, Store, TrackingError
 
 
 def main(words: list[str]) -> None:
@@ -73,7 +73,16 @@ def replay(stage: str, words: tuple[str, ...]) -> bool:
             _lay_out(store, deps, profile)
             print(f"{stage} {' '.join(words)}: replaying run {run.id} at commit {commit[:12]}", flush=True)
             _execute(worktree, profile, stage, words)
-            verdicts = {name: _verdict(store, run, name, digest, profile, originals) for name, digest in outs.items()}
+            verdicts = {}
+            for name, digest in outs.items():
+                verdicts[name], original = (IDENTICAL, ""), originals / name
+                if artifacts.sha256_file(profile / name) != digest:
+                    original.parent.mkdir(parents=True, exist_ok=True)
+                    try:
+                        fetch(store, run.id, f"{attempt(run)}outs/{name}", digest, original)
+                        verdicts[name] = compare(original, profile / name)
+                    except (IntegrityError, MissingInStoreError) as error:
+                        verdicts[name] = DIFFERENT, f"and the original cannot be looked into: {error}"
         finally:
             _git("worktree", "remove", "--force", str(worktree))
     for name, (kind, words_of_it) in verdicts.items():
@@ -124,16 +133,3 @@ def _execute(worktree: Path, profile: Path, stage: str, item: tuple[str, ...]) -
         done = subprocess.run([sys.executable, "-m", "pipeline", *words], cwd=profile, env=env, check=False)
         if done.returncode:
             raise ValueError(f"{words[0]} ended with exit code {done.returncode} in the replay; what it said is above.")
-
-
-def _verdict(store: Store, run: Found, name: str, digest: str, profile: Path, folder: Path) -> tuple[str, str]:
-    """How alike an out is to that of the run, which is fetched only if the bytes differ."""
-    if artifacts.sha256_file(profile / name) == digest:
-        return compare(profile / name, profile / name)
-    original = folder / name
-    original.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        fetch(store, run.id, f"{attempt(run)}outs/{name}", digest, original)
-    except (IntegrityError, MissingInStoreError) as error:
-        return DIFFERENT, f"and the original cannot be looked into: {error}"
-    return compare(original, profile / name)

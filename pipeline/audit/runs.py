@@ -5,13 +5,13 @@ went in, which can be made again from what the run says of itself: who changes o
 """
 
 import contextlib
+import functools
 import hashlib
 import io
 import json
 import subprocess
 import tarfile
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -40,28 +40,18 @@ class Fact(NamedTuple):
     remedy: str = AGAIN
 
 
-class History:
-    """The commits of this repository, each read once: the sha256 of its files."""
-
-    def __init__(self) -> None:
-        self._commits: dict[str, dict[str, str] | None] = {}
-        self._lock = threading.Lock()
-
-    def files(self, commit: str) -> dict[str, str] | None:
-        """None: there is no such commit."""
-        with self._lock:
-            if commit not in self._commits:
-                self._commits[commit] = self._read(commit) if commit.isalnum() else None
-            return self._commits[commit]
-
-    def _read(self, commit: str) -> dict[str, str] | None:
-        command = ["git", "-C", str(paths.ROOT), "archive", "--format=tar", f"{commit}^{{commit}}"]
-        done = subprocess.run(command, capture_output=True, check=False)
-        if done.returncode:
-            return None
-        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-            found = ((member.name, archive.extractfile(member)) for member in archive)
-            return {name: hashlib.sha256(file.read()).hexdigest() for name, file in found if file}
+@functools.cache
+def committed(commit: str) -> dict[str, str] | None:
+    """The sha256 of every file of a commit; None if this repository has no such commit."""
+    if not commit.isalnum():
+        return None
+    command = ["git", "-C", str(paths.ROOT), "archive", "--format=tar", f"{commit}^{{commit}}"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode:
+        return None
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        found = ((member.name, archive.extractfile(member)) for member in archive)
+        return {name: hashlib.sha256(file.read()).hexdigest() for name, file in found if file}
 
 
 def attempt(run: Found) -> str:
@@ -84,10 +74,10 @@ def manifest(store: Store, run: Found) -> dict[str, Any]:
         return json.load(file)
 
 
-def evidence(store: Store, every: list[Found], entry: Entry, hasher: Hasher, history: History) -> Evidence:
+def evidence(store: Store, every: list[Found], entry: Entry, hasher: Hasher) -> Evidence:
     """That of the run with which least is wrong, among those that have something to do with the item as it is."""
     digests = {f"sha256.{one.sha256}" for one in entry.outs.values()}
-    own = {"stage": entry.stage, **entry.item.names}
+    own = {"stage": entry.item.stage, **entry.item.names}
 
     def rank(run: Found) -> tuple[int, bool, bool]:
         return -len(digests & run.tags.keys()), not own.items() <= run.tags.items(), run.status != "FINISHED"
@@ -103,7 +93,7 @@ def evidence(store: Store, every: list[Found], entry: Entry, hasher: Hasher, his
     for run in alike:
         if best is not None and (not any(weight(best)) or not (any(weight(best)[:2]) or digests & run.tags.keys())):
             break  # nothing is wrong with it, or there are notes only, which no run without these outs can better
-        found = _examine(store, run, entry, hasher, history)
+        found = _examine(store, run, entry, hasher)
         if found is not None and (best is None or weight(found) < weight(best)):
             best = found
     if best is not None:
@@ -111,17 +101,17 @@ def evidence(store: Store, every: list[Found], entry: Entry, hasher: Hasher, his
     more = f", {len(alike)} of which are of this item" if alike else ""
     missing = Finding(
         UNPROVEN,
-        f"MLflow run of {entry.name}",
+        f"MLflow run of {entry.item.name}",
         "a run that left these bytes from these inputs",
         f"none among the {len(every)} runs of {store.uri}{more}",
         f"restore the run from MLflow's bin, name its server in MLFLOW_TRACKING_URI, or {AGAIN}".format(
-            name=entry.name
+            name=entry.item.name
         ),
     )
     return Evidence(findings=[missing])
 
 
-def _examine(store: Store, run: Found, entry: Entry, hasher: Hasher, history: History) -> Evidence | None:
+def _examine(store: Store, run: Found, entry: Entry, hasher: Hasher) -> Evidence | None:
     """What this run says of the item; None if it has nothing to do with the bytes or inputs that are there."""
     tagged = any(f"sha256.{one.sha256}" in run.tags for one in entry.outs.values())
     told: dict[str, Any] = {}
@@ -161,14 +151,14 @@ def _examine(store: Store, run: Found, entry: Entry, hasher: Hasher, history: Hi
     facts = [Fact("manifest.json", "a manifest as it was committed", fault)] if fault else []
     for name in entry.item.outs if told else ():
         facts += _out(run, entry, name, outs.get(name), artifacts.get(name))
-    facts += [*_itself(run, entry, told), *_commit(run, code, history)]
+    facts += [*_itself(run, entry, told), *_commit(run, code)]
     findings = [
         Finding(
             one.kind,
             f"{one.what} of MLflow run {run.id[:8]}",
-            "none" if one.expected is None else str(one.expected),
-            "none" if one.found is None else str(one.found),
-            one.remedy.format(name=entry.name),
+            "nothing" if one.expected is None else str(one.expected),
+            "nothing" if one.found is None else str(one.found),
+            one.remedy.format(name=entry.item.name),
         )
         for one in facts
         if one.expected != one.found
@@ -199,16 +189,17 @@ def _itself(run: Found, entry: Entry, told: Mapping[str, Any]) -> Iterator[Fact]
     tags, deps = run.tags, told.get("deps", {})
     yield Fact("status", "FINISHED", run.status)
     yield Fact(f"tag {REFUSED}", None, tags.get(REFUSED))
-    for tag, value in {"stage": entry.stage, **entry.item.names}.items():
+    for tag, value in {"stage": entry.item.stage, **entry.item.names}.items():
         yield Fact(f"tag {tag}", value, tags.get(tag))
     for name, planned in (entry.held or entry.plan)["versions"].items():
-        yield Fact(f"tag version.{name}", planned, tags.get(f"version.{name}", planned))
+        if (found := tags.get(f"version.{name}", planned)) != planned:
+            yield Fact(f"tag version.{name}", f"{planned} (its plan)", found)
     yield Fact("tag params_digest", run.params.get("digest/params"), tags.get("params_digest"))
     if not told:
         return
     yield Fact("tag plan", deps.get(entry.item.plan.as_posix()), tags.get("plan"))
-    whose = [told.get("stage"), *told.get("item", ())]
-    yield Fact("stage and item in manifest.json", [entry.stage, *entry.item.words], whose)
+    whose = " ".join(map(str, (told.get("stage"), *told.get("item", ()))))
+    yield Fact("stage and item in manifest.json", " ".join((entry.item.stage, *entry.item.words)), whose)
     made = {
         "tag fingerprint": tags.get("fingerprint"),
         "param digest/fingerprint": run.params.get("digest/fingerprint"),
@@ -218,11 +209,11 @@ def _itself(run: Found, entry: Entry, told: Mapping[str, Any]) -> Iterator[Fact]
     truth = max(votes, key=votes.count)
     yield from (Fact(what, truth, value) for what, value in made.items())
     where = f"image {tags.get('image')}" if tags.get("executor") == "kubernetes" else tags.get("device", "")
-    again = provenance.fingerprint(entry.stage, entry.item.words, deps, where)
+    again = provenance.fingerprint(entry.item.stage, entry.item.words, deps, where)
     yield Fact("inputs (deps in manifest.json, tags device and image)", f"fingerprint {truth}", f"fingerprint {again}")
 
 
-def _commit(run: Found, code: Mapping[str, str], history: History) -> Iterator[Fact]:
+def _commit(run: Found, code: Mapping[str, str]) -> Iterator[Fact]:
     """The commit is in this repository and holds the very code that was read, if the tree was clean."""
     commit, tree = run.tags.get("commit", ""), run.tags.get("tree")
     if run.tags.get("auditable") == "false":
@@ -230,7 +221,7 @@ def _commit(run: Found, code: Mapping[str, str], history: History) -> Iterator[F
         yield Fact("tag auditable", *words, NOTED, COMMIT_FIRST)
     if tree == "unversioned" or commit == "none":
         yield Fact("commit", "a commit", "it ran outside of git", NOTED, COMMIT_FIRST)
-    elif (there := history.files(commit)) is None:
+    elif (there := committed(commit)) is None:
         remedy = f"git fetch --all, or {AGAIN}"
         yield Fact("tag commit", "a commit of this repository", commit or None, remedy=remedy)
     elif tree == "dirty":

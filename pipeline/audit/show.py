@@ -85,7 +85,7 @@ def _branch(audit: Audit, name: str) -> Iterator[str]:
     """The chain of a figure, nearest first, a line for each stage."""
     stages: dict[str, Counter[str]] = {}
     for one in audit.chain(name)[1:]:
-        stages.setdefault(audit.entries[one].stage, Counter())[audit.kind(one)] += 1
+        stages.setdefault(audit.entries[one].item.stage, Counter())[audit.kind(one)] += 1
     for number, (stage, kinds) in enumerate(stages.items(), start=1):
         stem = "\u2514" if number == len(stages) else "\u251c"
         yield f"  {stem} {stage}: {', '.join(f'{count} {MARKS[kind]} {kind}' for kind, count in kinds.items())}"
@@ -95,9 +95,9 @@ def _publishers(audit: Audit) -> list[Raw]:
     """The files that the data sets were parsed from; none for a set that datasets.lock does not have."""
     found: dict[str, Raw] = {}
     for entry in audit.entries.values():
-        if entry.stage in STAGES:
+        if entry.item.stage in STAGES:
             with contextlib.suppress(ValueError):  # which is a finding
-                found |= {str(raw.file): raw for raw in raw_files(entry.item.words[0], STAGES[entry.stage])}
+                found |= {str(raw.file): raw for raw in raw_files(entry.item.words[0], STAGES[entry.item.stage])}
     return list(found.values())
 
 

@@ -34,7 +34,7 @@ class Audit(NamedTuple):
 
     def drawn(self) -> list[str]:
         """The figures, and the report."""
-        return [name for name, entry in self.entries.items() if entry.stage in redraw.DRAWN]
+        return [name for name, entry in self.entries.items() if entry.item.stage in redraw.DRAWN]
 
     def chain(self, name: str) -> list[str]:
         """An item and all that it comes from, in the order of the walk."""
@@ -61,12 +61,12 @@ def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
     entries = lock.read(hasher)
     say(f"{len(entries)} items, {hasher.bytes / 1e6:,.1f} MB hashed; looking at their runs")
     uploads.flush()
-    store, history = Store(), runs.History()
+    store = Store()
     every = store.every()
     say(f"{len(every)} runs in {store.uri}")
 
     def evidence(entry: Entry) -> Evidence:
-        return runs.evidence(store, every, entry, hasher, history) if entry.stage != "plan" else Evidence()
+        return runs.evidence(store, every, entry, hasher) if entry.item.stage != "plan" else Evidence()
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         held = dict(zip(entries, pool.map(evidence, entries.values()), strict=True))
@@ -80,9 +80,9 @@ def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
         against = lock.check(entry, own, produced)
         # From inputs that are not those of their run, figures would be others.
         as_it_ran = all(one.object in item.outs or one.object.startswith("dvc.lock: ") for one in against)
-        if entry.stage in publishers.STAGES:
+        if entry.item.stage in publishers.STAGES:
             against += publishers.check(entry)
-        if entry.stage in redraw.DRAWN and as_it_ran:
+        if entry.item.stage in redraw.DRAWN and as_it_ran:
             say(f"drawing {name} again")
             against += redraw.check(entry)
         run = own.run.id if own.run else None
@@ -92,8 +92,8 @@ def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
                 objects[line["md5"]] = (*objects.get(line["md5"], ()), name)
         folders = tuple(f"{dep}/" for dep in item.deps)
         read = [out for out in makers if out in item.deps or out.startswith(folders)]
-        if entry.stage == "figure":
-            read = whence.shown(read, entry.stage, item.words)
+        if entry.item.stage == "figure":
+            read = whence.shown(read, entry.item.stage, item.words)
         needs[name] = tuple(dict.fromkeys(makers[out] for out in read))
     findings += cache.check(objects, hasher)
     if remote:

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NamedTuple
 
 from PIL import Image
 
@@ -33,15 +32,6 @@ STAMP = re.compile(
 )
 META = re.compile(r'<meta name="provenance" content="([^"]*)">')
 KEYWORDS = re.compile(rb"/Keywords \(([^)]*)\)")
-
-
-class Stamp(NamedTuple):
-    """What a file says that it was drawn from: an item of a stage, and digests of its plan and of its tables."""
-
-    text: str
-    stage: str
-    item: tuple[str, ...]
-    plan: str
 
 
 def main(words: list[str]) -> None:
@@ -65,16 +55,17 @@ def story(store: Store, file: Path) -> tuple[list[str], bool]:
       OSError: the file cannot be read.
     """
     digest, stamp = artifacts.sha256_file(file), read_stamp(file)
-    lines = [f"{file}", f"  sha256 {digest}", f"  stamp  {stamp.text if stamp else 'none'}"]
+    lines = [f"{file}", f"  sha256 {digest}", f"  stamp  {stamp[0] if stamp else 'none'}"]
     exact, first = store.having(digest), None
     if exact is not None:
         first = store.get(exact[0])
         lines.append("These are the very bytes that a run left.")
     elif stamp is not None:
-        for run in store.find({"stage": stamp.stage, "plan": stamp.plan}):  # the newest of which it has the stamp
-            if run.status == "FINISHED" and stamp.text == provenance.stamped(
-                stamp.stage, stamp.item, stamp.plan, _inputs(manifest(store, run)["deps"], run)
-            ):
+        for run in store.find({"stage": stamp["stage"], "plan": stamp["plan"]}):  # the newest of which it has the stamp
+            if run.status != "FINISHED":
+                continue
+            tables = _inputs(manifest(store, run)["deps"], run)
+            if stamp[0] == provenance.stamped(stamp["stage"], _words(run), stamp["plan"], tables):
                 first = run
                 words = "Edited after it was drawn (or drawn by other versions)"
                 lines.append(f"{words}: its stamp is that of a run, its bytes are not.")
@@ -108,8 +99,9 @@ def story(store: Store, file: Path) -> tuple[list[str], bool]:
     return lines, whole
 
 
-def read_stamp(path: Path) -> Stamp | None:
-    """The stamp of a file, None if it has none that is whole.
+def read_stamp(path: Path) -> re.Match[str] | None:
+    """The stamp of a file by its parts, None if it has none that is whole: an item of a stage, and digests of its plan
+    and of its tables.
 
     Raises:
       OSError: the file cannot be read.
@@ -131,11 +123,7 @@ def read_stamp(path: Path) -> Stamp | None:
     else:
         found = META.search(content.decode("utf-8", errors="replace"))
         text = found and html.unescape(found[1])
-    match = STAMP.fullmatch(text or "")
-    if match is None:
-        return None
-    item = tuple(match["item"].split("@")) if match["item"] else ()
-    return Stamp(match[0], match["stage"], item, match["plan"])
+    return STAMP.fullmatch(text or "")
 
 
 def shown(names: Iterable[str], stage: str, item: tuple[str, ...]) -> list[str]:
@@ -151,8 +139,13 @@ def _inputs(deps: dict[str, str], run: Found) -> dict[str, str]:
     """Of the deps of a run, by sha256, those that another run left; of a drawing stage those that it shows."""
     left = [name for name in deps if name.startswith("artifacts/") and not name.startswith("artifacts/plan/")]
     if run.tags["stage"] in DRAWN:
-        left = shown(left, run.tags["stage"], tuple(filter(None, [run.tags.get("figure")])))
+        left = shown(left, run.tags["stage"], _words(run))
     return {name: deps[name] for name in left}
+
+
+def _words(run: Found) -> tuple[str, ...]:
+    """Of a drawing stage."""
+    return (run.tags["figure"],) if "figure" in run.tags else ()
 
 
 def _of_run(run: Found) -> Iterator[str]:
