@@ -58,13 +58,12 @@ def files(path: Path) -> dict[str, Path]:
     """The files that DVC hashes of a folder, by their path in it: all but what .dvcignore names. A file's own is ""."""
     if not path.is_dir():
         return {"": path}
-    found: dict[str, Path] = {}
-    artifacts = "artifacts" in path.parts
-    for top, folders, names in os.walk(path, followlinks=True):
-        folders[:] = [name for name in folders if name != "__pycache__" and not (artifacts and name.startswith("."))]
-        own = (Path(top) / name for name in names if not (artifacts and name.startswith(".")))
-        found |= {file.relative_to(path).as_posix(): file for file in own}
-    return found
+    inside = {file.relative_to(path): file for file in path.rglob("*") if file.is_file()}
+    return {
+        name.as_posix(): file
+        for name, file in inside.items()
+        if not any(part.startswith((".", "__pycache__")) for part in name.parts)
+    }
 
 
 def dvc_md5(found: Mapping[str, Digests]) -> str:

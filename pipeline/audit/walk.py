@@ -80,9 +80,9 @@ def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
         against = lock.check(entry, own, produced)
         # From inputs that are not those of their run, figures would be others.
         as_it_ran = all(one.object in item.outs or one.object.startswith("dvc.lock: ") for one in against)
-        if entry.item.stage in publishers.STAGES:
+        if item.stage in publishers.STAGES:
             against += publishers.check(entry)
-        if entry.item.stage in redraw.DRAWN and as_it_ran:
+        if item.stage in redraw.DRAWN and as_it_ran:
             say(f"drawing {name} again")
             against += redraw.check(entry)
         run = own.run.id if own.run else None
@@ -92,8 +92,8 @@ def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
                 objects[line["md5"]] = (*objects.get(line["md5"], ()), name)
         folders = tuple(f"{dep}/" for dep in item.deps)
         read = [out for out in makers if out in item.deps or out.startswith(folders)]
-        if entry.item.stage == "figure":
-            read = whence.shown(read, entry.item.stage, item.words)
+        if item.stage == "figure":
+            read = whence.shown(read, item.words[0])
         needs[name] = tuple(dict.fromkeys(makers[out] for out in read))
     findings += cache.check(objects, hasher)
     if remote:

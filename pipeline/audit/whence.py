@@ -21,7 +21,8 @@ from pipeline.audit import publishers
 from pipeline.audit.redraw import DRAWN
 from pipeline.audit.runs import manifest
 from pipeline.run import artifacts
-from pipeline.run import job as provenance
+from pipeline.run.job import stages
+from pipeline.run.params import digest as digest_of
 from pipeline.show import figures
 from pipeline.track import uploads
 from pipeline.track.store import Found, MissingInStoreError, Store, TrackingError
@@ -61,11 +62,10 @@ def story(store: Store, file: Path) -> tuple[list[str], bool]:
         first = store.get(exact[0])
         lines.append("These are the very bytes that a run left.")
     elif stamp is not None:
-        for run in store.find({"stage": stamp["stage"], "plan": stamp["plan"]}):  # the newest of which it has the stamp
-            if run.status != "FINISHED":
-                continue
-            tables = _inputs(manifest(store, run)["deps"], run)
-            if stamp[0] == provenance.stamped(stamp["stage"], _words(run), stamp["plan"], tables):
+        figure = {"figure": stamp["item"]} if stamp["item"] else {}
+        for run in store.find({"stage": stamp["stage"], "plan": stamp["plan"], **figure}):  # the newest first
+            tables = _inputs(manifest(store, run)["deps"], run) if run.status == "FINISHED" else None
+            if tables is not None and digest_of(tables) == stamp["tables"]:
                 first = run
                 words = "Edited after it was drawn (or drawn by other versions)"
                 lines.append(f"{words}: its stamp is that of a run, its bytes are not.")
@@ -126,12 +126,12 @@ def read_stamp(path: Path) -> re.Match[str] | None:
     return STAMP.fullmatch(text or "")
 
 
-def shown(names: Iterable[str], stage: str, item: tuple[str, ...]) -> list[str]:
-    """Of what a drawing stage reads, the tables (and for the report the figures) that it shows."""
-    if stage == "figure":
-        needs = figures.module(item[0]).NEEDS
+def shown(names: Iterable[str], figure: str | None) -> list[str]:
+    """Of what a drawing stage reads, the tables that a figure shows; without one, all that the report does."""
+    if figure is not None:
+        needs = figures.module(figure).NEEDS
     else:
-        needs = (*importlib.import_module(provenance.stages()[stage].module).TABLES, "figure/*.png")
+        needs = (*importlib.import_module(stages()["report"].module).TABLES, "figure/*.png")
     return [name for name in names if any(fnmatchcase(name, f"artifacts/{need}") for need in needs)]
 
 
@@ -139,13 +139,8 @@ def _inputs(deps: dict[str, str], run: Found) -> dict[str, str]:
     """Of the deps of a run, by sha256, those that another run left; of a drawing stage those that it shows."""
     left = [name for name in deps if name.startswith("artifacts/") and not name.startswith("artifacts/plan/")]
     if run.tags["stage"] in DRAWN:
-        left = shown(left, run.tags["stage"], _words(run))
+        left = shown(left, run.tags.get("figure"))
     return {name: deps[name] for name in left}
-
-
-def _words(run: Found) -> tuple[str, ...]:
-    """Of a drawing stage."""
-    return (run.tags["figure"],) if "figure" in run.tags else ()
 
 
 def _of_run(run: Found) -> Iterator[str]:

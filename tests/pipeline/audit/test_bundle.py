@@ -16,15 +16,11 @@ from pipeline.run import paths
 from pipeline.run.artifacts import read_table, sha256_file, write_table
 
 pytestmark = pytest.mark.slow
-WHENCE = (
-    "from pathlib import Path\nfrom pipeline.audit import stamp, whence\n"
-    "from pipeline.run import artifacts\npath = Path({path!r})\n"
-    "answer = whence.story(store, path, artifacts.sha256_file(path), stamp.read(path))"
-)
 
 
 def _whence(audited, path) -> tuple[str, bool]:
-    lines, whole = audited.do(WHENCE.format(path=str(path)))
+    asked = "from pathlib import Path\nfrom pipeline.audit import whence\n"
+    lines, whole = audited.do(f"{asked}answer = whence.story(store, Path({str(path)!r}))")
     return "\n".join(lines), whole
 
 
