@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -77,9 +76,36 @@ def replay(stage: str, words: tuple[str, ...]) -> bool:
             raise ValueError(f"`git worktree add` failed: {done.stderr.strip()}")
         try:
             profile = worktree / Path.cwd().relative_to(paths.ROOT.resolve())
-            _lay_out(store, deps, profile)
+            # Each dep that is no code: the file here if it is the one, else that of a run that left it.
+            for name, digest in deps.items():
+                if not name.startswith("artifacts/") or name.startswith("artifacts/plan/"):
+                    continue
+                with artifacts.atomic(profile / name) as target:
+                    if Path(name).is_file() and artifacts.sha256_file(name) == digest:
+                        target.write_bytes(Path(name).read_bytes())
+                    elif at := store.having(digest):
+                        fetch(store, *at, digest, target)
+                    else:
+                        where = f"neither here nor in {store.uri}"
+                        raise ValueError(f"{name} with sha256 {digest} is {where}: dvc pull, or dvc repro.")
+
+            # The very command that DVC records, with that commit's code and with nothing kept from earlier runs.
             print(f"{stage} {' '.join(words)}: replaying run {run.id} at commit {commit[:12]}", flush=True)
-            _execute(worktree, profile, stage, words)
+            state = worktree / ".replay"
+            (state / "spool").mkdir(parents=True)
+            env = {name: value for name, value in os.environ.items() if name not in ("DVC_STAGE", "DVC_ROOT")}
+            env |= {"PYTHONPATH": str(worktree), "VSML_STATE": str(state), "PIPELINE_EXECUTOR": "local"}
+            env |= {"JAX_COMPILATION_CACHE_DIR": str(state / "compiled")}
+            env |= {tracking.FOLDER: str(state / "spool"), tracking.RUN: "replay"}
+            if paths.DOWNLOADS.is_dir():
+                (state / ".downloads").symlink_to(paths.DOWNLOADS)
+            for one in (("plan",), (stage, *words)):
+                done = subprocess.run([sys.executable, "-m", "pipeline", *one], cwd=profile, env=env, check=False)
+                if done.returncode:
+                    why = f"ended with exit code {done.returncode} in the replay; what it said is above."
+                    raise ValueError(f"{one[0]} {why}")
+
+            # An original is fetched only if the bytes differ.
             verdicts = {}
             for name, digest in outs.items():
                 verdicts[name], original = (IDENTICAL, ""), originals / name
@@ -110,36 +136,6 @@ def replay(stage: str, words: tuple[str, ...]) -> bool:
 
 def _git(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["git", "-C", str(paths.ROOT), *words], capture_output=True, text=True, check=False)
-
-
-def _lay_out(store: Store, deps: Mapping[str, str], profile: Path) -> None:
-    """Put each dep that is no code into its place: the file here if it is the one, else that of a run that left it."""
-    for name, digest in deps.items():
-        if not name.startswith("artifacts/") or name.startswith("artifacts/plan/"):
-            continue
-        with artifacts.atomic(profile / name) as target:
-            if Path(name).is_file() and artifacts.sha256_file(name) == digest:
-                target.write_bytes(Path(name).read_bytes())
-            elif at := store.having(digest):
-                fetch(store, *at, digest, target)
-            else:
-                where = f"neither here nor in {store.uri}"
-                raise ValueError(f"{name} with sha256 {digest} is {where}: dvc pull, or dvc repro.")
-
-
-def _execute(worktree: Path, profile: Path, stage: str, item: tuple[str, ...]) -> None:
-    """Run the very command that DVC records, with that commit's code and with nothing kept from earlier runs."""
-    state = worktree / ".replay"
-    (state / "spool").mkdir(parents=True)
-    env = {name: value for name, value in os.environ.items() if name not in ("DVC_STAGE", "DVC_ROOT")}
-    env |= {"PYTHONPATH": str(worktree), "VSML_STATE": str(state), "JAX_COMPILATION_CACHE_DIR": str(state / "compiled")}
-    env |= {"PIPELINE_EXECUTOR": "local", tracking.FOLDER: str(state / "spool"), tracking.RUN: "replay"}
-    if paths.DOWNLOADS.is_dir():
-        (state / ".downloads").symlink_to(paths.DOWNLOADS)
-    for words in (("plan",), (stage, *item)):
-        done = subprocess.run([sys.executable, "-m", "pipeline", *words], cwd=profile, env=env, check=False)
-        if done.returncode:
-            raise ValueError(f"{words[0]} ended with exit code {done.returncode} in the replay; what it said is above.")
 
 
 def compare(first: Path, second: Path) -> tuple[str, str]:

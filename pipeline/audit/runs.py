@@ -99,16 +99,10 @@ def evidence(store: Store, every: list[Found], entry: Entry, hasher: Hasher) -> 
     if best is not None:
         return best
     more = f", {len(alike)} of which are of this item" if alike else ""
-    missing = Finding(
-        UNPROVEN,
-        f"MLflow run of {entry.item.name}",
-        "a run that left these bytes from these inputs",
-        f"none among the {len(every)} runs of {store.uri}{more}",
-        f"restore the run from MLflow's bin, name its server in MLFLOW_TRACKING_URI, or {AGAIN}".format(
-            name=entry.item.name
-        ),
-    )
-    return Evidence(findings=[missing])
+    words = ("a run that left these bytes from these inputs", f"none among the {len(every)} runs of {store.uri}{more}")
+    remedy = f"restore the run from MLflow's bin, name its server in MLFLOW_TRACKING_URI, or {AGAIN}"
+    name = entry.item.name
+    return Evidence(findings=[Finding(UNPROVEN, f"MLflow run of {name}", *words, remedy.format(name=name))])
 
 
 def _examine(store: Store, run: Found, entry: Entry, hasher: Hasher) -> Evidence | None:
