@@ -92,11 +92,11 @@ def replay(stage: str, words: tuple[str, ...]) -> bool:
             # The very command that DVC records, with that commit's code and with nothing kept from earlier runs.
             print(f"{stage} {' '.join(words)}: replaying run {run.id} at commit {commit[:12]}", flush=True)
             state = worktree / ".replay"
-            (state / "spool").mkdir(parents=True)
+            (state / "runs").mkdir(parents=True)
             env = {name: value for name, value in os.environ.items() if name not in ("DVC_STAGE", "DVC_ROOT")}
             env |= {"PYTHONPATH": str(worktree), "VSML_STATE": str(state), "PIPELINE_EXECUTOR": "local"}
             env |= {"JAX_COMPILATION_CACHE_DIR": str(state / "compiled")}
-            env |= {tracking.FOLDER: str(state / "spool"), tracking.RUN: "replay"}
+            env |= {tracking.FOLDER: str(state / "runs"), tracking.RUN: "replay"}
             if paths.DOWNLOADS.is_dir():
                 (state / ".downloads").symlink_to(paths.DOWNLOADS)
             for one in (("plan",), (stage, *words)):
