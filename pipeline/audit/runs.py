@@ -45,11 +45,12 @@ def committed(commit: str) -> dict[str, str] | None:
     """The sha256 of every file of a commit; None if this repository has no such commit."""
     if not commit.isalnum():
         return None
-    command = ["git", "-C", str(paths.ROOT), "archive", "--format=tar", f"{commit}^{{commit}}"]
+    # Its tree, since the archive of a commit begins with a header of git's own, with which tarfile reads no archive without files.
+    command = ["git", "-C", str(paths.ROOT), "archive", "--format=tar", f"{commit}^{{commit}}^{{tree}}"]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
         return None
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+    with tarfile.open(fileobj=io.BytesIO(done.stdout), mode="r:") as archive:
         found = ((member.name, archive.extractfile(member)) for member in archive)
         return {name: hashlib.sha256(file.read()).hexdigest() for name, file in found if file}
 
