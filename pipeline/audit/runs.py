@@ -45,7 +45,7 @@ def committed(commit: str) -> dict[str, str] | None:
     """The sha256 of every file of a commit; None if this repository has no such commit."""
     if not commit.isalnum():
         return None
-    # Its tree, since the archive of a commit begins with a header of git's own, with which tarfile reads no archive without files.
+    # Its tree, since tarfile cannot read the header that git puts before a commit if no file follows.
     command = ["git", "-C", str(paths.ROOT), "archive", "--format=tar", f"{commit}^{{commit}}^{{tree}}"]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
