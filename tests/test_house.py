@@ -17,8 +17,8 @@ ONE_PLACE = {
     "sklearn": set(),  # its wheel holds data; its code is not needed
     # What mirrors, MLflow's own client and the doctor meet are errors of requests.
     "requests": {"pipeline/data/download.py", "pipeline/track/store.py", "pipeline/cluster/doctor.py"},
-    "PIL": {"pipeline/data/omniglot.py", "pipeline/audit/stamp.py"},
-    "scipy": {"pipeline/data/images.py", "pipeline/audit/compare.py", "pipeline/show/style.py"},
+    "PIL": {"pipeline/data/omniglot.py", "pipeline/audit/whence.py"},
+    "scipy": {"pipeline/data/images.py", "pipeline/audit/replay.py", "pipeline/show/style.py"},
     "dvc": {"pipeline/audit/cache.py", "pipeline/run/repro.py"},  # whose Python interface is no stable one
 }
 

@@ -21,7 +21,7 @@ def main(words: list[str]) -> None:
     given = parser.parse_args(words)
     pages = {"json": given.json and given.json.absolute(), "html": given.html and given.html.absolute()}
     os.chdir(given.profile)
-    from pipeline.audit import page, show, walk  # here, since they take seconds, and usage should not
+    from pipeline.audit import show, walk  # here, since they take seconds, and usage should not
     from pipeline.track.store import TrackingError
 
     try:
@@ -33,6 +33,6 @@ def main(words: list[str]) -> None:
     if pages["json"]:
         write_json(pages["json"], show.as_json(found))
     if pages["html"]:
-        write_text(pages["html"], page.render(found))
+        write_text(pages["html"], show.page(found))
     if found.failed:
         sys.exit(1)

@@ -8,17 +8,19 @@ pipeline verify FOLDER` checks it anywhere, without a network. It is packed only
 """
 
 import argparse
+import datetime
 import json
+import mimetypes
 import os
+import platform
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.audit import publishers as data
-from pipeline.audit import ro_crate as crate
-from pipeline.audit import sbom, show, walk
+from pipeline.audit import publishers, show, walk
 from pipeline.audit.findings import NOTED
 from pipeline.audit.walk import Audit
 from pipeline.run import paths
@@ -27,7 +29,9 @@ from pipeline.track.store import TrackingError
 
 STATEMENT, PREDICATE = "https://in-toto.io/Statement/v1", "https://slsa.dev/provenance/v1"
 BUILD = "urn:vsml:stage:v1"  # an item of a stage: the command of dvc.yaml, in the folder of its profile
-SUMS, LOCK = "SHA256SUMS", "requirements.lock"
+SUMS, LOCK, CRATE_FILE = "SHA256SUMS", "requirements.lock", "ro-crate-metadata.json"
+CRATE, CRATE_PROFILE = "https://w3id.org/ro/crate/1.1", "https://w3id.org/ro/wfrun/process/0.5"
+CRATE_CONTEXT = [f"{CRATE}/context", {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}]  # it has none itself
 
 
 def main(words: list[str]) -> None:
@@ -54,7 +58,7 @@ def main(words: list[str]) -> None:
 def pack(found: Audit, folder: Path) -> None:
     """Write the bundle of a profile, all of whose findings are notes."""
     names = dict.fromkeys(inner for drawn in found.drawn() for inner in found.chain(drawn))
-    statements = {name: statement(found, name) for name in names}
+    statements = {name: _statement(found, name) for name in names}
     for name, one in statements.items():
         write_json(folder / "statements" / f"{name}.json", one)
     for name in found.drawn():
@@ -62,63 +66,135 @@ def pack(found: Audit, folder: Path) -> None:
             (folder / out).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(out, folder / out)
     write_json(folder / "audit.json", show.as_json(found))
-    write_json(folder / "sbom.cdx.json", sbom.sbom())
+    write_json(folder / "sbom.cdx.json", _packages())
     shutil.copyfile(paths.ROOT / LOCK, folder / LOCK)
-    write_json(folder / crate.NAME, crate.crate(folder, statements))
+    write_json(folder / CRATE_FILE, _crate(folder, statements))
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     lines = [f"{sha256_file(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     write_text(folder / SUMS, "".join(lines))
 
 
-def statement(found: Audit, name: str) -> dict[str, Any]:
+def _statement(found: Audit, name: str) -> dict[str, Any]:
     """What an item left and from what, as an in-toto statement."""
     entry, evidence = found.entries[name], found.evidence[name]
     run = evidence.run
     if run is None:
         raise ValueError(f"{name} has no run that proves it: see python -m pipeline audit.")
-    resolved = [
-        {"uri": "git:.", "digest": {"gitCommit": run.tags["commit"]}},
-        *_named({**evidence.code, **evidence.deps}),
-    ]
-    if entry.stage in data.STAGES:
-        raws = data.raw_files(entry.item.words[0], data.STAGES[entry.stage])
-        resolved += [
-            {
-                "name": str(raw.file),
-                "uri": next(iter(raw.file.urls), f"wheel:{raw.file.wheel}"),
-                "digest": {"sha256": raw.file.sha256},
-            }
-            for raw in raws
-        ]
+    tags = run.tags
+    resolved = [{"uri": "git:.", "digest": {"gitCommit": tags["commit"]}}]
+    resolved += _named({**evidence.code, **evidence.deps})
+    if entry.item.stage in publishers.STAGES:
+        for raw in publishers.raw_files(entry.item.words[0], publishers.STAGES[entry.item.stage]):
+            uri = next(iter(raw.file.urls), f"wheel:{raw.file.wheel}")
+            resolved.append({"name": str(raw.file), "uri": uri, "digest": {"sha256": raw.file.sha256}})
     plan = json.loads(entry.item.plan.read_text(encoding="utf-8"))
-    asked = {"command": entry.item.cmd, "params": plan["params"]}
-    machine = {
-        key: value for key, value in run.tags.items() if key.startswith("version.") or key in ("device", "image")
+    machine = {key: value for key, value in tags.items() if key.startswith("version.") or key in ("device", "image")}
+    internal = {"tree": tags.get("tree"), "fingerprint": tags.get("fingerprint"), "plan": plan}
+    return {
+        "_type": STATEMENT,
+        "subject": _named(evidence.outs),
+        "predicateType": PREDICATE,
+        "predicate": {
+            "buildDefinition": {
+                "buildType": BUILD,
+                "externalParameters": {"command": entry.item.cmd, "params": plan["params"]},
+                "internalParameters": internal | machine,
+                "resolvedDependencies": resolved,
+            },
+            "runDetails": {
+                "builder": {"id": f"urn:vsml:executor:{tags.get('executor', 'local')}"},
+                "metadata": {"invocationId": run.id},
+            },
+        },
     }
-    definition = {
-        "buildType": BUILD,
-        "externalParameters": asked,
-        "internalParameters": {"tree": run.tags.get("tree"), "fingerprint": run.tags.get("fingerprint"), "plan": plan}
-        | machine,
-        "resolvedDependencies": resolved,
-    }
-    executor = run.tags.get("executor", "local")
-    details = {"builder": {"id": f"urn:vsml:executor:{executor}"}, "metadata": {"invocationId": run.id}}
-    predicate = {"buildDefinition": definition, "runDetails": details}
-    return {"_type": STATEMENT, "subject": _named(evidence.outs), "predicateType": PREDICATE, "predicate": predicate}
 
 
 def _named(digests: Mapping[str, str]) -> list[dict[str, Any]]:
     return [{"name": name, "digest": {"sha256": digest}} for name, digest in digests.items()]
 
 
-def read_statement(path: Path) -> dict[str, Any]:
-    """A statement of a bundle.
+def _packages() -> dict[str, Any]:
+    """All installed distributions with their licences and what each needs, as a CycloneDX 1.6 list of cyclonedx-bom.
 
-    Raises:
-      ValueError: it is none that this version wrote.
+    The list has no clock and no path of this machine, so the same packages give the same list. The sha256 of what may
+    be installed of each version are in requirements.lock; of which file was installed, pip keeps no record.
     """
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if (found.get("_type"), found.get("predicateType")) != (STATEMENT, PREDICATE):
-        raise ValueError(f"{path} is no in-toto statement v1 with SLSA provenance v1.")
-    return found
+    command = [sys.executable, "-P", "-m", "cyclonedx_py", "environment"]  # -P: not what lies in this folder
+    # To validate takes twenty times as long as to list; tests/pipeline/audit/test_bundle.py does it.
+    command += ["--output-reproducible", "--no-validate", "--sv", "1.6"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    if done.returncode:
+        raise RuntimeError(f"cyclonedx-py ended with exit code {done.returncode}: {done.stderr.strip()}")
+    listed = json.loads(done.stdout)
+    interpreter = {"type": "platform", "name": platform.python_implementation(), "version": platform.python_version()}
+    listed["metadata"]["component"] = interpreter
+    for component in listed["components"]:
+        links = [link for link in component.pop("externalReferences", []) if not link["url"].startswith("file:")]
+        if links:
+            component["externalReferences"] = links
+    return listed
+
+
+def _crate(folder: Path, statements: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """The metadata of an RO-Crate 1.1 (w3id.org/ro/crate/1.1), for those who read JSON-LD rather than in-toto.
+
+    Of the profile Process Run Crate 0.5: every file with its sha256, every run as a CreateAction whose instrument is
+    the commit, by its intrinsic identifier (swh:1:rev, ISO/IEC 18670, which is git's own). A table that is not in the
+    bundle has an id made of its sha256. It says no more than the statements, which it names, and which alone are
+    checked.
+    """
+    known: dict[str, dict[str, Any]] = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name, kind = path.relative_to(folder).as_posix(), mimetypes.guess_type(path.name)[0]
+        known[name] = {
+            "@id": name,
+            "@type": "File",
+            "encodingFormat": kind or "application/octet-stream",
+            "name": path.name,
+            "contentSize": str(path.stat().st_size),
+            "sha256": sha256_file(path),
+        }
+    files = list(known)
+    runs = [_action(name, statement, known) for name, statement in statements.items()]
+    descriptor = {"@id": CRATE_FILE, "@type": "CreativeWork", "conformsTo": {"@id": CRATE}, "about": {"@id": "./"}}
+    root = {
+        "@id": "./",
+        "@type": "Dataset",
+        "conformsTo": {"@id": CRATE_PROFILE},
+        "name": "Figures and report, with the evidence for them",
+        "description": "What was drawn, and for each item that it comes from a statement of what was read and left.",
+        "datePublished": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "hasPart": [{"@id": name} for name in files],
+        "mentions": [{"@id": run["@id"]} for run in runs],
+    }
+    profile = {"@id": CRATE_PROFILE, "@type": "CreativeWork", "name": "Process Run Crate", "version": "0.5"}
+    return {"@context": CRATE_CONTEXT, "@graph": [descriptor, root, profile, *known.values(), *runs]}
+
+
+def _action(name: str, statement: dict[str, Any], known: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The run of a statement; what it read and left outside of the folder, and its commit, become `known`."""
+
+    def reference(one: dict[str, Any]) -> dict[str, str]:
+        """A file that a run read or left: of the folder, a publisher's by its address, or a table by its sha256."""
+        name, digest = one["name"], one["digest"]["sha256"]
+        if known.get(name, {}).get("sha256") != digest:
+            name = one.get("uri", f"urn:vsml:sha256:{digest}")
+            known.setdefault(name, {"@id": name, "@type": "CreativeWork", "name": one["name"], "sha256": digest})
+        return {"@id": name}
+
+    built, details = (statement["predicate"][part] for part in ("buildDefinition", "runDetails"))
+    source, *read = built["resolvedDependencies"]
+    commit = source["digest"]["gitCommit"]
+    code = f"swh:1:rev:{commit}"
+    known.setdefault(code, {"@id": code, "@type": "SoftwareSourceCode", "name": "vsml", "version": commit})
+    tables = [one for one in read if one["name"].startswith("artifacts/") or "uri" in one]  # the rest is in the commit
+    return {
+        "@id": f"#run-{details['metadata']['invocationId']}",
+        "@type": "CreateAction",
+        "name": name,
+        "description": built["externalParameters"]["command"],
+        "instrument": {"@id": code},
+        "object": [reference(one) for one in tables if not one["name"].startswith("artifacts/plan/")],
+        "result": [reference(one) for one in statement["subject"]],
+        "subjectOf": {"@id": f"statements/{name}.json"},
+    }

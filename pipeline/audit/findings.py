@@ -5,11 +5,12 @@ changed and not run again. `unproven`: what would prove it is not there, as a ru
 with less than could be wished for, as a run of a tree with uncommitted changes. The first two fail an audit.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 BROKEN, UNPROVEN, NOTED = KINDS = ("broken", "unproven", "noted")
 PROVED = "proved"
+Change = tuple[str, str | None, str | None]  # a name, and its value then and now
 
 
 class Finding(NamedTuple):
@@ -22,16 +23,19 @@ class Finding(NamedTuple):
     run: str | None = None
 
 
+def changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[Change]:
+    """What has another value now, or is in one of them only."""
+    pairs = ((name, then.get(name), now.get(name)) for name in sorted({*then, *now}))
+    return [one for one in pairs if one[1] != one[2]]
+
+
 def merged(findings: Iterable[Finding]) -> list[Finding]:
     """One finding an object and kind of disagreement, with all the items that it touches; the gravest first."""
-    whole: dict[tuple[str, ...], Finding] = {}
+    whole: dict[tuple, Finding] = {}
     for one in findings:
-        key = (one.kind, one.object, one.expected, one.found, one.remedy)
-        if key in whole:
-            items = tuple(dict.fromkeys((*whole[key].items, *one.items)))
-            whole[key] = whole[key]._replace(items=items, run=whole[key].run or one.run)
-        else:
-            whole[key] = one
+        first = whole.get(one[:5], one)
+        items = tuple(dict.fromkeys((*first.items, *one.items)))
+        whole[one[:5]] = first._replace(items=items, run=first.run or one.run)
     return sorted(whole.values(), key=lambda one: (KINDS.index(one.kind), one.object))
 
 

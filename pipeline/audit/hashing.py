@@ -1,11 +1,11 @@
-"""The bytes on disk: each file read once, whatever asks for it, and nothing believed of sizes and times."""
+"""The bytes of files, read and hashed: nothing is believed of sizes and times."""
 
 import hashlib
 import json
 import os
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -21,64 +21,54 @@ class Digests(NamedTuple):
 
 
 class Hasher:
-    """Digests by file; hard links and symbolic links to one file are read once. It counts the bytes that it read."""
+    """Hashes files, and counts the bytes that it read."""
 
     def __init__(self) -> None:
-        self.bytes, self._said = 0, 0
-        self._known: dict[tuple[int, int], Digests] = {}
+        self.bytes = 0
         self._lock = threading.Lock()
 
-    def digests(self, path: Path) -> Digests | None:
-        """None: there is no such file."""
-        try:
-            with path.open("rb") as file:
-                status = os.fstat(file.fileno())
-                key = (status.st_dev, status.st_ino)
-                with self._lock:
-                    if key in self._known:
-                        return self._known[key]
-                found = self._read(file)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            return None
-        with self._lock:
-            self._known[key] = found
-        return found
+    def each(self, paths: Iterable[Path]) -> dict[Path, Digests]:
+        """Digests of those files that are there, read in parallel."""
 
-    def fresh(self, file: IO[bytes]) -> Digests:
-        """Digests of what is read once only: a temporary file, or one that is not on this machine."""
-        return self._read(file)
+        def digests(path: Path) -> Digests | None:
+            try:
+                with path.open("rb") as file:
+                    return self.read(file)
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                return None
 
-    def prefetch(self, paths: Iterable[Path]) -> None:
-        """Read many files in parallel, so that they are known later."""
+        every = list(dict.fromkeys(paths))
         with ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
-            list(pool.map(self.digests, dict.fromkeys(paths)))
+            return {path: found for path, found in zip(every, pool.map(digests, every), strict=True) if found}
 
-    def _read(self, file: IO[bytes]) -> Digests:
+    def read(self, file: IO[bytes]) -> Digests:
         md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
         while block := file.read(BLOCK):
             md5.update(block)
             sha256.update(block)
             size += len(block)
         with self._lock:
-            self.bytes += size
-            if self.bytes - self._said >= SAY_EVERY:
-                self._said = self.bytes
+            before, self.bytes = self.bytes, self.bytes + size
+            if before // SAY_EVERY != self.bytes // SAY_EVERY:
                 print(f"  {self.bytes / 1e6:,.0f} MB hashed", file=sys.stderr, flush=True)
         return Digests(md5.hexdigest(), sha256.hexdigest(), size)
 
 
-def inside(folder: Path) -> dict[str, Path]:
-    """The files of a folder that DVC hashes, by their path in it: all but what .dvcignore keeps out."""
-    files: dict[str, Path] = {}
-    artifacts = "artifacts" in folder.parts
-    for top, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if name != "__pycache__" and not (artifacts and name.startswith("."))]
-        own = (Path(top) / name for name in names if not (artifacts and name.startswith(".")))
-        files |= {path.relative_to(folder).as_posix(): path for path in own}
-    return files
+def files(path: Path) -> dict[str, Path]:
+    """The files that DVC hashes of a folder, by their path in it: all but what .dvcignore names. A file's own is ""."""
+    if not path.is_dir():
+        return {"": path}
+    inside = {file.relative_to(path): file for file in path.rglob("*") if file.is_file()}
+    return {
+        name.as_posix(): file
+        for name, file in inside.items()
+        if not any(part.startswith((".", "__pycache__")) for part in name.parts)
+    }
 
 
-def folder_md5(files: dict[str, str]) -> str:
-    """DVC's digest of a folder, from the md5 of each file by its path in it."""
-    listed = [{"md5": files[name], "relpath": name} for name in sorted(files)]
+def dvc_md5(found: Mapping[str, Digests]) -> str:
+    """DVC's digest of a file or a folder, from those of its files by their path in it."""
+    if "" in found:
+        return found[""].md5
+    listed = [{"md5": found[name].md5, "relpath": name} for name in sorted(found)]
     return hashlib.md5(json.dumps(listed, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"

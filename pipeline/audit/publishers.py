@@ -5,10 +5,10 @@ import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pipeline.audit.findings import BROKEN, NOTED, Finding
-from pipeline.audit.lock import Entry
+from pipeline.audit.lock import AGAIN, Entry
 from pipeline.data import download, sources
 from pipeline.run import artifacts, paths
 
@@ -32,20 +32,26 @@ def raw_files(name: str, split: str) -> list[Raw]:
     known = json.loads(paths.DATASETS_LOCK.read_text(encoding="utf-8")).get(name)
     if known is None or split not in known["splits"]:
         raise ValueError(f"{paths.DATASETS_LOCK.name} has no {split!r} split of {name!r}.")
-    own = {"folder": name, "instead": {}} | known
-    instead = [_raw(own, file) for file in own["instead"].get(split, [])]
-    if instead and all(raw.here for raw in instead):
-        return instead
-    return [_raw(own, file) for file in own["splits"][split]]
+    folder = known.get("folder", name)
+
+    def raw(file_name: str) -> Raw:
+        file = download.File(folder, file_name, **known["files"][file_name])
+        source = file.urls[0] if file.urls else "no URL of its own"
+        places = [paths.DOWNLOADS / folder / file_name, *download.in_mirrors(file)]
+        if file.wheel:
+            wheel = importlib.metadata.distribution("scikit-learn")
+            source, places = f"the wheel of scikit-learn {wheel.version}", [Path(str(wheel.locate_file(file.wheel)))]
+        return Raw(file, source, next((path for path in places if path.is_file()), None))
+
+    stand_ins = [raw(file) for file in known.get("instead", {}).get(split, [])]
+    if stand_ins and all(one.here for one in stand_ins):
+        return stand_ins
+    return [raw(file) for file in known["splits"][split]]
 
 
-def check(entry: Entry) -> list[Finding]:
+def check(entry: Entry) -> Iterator[Finding]:
     """The raw files of a data set, and what the parsers make of them now against the table on disk."""
-    return [one._replace(items=(entry.name,)) for one in _check(entry)]
-
-
-def _check(entry: Entry) -> Iterator[Finding]:
-    name, split, (out,) = *entry.item.words, STAGES[entry.stage], entry.item.outs
+    name, split, (out,) = *entry.item.words, STAGES[entry.item.stage], entry.item.outs
     try:
         raws = raw_files(name, split)
     except (ValueError, KeyError, TypeError) as error:
@@ -55,7 +61,7 @@ def _check(entry: Entry) -> Iterator[Finding]:
     for raw in raws:
         if raw.here is not None and (fault := download.fault(raw.here, raw.file)) is not None:
             damaged = True
-            remedy = f"rm {raw.here} && dvc repro --force --single-item {entry.name}"
+            remedy = f"rm {raw.here} && dvc repro --force --single-item {entry.item.name}"
             if raw.file.wheel:
                 remedy = "pip install --require-hashes --force-reinstall -r requirements.lock"
             yield Finding(BROKEN, str(raw.here), f"{raw.file.expectation()} (datasets.lock)", fault, remedy)
@@ -63,24 +69,13 @@ def _check(entry: Entry) -> Iterator[Finding]:
     if gone:
         words = ("the publisher's file", "not kept here: its checksum was checked when it came, and not again")
         yield Finding(NOTED, ", ".join(gone), *words, f"set {download.MIRROR} to a folder that has it")
-    if gone or damaged or not Path(out).is_file():
+    if gone or damaged or out not in entry.outs:
         return
     x, y = sources.read(name, split)
     with tempfile.TemporaryDirectory() as folder:
         again = Path(folder) / "again.npz"
         artifacts.write_table(again, {"x": x, "y": y}, sources.AXES)
-        expected, found = artifacts.sha256_file(again), artifacts.sha256_file(out)
+        expected, found = artifacts.sha256_file(again), entry.outs[out].sha256
     if expected != found:
-        remedy = f"dvc repro --force --single-item {entry.name}"
-        yield Finding(BROKEN, out, f"sha256 {expected} (parsed from {raws[0].source})", f"sha256 {found}", remedy)
-
-
-def _raw(own: dict[str, Any], name: str) -> Raw:
-    file = download.File(own["folder"], name, **own["files"][name])
-    if file.wheel:
-        wheel = importlib.metadata.distribution("scikit-learn")
-        path = Path(str(wheel.locate_file(file.wheel)))
-        return Raw(file, f"the wheel of scikit-learn {wheel.version}", path if path.is_file() else None)
-    places = (paths.DOWNLOADS / own["folder"] / name, *download.in_mirrors(file))
-    here = next((path for path in places if path.is_file()), None)
-    return Raw(file, file.urls[0] if file.urls else "no URL of its own", here)
+        parsed, remedy = f"sha256 {expected} (parsed from {raws[0].source})", AGAIN.format(name=entry.item.name)
+        yield Finding(BROKEN, out, parsed, f"sha256 {found}", remedy)

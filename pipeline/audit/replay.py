@@ -10,21 +10,25 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+
+import numpy as np
+from scipy.stats import permutation_test
 
 from pipeline.__main__ import xla_flags
-from pipeline.audit.compare import DIFFERENT, compare
-from pipeline.audit.run_checks import place
-from pipeline.audit.whence import manifest
+from pipeline.audit.runs import attempt, manifest
 from pipeline.cluster.exchange import IntegrityError, fetch
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
 from pipeline.run.flow import Flow
 from pipeline.run.params import digest as digest_of
 from pipeline.track import tracking, uploads
-from pipeline.track.store import Found, MissingInStoreError, Store, TrackingError
+from pipeline.track.store import MissingInStoreError, Store, TrackingError
+
+IDENTICAL, EQUAL, ALIKE, DIFFERENT = "bit-identical", "equal within tolerance", "statistically equivalent", "different"
+TOLERANCE, LEVEL = 1e-5, 0.01
+FLIPS = 40_000  # at most
+SAMPLES = ("episode", "seed")
 
 
 def main(words: list[str]) -> None:
@@ -41,112 +45,161 @@ def main(words: list[str]) -> None:
         sys.exit(1)
 
 
-def replay(stage: str, item: tuple[str, ...]) -> bool:
+def replay(stage: str, words: tuple[str, ...]) -> bool:
     """Replay an item of the profile in this folder; print what is found, and say whether the outs are alike.
 
     Raises:
       ValueError: no such item, no run of it, or its commit is not in this repository.
     """
-    one = Flow().item(stage, item)
-    made, _ = provenance.planned(one)
+    item = Flow().item(stage, words)
+    plan, _ = provenance.planned(item)
     uploads.flush()
     store = Store()
-    run = _run_of(store, stage, one.names, digest_of(made["params"]))
+    # The newest run of the item with the params of now.
+    alike = store.find({"stage": stage, "params_digest": digest_of(plan["params"]), **item.names})
+    run = next((run for run in alike if run.status == "FINISHED"), None)
+    if run is None:
+        raise ValueError(
+            f"{store.uri} has no finished run of {stage} {item.names} with the params of now: "
+            "name the server that has it in MLFLOW_TRACKING_URI, or make it with dvc repro."
+        )
+    commit, tree = run.tags.get("commit", "none"), run.tags.get("tree")
+    if _git("cat-file", "-e", f"{commit}^{{commit}}").returncode:
+        raise ValueError(f"commit {commit} of run {run.id} is not in this repository: git fetch --all.")
+    if tree != "clean":
+        print(f"The run's tree was {tree}: what is replayed is the code of its commit.", flush=True)
     deps, outs = (manifest(store, run)[kind] for kind in ("deps", "outs"))
-    here = Path.cwd().relative_to(paths.ROOT.resolve())
     with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder) / "worktree"
-        _git("worktree", "add", "--quiet", "--detach", str(tree), run.tags["commit"])
+        worktree, originals = Path(folder) / "worktree", Path(folder) / "originals"
+        done = _git("worktree", "add", "--quiet", "--detach", str(worktree), commit)
+        if done.returncode:
+            raise ValueError(f"`git worktree add` failed: {done.stderr.strip()}")
         try:
-            profile = tree / here
-            _lay_out(store, deps, profile)
-            print(f"{stage} {' '.join(item)}: replaying run {run.id} at commit {run.tags['commit'][:12]}", flush=True)
-            _execute(tree, profile, stage, item)
-            originals = Path(folder) / "originals"
-            verdicts = {name: _verdict(store, run, name, digest, profile, originals) for name, digest in outs.items()}
+            profile = worktree / Path.cwd().relative_to(paths.ROOT.resolve())
+            # Each dep that is no code: the file here if it is the one, else that of a run that left it.
+            for name, digest in deps.items():
+                if not name.startswith("artifacts/") or name.startswith("artifacts/plan/"):
+                    continue
+                with artifacts.atomic(profile / name) as target:
+                    if Path(name).is_file() and artifacts.sha256_file(name) == digest:
+                        target.write_bytes(Path(name).read_bytes())
+                    elif at := store.having(digest):
+                        fetch(store, *at, digest, target)
+                    else:
+                        where = f"neither here nor in {store.uri}"
+                        raise ValueError(f"{name} with sha256 {digest} is {where}: dvc pull, or dvc repro.")
+
+            # The very command that DVC records, with that commit's code and with nothing kept from earlier runs.
+            print(f"{stage} {' '.join(words)}: replaying run {run.id} at commit {commit[:12]}", flush=True)
+            state = worktree / ".replay"
+            (state / "runs").mkdir(parents=True)
+            env = {name: value for name, value in os.environ.items() if name not in ("DVC_STAGE", "DVC_ROOT")}
+            env |= {"PYTHONPATH": str(worktree), "VSML_STATE": str(state), "PIPELINE_EXECUTOR": "local"}
+            env |= {"JAX_COMPILATION_CACHE_DIR": str(state / "compiled")}
+            env |= {tracking.FOLDER: str(state / "runs"), tracking.RUN: "replay"}
+            if paths.DOWNLOADS.is_dir():
+                (state / ".downloads").symlink_to(paths.DOWNLOADS)
+            for one in (("plan",), (stage, *words)):
+                done = subprocess.run([sys.executable, "-m", "pipeline", *one], cwd=profile, env=env, check=False)
+                if done.returncode:
+                    why = f"ended with exit code {done.returncode} in the replay; what it said is above."
+                    raise ValueError(f"{one[0]} {why}")
+
+            # An original is fetched only if the bytes differ.
+            verdicts = {}
+            for name, digest in outs.items():
+                verdicts[name], original = (IDENTICAL, ""), originals / name
+                if artifacts.sha256_file(profile / name) != digest:
+                    original.parent.mkdir(parents=True, exist_ok=True)
+                    try:
+                        fetch(store, run.id, f"{attempt(run)}outs/{name}", digest, original)
+                        verdicts[name] = compare(original, profile / name)
+                    except (IntegrityError, MissingInStoreError) as error:
+                        verdicts[name] = DIFFERENT, f"and the original cannot be looked into: {error}"
         finally:
-            _git("worktree", "remove", "--force", str(tree))
-    for name, (kind, words) in verdicts.items():
-        print(f"  {name}: {kind}{f' ({words})' if words else ''}")
-    for line in _machines(run, any(name.startswith("vsml/") for name in deps)):
-        print(f"  {line}")
+            _git("worktree", "remove", "--force", str(worktree))
+    for name, (kind, words_of_it) in verdicts.items():
+        print(f"  {name}: {kind}{f' ({words_of_it})' if words_of_it else ''}")
+    # Devices, flags and versions, then and now; what is the same, once. Only what computes has a device.
+    now = {f"version.{name}": version for name, version in provenance.versions().items()}
+    now["device"] = provenance.device() if any(name.startswith("vsml/") for name in deps) else "cpu"
+    now["xla_flags"] = xla_flags()
+    same = []
+    for name, value in now.items():
+        if run.tags.get(name) == value:
+            same.append(f"{name.removeprefix('version.')} {value}")
+        else:
+            print(f"  {name}: {run.tags.get(name, 'unknown')} then, {value} now")
+    print(f"  the same then and now: {', '.join(same)}")
     return all(kind != DIFFERENT for kind, _ in verdicts.values())
 
 
-def _run_of(store: Store, stage: str, names: Mapping[str, str], digest: str) -> Found:
-    """The newest run of the item with the params of now, if git has its code."""
-    found = [run for run in store.find({"stage": stage, "params_digest": digest, **names}) if run.status == "FINISHED"]
-    if not found:
-        raise ValueError(
-            f"{store.uri} has no finished run of {stage} {names} with the params of now: "
-            "name the server that has it in MLFLOW_TRACKING_URI, or make it with dvc repro."
+def _git(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", "-C", str(paths.ROOT), *words], capture_output=True, text=True, check=False)
+
+
+def compare(first: Path, second: Path) -> tuple[str, str]:
+    """How alike two files are, and in words what differs.
+
+    Equal within tolerance: every number within 1e-5 of the other, relative to the largest of its array, and all else
+    the same. It is what another order of sums leaves of single precision. Statistically equivalent: where arrays have
+    an axis `episode` or `seed`, so that each entry of it is a sample, the means over the other axes differ by no more than
+    chance would have it: a paired two-sided test on each array by flipping signs, at 1 % for all of them together
+    (Bonferroni), with so many samples that it can fail. It is no proof of equality, so n is said with it: a difference
+    below the noise of n samples passes.
+    """
+    if first.read_bytes() == second.read_bytes():
+        return IDENTICAL, ""
+    if first.suffix != ".npz":
+        return DIFFERENT, "other bytes"
+    left, right = artifacts.read_arrays(first), artifacts.read_arrays(second)
+    if left.keys() != right.keys():
+        return DIFFERENT, f"arrays {sorted(left.keys() ^ right.keys())} are in one only"
+    off = {name: _distance(left[name], right[name]) for name in left}
+    worst = max(off, key=lambda name: off[name])
+    if off[worst] <= TOLERANCE:
+        return EQUAL, f"at most {off[worst]:.1e} of the largest number apart, in {worst}"
+    by_so_much = DIFFERENT, f"{worst} by {off[worst]:.1e} of its largest number"
+    if off.get("__axes__") != 0:
+        return by_so_much
+
+    axes, names = artifacts.read_table(first).axes, [name for name in off if off[name] > TOLERANCE]
+    tested = []
+    for name in names:
+        one, other = left[name], right[name]
+        sampled = [axis for axis, of in enumerate(axes[name]) if of in SAMPLES]
+        if one.shape != other.shape or one.dtype.kind not in "bif" or not sampled:
+            return by_so_much
+        if (np.isfinite(one) != np.isfinite(other)).any():
+            return by_so_much
+        size = int(np.prod([one.shape[axis] for axis in sampled]))
+        if 2.0 ** (1 - size) > LEVEL / len(names):  # the least p that there can be
+            return DIFFERENT, f"{name}, of which {size} samples are too few to call them alike"
+        samples = np.moveaxis(one.astype(np.float64) - other, sampled, range(len(sampled))).reshape(size, -1)
+        # All flips of signs are tried of up to 15 samples; of more, FLIPS at random, which are always the same.
+        # `batch` bounds what memory it takes.
+        test = permutation_test(
+            (np.nanmean(samples, axis=1),),
+            np.sum,
+            permutation_type="samples",
+            n_resamples=FLIPS,
+            batch=1000,
+            rng=np.random.default_rng(0),
         )
-    commit = found[0].tags.get("commit", "none")
-    if subprocess.run(["git", "-C", str(paths.ROOT), "cat-file", "-e", f"{commit}^{{commit}}"], check=False).returncode:
-        raise ValueError(f"commit {commit} of run {found[0].id} is not in this repository: git fetch --all.")
-    if found[0].tags.get("tree") != "clean":
-        print(
-            f"The run's tree was {found[0].tags.get('tree')}: what is replayed is the code of its commit.", flush=True
-        )
-    return found[0]
+        tested.append((float(test.pvalue), name, size))
+    p, name, size = min(tested)
+    words = f"n = {size}, p = {p:.2g} in {name}, the least of {len(tested)} arrays"
+    return (ALIKE if p >= LEVEL / len(tested) else DIFFERENT), words
 
 
-def _lay_out(store: Store, deps: Mapping[str, str], profile: Path) -> None:
-    """Put each dep that is no code into its place: the file here if it is the one, else that of a run that left it."""
-    for name, digest in deps.items():
-        if not name.startswith("artifacts/") or name.startswith("artifacts/plan/"):
-            continue
-        with artifacts.atomic(profile / name) as target:
-            if Path(name).is_file() and artifacts.sha256_file(name) == digest:
-                target.write_bytes(Path(name).read_bytes())
-                continue
-            at = store.having(digest)
-            if at is None:
-                raise ValueError(
-                    f"{name} with sha256 {digest} is neither here nor in {store.uri}: dvc pull, or dvc repro."
-                )
-            fetch(store, *at, digest, target)
-
-
-def _execute(tree: Path, profile: Path, stage: str, item: tuple[str, ...]) -> None:
-    """Run the very command that DVC records, with that commit's code and with nothing kept from earlier runs."""
-    state = tree / ".replay"
-    (state / "spool").mkdir(parents=True)
-    env = {name: value for name, value in os.environ.items() if name not in ("DVC_STAGE", "DVC_ROOT")}
-    env |= {"PYTHONPATH": str(tree), "VSML_STATE": str(state), "JAX_COMPILATION_CACHE_DIR": str(state / "compiled")}
-    env |= {"PIPELINE_EXECUTOR": "local", tracking.FOLDER: str(state / "spool"), tracking.RUN: "replay"}
-    if paths.DOWNLOADS.is_dir():
-        (state / ".downloads").symlink_to(paths.DOWNLOADS)
-    for words in (("plan",), (stage, *item)):
-        done = subprocess.run([sys.executable, "-m", "pipeline", *words], cwd=profile, env=env, check=False)
-        if done.returncode:
-            raise ValueError(f"{words[0]} ended with exit code {done.returncode} in the replay; what it said is above.")
-
-
-def _verdict(store: Store, run: Found, name: str, digest: str, profile: Path, folder: Path) -> tuple[str, str]:
-    """How alike an out is to that of the run, which is fetched only if the bytes differ."""
-    if artifacts.sha256_file(profile / name) == digest:
-        return compare(profile / name, profile / name)
-    original = folder / name
-    original.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        fetch(store, run.id, f"{place(run)}/{name}", digest, original)
-    except (IntegrityError, MissingInStoreError) as error:
-        return DIFFERENT, f"and the original cannot be looked into: {error}"
-    return compare(original, profile / name)
-
-
-def _machines(run: Found, computed: bool) -> list[str]:
-    """Devices, flags and versions, then and now; what is the same, once. Only what computes has a device."""
-    now: dict[str, Any] = {f"version.{name}": value for name, value in provenance.versions().items()}
-    now |= {"device": provenance.device() if computed else "cpu", "xla_flags": xla_flags()}
-    other = {name: (run.tags.get(name, "unknown"), value) for name, value in now.items() if run.tags.get(name) != value}
-    same = ", ".join(f"{name.removeprefix('version.')} {value}" for name, value in now.items() if name not in other)
-    lines = [f"{name}: {then} then, {value} now" for name, (then, value) in other.items()]
-    return [*lines, f"the same then and now: {same}"]
-
-
-def _git(*words: str) -> None:
-    done = subprocess.run(["git", "-C", str(paths.ROOT), *words], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ValueError(f"`git {' '.join(words)}` failed: {done.stderr.strip()}")
+def _distance(left: np.ndarray, right: np.ndarray) -> float:
+    """The largest difference relative to the largest number; infinity if they are not of one kind or shape."""
+    if left.shape != right.shape or left.dtype != right.dtype:
+        return np.inf
+    if left.dtype.kind != "f":
+        return 0.0 if (left == right).all() else np.inf
+    if (np.isfinite(left) != np.isfinite(right)).any():
+        return np.inf
+    here = np.isfinite(left)
+    largest = np.abs(left[here]).max(initial=0.0)
+    return float(np.abs(left[here] - right[here]).max(initial=0.0) / (largest or 1.0))

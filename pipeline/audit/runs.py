@@ -4,138 +4,224 @@ MLflow keeps no checksums. The manifest of a run does, its tags repeat them, and
 went in, which can be made again from what the run says of itself: who changes one of them must change all.
 """
 
+import contextlib
+import functools
+import hashlib
+import io
 import json
+import subprocess
+import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
-from pipeline.audit import run_checks as testimony
-from pipeline.audit.findings import BROKEN, KINDS, UNPROVEN, Finding
+from pipeline.audit.findings import BROKEN, KINDS, NOTED, UNPROVEN, Finding, changes
 from pipeline.audit.hashing import Digests, Hasher
-from pipeline.audit.history import History
-from pipeline.audit.run_checks import AGAIN, Subject, place
+from pipeline.audit.lock import AGAIN, Entry, Evidence
 from pipeline.cluster.exchange import COMMITTED, REFUSED
+from pipeline.run import job as provenance
+from pipeline.run import paths
 from pipeline.run.params import digest as digest_of
 from pipeline.track.store import Found, MissingInStoreError, Store
+from pipeline.track.tracking import flat
+
+CUT_AT = 6000  # MLflow cuts longer params
+COMMIT_FIRST = f"commit and push, then {AGAIN}"
 
 
-class Evidence(NamedTuple):
-    """The run that vouches for an item, what it says of code, deps and outs by sha256, and what is wrong with it.
+class Fact(NamedTuple):
+    """Something of a run and what it should be; a finding if these differ."""
 
-    `inputs` are deps and params that are not those of the run, by name. They count if dvc.lock has nothing to say of
-    them; as a rule it has, and names who was changed.
-    """
-
-    run: Found | None
-    code: Mapping[str, str]
-    deps: Mapping[str, str]
-    outs: Mapping[str, str]
-    findings: list[Finding]
-    inputs: Mapping[str, Finding]
+    what: str
+    expected: object
+    found: object
+    kind: str = BROKEN
+    remedy: str = AGAIN
 
 
-def evidence(store: Store, every: list[Found], subject: Subject, hasher: Hasher, history: History) -> Evidence:
+@functools.cache
+def committed(commit: str) -> dict[str, str] | None:
+    """The sha256 of every file of a commit; None if this repository has no such commit."""
+    if not commit.isalnum():
+        return None
+    # Its tree, since tarfile cannot read the header that git puts before a commit if no file follows.
+    command = ["git", "-C", str(paths.ROOT), "archive", "--format=tar", f"{commit}^{{commit}}^{{tree}}"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode:
+        return None
+    with tarfile.open(fileobj=io.BytesIO(done.stdout), mode="r:") as archive:
+        found = ((member.name, archive.extractfile(member)) for member in archive)
+        return {name: hashlib.sha256(file.read()).hexdigest() for name, file in found if file}
+
+
+def attempt(run: Found) -> str:
+    """The folder of what counts in a run; of one on a cluster, that of the attempt that committed first."""
+    return f"{run.params[COMMITTED].split()[0]}/" if COMMITTED in run.params else ""
+
+
+@contextlib.contextmanager
+def fetched(store: Store, run: Found, name: str) -> Iterator[IO[bytes]]:
+    """A file of a run, as the store hands it out."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "file"
+        store.download(run.id, f"{attempt(run)}{name}", path)
+        with path.open("rb") as file:
+            yield file
+
+
+def manifest(store: Store, run: Found) -> dict[str, Any]:
+    with fetched(store, run, "manifest.json") as file:
+        return json.load(file)
+
+
+def evidence(store: Store, every: list[Found], entry: Entry, hasher: Hasher) -> Evidence:
     """That of the run with which least is wrong, among those that have something to do with the item as it is."""
-    digests = {f"sha256.{one.sha256}" for one in subject.outs.values() if one}
-    own = {"stage": subject.stage, **subject.names}
+    digests = {f"sha256.{one.sha256}" for one in entry.outs.values()}
+    own = {"stage": entry.item.stage, **entry.item.names}
 
     def rank(run: Found) -> tuple[int, bool, bool]:
         return -len(digests & run.tags.keys()), not own.items() <= run.tags.items(), run.status != "FINISHED"
+
+    def weight(found: Evidence) -> tuple[int, ...]:
+        broken, *others = (sum(one.kind == kind for one in found.findings) for kind in KINDS)
+        # Inputs count, since the same outs may have come from others as well, as before an edit that was undone.
+        return (broken + len(found.other_deps) + len(found.other_params), *others)
 
     alike = [run for run in every if own.items() <= run.tags.items() or digests & run.tags.keys()]
     alike.sort(key=rank)  # stable: newest first
     best: Evidence | None = None
     for run in alike:
-        if best is not None and (not any(_weight(best)) or not (any(_weight(best)[:2]) or digests & run.tags.keys())):
+        if best is not None and (not any(weight(best)) or not (any(weight(best)[:2]) or digests & run.tags.keys())):
             break  # nothing is wrong with it, or there are notes only, which no run without these outs can better
-        found = _examine(store, run, subject, hasher, history)
-        if found is not None and (best is None or _weight(found) < _weight(best)):
+        found = _examine(store, run, entry, hasher)
+        if found is not None and (best is None or weight(found) < weight(best)):
             best = found
     if best is not None:
         return best
+    more = f", {len(alike)} of which are of this item" if alike else ""
+    words = ("a run that left these bytes from these inputs", f"none among the {len(every)} runs of {store.uri}{more}")
     remedy = f"restore the run from MLflow's bin, name its server in MLFLOW_TRACKING_URI, or {AGAIN}"
-    why = f"none among the {len(every)} runs of {store.uri}" + (
-        f", {len(alike)} of which are of this item" * bool(alike)
-    )
-    expected = "a run that left these bytes from these inputs"
-    missing = Finding(UNPROVEN, f"MLflow run of {subject.name}", expected, why, remedy.format(name=subject.name))
-    return Evidence(None, {}, {}, {}, [missing._replace(items=(subject.name,))], {})
+    name = entry.item.name
+    return Evidence(findings=[Finding(UNPROVEN, f"MLflow run of {name}", *words, remedy.format(name=name))])
 
 
-def _examine(store: Store, run: Found, subject: Subject, hasher: Hasher, history: History) -> Evidence | None:
+def _examine(store: Store, run: Found, entry: Entry, hasher: Hasher) -> Evidence | None:
     """What this run says of the item; None if it has nothing to do with the bytes or inputs that are there."""
-    short = run.id[:8]
+    tagged = any(f"sha256.{one.sha256}" in run.tags for one in entry.outs.values())
+    told: dict[str, Any] = {}
+    fault = None
     try:
-        manifest, sealed = _manifest(store, run, hasher)
+        with fetched(store, run, "manifest.json") as file:
+            content = file.read()
+        digest = hashlib.sha256(content).hexdigest()
+        if COMMITTED in run.params and (promised := run.params[COMMITTED].split()[1]) != digest:
+            fault = f"sha256 {digest}, where the run committed to {promised}"
+        told = json.loads(content)
     except (MissingInStoreError, ValueError) as error:
-        if not any(f"sha256.{one.sha256}" in run.tags for one in subject.outs.values() if one):
+        if not tagged:
             return None
-        manifest, sealed = {}, str(error)
-    code, deps, outs = (manifest.get(kind, {}) for kind in ("code", "deps", "outs"))
-    findings: list[Finding] = []
-
-    def say(what: str, expected: object, found: object, kind: str = BROKEN, remedy: str = AGAIN) -> None:
-        words = (f"{what} of MLflow run {short}", str(expected), str(found), remedy.format(name=subject.name))
-        findings.append(Finding(kind, *words, items=(subject.name,), run=run.id))
-
-    if sealed is not None:
-        say("manifest.json", "a manifest as it was committed", sealed)
-    found = {name: _artifact(store, run, name, hasher) for name in subject.outs} if manifest else {}
-    about = (
-        any(one and one.sha256 == outs.get(name) for name, one in subject.outs.items())
-        or any(one and one.md5 == subject.locked.get(name) for name, one in found.items())
-        or any(one and f"sha256.{one.sha256}" in run.tags for one in subject.outs.values())
-        or _same_inputs(subject, deps, run)
-    )
-    if not about:
+        fault = str(error)
+    artifacts: dict[str, Digests] = {}
+    for name in entry.item.outs if told else ():
+        with contextlib.suppress(MissingInStoreError), fetched(store, run, f"outs/{name}") as file:
+            artifacts[name] = hasher.read(file)
+    code, deps, outs = (told.get(kind, {}) for kind in ("code", "deps", "outs"))
+    other_deps = changes(deps, {name: one.sha256 for name, one in entry.deps.items()}) if told else []
+    other_outs = changes(outs, {name: one.sha256 for name, one in entry.outs.items()}) if told else []
+    params = digest_of(entry.plan["params"])
+    if not (
+        tagged
+        or any(one.sha256 == outs.get(name) for name, one in entry.outs.items())
+        or any(one.md5 == entry.locked(name) for name, one in artifacts.items())
+        or (deps and not other_deps and run.params.get("digest/params") == params)
+    ):
         return None
-    if run.status != "FINISHED":
-        say("status", "FINISHED", run.status)
-    if REFUSED in run.tags:
-        say(f"tag {REFUSED}", "no such tag", run.tags[REFUSED])
-    for name, one in found.items():
-        testimony.outs(name, one, outs.get(name), subject, run, say)
-    testimony.identity(subject, run, manifest, say)
-    testimony.versions(subject, run, say)
-    testimony.code(code, run, history, say)
-    other = testimony.other_params(subject, run) | (testimony.other_deps(subject, deps) if manifest else {})
-    return Evidence(run, code, deps, outs, findings, {name: one._replace(run=run.id) for name, one in other.items()})
+    now = {key: value[:CUT_AT] for key, value in flat(entry.plan["params"]).items()}
+    then = {key: value[:CUT_AT] for key, value in run.params.items() if key != COMMITTED and key[:7] != "digest/"}
+    other_params = changes(then, now)
+    if not other_params and run.params.get("digest/params") != params:
+        other_params = [("digest", run.params.get("digest/params"), params)]
+
+    facts = [Fact("manifest.json", "a manifest as it was committed", fault)] if fault else []
+    for name in entry.item.outs if told else ():
+        facts += _out(run, entry, name, outs.get(name), artifacts.get(name))
+    facts += [*_itself(run, entry, told), *_commit(run, code)]
+    findings = [
+        Finding(
+            one.kind,
+            f"{one.what} of MLflow run {run.id[:8]}",
+            "nothing" if one.expected is None else str(one.expected),
+            "nothing" if one.found is None else str(one.found),
+            one.remedy.format(name=entry.item.name),
+        )
+        for one in facts
+        if one.expected != one.found
+    ]
+    return Evidence(run, code, deps, outs, findings, other_outs, other_deps, other_params)
 
 
-def _manifest(store: Store, run: Found, hasher: Hasher) -> tuple[dict[str, Any], str | None]:
-    """The manifest, and what is wrong with its bytes where the run says what they must be."""
-    name, promised = "manifest.json", None
-    if COMMITTED in run.params:
-        folder, promised = run.params[COMMITTED].split()
-        name = f"{folder}/{name}"
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "manifest.json"
-        store.download(run.id, name, path)
-        with path.open("rb") as file:
-            digest = hasher.fresh(file).sha256
-        value = json.loads(path.read_text(encoding="utf-8"))
-    wrong = promised is not None and digest != promised
-    return value, f"sha256 {digest}, where the run committed to {promised}" if wrong else None
+def _out(run: Found, entry: Entry, name: str, listed: str | None, artifact: Digests | None) -> Iterator[Fact]:
+    """An out four times: in the manifest, as an artifact, on the disk, among the tags. Who stands alone is wrong."""
+    local = entry.outs.get(name)
+    known = [listed, artifact and artifact.sha256, local and local.sha256]
+    place = f"{attempt(run)}outs/{name}"
+    tags = {tag.removeprefix("sha256."): at for tag, at in run.tags.items() if tag.startswith("sha256.")}
+    # Outs may be alike: then the tag names the place of another one.
+    tag = next((one for one in known if one in tags), None) or next((one for one in tags if tags[one] == place), None)
+    votes = [one for one in (*known, tag) if one]
+    truth = max(votes, key=votes.count, default=None)
+    yield Fact(f"{name} in manifest.json", truth, listed)
+    yield Fact(f"artifact {place}", truth, known[1], remedy=f"upload the right file again, or {AGAIN}")
+    yield Fact(f"tag sha256.… for {name}", truth, tag)
+    if local is not None and local.md5 == entry.locked(name):
+        # The disk and dvc.lock agree against MLflow; where they do not, the checks of dvc.lock say so.
+        yield Fact(f"{name} on disk, in dvc.lock as well, against the outs", truth, local.sha256)
 
 
-def _artifact(store: Store, run: Found, name: str, hasher: Hasher) -> Digests | None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "artifact"
-        try:
-            store.download(run.id, f"{place(run)}/{name}", path)
-        except MissingInStoreError:
-            return None
-        with path.open("rb") as file:
-            return hasher.fresh(file)
+def _itself(run: Found, entry: Entry, told: Mapping[str, Any]) -> Iterator[Fact]:
+    """Whose run it is and what went in, by its tags, its params and its manifest."""
+    tags, deps = run.tags, told.get("deps", {})
+    yield Fact("status", "FINISHED", run.status)
+    yield Fact(f"tag {REFUSED}", None, tags.get(REFUSED))
+    for tag, value in {"stage": entry.item.stage, **entry.item.names}.items():
+        yield Fact(f"tag {tag}", value, tags.get(tag))
+    for name, planned in (entry.held or entry.plan)["versions"].items():
+        if (found := tags.get(f"version.{name}", planned)) != planned:
+            yield Fact(f"tag version.{name}", f"{planned} (its plan)", found)
+    yield Fact("tag params_digest", run.params.get("digest/params"), tags.get("params_digest"))
+    if not told:
+        return
+    yield Fact("tag plan", deps.get(entry.item.plan.as_posix()), tags.get("plan"))
+    whose = " ".join(map(str, (told.get("stage"), *told.get("item", ()))))
+    yield Fact("stage and item in manifest.json", " ".join((entry.item.stage, *entry.item.words)), whose)
+    made = {
+        "tag fingerprint": tags.get("fingerprint"),
+        "param digest/fingerprint": run.params.get("digest/fingerprint"),
+        "fingerprint in manifest.json": told.get("fingerprint"),
+    }
+    votes = list(made.values())
+    truth = max(votes, key=votes.count)
+    yield from (Fact(what, truth, value) for what, value in made.items())
+    where = f"image {tags.get('image')}" if tags.get("executor") == "kubernetes" else tags.get("device", "")
+    again = provenance.fingerprint(entry.item.stage, entry.item.words, deps, where)
+    yield Fact("inputs (deps in manifest.json, tags device and image)", f"fingerprint {truth}", f"fingerprint {again}")
 
 
-def _same_inputs(subject: Subject, deps: Mapping[str, str], run: Found) -> bool:
-    read = {name: one.sha256 for name, one in subject.deps.items() if one}
-    return bool(deps) and deps == read and run.params.get("digest/params") == digest_of(subject.params)
-
-
-def _weight(found: Evidence) -> tuple[int, ...]:
-    """How much is wrong, by kind; the same outs may have come from other inputs as well, as before an edit undone."""
-    broken, *others = (sum(one.kind == kind for one in found.findings) for kind in KINDS)
-    return (broken + len(found.inputs), *others)
+def _commit(run: Found, code: Mapping[str, str]) -> Iterator[Fact]:
+    """The commit is in this repository and holds the very code that was read, if the tree was clean."""
+    commit, tree = run.tags.get("commit", ""), run.tags.get("tree")
+    if run.tags.get("auditable") == "false":
+        words = ("an image with the committed code", "PIPELINE_ALLOW_DIRTY was set")
+        yield Fact("tag auditable", *words, NOTED, COMMIT_FIRST)
+    if tree == "unversioned" or commit == "none":
+        yield Fact("commit", "a commit", "it ran outside of git", NOTED, COMMIT_FIRST)
+    elif (there := committed(commit)) is None:
+        remedy = f"git fetch --all, or {AGAIN}"
+        yield Fact("tag commit", "a commit of this repository", commit or None, remedy=remedy)
+    elif tree == "dirty":
+        yield Fact("tag tree", "clean", "dirty: it ran with uncommitted changes", NOTED, COMMIT_FIRST)
+    else:
+        yield Fact("tag tree", "clean", tree)
+        for name, digest in code.items():
+            yield Fact(f"{name} at commit {commit[:12]}, which is the tag commit", digest, there.get(name))

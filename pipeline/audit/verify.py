@@ -6,12 +6,13 @@ SHA256SUMS itself is the one that was published, its sha256 says, which is print
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.audit.evidence import SUMS, read_statement
+from pipeline.audit.evidence import PREDICATE, STATEMENT, SUMS
 from pipeline.run.artifacts import sha256_file
 
 
@@ -31,25 +32,14 @@ def main(words: list[str]) -> None:
 
 
 def verify(folder: Path, published: str | None = None) -> Iterator[str]:
-    """All that is wrong with a bundle, a sentence each."""
+    """All that is wrong with a bundle, a sentence each.
+
+    Raises:
+      ValueError: a statement is none that this version wrote.
+    """
     found = sha256_file(folder / SUMS)
     if published is not None and found != published:
         yield f"{SUMS} has the sha256 {found}, expected {published}: it is not the bundle that was published."
-    yield from _files(folder)
-    statements = {path.stem: read_statement(path) for path in sorted((folder / "statements").glob("*.json"))}
-    left = {(one["name"], one["digest"]["sha256"]): name for name, of in statements.items() for one in of["subject"]}
-    drawn = sorted(path for path in (folder / "artifacts").rglob("*") if path.is_file())
-    for path in drawn:
-        key = (path.relative_to(folder).as_posix(), sha256_file(path))
-        if key not in left:
-            yield f"{key[0]} with sha256 {key[1]} is the subject of no statement."
-    if not drawn:
-        yield f"{folder} has no figures: pack it again (python -m pipeline evidence)."
-    for name, of in statements.items():
-        yield from _chain(name, of, left)
-
-
-def _files(folder: Path) -> Iterator[str]:
     lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
     listed = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {SUMS}
@@ -61,15 +51,26 @@ def _files(folder: Path) -> Iterator[str]:
         elif (found := sha256_file(folder / name)) != digest:
             yield f"{name} has the sha256 {found}, expected {digest}: it was changed."
 
-
-def _chain(name: str, of: dict[str, Any], left: dict[tuple[str, str], str]) -> Iterator[str]:
-    """Whether all that an item read was left by another, or came with the code or from a publisher."""
-    resolved = of["predicate"]["buildDefinition"]["resolvedDependencies"]
-    if not any("gitCommit" in one["digest"] for one in resolved):
-        yield f"{name} names no commit."
-    # A plan is made of the code and the params, which the statement names; no run leaves it.
-    own = [one for one in resolved if not one.get("name", "").startswith("artifacts/plan/")]
-    artifacts = [one for one in own if one.get("name", "").startswith("artifacts/")]
-    for one in artifacts:
-        if (one["name"], one["digest"]["sha256"]) not in left:
-            yield f"{name} read {one['name']} with sha256 {one['digest']['sha256']}, which no statement here has left."
+    statements: dict[str, dict[str, Any]] = {}
+    for path in sorted((folder / "statements").glob("*.json")):
+        one = statements[path.stem] = json.loads(path.read_text(encoding="utf-8"))
+        if (one.get("_type"), one.get("predicateType")) != (STATEMENT, PREDICATE):
+            raise ValueError(f"{path} is no in-toto statement v1 with SLSA provenance v1.")
+    left = {(one["name"], one["digest"]["sha256"]) for of in statements.values() for one in of["subject"]}
+    drawn = sorted(name for name in there if name.startswith("artifacts/"))
+    for name in drawn:
+        if (name, digest := sha256_file(folder / name)) not in left:
+            yield f"{name} with sha256 {digest} is the subject of no statement."
+    if not drawn:
+        yield f"{folder} has no figures: pack it again (python -m pipeline evidence)."
+    for name, of in statements.items():
+        resolved = of["predicate"]["buildDefinition"]["resolvedDependencies"]
+        if not any("gitCommit" in one["digest"] for one in resolved):
+            yield f"{name} names no commit."
+        for one in resolved:
+            read = one.get("name", "")
+            # A plan is made of the code and the params, which the statement names; no run leaves it.
+            if not read.startswith("artifacts/") or read.startswith("artifacts/plan/"):
+                continue
+            if (read, one["digest"]["sha256"]) not in left:
+                yield f"{name} read {read} with sha256 {one['digest']['sha256']}, which no statement here has left."

@@ -6,25 +6,33 @@ bytes that a run left, and the chain is whole; 1: they are not, it has gaps, or 
 """
 
 import argparse
+import html
 import importlib
-import json
+import io
+import re
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
-from pipeline.audit import publishers as data
-from pipeline.audit import stamp
-from pipeline.audit.stamp import Stamp
-from pipeline.cluster.exchange import COMMITTED
+from PIL import Image
+
+from pipeline.audit import publishers
+from pipeline.audit.redraw import DRAWN
+from pipeline.audit.runs import manifest
 from pipeline.run import artifacts
-from pipeline.run import job as provenance
 from pipeline.run.job import stages
+from pipeline.run.params import digest as digest_of
 from pipeline.show import figures
 from pipeline.track import uploads
 from pipeline.track.store import Found, MissingInStoreError, Store, TrackingError
+
+PNG = b"\x89PNG\r\n\x1a\n"
+STAMP = re.compile(
+    r"vsml (?P<stage>\w+)(?:@(?P<item>[\w@.-]+))? plan=(?P<plan>[0-9a-f]{64}) tables=(?P<tables>[0-9a-f]{64})"
+)
+META = re.compile(r'<meta name="provenance" content="([^"]*)">')
+KEYWORDS = re.compile(rb"/Keywords \(([^)]*)\)")
 
 
 def main(words: list[str]) -> None:
@@ -32,9 +40,8 @@ def main(words: list[str]) -> None:
     parser.add_argument("file", type=Path, help="a PNG, PDF or HTML file, or any file that a stage left")
     given = parser.parse_args(words)
     try:
-        digest, stamped = artifacts.sha256_file(given.file), stamp.read(given.file)
         uploads.flush()
-        lines, whole = story(Store(), given.file, digest, stamped)
+        lines, whole = story(Store(), given.file)
     except (OSError, TrackingError) as error:
         sys.exit(f"{given.file}: {error}")
     print("\n".join(lines))
@@ -42,86 +49,98 @@ def main(words: list[str]) -> None:
         sys.exit(1)
 
 
-def story(store: Store, file: Path, digest: str, stamped: Stamp | None) -> tuple[list[str], bool]:
-    """What is known of a file, and whether all of it is proved."""
-    lines = [f"{file}", f"  sha256 {digest}"]
-    lines.append(f"  stamp  {stamped.text}" if stamped else "  stamp  none")
-    exact = store.having(digest)
+def story(store: Store, file: Path) -> tuple[list[str], bool]:
+    """What is known of a file, and whether all of it is proved.
+
+    Raises:
+      OSError: the file cannot be read.
+    """
+    digest, stamp = artifacts.sha256_file(file), read_stamp(file)
+    lines = [f"{file}", f"  sha256 {digest}", f"  stamp  {stamp[0] if stamp else 'none'}"]
+    exact, first = store.having(digest), None
     if exact is not None:
-        run, known = store.get(exact[0]), "These are the very bytes that a run left."
-    elif stamped is not None:
-        found = _by_stamp(store, stamped, file.suffix)
-        if found is None:
-            return [
-                *lines,
-                f"No run in {store.uri} was drawn from what the stamp says; another store may know it.",
-            ], False
-        run = found
-        known = "Edited after it was drawn (or drawn by other versions): its stamp is that of a run, its bytes are not."
+        first = store.get(exact[0])
+        lines.append("These are the very bytes that a run left.")
+    elif stamp is not None:
+        figure = {"figure": stamp["item"]} if stamp["item"] else {}
+        for run in store.find({"stage": stamp["stage"], "plan": stamp["plan"], **figure}):  # the newest first
+            tables = _inputs(manifest(store, run)["deps"], run) if run.status == "FINISHED" else None
+            if tables is not None and digest_of(tables) == stamp["tables"]:
+                first = run
+                words = "Edited after it was drawn (or drawn by other versions)"
+                lines.append(f"{words}: its stamp is that of a run, its bytes are not.")
+                break
+        else:
+            lines.append(f"No run in {store.uri} was drawn from what the stamp says; another store may know it.")
     else:
-        return [*lines, f"No run in {store.uri} left these bytes, and there is no stamp in them."], False
-    chain, gaps = _chain(store, run)
-    return [*lines, known, *chain], exact is not None and not gaps
+        lines.append(f"No run in {store.uri} left these bytes, and there is no stamp in them.")
 
-
-def _by_stamp(store: Store, stamped: Stamp, ending: str) -> Found | None:
-    """The newest run of which a drawn file would have this stamp."""
-    for run in store.find({"stage": stamped.stage, "plan": stamped.plan}):
-        if run.status == "FINISHED" and stamp_of(manifest(store, run)["deps"], run) == stamped.text:
-            return run
-    return None
-
-
-def stamp_of(deps: Mapping[str, str], run: Found) -> str:
-    """The stamp that the drawn files of a run have, from the deps in its manifest: see `provenance.stamp`."""
-    stage, item = run.tags["stage"], tuple(filter(None, [run.tags.get("figure")]))
-    return provenance.stamped(stage, item, run.tags["plan"], drawn(deps, stage, item))
-
-
-def drawn(deps: Mapping[str, str], stage: str, item: tuple[str, ...]) -> dict[str, str]:
-    """Of the deps of a drawing stage, the tables (and for the report the figures) that it shows."""
-    if stage == "figure":
-        needs = figures.module(item[0]).NEEDS
-    else:
-        needs = (*importlib.import_module(stages()["report"].module).TABLES, "figure/*.png")
-    names = (name for name in deps if name.startswith("artifacts/"))
-    return {name: deps[name] for name in names if any(fnmatchcase(name.removeprefix("artifacts/"), n) for n in needs)}
-
-
-def manifest(store: Store, run: Found) -> dict[str, Any]:
-    name = f"{run.params[COMMITTED].split()[0]}/manifest.json" if COMMITTED in run.params else "manifest.json"
-    with tempfile.TemporaryDirectory() as folder:
-        store.download(run.id, name, Path(folder) / "manifest.json")
-        return json.loads((Path(folder) / "manifest.json").read_text(encoding="utf-8"))
-
-
-def _chain(store: Store, run: Found) -> tuple[list[str], bool]:
-    """The runs above a run, nearest first, each once, and whether something is missing."""
-    lines, seen, waiting, gaps = [], set(), [run], False
+    # The runs above, nearest first, each once.
+    seen, waiting, whole = set(), [first] if first else [], exact is not None
     while waiting:
-        one = waiting.pop(0)
-        if one.id in seen:
+        run = waiting.pop(0)
+        if run.id in seen:
             continue
-        seen.add(one.id)
-        lines += _of_run(one)
+        seen.add(run.id)
+        lines += _of_run(run)
         try:
-            deps = manifest(store, one)["deps"]
+            deps = manifest(store, run)["deps"]
         except MissingInStoreError:
             lines.append("    GAP: this run has no manifest")
-            gaps = True
+            whole = False
             continue
-        left = {name: digest for name, digest in deps.items() if name.startswith("artifacts/")}
-        tables = {name: digest for name, digest in left.items() if not name.startswith("artifacts/plan/")}
-        if one.tags["stage"] in ("figure", "report"):
-            tables = drawn(deps, one.tags["stage"], tuple(filter(None, [one.tags.get("figure")])))
-        for name, digest in tables.items():
+        for name, digest in _inputs(deps, run).items():
             above = store.having(digest)
             if above is None:
                 lines.append(f"    GAP: no run left {name} with sha256 {digest}")
-                gaps = True
+                whole = False
             else:
                 waiting.append(store.get(above[0]))
-    return lines, gaps
+    return lines, whole
+
+
+def read_stamp(path: Path) -> re.Match[str] | None:
+    """The stamp of a file by its parts, None if it has none that is whole: an item of a stage, and digests of its plan
+    and of its tables.
+
+    Raises:
+      OSError: the file cannot be read.
+    """
+    content = path.read_bytes()
+    if content.startswith(PNG):
+        try:  # the text before the pixels, which need not be whole
+            with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+                text = image.info.get("Provenance")
+        except (
+            OSError,
+            ValueError,
+            Image.DecompressionBombError,
+        ):  # as Pillow refuses what is no picture, or too large
+            return None
+    elif content.startswith(b"%PDF"):
+        found = KEYWORDS.search(content)
+        text = found and found[1].decode("latin-1")
+    else:
+        found = META.search(content.decode("utf-8", errors="replace"))
+        text = found and html.unescape(found[1])
+    return STAMP.fullmatch(text or "")
+
+
+def shown(names: Iterable[str], figure: str | None) -> list[str]:
+    """Of what a drawing stage reads, the tables that a figure shows; without one, all that the report does."""
+    if figure is not None:
+        needs = figures.module(figure).NEEDS
+    else:
+        needs = (*importlib.import_module(stages()["report"].module).TABLES, "figure/*.png")
+    return [name for name in names if any(fnmatchcase(name, f"artifacts/{need}") for need in needs)]
+
+
+def _inputs(deps: dict[str, str], run: Found) -> dict[str, str]:
+    """Of the deps of a run, by sha256, those that another run left; of a drawing stage those that it shows."""
+    left = [name for name in deps if name.startswith("artifacts/") and not name.startswith("artifacts/plan/")]
+    if run.tags["stage"] in DRAWN:
+        left = shown(left, run.tags.get("figure"))
+    return {name: deps[name] for name in left}
 
 
 def _of_run(run: Found) -> Iterator[str]:
@@ -130,9 +149,9 @@ def _of_run(run: Found) -> Iterator[str]:
     yield f"  {' '.join((tags.get('stage', '?'), *names))}"
     yield f"    run {run.id}, commit {tags.get('commit')} ({tags.get('tree')})"
     yield f"    params {tags.get('params_digest')}, on {tags.get('device', 'an image')}"
-    if tags.get("stage") in data.STAGES:
+    if tags.get("stage") in publishers.STAGES:
         try:
-            raws = data.raw_files(tags["set"], data.STAGES[tags["stage"]])
+            raws = publishers.raw_files(tags["set"], publishers.STAGES[tags["stage"]])
         except ValueError as error:
             yield f"    {error}"
             return

@@ -60,9 +60,8 @@ def tiny() -> dict[str, Any]:
     return copy.deepcopy(tree)
 
 
-@pytest.fixture
-def clone(tmp_path, tiny) -> Clone:
-    root = tmp_path / "a clone"  # with a space, as users have
+def copy_code(root: Path) -> None:
+    """Copy what a profile in a new folder needs, but for its params.yaml."""
     for name in (
         "vsml",
         "pipeline",
@@ -73,6 +72,7 @@ def clone(tmp_path, tiny) -> Clone:
         ".dvcignore",
         ".gitignore",
         ".dvc/config",
+        ".dvc/.gitignore",
     ):
         source, target = paths.ROOT / name, root / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -80,6 +80,12 @@ def clone(tmp_path, tiny) -> Clone:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, target)
+
+
+@pytest.fixture
+def clone(tmp_path, tiny) -> Clone:
+    root = tmp_path / "a clone"  # with a space, as users have
+    copy_code(root)
     write_yaml(root / "params.yaml", tiny)
     made = Clone(root)
     made.run("git", "init", "-q")

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,32 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
 from pipeline.run import paths
-from tests.pipeline.conftest import Clone
+from tests.pipeline.conftest import Clone, copy_code, write_yaml
 from tests.pipeline.studies import conftest as made_up
 
-COPIED = (
-    "vsml",
-    "pipeline",
-    "dvc.yaml",
-    "claims.yaml",
-    "datasets.lock",
-    ".dvcignore",
-    ".gitignore",
-    "requirements.lock",
-)
-COPIED += (".dvc/config", ".dvc/.gitignore")
 COMMIT = ("-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm")
 FIGURES = {"learning": ["meta_training"], "unification": [], "cloning": ["cloning"], "recall": [], "feedback": []}
-ITEMS = {  # a few of every stage
-    "seeds": [0, 1],
-    "figures": FIGURES,
-    "recall": ["direct"],
-    "recall_seeds": [0],
-    "feedback": ["flp_on_sines"],
-}
+# A few of every stage.
+ITEMS = {"seeds": [0, 1], "figures": FIGURES, "recall": ["direct"], "recall_seeds": [0], "feedback": ["flp_on_sines"]}
 
 
 class Audited:
@@ -118,7 +100,12 @@ class Audited:
 def audited(tmp_path_factory) -> Iterator[Audited]:
     folder = tmp_path_factory.mktemp("audited")
     root, served, remote = folder / "a clone", folder / "served", folder / "remote"
-    _copy(root)
+    copy_code(root)
+    with contextlib.chdir(root):
+        made_up._write_params("default")
+    tree = json.loads((root / "params.yaml").read_text())
+    tree["items"] |= ITEMS
+    write_yaml(root / "params.yaml", tree)
     git = Clone(root)
     git.run("git", "init", "-q")
     git.run("dvc", "remote", "add", "--local", "-d", "second", str(remote))
@@ -133,24 +120,6 @@ def audited(tmp_path_factory) -> Iterator[Audited]:
             yield made
         finally:
             made.close()
-
-
-def _copy(root: Path) -> None:
-    for name in COPIED:
-        source, target = paths.ROOT / name, root / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, target)
-    with contextlib.chdir(root):
-        made_up._write_params("default")
-        tree = json.loads(Path("params.yaml").read_text())
-    tree["items"] |= ITEMS
-    yaml = YAML()
-    yaml.default_flow_style = False
-    with (root / "params.yaml").open("w") as file:
-        yaml.dump(tree, file)
 
 
 @contextlib.contextmanager

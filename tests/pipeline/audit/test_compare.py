@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from pipeline.audit.compare import ALIKE, DIFFERENT, EQUAL, IDENTICAL, compare
+from pipeline.audit.replay import ALIKE, DIFFERENT, EQUAL, IDENTICAL, compare
 from pipeline.run.artifacts import write_table
 
 RANDOM = np.random.default_rng(0)

@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from ruamel.yaml import YAML
+
+from pipeline.run.params import read_yaml
 
 pytestmark = pytest.mark.slow
 COMMIT = ("-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qam")
@@ -28,7 +29,7 @@ def _files(audited) -> Iterator[None]:
         os.utime(path)
     (root / "artifacts/baseline/sgd.npz").chmod(0o600)
     (root / "pipeline/show/style.py").chmod(0o755)
-    linked, lock = root / "artifacts/baseline/adam.npz", YAML(typ="safe", pure=True).load(root / "dvc.lock")["stages"]
+    linked, lock = root / "artifacts/baseline/adam.npz", read_yaml(root / "dvc.lock")["stages"]
     for name, link in (("adam", os.symlink), ("adam_hidden", os.link)):
         linked = root / f"artifacts/baseline/{name}.npz"
         md5 = lock[f"baseline@{name}"]["outs"][0]["md5"]
@@ -60,10 +61,10 @@ def _ledgers(audited) -> Iterator[None]:
     """Comments and the order of keys; an entry of an item that is no more; commits on top."""
     root = audited.root
     before = {name: (root / name).read_bytes() for name in ("params.yaml", "dvc.lock", "dvc.yaml")}
-    tree = YAML(typ="safe", pure=True).load(root / "params.yaml")
+    tree = read_yaml(root / "params.yaml")
     shuffled = json.dumps(dict(sorted(tree.items(), reverse=True)), indent=1)
     (root / "params.yaml").write_text(f"# The same, in another order.\n{shuffled}\n# The end.\n")
-    lock = YAML(typ="safe", pure=True).load(root / "dvc.lock")
+    lock = read_yaml(root / "dvc.lock")
     lock["stages"] = dict(sorted(lock["stages"].items())) | {"baseline@long_gone": lock["stages"]["baseline@sgd"]}
     (root / "dvc.lock").write_text(json.dumps(lock))
     (root / "dvc.yaml").write_bytes(before["dvc.yaml"] + b"\n# One more comment.\n")

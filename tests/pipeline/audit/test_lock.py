@@ -1,13 +1,12 @@
 """dvc.lock against the disk, where no run is asked."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
 from pipeline.audit import lock
-from pipeline.audit.hashing import Hasher
-from pipeline.audit.lock import Entry
-from pipeline.audit.runs import Evidence
+from pipeline.audit.hashing import Hasher, files
 from pipeline.run.flow import Item
 
 # What DVC 3 writes of a folder that is empty but for what .dvcignore names: a profile without items of that stage.
@@ -20,10 +19,16 @@ def findings(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / FOLDER).mkdir(parents=True)
     (tmp_path / FOLDER / ".keep").touch()
-    item = Item("figure", "figure", (), {}, "draw", (FOLDER,), ())
-    nothing = Evidence(None, {}, {}, {}, [], {})
-    entry = Entry(item, {"cmd": "draw", "deps": [LINE]})
-    return lambda: lock.check(entry, nothing, lock.Profile(".", Hasher(), {}))
+
+    def check():
+        there = files(Path(FOLDER))
+        digests = Hasher().each(there.values())
+        disk = {name: digests[path] for name, path in there.items() if path in digests}
+        item = Item("figure", "figure", (), {}, "draw", (FOLDER,), ())
+        entry = lock.Entry(item, {"cmd": "draw", "deps": [LINE]}, ".", {FOLDER: disk})
+        return lock.check(entry, lock.Evidence(), {})
+
+    return check
 
 
 def test_an_empty_folder_is_no_missing_one(findings):

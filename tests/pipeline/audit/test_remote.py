@@ -14,7 +14,8 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from ruamel.yaml import YAML
+
+from pipeline.run.params import read_yaml
 
 pytestmark = pytest.mark.tampering
 BUCKET, KEY, SECRET = "results", "a-key", "a-secret"
@@ -85,7 +86,7 @@ def pushed(audited, remote) -> Iterator[Remote]:
 
 
 def _key(audited, item: str) -> str:
-    lock = YAML(typ="safe", pure=True).load(audited.root / "dvc.lock")["stages"]
+    lock = read_yaml(audited.root / "dvc.lock")["stages"]
     md5 = lock[item]["outs"][0]["md5"]
     return f"dvc/files/md5/{md5[:2]}/{md5[2:]}"
 
