@@ -18,13 +18,12 @@ from pipeline.__main__ import xla_flags
 from pipeline.audit.compare import DIFFERENT, compare
 from pipeline.audit.run_checks import place
 from pipeline.audit.whence import manifest
-from pipeline.cluster.exchange import IntegrityError, fetch
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
 from pipeline.run.flow import Flow
 from pipeline.run.params import digest as digest_of
 from pipeline.track import tracking, uploads
-from pipeline.track.store import Found, MissingInStoreError, Store, TrackingError
+from pipeline.track.store import Found, IntegrityError, MissingInStoreError, Store, TrackingError
 
 
 def main(words: list[str]) -> None:
@@ -105,7 +104,7 @@ def _lay_out(store: Store, deps: Mapping[str, str], profile: Path) -> None:
                 raise ValueError(
                     f"{name} with sha256 {digest} is neither here nor in {store.uri}: dvc pull, or dvc repro."
                 )
-            fetch(store, *at, digest, target)
+            store.download(*at, target, digest)
 
 
 def _execute(tree: Path, profile: Path, stage: str, item: tuple[str, ...]) -> None:
@@ -130,7 +129,7 @@ def _verdict(store: Store, run: Found, name: str, digest: str, profile: Path, fo
     original = folder / name
     original.parent.mkdir(parents=True, exist_ok=True)
     try:
-        fetch(store, run.id, f"{place(run)}/{name}", digest, original)
+        store.download(run.id, f"{place(run)}/{name}", original, digest)
     except (IntegrityError, MissingInStoreError) as error:
         return DIFFERENT, f"and the original cannot be looked into: {error}"
     return compare(original, profile / name)

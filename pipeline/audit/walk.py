@@ -112,7 +112,7 @@ def _evidence(
 ) -> tuple[dict[str, Evidence], list[Finding]]:
     uploads.flush()
     store = Store()
-    every = store.every()
+    every = store.find({})
     say(f"{len(every)} runs in {store.uri}")
 
     def of(entry: Entry) -> Evidence:
