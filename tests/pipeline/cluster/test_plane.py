@@ -9,17 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cluster import exchange as plane
+from pipeline.cluster import exchange
 from pipeline.run import artifacts, paths
 from pipeline.run.checkpoints import Folder
 from pipeline.run.flow import Item
 from pipeline.run.job import Job, dep_files
 from pipeline.studies import params
 from pipeline.track import tracking
-from pipeline.track.store import MissingInStoreError, Store, TrackerAway
+from pipeline.track.store import IntegrityError, MissingInStoreError, Store, TrackerAway
 from pipeline.track.uploads import Courier
 
 OUTS = ("artifacts/a.npz", "artifacts/deep/b.npz")
+MANIFEST = {"stage": "unify", "item": [], "fingerprint": "f", "deps": {}}
 IN, PLAN = "artifacts/in.npz", "artifacts/plan/unify.json"
 
 
@@ -57,13 +58,14 @@ def job(profile):
 
 
 def _order(store, job):
-    return plane.fetch_json(store, *(placed := plane.place(store, job, "image", False))[:1], plane.ORDER, placed[1])
+    run, digest = exchange.place(store, job, "image", False)
+    return store.read(run, exchange.ORDER, digest)
 
 
 def test_what_is_read_is_uploaded_once_and_comes_back_by_digest(store, job, tmp_path):
     first, second = _order(store, job)["reads"], _order(store, job)["reads"]
     assert first == second and first.keys() == {"dvc.yaml", "params.yaml", PLAN, IN}
-    there = plane.lay_out(store, _order(store, job), tmp_path / "elsewhere")
+    there = exchange.lay_out(store, _order(store, job), tmp_path / "elsewhere")
     for name in first:
         assert (there / name).read_bytes() == (tmp_path / name).read_bytes()
     assert (there / "pipeline/run/artifacts.py").samefile(paths.ROOT / "pipeline/run/artifacts.py")
@@ -74,7 +76,7 @@ def test_what_a_run_left_is_found_in_that_run(store, run, job, profile):
     artifacts.write_text(out, str(profile))
     digest = artifacts.sha256_file(out)
     assert store.having(digest) is None
-    assert plane.commit(store, run, "one", {"outs": {OUTS[0]: digest}}, profile)
+    assert exchange.commit(store, run, "one", MANIFEST | {"outs": {OUTS[0]: digest}}, profile)
     assert store.having(digest) == (run, f"attempts/one/outs/{OUTS[0]}")
 
 
@@ -82,8 +84,8 @@ def test_a_dep_that_was_changed_in_the_store_is_refused(store, job, served, tmp_
     order = _order(store, job)
     (kept,) = served[1].rglob(f"{order['reads'][IN]['run']}/artifacts/{order['reads'][IN]['path']}")
     kept.write_text("other")
-    with pytest.raises(plane.IntegrityError, match=rf"{IN} of MLflow run .* expected {job.deps[IN]}"):
-        plane.lay_out(store, order, tmp_path / "elsewhere")
+    with pytest.raises(IntegrityError, match=rf"{IN} of MLflow run .* expected {job.deps[IN]}"):
+        exchange.lay_out(store, order, tmp_path / "elsewhere")
     assert not (tmp_path / "elsewhere" / IN).exists()
 
 
@@ -103,27 +105,27 @@ def test_a_file_is_missing_only_if_the_server_says_so(store, run, wire, profile)
 def _attempt(folder, text):
     for name in OUTS:
         artifacts.write_text(folder / name, text)
-    return {"outs": {name: artifacts.sha256_file(folder / name) for name in OUTS}}
+    return MANIFEST | {"outs": {name: artifacts.sha256_file(folder / name) for name in OUTS}}
 
 
 def test_the_first_of_two_attempts_counts_and_the_second_changes_nothing(store, run, job, tmp_path):
-    assert not plane.collect(store, run, job)
+    assert not exchange.collect(store, run, job)
     for attempt, counts in (("one", True), ("two", False), ("one", True)):
-        assert plane.commit(store, run, attempt, _attempt(tmp_path / attempt, attempt), tmp_path / attempt) is counts
-    assert plane.collect(store, run, job)
+        assert exchange.commit(store, run, attempt, _attempt(tmp_path / attempt, attempt), tmp_path / attempt) is counts
+    assert exchange.collect(store, run, job)
     assert [Path(name).read_text() for name in OUTS] == ["one", "one"]
     assert store.get(run).status == "FINISHED"
 
 
 def test_outs_come_all_or_none_and_a_result_that_is_not_whole_is_set_aside(store, run, job, served, tmp_path, capsys):
-    plane.commit(store, run, "one", _attempt(tmp_path / "one", "one"), tmp_path / "one")
+    exchange.commit(store, run, "one", _attempt(tmp_path / "one", "one"), tmp_path / "one")
     (kept,) = served[1].rglob(f"{run}/artifacts/attempts/one/outs/{OUTS[1]}")
     kept.write_text("two")
-    assert not plane.collect(store, run, job)
+    assert not exchange.collect(store, run, job)
     assert f"The result of MLflow run {run} is not what it says" in capsys.readouterr().out
     assert {path.name for path in Path("artifacts").rglob("*")} == {"in.npz", "deep", "plan", "unify.json"}
     kept.write_text("one")
-    assert not plane.collect(store, run, job), "for good"
+    assert not exchange.collect(store, run, job), "for good"
 
 
 @pytest.fixture
@@ -188,8 +190,8 @@ def test_a_tracker_that_is_away_delays_and_loses_nothing(store, run, courier, sa
     later = Courier(store, run, tmp_path / "spool")
     later.unpack()
     later.send(now=True)
-    later.finish()
-    later.drop_checkpoints()
+    later.send_curve()
+    later.refer_to([])
     assert len(tracking.rows(tmp_path / "spool", 0)) == 6
     history = [(m.step, m.timestamp) for m in store._client.get_metric_history(run, "loss")]
     assert history == [(step, 1000 + step) for step in range(1, 7)], "at the times at which they were written"
