@@ -1,6 +1,5 @@
-"""Meta-training shared by the pods of an Indexed Job: one is killed or hangs, and the result is the same to the bit."""
+"""What a process of a gang knows without the others; and meta-training that the pods of an Indexed Job share."""
 
-import functools
 import hashlib
 import random
 import re
@@ -12,13 +11,52 @@ import time
 import psutil
 import pytest
 
-from pipeline.cluster.gang import LOST, STALLED_AFTER
+from pipeline.cluster import gang
 from pipeline.cluster.manifest import PODS
 from pipeline.run import artifacts
+from pipeline.track import tracking
 from pipeline.track.store import Store
 
-pytestmark = pytest.mark.slow
 STEPS, STALLED_AFTER_S = 400, 120  # some ten seconds of computing, and longer than a loaded machine takes to start
+
+
+def test_a_process_is_alone_unless_told_otherwise_and_numbered_by_kubernetes(monkeypatch):
+    assert gang.member() == gang.Member(0, 1, "") and gang.member().alone and gang.member().leads
+    monkeypatch.setenv(gang.PROCESSES, "3")
+    monkeypatch.setenv(gang.COORDINATOR, "job-0.vsml-gang:8476")
+    monkeypatch.setenv(gang.NUMBER, "2")
+    last = gang.member()
+    assert last == gang.Member(2, 3, "job-0.vsml-gang:8476") and not last.alone and not last.leads
+
+
+@pytest.mark.parametrize(("number", "address"), [("3", "a:1"), ("", "a:1"), ("-1", "a:1"), ("0", "")])
+def test_a_number_that_no_process_has_is_refused(monkeypatch, number, address):
+    monkeypatch.setenv(gang.PROCESSES, "3")
+    monkeypatch.setenv(gang.COORDINATOR, address)
+    monkeypatch.setenv(gang.NUMBER, number)
+    with pytest.raises(ValueError, match=r"expected a number from 0 to 2 and an address.*Indexed"):
+        gang.member()
+
+
+def test_the_watchdog_waits_for_others_longer_than_for_a_step_and_rows_are_progress(monkeypatch, tmp_path):
+    monkeypatch.setenv(gang.STALLED_AFTER, "0.3")
+    watchdog = gang.Watchdog(tmp_path)
+    time.sleep(0.4)
+    assert not watchdog.stalled(), "it waits for the others"
+    (tmp_path / tracking.BEGIN).touch()
+    assert not watchdog.stalled(), "it has just joined them"
+    time.sleep(0.2)
+    (tmp_path / tracking.CURVE).write_text("{}\n")
+    assert not watchdog.stalled()
+    time.sleep(0.2)
+    assert not watchdog.stalled(), "the row was progress"
+    time.sleep(0.2)
+    assert "No meta-step was finished in 0 s" in watchdog.stalled()
+
+    monkeypatch.setattr(gang, "JOINED_WITHIN_S", 0.1)
+    alone = gang.Watchdog(tmp_path / "nothing")
+    time.sleep(0.5)
+    assert alone.stalled(), "the others never came"
 
 
 class Site:
@@ -74,29 +112,32 @@ def _ends(driver):
     return out
 
 
-def _over(pods):
-    return all(pod.ended() for pod in pods)
-
-
 def _log(pod):
     return b"".join(line for _, line in pod.log).decode()
 
 
-def test_a_pod_is_killed_another_hangs_and_nothing_is_lost(site, cluster):
+@pytest.mark.slow
+def test_a_pod_is_killed_another_hangs_and_nothing_is_lost(site, cluster, until):
     out = _ends(site.start())
     assert out.count(f"meta-step {STEPS} of {STEPS}") == 1, "one process speaks for both"
     assert [pod.index for pod in cluster.pods] == [0, 1] and [pod.ended() for pod in cluster.pods] == [0, 0]
     assert site.store.get(site.run()).tags["device"].startswith("2 x cpu")
     curve = artifacts.read_table(site.clone.root / "artifacts/meta_train/vsml-0/curve.npz").arrays["loss"]
     assert len(curve) == site.store.last_step(site.run()) == STEPS
+
+    (job,), (known,) = cluster.jobs.values(), [key for key in site.store.get(site.run()).tags if key[:7] == "sha256."]
+    site.store._client.delete_tag(site.run(), known)  # as if the first pod had been lost right after its commit
+    cluster._start(job, 0)
+    until(lambda: cluster.pods[2].ended() == 0, "the end of its successor, which waits for no other", 120)
+    assert "meta-step" not in _log(cluster.pods[2]) and known in site.store.get(site.run()).tags
     undisturbed = site.outs()
 
     (container,) = cluster.templates["vsml-large"]["template"]["spec"]["containers"]
-    container["env"].append({"name": STALLED_AFTER, "value": str(STALLED_AFTER_S)})
+    container["env"].append({"name": gang.STALLED_AFTER, "value": str(STALLED_AFTER_S)})
     for blow, victim in ((signal.SIGKILL, random.randrange(2)), (signal.SIGSTOP, random.randrange(2))):
         driver = site.start()
         assert any("Submitted" in line for line in driver.stdout), driver.communicate()
-        _until(lambda: "checkpoints" in site.store.get(site.run()).tags, "the first checkpoint")
+        until(lambda: "checkpoints" in site.store.get(site.run()).tags, "the first checkpoint", 300)
         time.sleep(random.uniform(0, 3))
         first = dict(enumerate(cluster.pods))
         struck = time.monotonic()
@@ -105,22 +146,14 @@ def test_a_pod_is_killed_another_hangs_and_nothing_is_lost(site, cluster):
         else:
             (stage,) = psutil.Process(first[victim].process.pid).children()
             stage.suspend()
-        _until(functools.partial(_over, first.values()), "the end of both pods")
+        until(lambda first=first: all(pod.ended() for pod in first.values()), "the end of both pods", 300)
         took_s = time.monotonic() - struck
         print(blow, victim, f"{took_s:.1f} s", [pod.ended() for pod in first.values()], _log(first[1 - victim])[-600:])
         assert took_s < STALLED_AFTER_S + 30
-        assert first[1 - victim].ended() == LOST
-        assert first[victim].ended() == (137 if blow == signal.SIGKILL else LOST)
+        assert first[1 - victim].ended() == gang.LOST
+        assert first[victim].ended() == (137 if blow == signal.SIGKILL else gang.LOST)
         out = _ends(driver)
         assert re.search(r"Going on from the checkpoint of meta-step [1-9]", out)
         assert "all of them go on from the last checkpoint" in out
         assert [pod.index for pod in cluster.pods].count(victim) == 2
         assert site.outs() == undisturbed, blow
-
-
-def _until(done, what, seconds=300.0):
-    give_up = time.monotonic() + seconds
-    while not (found := done()):
-        assert time.monotonic() < give_up, f"{what} did not happen within {seconds} s"
-        time.sleep(0.02)
-    return found
