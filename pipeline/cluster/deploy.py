@@ -74,11 +74,14 @@ def render(
     """All manifests of an overlay with components, images by name in the manifests, and the commit of those images.
 
     Raises:
-      DeployError: no such overlay or component, or kustomize refuses.
+      DeployError: no such overlay or component, an image of no fixed build, or kustomize refuses.
     """
     for kind, names in (("overlays", [overlay]), ("components", components)):
         for name in set(names) - set(_names(kind)):
             raise DeployError(f"k8s/{kind} has no {name!r}, only {_names(kind)}.")
+    for reference in images.values():
+        if not re.search(r"@sha256:|:[^/]+$", reference):
+            raise DeployError(f"The image {reference!r} has neither a tag nor a digest; name one of its builds.")
     commit_patch = [{"op": "add", "path": "/metadata/annotations/vsml~1commit", "value": commit}]
     folder.mkdir(exist_ok=True)
     artifacts.write_json(
@@ -88,7 +91,7 @@ def render(
             "kind": "Kustomization",
             "resources": [os.path.relpath(K8S / "overlays" / overlay, folder.resolve())],
             "components": [os.path.relpath(K8S / "components" / name, folder.resolve()) for name in components],
-            "images": [{"name": name, **_image(reference)} for name, reference in images.items()],
+            "images": [{"name": name, "newName": reference} for name, reference in images.items()],
             "patches": [{"target": {"kind": "PodTemplate"}, "patch": json.dumps(commit_patch)}],
         },
     )
@@ -142,19 +145,6 @@ def found(node: Any, key: str) -> Iterator[Any]:
     if isinstance(node, list):
         for inner in node:
             yield from found(inner, key)
-
-
-def _image(reference: str) -> dict[str, str]:
-    """The reference as kustomize wants it: name, and digest or tag."""
-    name, at, digest = reference.partition("@")
-    repository, colon, tag = name.rpartition(":")
-    if not colon or "/" in tag:  # the colon is that of a port
-        repository, tag = name, ""
-    if at:
-        return {"newName": repository, "digest": digest}
-    if not tag:
-        raise DeployError(f"The image {reference!r} has neither a tag nor a digest; name one of its builds.")
-    return {"newName": repository, "newTag": tag}
 
 
 def _names(kind: str) -> list[str]:

@@ -138,7 +138,7 @@ def _template(api: Api, name: str, templates: dict[str, dict[str, Any]]) -> Find
         other = f"{image} is said to be of commit {there}, and the tree is at {here['commit']}."
         known = there not in (None, "unset")
         return Finding(name, "missing", other, f"{again}\ngit checkout {there}" if known else again)
-    return Finding(name, "ok", f"{image} of commit {there[:12]}")
+    return Finding(name, "ok", f"{image} of commit {here['commit'][:12]}")
 
 
 def _gpus(api: Api, large: dict[str, Any] | None) -> Finding:

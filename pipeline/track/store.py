@@ -68,9 +68,10 @@ class Store:
 
     def __init__(self, uri: str | None = None) -> None:
         import mlflow  # takes two seconds, and many commands end up with nothing to ask of it
+        from mlflow import entities
 
         self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or IN_REPOSITORY
-        self._entities = mlflow.entities
+        self._entities = entities
         self._folders: dict[str, str] = {}  # of a run's files, which never move
         local = self.uri == IN_REPOSITORY
         # Several processes at once would fail to make the tables of a new database.

@@ -12,10 +12,11 @@ import psutil
 import pytest
 
 from pipeline.cluster import gang
-from pipeline.cluster.manifest import PODS
 from pipeline.run import artifacts
 from pipeline.track import tracking
 from pipeline.track.store import Store
+from tests.pipeline.cluster.conftest import committed
+from tests.servers import until
 
 STEPS, STALLED_AFTER_S = 400, 120  # some ten seconds of computing, and longer than a loaded machine takes to start
 
@@ -64,19 +65,14 @@ class Site:
 
     def __init__(self, clone, cluster, mlflow) -> None:
         self.clone, self.cluster, self.uri, self.store = clone, cluster, mlflow, Store(mlflow)
-        (clone.root / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")  # which DVC would write
-        clone.run("git", "add", "-A")
-        clone.run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "now")
-        commit = clone.run("git", "rev-parse", "HEAD").strip()
         own = {"MLFLOW_TRACKING_URI": mlflow, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-        env = own | {"VSML_COMMIT": commit, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        env = own | {"VSML_COMMIT": committed(clone), "TF_CPP_MIN_LOG_LEVEL": "3"}
         env["JAX_COMPILATION_CACHE_DIR"] = str(cluster.folder / "compiled")  # no compiling under the watchdog
         env["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
         env["XLA_FLAGS"] = "--xla_force_host_platform_device_count=1 --xla_backend_optimization_level=0"
         cluster.base = {name: clone.env[name] for name in ("PATH", "HOME", "PYTHONPATH")}
         cluster.template("vsml-large", env)
-        cluster.templates["vsml-large"]["metadata"]["annotations"] = {PODS: "2"}
-        cluster.templates["vsml-large"]["template"]["spec"]["subdomain"] = "vsml-gang"
+        cluster.gang(2)
         self.env = own | {"PIPELINE_EXECUTOR": "kubernetes", "KUBECONFIG": str(cluster.kubeconfig)}
 
     def start(self) -> subprocess.Popen[str]:
@@ -117,7 +113,7 @@ def _log(pod):
 
 
 @pytest.mark.slow
-def test_a_pod_is_killed_another_hangs_and_nothing_is_lost(site, cluster, until):
+def test_a_pod_is_killed_another_hangs_and_nothing_is_lost(site, cluster):
     out = _ends(site.start())
     assert out.count(f"meta-step {STEPS} of {STEPS}") == 1, "one process speaks for both"
     assert [pod.index for pod in cluster.pods] == [0, 1] and [pod.ended() for pod in cluster.pods] == [0, 0]
@@ -127,7 +123,7 @@ def test_a_pod_is_killed_another_hangs_and_nothing_is_lost(site, cluster, until)
 
     (job,), (known,) = cluster.jobs.values(), [key for key in site.store.get(site.run()).tags if key[:7] == "sha256."]
     site.store._client.delete_tag(site.run(), known)  # as if the first pod had been lost right after its commit
-    cluster._start(job, 0)
+    cluster.start(job, 0)
     until(lambda: cluster.pods[2].ended() == 0, "the end of its successor, which waits for no other", 120)
     assert "meta-step" not in _log(cluster.pods[2]) and known in site.store.get(site.run()).tags
     undisturbed = site.outs()
