@@ -56,31 +56,29 @@ class Reader:
         resent, torn = list(self._at_last), b""
         for piece in pieces:
             *whole, torn = (torn + piece).split(b"\n")
-            for line in whole:
-                yield from self._new(line.decode(errors="replace"), resent)
+            yield from self._new(whole, resent)
         if torn and ended:
-            yield from self._new(torn.decode(errors="replace"), resent)
+            yield from self._new([torn], resent)
 
-    def _new(self, line: str, resent: list[str]) -> Iterator[str]:
-        stamp, _, text = line.partition(" ")
-        matched = STAMP.match(stamp)
-        if matched is None:
-            if line and line not in self._unstamped:
-                self._unstamped.add(line)
-                yield line
-            return
-        moment = (matched[1], (matched[2] or "").ljust(9, "0"))
-        if moment < self._last:
-            return
-        if moment == self._last:
-            if text in resent:
+    def _new(self, lines: list[bytes], resent: list[str]) -> Iterator[str]:
+        for line in (raw.decode(errors="replace") for raw in lines):
+            stamp, _, text = line.partition(" ")
+            if not (matched := STAMP.match(stamp)):
+                if line and line not in self._unstamped:
+                    self._unstamped.add(line)
+                    yield line
+                continue
+            moment = (matched[1], (matched[2] or "").ljust(9, "0"))
+            if moment > self._last:
+                self._last, self.since, self._at_last = moment, stamp, []
+                resent.clear()
+            elif moment < self._last:
+                continue
+            elif text in resent:
                 resent.remove(text)
-                return
-        else:
-            self._last, self.since, self._at_last = moment, stamp, []
-            resent.clear()
-        self._at_last.append(text)
-        yield text
+                continue
+            self._at_last.append(text)
+            yield text
 
 
 class Follower:

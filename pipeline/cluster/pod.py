@@ -23,7 +23,7 @@ from pipeline.run.plan import differences
 from pipeline.track import tracking
 from pipeline.track.patience import patiently
 from pipeline.track.store import IntegrityError, MissingInStoreError, Store
-from pipeline.track.uploads import Courier
+from pipeline.track.uploads import LiveUpload
 
 PATIENCE_S = 30 * 60  # with MLflow away, at the start and when all is computed
 LOOK_EVERY_S = 0.2
@@ -61,24 +61,24 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
             patiently(lambda: exchange.make_known(store, run, manifest, profile), "All is committed", PATIENCE_S)
         return
 
-    folder = workspace / ".spool"
+    folder = workspace / ".run"
     folder.mkdir(exist_ok=True)
-    courier = Courier(store, run, folder) if one.leads else None
-    if courier is not None:
-        patiently(courier.unpack, "Looking for checkpoints", PATIENCE_S)
+    upload = LiveUpload(store, run, folder) if one.leads else None
+    if upload is not None:
+        patiently(upload.unpack, "Looking for checkpoints", PATIENCE_S)
     own = {"PIPELINE_EXECUTOR": "local", "VSML_STATE": str(paths.STATE), tracking.FOLDER: str(folder)}
     command = [sys.executable, "-m", "pipeline", stage, *item]
     child = subprocess.Popen(command, cwd=profile, env=os.environ | own)
-    status = _watch(child, courier, None if one.alone else gang.Watchdog(folder))
+    status = _watch(child, upload, None if one.alone else gang.Watchdog(folder))
     if status:
         print(f"The stage ended with exit code {status}.", file=sys.stderr, flush=True)
-        if courier is not None:
-            courier.send(now=True)
+        if upload is not None:
+            upload.send(now=True)
         if status == -signal.SIGABRT and not one.alone:  # as jax ends a process whose peers do not answer
             status = gang.LOST
         sys.exit(status if status > 0 else 128 - status)
 
-    if courier is None:  # should the first pod be lost before it has committed, it needs this one to compute the end
+    if upload is None:  # should the first pod be lost before it has committed, it needs this one to compute the end
         for _ in range(COMMITTED_WITHIN_LOOKS):
             if patiently(is_committed, "All is computed", PATIENCE_S):
                 return
@@ -93,14 +93,14 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
         raise Refused(INTEGRITY, f"the stage read other files than it was given: {', '.join(wrong)}")
 
     def commit() -> bool:
-        courier.send_curve()
+        upload.send_curve()
         store.tag(run, tracking.read(folder, tracking.BEGIN)["machine"])
         manifest = left | {"fingerprint": order["fingerprint"], "machine": left["fingerprint"]}
         return exchange.commit(store, run, os.environ["VSML_ATTEMPT"], manifest, profile)
 
     if not patiently(commit, "All is computed", PATIENCE_S):
         print("Another pod of this Job was faster: its result counts, not this one.", flush=True)
-    patiently(lambda: courier.refer_to([]), "All is committed", PATIENCE_S)
+    patiently(lambda: upload.refer_to([]), "All is committed", PATIENCE_S)
 
 
 def _prepare(store: Store, run: str, workspace: Path) -> tuple[dict[str, Any], provenance.Job, Path]:
@@ -133,13 +133,13 @@ def _prepare(store: Store, run: str, workspace: Path) -> tuple[dict[str, Any], p
     return order, job, profile
 
 
-def _watch(stage: subprocess.Popen[bytes], courier: Courier | None, watchdog: gang.Watchdog | None) -> int:
+def _watch(stage: subprocess.Popen[bytes], upload: LiveUpload | None, watchdog: gang.Watchdog | None) -> int:
     """Pass on what a stage says until it ends; return its exit status."""
     try:
         while stage.poll() is None:
             time.sleep(LOOK_EVERY_S)
-            if courier is not None:
-                courier.send()
+            if upload is not None:
+                upload.send()
             if watchdog is not None and (stalled := watchdog.stalled()):
                 print(f"{stalled}. A pod of this Job is lost or hangs: all of them start again.", file=sys.stderr)
                 stage.kill()
@@ -149,8 +149,8 @@ def _watch(stage: subprocess.Popen[bytes], courier: Courier | None, watchdog: ga
         print("This pod has to go. The last checkpoint is sent, and another pod goes on from there.", flush=True)
         stage.kill()
         stage.wait()
-        if courier is not None:
-            courier.send(now=True)
+        if upload is not None:
+            upload.send(now=True)
         raise
     return stage.returncode
 

@@ -214,7 +214,7 @@ class Curve:
         self._logged, self._size = first + len(new), size
 
 
-class Courier:
+class LiveUpload:
     """Takes what a stage in a pod says while it runs to its MLflow run: the curve, and checkpoints at a bounded pace.
 
     A run refers to its last two checkpoints, in a tag, by names that hold step and sha256; older ones are removed.

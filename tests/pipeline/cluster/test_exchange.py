@@ -17,7 +17,7 @@ from pipeline.run.job import Job, dep_files
 from pipeline.studies import params
 from pipeline.track import tracking
 from pipeline.track.store import IntegrityError, MissingInStoreError, Store, TrackerAway
-from pipeline.track.uploads import Courier
+from pipeline.track.uploads import LiveUpload
 
 OUTS = ("artifacts/a.npz", "artifacts/deep/b.npz")
 MANIFEST = {"stage": "unify", "item": [], "fingerprint": "f", "deps": {}}
@@ -129,9 +129,9 @@ def test_outs_come_all_or_none_and_a_result_that_is_not_whole_is_set_aside(store
 
 
 @pytest.fixture
-def courier(store, run, profile, tmp_path):
-    (tmp_path / "spool").mkdir()
-    return Courier(store, run, tmp_path / "spool")
+def upload(store, run, profile, tmp_path):
+    (tmp_path / "run").mkdir()
+    return LiveUpload(store, run, tmp_path / "run")
 
 
 @pytest.fixture
@@ -148,19 +148,19 @@ def saved(profile):
 def _elsewhere(store, run, tmp_path, monkeypatch):
     """What a pod on another machine finds."""
     monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path / "elsewhere")
-    Courier(store, run, tmp_path / "spool").unpack()
+    LiveUpload(store, run, tmp_path / "run").unpack()
     last = Folder(paths.CHECKPOINTS / ("ab" * 32)).load()
     return last and last.step
 
 
 def test_the_last_two_checkpoints_travel_and_a_damaged_one_does_not_count(
-    store, run, courier, saved, served, tmp_path, monkeypatch, capsys
+    store, run, upload, saved, served, tmp_path, monkeypatch, capsys
 ):
     assert _elsewhere(store, run, tmp_path, monkeypatch) is None
     monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path / "CHECKPOINTS")
     for step in (3, 7, 11):
         saved(step)
-        courier.send(now=True)
+        upload.send(now=True)
     there = sorted(served[1].rglob(f"{run}/artifacts/checkpoints/*/*.npz"))
     assert [path.name[:8] for path in there] == ["00000007", "00000011"]
     assert _elsewhere(store, run, tmp_path / "a", monkeypatch) == 11
@@ -172,44 +172,44 @@ def test_the_last_two_checkpoints_travel_and_a_damaged_one_does_not_count(
     assert _elsewhere(store, run, tmp_path / "c", monkeypatch) is None
 
 
-def test_a_tracker_that_is_away_delays_and_loses_nothing(store, run, courier, saved, wire, tmp_path, capsys):
+def test_a_tracker_that_is_away_delays_and_loses_nothing(store, run, upload, saved, wire, tmp_path, capsys):
     rows = [json.dumps([1000 + step, {"loss": step}]) for step in range(1, 7)]
-    file = tmp_path / "spool/curve.jsonl"
+    file = tmp_path / "run/curve.jsonl"
     file.write_text("\n".join(rows[:3]) + "\n" + rows[3][:5])  # one is being written
-    courier.send(now=True)
+    upload.send(now=True)
     assert store.last_step(run) == 3
     wire.cut = True
     file.write_text("\n".join(rows) + "\n")
     saved(6)
-    courier.send(now=True)
-    courier.send()
+    upload.send(now=True)
+    upload.send()
     assert capsys.readouterr().out.count("MLflow takes nothing now") == 1
     wire.cut = False
-    courier.send(now=True)
+    upload.send(now=True)
     assert store.last_step(run) == 6 and "00000006" in store.get(run).tags["checkpoints"]
-    later = Courier(store, run, tmp_path / "spool")
+    later = LiveUpload(store, run, tmp_path / "run")
     later.unpack()
     later.send(now=True)
     later.send_curve()
     later.refer_to([])
-    assert len(tracking.rows(tmp_path / "spool", 0)) == 6
+    assert len(tracking.rows(tmp_path / "run", 0)) == 6
     history = [(m.step, m.timestamp) for m in store._client.get_metric_history(run, "loss")]
     assert history == [(step, 1000 + step) for step in range(1, 7)], "at the times at which they were written"
     assert store.get(run).tags["checkpoints"] == "[]"
 
 
-def test_rows_that_come_late_are_not_logged_twice(store, run, courier, wire, tmp_path, monkeypatch, capsys):
+def test_rows_that_come_late_are_not_logged_twice(store, run, upload, wire, tmp_path, monkeypatch, capsys):
     """A server that stands still takes a request long after its sender has given up, and sent the rows again."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     rows = [json.dumps([1000 + step, {"loss": step}]) for step in range(1, 7)]
-    file = tmp_path / "spool/curve.jsonl"
+    file = tmp_path / "run/curve.jsonl"
     file.write_text("\n".join(rows[:4]) + "\n")
     wire.late = late = threading.Event()
-    courier.send(now=True)
+    upload.send(now=True)
     assert "MLflow takes nothing now" in capsys.readouterr().out
     wire.late = None
     file.write_text("\n".join(rows) + "\n")
-    courier.send(now=True)
+    upload.send(now=True)
     late.set()
     give_up = time.monotonic() + 30
     while not wire.answer_to_late.startswith(b"HTTP/1.1 200"):
