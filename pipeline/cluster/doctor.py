@@ -3,6 +3,7 @@
 Every question is asked that can be: what is wrong with the cluster hides nothing about MLflow.
 """
 
+import argparse
 import hashlib
 import os
 import re
@@ -50,8 +51,7 @@ class Finding(NamedTuple):
 
 def main(words: list[str]) -> None:
     """Print every finding; exit with 1 if something is missing."""
-    if words:
-        sys.exit(f"Usage: python -m pipeline doctor, without further words; got {words}.")
+    argparse.ArgumentParser(prog="python -m pipeline doctor", description=__doc__).parse_args(words)
     missing = 0
     for about, verdict, fact, remedy in examine():
         missing += verdict == "missing"
