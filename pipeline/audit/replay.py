@@ -17,13 +17,12 @@ from scipy.stats import permutation_test
 
 from pipeline.__main__ import xla_flags
 from pipeline.audit.runs import attempt, manifest
-from pipeline.cluster.exchange import IntegrityError, fetch
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
 from pipeline.run.flow import Flow
 from pipeline.run.params import digest as digest_of
 from pipeline.track import tracking, uploads
-from pipeline.track.store import MissingInStoreError, Store, TrackingError
+from pipeline.track.store import IntegrityError, MissingInStoreError, Store, TrackingError
 
 IDENTICAL, EQUAL, ALIKE, DIFFERENT = "bit-identical", "equal within tolerance", "statistically equivalent", "different"
 TOLERANCE, LEVEL = 1e-5, 0.01
@@ -84,7 +83,7 @@ def replay(stage: str, words: tuple[str, ...]) -> bool:
                     if Path(name).is_file() and artifacts.sha256_file(name) == digest:
                         target.write_bytes(Path(name).read_bytes())
                     elif at := store.having(digest):
-                        fetch(store, *at, digest, target)
+                        store.download(*at, target, digest)
                     else:
                         where = f"neither here nor in {store.uri}"
                         raise ValueError(f"{name} with sha256 {digest} is {where}: dvc pull, or dvc repro.")
@@ -112,7 +111,7 @@ def replay(stage: str, words: tuple[str, ...]) -> bool:
                 if artifacts.sha256_file(profile / name) != digest:
                     original.parent.mkdir(parents=True, exist_ok=True)
                     try:
-                        fetch(store, run.id, f"{attempt(run)}outs/{name}", digest, original)
+                        store.download(run.id, f"{attempt(run)}outs/{name}", original, digest)
                         verdicts[name] = compare(original, profile / name)
                     except (IntegrityError, MissingInStoreError) as error:
                         verdicts[name] = DIFFERENT, f"and the original cannot be looked into: {error}"
@@ -143,8 +142,8 @@ def compare(first: Path, second: Path) -> tuple[str, str]:
 
     Equal within tolerance: every number within 1e-5 of the other, relative to the largest of its array, and all else
     the same. It is what another order of sums leaves of single precision. Statistically equivalent: where arrays have
-    an axis `episode` or `seed`, so that each entry of it is a sample, the means over the other axes differ by no more than
-    chance would have it: a paired two-sided test on each array by flipping signs, at 1 % for all of them together
+    an axis `episode` or `seed`, so that each entry of it is a sample, the means over the other axes differ by no more
+    than chance would have it: a paired two-sided test on each array by flipping signs, at 1 % for all of them together
     (Bonferroni), with so many samples that it can fail. It is no proof of equality, so n is said with it: a difference
     below the noise of n samples passes.
     """

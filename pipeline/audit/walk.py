@@ -62,7 +62,7 @@ def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
     say(f"{len(entries)} items, {hasher.bytes / 1e6:,.1f} MB hashed; looking at their runs")
     uploads.flush()
     store = Store()
-    every = store.every()
+    every = store.find({})
     say(f"{len(every)} runs in {store.uri}")
 
     def evidence(entry: Entry) -> Evidence:

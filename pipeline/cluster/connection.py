@@ -1,11 +1,12 @@
 """The way to one namespace of one cluster, in the plain dictionaries that its API server sends. Imports kubernetes.
 
 Not in the client's models: they refuse an answer that lacks a field, and drop fields that are newer than themselves.
-What fails in passing is tried again by `Api` for many minutes: the official client does not do that for all of it, and
-cannot ask for logs by sinceTime. Streams are hints: they may end at any moment, for any reason, and whoever reads one
-asks afterwards how things stand.
+What fails in passing is tried again for many minutes: the official client does not do that for all of it, and cannot
+ask for logs by sinceTime. Streams are hints: they may end at any moment, for any reason, and whoever reads one asks
+afterwards how things stand.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,6 @@ NAMESPACE = "vsml"  # where `make deploy` puts everything
 CONNECT_S, READ_S = 10.0, 30.0
 PATIENCE_S = 20 * 60
 PASSING = (408, 410, 429)  # of the 4xx, those that are over when one asks again
-BATCH, CORE = "/apis/batch/v1", "/api/v1"
 IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -33,93 +33,55 @@ class ClusterError(RuntimeError):
         self.status = status
 
 
-class Connection:
-    """From KUBECONFIG (or ~/.kube/config) or, in a pod, from its service account; nothing is sent at first.
+class Api:
+    """Jobs, pods, logs and templates of one namespace.
 
-    The namespace is that of VSML_NAMESPACE, or of the kubeconfig's context, or `vsml`.
+    From KUBECONFIG (or ~/.kube/config) or, in a pod, from its service account; nothing is sent at first. The namespace
+    is that of VSML_NAMESPACE, or of the kubeconfig's context, or `vsml`.
 
     Raises:
       ClusterError: no usable kubeconfig.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float = PATIENCE_S) -> None:
         settings = client.Configuration()
-        settings.retries = False  # type: ignore[assignment]  # they are the caller's
+        settings.retries = False  # type: ignore[assignment]  # they are ours
         if not os.environ.get("KUBECONFIG") and IN_CLUSTER.exists():
             config.load_incluster_config(client_configuration=settings)
             self.name, namespace = "the cluster of this pod", IN_CLUSTER.read_text().strip()
         else:
-            self.name, namespace = _from_file(settings)
+            # The client asks the environment for the file at import only.
+            file = os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
+            try:
+                config.load_kube_config(file, client_configuration=settings)
+                _, context = config.list_kube_config_contexts(file)
+            except config.ConfigException as error:
+                raise ClusterError(
+                    f"No cluster is named by {file}, nor by a token of this machine ({error}). Ask an administrator "
+                    "for a kubeconfig, `export KUBECONFIG=FILE`, and choose a context with "
+                    "`kubectl config use-context NAME`."
+                ) from error
+            self.name, namespace = context["name"], context["context"].get("namespace") or NAMESPACE
         self.namespace = os.environ.get("VSML_NAMESPACE") or namespace
-        self.host = settings.host
-        self._client = client.ApiClient(settings)
-
-    def send(
-        self, method: str, path: str, query: Mapping[str, str] = {}, body: Any = None, read_s: float = READ_S
-    ) -> urllib3.BaseHTTPResponse:
-        """One request; its answer, if it is a good one.
-
-        Raises:
-          Away: what fails in passing: 410, 429, 5xx, a connection that breaks.
-          ClusterError: what will fail again.
-        """
-        headers = {"Accept": "application/json, */*", "Content-Type": "application/json"}
-        ready = self._client.param_serialize(
-            method,
-            path,
-            query_params=list(query.items()),
-            header_params=headers,
-            body=body,
-            auth_settings=["BearerToken"],
-        )
-        try:
-            answer = self._client.call_api(*ready, _request_timeout=(CONNECT_S, read_s)).response
-        except client.ApiException as error:  # of TLS
-            raise ClusterError(f"{method} {path}: {error}. Check the certificates of the kubeconfig.") from error
-        except urllib3.exceptions.HTTPError as error:
-            raise Away(f"{method} {path}: {error}.") from error
-        if answer.status < 300:
-            return answer
-        with answer:
-            text = b"".join(pieces(answer)).decode(errors="replace")
-        said = f"{method} {path}: {answer.status} {answer.reason}: {_message(text)}"
-        if answer.status in PASSING or answer.status >= 500:
-            raise Away(said)
-        remedy = " Has the kubeconfig the right user, context and namespace?" if answer.status in (401, 403) else ""
-        raise ClusterError(said + remedy, answer.status)
-
-    def ask(self, method: str, path: str, query: Mapping[str, str] = {}, body: Any = None) -> dict[str, Any]:
-        """What the server answers to one request; raises as `send` does."""
-        with self.send(method, path, query, body) as answer:
-            text = b"".join(pieces(answer))
-        try:
-            return json.loads(text)
-        except ValueError as error:
-            raise Away(f"The cluster answers {text[:100]!r}, which is no JSON.") from error
-
-
-class Api:
-    """Jobs, pods, logs and templates of one namespace."""
-
-    def __init__(self, patience_s: float = PATIENCE_S) -> None:
-        self._connection, self._patience_s = Connection(), patience_s
-        self.namespace = self._connection.namespace
+        self.core = f"/api/v1/namespaces/{self.namespace}"
+        self.batch = f"/apis/batch/v1/namespaces/{self.namespace}"
+        self._host, self._client, self._patience_s = settings.host, client.ApiClient(settings), patience_s
 
     def template(self, name: str) -> dict[str, Any]:
-        found = self._read(CORE, f"podtemplates/{name}")
+        found = self.unless(404, "GET", f"{self.core}/podtemplates/{name}")
         if found is None:
             raise ClusterError(f"Namespace {self.namespace} has no PodTemplate {name}. `make deploy` puts it there.")
         return found
 
     def job(self, name: str) -> dict[str, Any] | None:
-        return self._read(BATCH, f"jobs/{name}")
+        return self.unless(404, "GET", f"{self.batch}/jobs/{name}")
 
     def jobs(self, selector: str) -> list[dict[str, Any]]:
-        return self._patiently("GET", BATCH, "jobs", {"labelSelector": selector})["items"]
+        return self.ask("GET", f"{self.batch}/jobs", {"labelSelector": selector})["items"]
 
     def pods(self, job: str) -> tuple[list[dict[str, Any]], str]:
         """The pods of a Job, the oldest first, and the version of this list, to wait for the next from."""
-        found = self._patiently("GET", CORE, "pods", {"labelSelector": f"job-name={job}"})
+        found = self.ask("GET", f"{self.core}/pods", {"labelSelector": f"job-name={job}"})
         pods = found["items"]
         pods.sort(key=lambda pod: (pod["metadata"].get("creationTimestamp") or "", pod["metadata"]["name"]))
         return pods, found.get("metadata", {}).get("resourceVersion", "")
@@ -127,32 +89,21 @@ class Api:
     def create(self, job: dict[str, Any]) -> bool:
         """Create a Job; false if there is one of that name already, be it by a request whose answer was lost."""
         check(job)
-        try:
-            self._patiently("POST", BATCH, "jobs", body=job)
-        except ClusterError as error:
-            if error.status == 409:
-                return False
-            raise
-        return True
+        return self.unless(409, "POST", f"{self.batch}/jobs", job) is not None
 
     def delete(self, name: str) -> None:
         """Delete a Job with its pods; it takes a moment until they are gone."""
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"}
-        try:
-            self._patiently("DELETE", BATCH, f"jobs/{name}", body=options)
-        except ClusterError as error:
-            if error.status != 404:
-                raise
+        self.unless(404, "DELETE", f"{self.batch}/jobs/{name}", options)
 
     def wait_for_change(self, job: str, version: str, at_most_s: int) -> None:
         """Return when the pods of a Job may be others than in that version, or after a while; no telling which."""
-        query = {"labelSelector": f"job-name={job}", "watch": "true", "timeoutSeconds": str(at_most_s)}
-        try:
-            where, query = self._where(CORE, "pods"), query | {"resourceVersion": version}
-            with self._connection.send("GET", where, query, read_s=at_most_s + 5) as answer:
-                next(pieces(answer), None)
-        except (Away, ClusterError):  # 410, a cut, silence: the caller asks how things stand in any case
-            return
+        query = {"labelSelector": f"job-name={job}", "resourceVersion": version}
+        query |= {"watch": "true", "timeoutSeconds": str(at_most_s)}
+        # 410, a cut, silence: the caller asks how things stand in any case.
+        path, longest_s = f"{self.core}/pods", at_most_s + 5
+        with contextlib.suppress(Away, ClusterError), self._send("GET", path, query, read_s=longest_s) as answer:
+            next(_pieces(answer), None)
 
     def log(self, pod: str, since: str | None, follow: bool, quiet_s: float) -> Iterator[bytes]:
         """What a pod says, with time stamps, in pieces as they come; it ends where the server ends it.
@@ -164,32 +115,67 @@ class Api:
         query = {"container": "stage", "timestamps": "true", "follow": str(follow).lower()}
         if since is not None:
             query["sinceTime"] = since
-        with self._connection.send("GET", self._where(CORE, f"pods/{pod}/log"), query, read_s=quiet_s) as answer:
-            yield from pieces(answer)
+        with self._send("GET", f"{self.core}/pods/{pod}/log", query, read_s=quiet_s) as answer:
+            yield from _pieces(answer)
 
-    def _read(self, group: str, path: str) -> dict[str, Any] | None:
+    def unless(self, status: int, method: str, path: str, body: Any = None) -> dict[str, Any] | None:
+        """What the server answers, as `ask` has it, or None if it refuses with this status."""
         try:
-            return self._patiently("GET", group, path)
+            return self.ask(method, path, body=body)
         except ClusterError as error:
-            if error.status == 404:
+            if error.status == status:
                 return None
             raise
 
-    def _patiently(self, method: str, group: str, path: str, query: Mapping = {}, body: Any = None) -> dict[str, Any]:
-        where = self._where(group, path)
-        what = f"The cluster at {self._connection.host}"
-        return patiently(lambda: self._connection.ask(method, where, query, body), what, self._patience_s)
+    def ask(self, method: str, path: str, query: Mapping[str, str] = {}, body: Any = None) -> dict[str, Any]:
+        """What the server answers, which is asked again while it is away.
 
-    def _where(self, group: str, path: str) -> str:
-        return f"{group}/namespaces/{self.namespace}/{path}"
+        Raises:
+          Away: it was away for all of the patience.
+          ClusterError: it refuses.
+        """
 
+        def once() -> dict[str, Any]:
+            with self._send(method, path, query, body) as answer:
+                text = b"".join(_pieces(answer))
+            try:
+                return json.loads(text)
+            except ValueError as error:
+                raise Away(f"The cluster answers {text[:100]!r}, which is no JSON.") from error
 
-def pieces(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """An answer as it comes."""
-    try:
-        yield from answer.stream(2**16)
-    except urllib3.exceptions.HTTPError as error:
-        raise Away(f"A stream broke: {error}.") from error
+        return patiently(once, f"The cluster at {self._host}", self._patience_s)
+
+    def _send(
+        self, method: str, path: str, query: Mapping[str, str] = {}, body: Any = None, read_s: float = READ_S
+    ) -> urllib3.BaseHTTPResponse:
+        """One request; its answer, if it is a good one.
+
+        Raises:
+          Away: what fails in passing: 410, 429, 5xx, a connection that breaks.
+          ClusterError: what will fail again.
+        """
+        headers = {"Accept": "application/json, */*", "Content-Type": "application/json"}
+        told = {"query_params": list(query.items()), "header_params": headers, "body": body}
+        ready = self._client.param_serialize(method, path, **told, auth_settings=["BearerToken"])
+        try:
+            answer = self._client.call_api(*ready, _request_timeout=(CONNECT_S, read_s)).response
+        except client.ApiException as error:  # of TLS
+            raise ClusterError(f"{method} {path}: {error}. Check the certificates of the kubeconfig.") from error
+        except urllib3.exceptions.HTTPError as error:
+            raise Away(f"{method} {path}: {error}.") from error
+        if answer.status < 300:
+            return answer
+        with answer:
+            text = b"".join(_pieces(answer)).decode(errors="replace")
+        try:
+            text = json.loads(text)["message"]  # of a Status of Kubernetes
+        except (ValueError, KeyError, TypeError):
+            text = text[:300]
+        said = f"{method} {path}: {answer.status} {answer.reason}: {text}"
+        if answer.status in PASSING or answer.status >= 500:
+            raise Away(said)
+        remedy = " Has the kubeconfig the right user, context and namespace?" if answer.status in (401, 403) else ""
+        raise ClusterError(said + remedy, answer.status)
 
 
 def check(job: dict[str, Any]) -> None:
@@ -204,23 +190,9 @@ def check(job: dict[str, Any]) -> None:
         raise ValueError(f"Job {job['metadata']['name']} is not well-formed; is the PodTemplate? {error}") from error
 
 
-def _from_file(settings: client.Configuration) -> tuple[str, str]:
-    """The name of the kubeconfig's context, and its namespace."""
-    file = os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())  # the client asked at import only
+def _pieces(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """An answer as it comes."""
     try:
-        config.load_kube_config(file, client_configuration=settings)
-        _, context = config.list_kube_config_contexts(file)
-    except config.ConfigException as error:
-        raise ClusterError(
-            f"No cluster is named by {file}, nor by a token of this machine ({error}). Ask an administrator for a "
-            "kubeconfig, `export KUBECONFIG=FILE`, and choose a context with `kubectl config use-context NAME`."
-        ) from error
-    return context["name"], context["context"].get("namespace") or NAMESPACE
-
-
-def _message(text: str) -> str:
-    """What a Status of Kubernetes says, or the text if it is none."""
-    try:
-        return json.loads(text)["message"]
-    except (ValueError, KeyError, TypeError):
-        return text[:300]
+        yield from answer.stream(2**16)
+    except urllib3.exceptions.HTTPError as error:
+        raise Away(f"A stream broke: {error}.") from error

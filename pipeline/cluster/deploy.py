@@ -10,6 +10,7 @@ import re
 import secrets
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pipeline.cluster.connection import NAMESPACE
+from pipeline.cluster.doctor import FORWARD, LOGIN
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
 
@@ -51,17 +53,19 @@ def main(words: list[str], folder: Path = K8S / ".deployed") -> None:
         manifests = render(folder, overlay, [word for word in rest if "=" not in word], images, commit)
         if overlay not in BY_TAG:
             refuse_tags(overlay, manifests, images)
-        apply(manifests)
+        print(f"Cluster: {_kubectl('config', 'current-context').strip()}, namespace {NAMESPACE}.")
+        _apply([one for one in manifests if one["kind"] == "Namespace"])
+        make_secrets(manifests)
+        _kubectl("delete", "job", "mlflow-migrate", "--ignore-not-found")  # a Job cannot be changed
+        print(_apply(manifests), end="")
+        look = f"Look with: kubectl -n {NAMESPACE} get pods,events; kubectl -n {NAMESPACE} logs job/mlflow-migrate"
+        for what in ("statefulset/postgres", "deployment/mlflow"):  # which itself waits for the migration
+            print(f"Waiting for {what}.", flush=True)
+            _kubectl("rollout", "status", what, "--timeout=15m", remedy=look)
     except DeployError as error:
         sys.exit(str(error))
-    print(
-        f"MLflow is up. To reach it from here:\n"
-        f"  kubectl -n {NAMESPACE} port-forward service/mlflow 5000 &\n"
-        f"  export MLFLOW_TRACKING_URI=http://localhost:5000 MLFLOW_TRACKING_USERNAME=vsml\n"
-        f"  export MLFLOW_TRACKING_PASSWORD=$(kubectl -n {NAMESPACE} get secret mlflow-login "
-        "-o jsonpath={.data.password} | base64 -d)\n"
-        "  python -m pipeline doctor"
-    )
+    print("MLflow is up. To reach it from here:")
+    print(textwrap.indent(f"{FORWARD}\n{LOGIN}\npython -m pipeline doctor", "  "))
 
 
 def render(
@@ -70,11 +74,14 @@ def render(
     """All manifests of an overlay with components, images by name in the manifests, and the commit of those images.
 
     Raises:
-      DeployError: no such overlay or component, or kustomize refuses.
+      DeployError: no such overlay or component, an image of no fixed build, or kustomize refuses.
     """
     for kind, names in (("overlays", [overlay]), ("components", components)):
         for name in set(names) - set(_names(kind)):
             raise DeployError(f"k8s/{kind} has no {name!r}, only {_names(kind)}.")
+    for reference in images.values():
+        if not re.search(r"@sha256:|:[^/]+$", reference):
+            raise DeployError(f"The image {reference!r} has neither a tag nor a digest; name one of its builds.")
     commit_patch = [{"op": "add", "path": "/metadata/annotations/vsml~1commit", "value": commit}]
     folder.mkdir(exist_ok=True)
     artifacts.write_json(
@@ -84,7 +91,7 @@ def render(
             "kind": "Kustomization",
             "resources": [os.path.relpath(K8S / "overlays" / overlay, folder.resolve())],
             "components": [os.path.relpath(K8S / "components" / name, folder.resolve()) for name in components],
-            "images": [{"name": name, **_image(reference)} for name, reference in images.items()],
+            "images": [{"name": name, "newName": reference} for name, reference in images.items()],
             "patches": [{"target": {"kind": "PodTemplate"}, "patch": json.dumps(commit_patch)}],
         },
     )
@@ -103,19 +110,6 @@ def refuse_tags(overlay: str, manifests: list[dict[str, Any]], images: Mapping[s
             "`docker push` prints the digest of what it pushed; for an image of others, such as postgres:17, "
             "`docker buildx imagetools inspect docker.io/library/postgres:17` does."
         )
-
-
-def apply(manifests: list[dict[str, Any]]) -> None:
-    """Namespace, Secrets, then everything, and wait for the servers."""
-    print(f"Cluster: {_kubectl('config', 'current-context').strip()}, namespace {NAMESPACE}.")
-    _kubectl("apply", "-f", "-", given=_list([one for one in manifests if one["kind"] == "Namespace"]))
-    make_secrets(manifests)
-    _kubectl("delete", "job", "mlflow-migrate", "--ignore-not-found")  # a Job cannot be changed
-    print(_kubectl("apply", "-f", "-", given=_list(manifests)), end="")
-    look = f"Look with: kubectl -n {NAMESPACE} get pods,events; kubectl -n {NAMESPACE} logs job/mlflow-migrate"
-    for what in ("statefulset/postgres", "deployment/mlflow"):  # which itself waits for the migration
-        print(f"Waiting for {what}.", flush=True)
-        _kubectl("rollout", "status", what, "--timeout=15m", remedy=look)
 
 
 def make_secrets(manifests: list[dict[str, Any]]) -> None:
@@ -153,25 +147,12 @@ def found(node: Any, key: str) -> Iterator[Any]:
             yield from found(inner, key)
 
 
-def _image(reference: str) -> dict[str, str]:
-    """The reference as kustomize wants it: name, and digest or tag."""
-    name, at, digest = reference.partition("@")
-    repository, colon, tag = name.rpartition(":")
-    if not colon or "/" in tag:  # the colon is that of a port
-        repository, tag = name, ""
-    if at:
-        return {"newName": repository, "digest": digest}
-    if not tag:
-        raise DeployError(f"The image {reference!r} has neither a tag nor a digest; name one of its builds.")
-    return {"newName": repository, "newTag": tag}
-
-
 def _names(kind: str) -> list[str]:
     return sorted(path.parent.name for path in (K8S / kind).glob("*/kustomization.yaml"))
 
 
-def _list(items: list[dict[str, Any]]) -> str:
-    return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+def _apply(manifests: list[dict[str, Any]]) -> str:
+    return _kubectl("apply", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}))
 
 
 def _kubectl(*words: str, given: str | None = None, remedy: str = "") -> str:

@@ -7,10 +7,13 @@ import importlib
 import json
 import os
 
+from pipeline.cluster import gang
+from pipeline.run import job as provenance
 from pipeline.run import paths, repro
+from pipeline.track import tracking
 
 NAMES = ("local", "kubernetes", "pod")
-DATA, DRAWN = ("train_data", "test_data"), ("figure", "report")
+DRAWN = ("figure", "report")  # stages that compute nothing and need to know no more than their words
 
 
 def execute(stage: str, item: tuple[str, ...]) -> None:
@@ -18,7 +21,10 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
     name = chosen(stage, item)
     if name != "pod":  # where it is the first process of all
         repro.die_with_parent()
-    importlib.import_module(f"pipeline.cluster.{name}").execute(stage, item)
+    if name == "local":
+        execute_here(stage, item)
+    else:
+        importlib.import_module(f"pipeline.cluster.{name}").execute(stage, item)
 
 
 def chosen(stage: str, item: tuple[str, ...]) -> str:
@@ -30,11 +36,23 @@ def chosen(stage: str, item: tuple[str, ...]) -> str:
     name = os.environ.get("PIPELINE_EXECUTOR") or "local"
     if name not in NAMES:
         raise ValueError(f"PIPELINE_EXECUTOR is {name!r}, which is none of {list(NAMES)}.")
-    stays = stage in DRAWN or (stage in DATA and _downloads(*item))
+    stays = stage in DRAWN
+    if stage in ("train_data", "test_data"):  # the image holds those sets that ship inside packages
+        known = json.loads(paths.DATASETS_LOCK.read_text(encoding="utf-8"))
+        stays = any("wheel" not in file for file in known.get(item[0], {"files": {}})["files"].values())
     return "local" if name == "kubernetes" and stays else name
 
 
-def _downloads(name: str) -> bool:
-    """Whether a set comes from the net; the image holds those that ship inside packages."""
-    known = json.loads(paths.DATASETS_LOCK.read_text(encoding="utf-8"))
-    return any("wheel" not in file for file in known.get(name, {"files": {}})["files"].values())
+def execute_here(stage: str, item: tuple[str, ...]) -> None:
+    """Run an item in this process, which may be one of a gang."""
+    one = gang.member()
+    with gang.joined(one):
+        provenance.own_code()
+        job = provenance.job(stage, item)
+        gang.start_alike(one, job)
+        module = importlib.import_module(provenance.stages()[stage].module)
+        with tracking.run(job) as run:
+            if stage in DRAWN:
+                module.main(list(item))
+            else:
+                module.main(job, run)

@@ -56,31 +56,29 @@ class Reader:
         resent, torn = list(self._at_last), b""
         for piece in pieces:
             *whole, torn = (torn + piece).split(b"\n")
-            for line in whole:
-                yield from self._new(line.decode(errors="replace"), resent)
+            yield from self._new(whole, resent)
         if torn and ended:
-            yield from self._new(torn.decode(errors="replace"), resent)
+            yield from self._new([torn], resent)
 
-    def _new(self, line: str, resent: list[str]) -> Iterator[str]:
-        stamp, _, text = line.partition(" ")
-        matched = STAMP.match(stamp)
-        if matched is None:
-            if line and line not in self._unstamped:
-                self._unstamped.add(line)
-                yield line
-            return
-        moment = (matched[1], (matched[2] or "").ljust(9, "0"))
-        if moment < self._last:
-            return
-        if moment == self._last:
-            if text in resent:
+    def _new(self, lines: list[bytes], resent: list[str]) -> Iterator[str]:
+        for line in (raw.decode(errors="replace") for raw in lines):
+            stamp, _, text = line.partition(" ")
+            if not (matched := STAMP.match(stamp)):
+                if line and line not in self._unstamped:
+                    self._unstamped.add(line)
+                    yield line
+                continue
+            moment = (matched[1], (matched[2] or "").ljust(9, "0"))
+            if moment > self._last:
+                self._last, self.since, self._at_last = moment, stamp, []
+                resent.clear()
+            elif moment < self._last:
+                continue
+            elif text in resent:
                 resent.remove(text)
-                return
-        else:
-            self._last, self.since, self._at_last = moment, stamp, []
-            resent.clear()
-        self._at_last.append(text)
-        yield text
+                continue
+            self._at_last.append(text)
+            yield text
 
 
 class Follower:
@@ -99,29 +97,44 @@ class Follower:
             if job is None:
                 return None
             pods, version = self._api.pods(name)
-            running = [self.look(pod) for pod in pods]
+            running = [self._look(pod["metadata"]["name"], pod) for pod in pods]
             if outcome(job) is not None:
                 return outcome(job)
             if not any(running):  # when a pod has ended, the Job's own status follows without any change to pods
-                self._api.wait_for_change(name, version, at_most_s=10 if self._awaits(pods) else 1)
+                all_ended = pods and all(pod["metadata"]["name"] in self._closed for pod in pods)
+                self._api.wait_for_change(name, version, at_most_s=1 if all_ended else 10)
             time.sleep(PAUSE_S)  # a server that answers at once is still not asked too often
 
-    def look(self, pod: dict[str, Any]) -> bool:
+    def _look(self, name: str, pod: dict[str, Any]) -> bool:
         """Say what is new of a pod, for as long as it runs and speaks; tell whether it runs and is listened to.
 
         Of a gang the first speaks; the others are asked when they have ended, so that no silence holds up the first.
         """
-        name, state = pod["metadata"]["name"], _state(pod)
         if name in self._closed:
             return False
-        ended = "terminated" in state or pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
-        if not ended and "running" not in state:
-            self._say_why(name, pod, state)
-            return False
-        if ended:
+        status = pod.get("status", {})
+        stages = [one for one in status.get("containerStatuses") or [] if one["name"] == CONTAINER]
+        state = (stages[0].get("state") if stages else None) or {}
+        if "terminated" in state or status.get("phase") in ("Succeeded", "Failed"):
             self._closed.add(name)
-            self._read_to_the_end(name)
-            self._say_end(name, pod, state.get("terminated", {}))
+            try:
+                patiently(lambda: self._read(name, ended=True), f"The log of pod {name}", PATIENCE_S)
+            except (Away, ClusterError) as error:  # a pod's log goes with the pod; its result does not
+                self._say(f"(The rest of the log of pod {name} cannot be had: {error})")
+            end = state.get("terminated", {})
+            code = end.get("exitCode")
+            if code != 0:
+                why = end.get("reason") or status.get("reason") or "lost"
+                meaning = MEANING.get(code, end.get("message") or "")
+                self._say(f"(Pod {name} ended: {why}, exit code {code}{', ' if meaning else ''}{meaning})")
+            return False
+        if "running" not in state:
+            unmet = [one for one in status.get("conditions") or [] if one["status"] == "False"]
+            reasons = [state.get("waiting", {}), *unmet]
+            why = next(filter(None, (one.get("message") or one.get("reason") for one in reasons)), "")
+            if why and why != self._waiting.get(name) and not why.startswith("containers with unready status"):
+                self._waiting[name] = why
+                self._say(f"(Pod {name} waits: {why})")
             return False
         if pod["metadata"].get("annotations", {}).get(NUMBER, "0") != "0":
             return False
@@ -129,39 +142,7 @@ class Follower:
             self._read(name, ended=False)
         return True
 
-    def _awaits(self, pods: list[dict[str, Any]]) -> bool:
-        """Whether a pod is still to start."""
-        return not pods or any(pod["metadata"]["name"] not in self._closed for pod in pods)
-
     def _read(self, name: str, ended: bool) -> None:
         reader = self._readers.setdefault(name, Reader())
         for line in reader.lines(self._api.log(name, reader.since, not ended, QUIET_S), ended):
             self._say(line)
-
-    def _read_to_the_end(self, name: str) -> None:
-        try:
-            patiently(lambda: self._read(name, ended=True), f"The log of pod {name}", PATIENCE_S)
-        except (Away, ClusterError) as error:  # a pod's log goes with the pod; its result does not
-            self._say(f"(The rest of the log of pod {name} cannot be had: {error})")
-
-    def _say_why(self, name: str, pod: dict[str, Any], state: dict[str, Any]) -> None:
-        conditions = pod.get("status", {}).get("conditions") or []
-        unmet = [c.get("message") or c.get("reason", "") for c in conditions if c["status"] == "False"]
-        waiting = state.get("waiting", {})
-        why = waiting.get("message") or waiting.get("reason") or next(filter(None, unmet), "")
-        if why and why != self._waiting.get(name) and not why.startswith("containers with unready status"):
-            self._waiting[name] = why
-            self._say(f"(Pod {name} waits: {why})")
-
-    def _say_end(self, name: str, pod: dict[str, Any], end: dict[str, Any]) -> None:
-        code = end.get("exitCode")
-        if code == 0:
-            return
-        why = end.get("reason") or pod.get("status", {}).get("reason") or "lost"
-        meaning = MEANING.get(code, end.get("message") or "") if code is not None else ""
-        self._say(f"(Pod {name} ended: {why}, exit code {code}{', ' if meaning else ''}{meaning})")
-
-
-def _state(pod: dict[str, Any]) -> dict[str, Any]:
-    statuses = pod.get("status", {}).get("containerStatuses") or []
-    return next((status.get("state") or {} for status in statuses if status["name"] == CONTAINER), {})

@@ -81,9 +81,8 @@ def joined(one: Member) -> Iterator[None]:
             cluster_detection_method="deactivate",
             initialization_timeout=JOINED_WITHIN_S,
         )
-        with contextlib.ExitStack() as quiet:
-            if not one.leads:  # what process 0 says, all would say
-                quiet.enter_context(contextlib.redirect_stdout(quiet.enter_context(Path(os.devnull).open("w"))))
+        # What process 0 says, all would say.
+        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(sys.stdout if one.leads else nowhere):
             yield
     except BaseException as error:
         traceback.print_exc()
@@ -103,18 +102,21 @@ def start_alike(one: Member, job: Job) -> None:
     """
     if one.alone:
         return
+    from jax.experimental.multihost_utils import broadcast_one_to_all
+
     folder = checkpoints.Folder(paths.CHECKPOINTS / job.fingerprint)
     newest = folder.newest() if one.leads else None
-    held = b"" if newest is None else newest.name.encode() + b"\n" + newest.read_bytes()
-    said = _of_the_first(job.fingerprint.encode() + b"\n" + held)
-    fingerprint, _, held = said.partition(b"\n")
+    name, checkpoint = (newest.name, newest.read_bytes()) if newest else ("", b"")
+    own = np.frombuffer(b"\n".join([job.fingerprint.encode(), name.encode(), checkpoint]), np.uint8)
+    size = int(broadcast_one_to_all(np.int32(len(own))))  # all have to hold out an array of the size of the first's
+    first = np.asarray(broadcast_one_to_all(np.resize(own, size)))
+    fingerprint, name, checkpoint = first.tobytes().split(b"\n", 2)
     if fingerprint.decode() != job.fingerprint:
         raise ValueError(
             f"Process {one.number} has the job {job.fingerprint}, process 0 has {fingerprint.decode()}: expected the "
             "same. Do all pods have the same image, and nodes of one kind?"
         )
     if not one.leads:
-        name, _, checkpoint = held.partition(b"\n")
         folder.replace(name.decode(), checkpoint)
 
 
@@ -122,27 +124,15 @@ class Watchdog:
     """Knows whether a stage goes on: that it has joined the others, and rows of its curve, are progress."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._seen = folder, (False, 0)
+        self._folder, self._seen, self._since_s = folder, (False, 0), time.monotonic()
         self._after_s = float(os.environ.get(STALLED_AFTER) or STALLED_AFTER_S)
-        self._since_s = time.monotonic()
 
-    def stalled(self) -> bool:
-        """Whether it has stood still for too long; before it has joined, for longer than it waits for the others."""
+    def stalled(self) -> str:
+        """That it has stood still for too long, or nothing; until it has joined the others, it may wait for them."""
         curve = self._folder / tracking.CURVE
         seen = ((self._folder / tracking.BEGIN).exists(), curve.stat().st_size if curve.exists() else 0)
         if seen != self._seen:
             self._seen, self._since_s = seen, time.monotonic()
-        return time.monotonic() - self._since_s > self._after_s + (0 if seen[0] else JOINED_WITHIN_S)
-
-    def __str__(self) -> str:
-        return f"No meta-step was finished in {self._after_s:.0f} s"
-
-
-def _of_the_first(data: bytes) -> bytes:
-    """The `data` of process 0."""
-    from jax.experimental.multihost_utils import broadcast_one_to_all
-
-    size = int(broadcast_one_to_all(np.int32(len(data))))
-    own = np.zeros(size, np.uint8)
-    own[: len(data)] = np.frombuffer(data, np.uint8)[:size]
-    return np.asarray(broadcast_one_to_all(own)).tobytes()
+        still_s = time.monotonic() - self._since_s
+        too_long = still_s > self._after_s + (0 if seen[0] else JOINED_WITHIN_S)
+        return f"No meta-step was finished in {still_s:.0f} s" if too_long else ""

@@ -22,41 +22,33 @@ def main(words: list[str]) -> None:
     act.add_parser("cancel", help="delete it; its checkpoints stay").add_argument("name", nargs="+")
     given = parser.parse_args(words)
     api = Api()
+    jobs = sorted(api.jobs(LABEL), key=lambda job: job["metadata"].get("creationTimestamp") or "")
     match given.act:
         case "follow":
-            name = _named(api, given.name)
+            name = _named(jobs, given.name)
             with contextlib.suppress(KeyboardInterrupt):  # the Job goes on
                 print(f"Job {name}: {Follower(api).follow(name) or 'gone'}")
         case "cancel":
-            names, store = [_named(api, name) for name in given.name], Store()
+            names, store = [_named(jobs, name) for name in given.name], Store()
             for name in names:
                 kubernetes.cancel(api, store, name)
+        case _ if not jobs:
+            print(f"No Jobs in namespace {api.namespace}.")
         case _:
-            _list(api)
+            for job in jobs:
+                about, status = job["metadata"], job.get("status", {})
+                age = "-"
+                if began := about.get("creationTimestamp"):
+                    past = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(began)
+                    age = datetime.timedelta(seconds=int(past.total_seconds()))
+                state = outcome(job) or ("Running" if status.get("active") else "Waiting")
+                lost = f", {status['failed']} pods lost" if status.get("failed") else ""
+                print(f"{about['name']}  {about['annotations']['vsml/item']}  {age}  {state}{lost}")
 
 
-def _list(api: Api) -> None:
-    jobs = sorted(api.jobs(LABEL), key=lambda job: job["metadata"].get("creationTimestamp") or "")
-    if not jobs:
-        print(f"No Jobs in namespace {api.namespace}.")
-    for job in jobs:
-        about, status = job["metadata"], job.get("status", {})
-        state = outcome(job) or ("Running" if status.get("active") else "Waiting")
-        lost = f", {status['failed']} pods lost" if status.get("failed") else ""
-        print(f"{about['name']}  {about['annotations']['vsml/item']}  {_age(about)}  {state}{lost}")
-
-
-def _named(api: Api, name: str) -> str:
-    names = [job["metadata"]["name"] for job in api.jobs(LABEL)]
+def _named(jobs: list[dict], name: str) -> str:
+    names = [job["metadata"]["name"] for job in jobs]
     found = [one for one in names if one == name] or [one for one in names if name in one]
     if len(found) != 1:
         raise SystemExit(f"{name!r} names {len(found) or 'none'} of the Jobs {names}; name one.")
     return found[0]
-
-
-def _age(about: dict[str, str]) -> str:
-    began = about.get("creationTimestamp")
-    if not began:
-        return "-"
-    age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(began)
-    return str(datetime.timedelta(seconds=int(age.total_seconds())))

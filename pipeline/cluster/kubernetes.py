@@ -12,10 +12,10 @@ import sys
 import time
 from typing import Any
 
-from pipeline.cluster import exchange as plane
+from pipeline.cluster import exchange
 from pipeline.cluster.connection import Api, ClusterError
 from pipeline.cluster.following import Follower, outcome
-from pipeline.cluster.manifest import Submission, flags_of, image_of, manifest, name_of, pods_of, template_name
+from pipeline.cluster.manifest import Submission, env_of, image_of, manifest, name_of, pods_of, template_name
 from pipeline.run import job as provenance
 from pipeline.run.job import Job
 from pipeline.track import uploads
@@ -40,23 +40,35 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
     image, commit = image_of(template)
     pods = pods_of(stage, template)
     where = f"{image} {commit}" + (f" on {pods} pods" if pods > 1 else "")
-    where += f" with {flags}" if (flags := flags_of(template)) else ""
+    where += f" with {flags}" if (flags := env_of(template).get("XLA_FLAGS")) else ""
     dirty = not _auditable(commit, provenance.git())
     provenance.own_code()
     job = provenance.job(stage, item, where)
     patiently(uploads.flush, "Taking up what was run here", PATIENCE_S)
     store = patiently(Store, "Starting", PATIENCE_S)
     name, follower = name_of(stage, job.fingerprint), Follower(api)
+    going_on = f"Detached from Job {name}, which goes on. `dvc repro` attaches to it again."
     while True:
         try:
             return _obtain(api, store, follower, job, where, dirty)
         except Detached:
-            print(f"Detached from Job {name}, which goes on. `dvc repro` attaches to it again.", flush=True)
+            print(going_on, flush=True)
             raise
-        except KeyboardInterrupt:
-            if _wants_to_stop(name):
+        except KeyboardInterrupt:  # without a terminal, or at a second Ctrl-C, the Job goes on and this process ends
+            answer = "d"
+            if sys.stdin.isatty():
+                try:
+                    question = f"\nJob {name} runs. [d]etach and let it run, [c]ancel it, or Enter to go on watching: "
+                    answer = input(question).strip().lower()[:1]
+                except (KeyboardInterrupt, EOFError):
+                    print()
+            if answer == "c":
                 cancel(api, store, name)
-                raise SystemExit(130) from None
+            elif answer == "d":
+                print(going_on, flush=True)
+            else:
+                continue
+            raise SystemExit(130) from None
 
 
 def cancel(api: Api, store: Store, name: str) -> None:
@@ -75,13 +87,25 @@ def cancel(api: Api, store: Store, name: str) -> None:
 
 def _obtain(api: Api, store: Store, follower: Follower, job: Job, image: str, dirty: bool) -> None:
     """Have the outs of a job put in their places, by the cheapest way that there is."""
-    known = {"fingerprint": job.fingerprint, "executor": "kubernetes"}
+    known, name = {"fingerprint": job.fingerprint, "executor": "kubernetes"}, name_of(job.stage, job.fingerprint)
     for found in patiently(lambda: store.find(known), "Looking for a result", PATIENCE_S):
         if _collected(store, found.id, job):
             print(f"Collected from MLflow run {found.id}, which had finished.", flush=True)
             return
-    run = _attach(api, store, job) or _submit(api, store, job, image, dirty)
-    name = name_of(job.stage, job.fingerprint)
+    run = _attach(api, name)
+    if run is None:
+        run, order = patiently(
+            lambda: exchange.place(store, job, image, dirty), "Placing what the job reads", PATIENCE_S
+        )
+        submission = Submission(job.stage, job.item, job.fingerprint, run, order)
+        created = api.create(manifest(submission, api.template(template_name(job.stage))))
+        standing = None if created else api.job(name)
+        if standing is not None and _run_of(standing) != run:
+            store.forget(run)
+            run = _run_of(standing)
+            print(f"Attached to Job {name}, which another process has just started.", flush=True)
+        else:
+            print(f"Submitted Job {name} in {api.namespace}, MLflow run {run}.", flush=True)
     ended = follower.follow(name)
     if _collected(store, run, job):
         return
@@ -95,9 +119,8 @@ def _obtain(api: Api, store: Store, follower: Follower, job: Job, image: str, di
     raise ClusterError(f"Job {name} failed ({ended}). What its pods said is above. The same command starts it anew.")
 
 
-def _attach(api: Api, store: Store, job: Job) -> str | None:
+def _attach(api: Api, name: str) -> str | None:
     """The run of a Job that is at it already; one that is over without a result, or not ours to see, is removed."""
-    name = name_of(job.stage, job.fingerprint)
     found = api.job(name)
     if found is None:
         return None
@@ -115,22 +138,9 @@ def _attach(api: Api, store: Store, job: Job) -> str | None:
     return None
 
 
-def _submit(api: Api, store: Store, job: Job, image: str, dirty: bool) -> str:
-    """Start a Job; its run. If another process was faster, the run of that one."""
-    run, order = patiently(lambda: plane.place(store, job, image, dirty), "Placing what the job reads", PATIENCE_S)
-    submission = Submission(job.stage, job.item, job.fingerprint, run, order)
-    if not api.create(manifest(submission, api.template(template_name(job.stage)))):
-        found = api.job(submission.name)
-        if found is not None and _run_of(found) != run:
-            store.forget(run)
-            print(f"Attached to Job {submission.name}, which another process has just started.", flush=True)
-            return _run_of(found)
-    print(f"Submitted Job {submission.name} in {api.namespace}, MLflow run {run}.", flush=True)
-    return run
-
-
 def _collected(store: Store, run: str, job: Job) -> bool:
-    return patiently(lambda: plane.collect(store, run, job), "Collecting the result", PATIENCE_S)
+    found = patiently(lambda: exchange.collect(store, run, job), "Collecting the result", PATIENCE_S)
+    return found is not None
 
 
 def _run_of(job: dict[str, Any]) -> str:
@@ -152,21 +162,6 @@ def _auditable(commit: str | None, here: dict[str, str]) -> bool:
         return False
     remedy = "Commit, build and deploy the image, or set PIPELINE_ALLOW_DIRTY=1 to have a run that cannot be audited"
     raise ValueError(f"{why} {remedy}.")
-
-
-def _wants_to_stop(name: str) -> bool:
-    """Ask what is to become of a Job; without a terminal, or at a second Ctrl-C, it goes on and this process ends."""
-    answer = "d"
-    if sys.stdin.isatty():
-        question = f"\nJob {name} runs. [d]etach and let it run, [c]ancel it, or Enter to go on watching: "
-        try:
-            answer = input(question).strip().lower()[:1]
-        except (KeyboardInterrupt, EOFError):
-            print()
-    if answer == "d":
-        print(f"Detached from Job {name}, which goes on. `dvc repro` attaches to it again.", flush=True)
-        raise SystemExit(130)
-    return answer == "c"
 
 
 def _detach(number: int, frame: object) -> None:

@@ -6,12 +6,8 @@ from typing import Any, NamedTuple
 from pipeline.cluster.gang import COORDINATOR, PROCESSES
 from pipeline.track.tracking import RUN
 
-LARGE = (
-    "meta_train",
-    "clone",
-    "improve",
-    "feedback_train",
-)  # stages that compute for long; the pods of all others are small
+SMALL_TEMPLATE, LARGE_TEMPLATE = TEMPLATES = ("vsml-small", "vsml-large")
+LARGE = ("meta_train", "clone", "improve", "feedback_train")  # stages that compute for long
 SHARED = ("meta_train",)  # stages whose population may be spread over several pods
 CONFIGURATION, INTEGRITY = 78, 65  # exit codes of sysexits.h, EX_CONFIG and EX_DATAERR: to try again is no use
 CONTAINER = "stage"
@@ -33,31 +29,24 @@ class Submission(NamedTuple):
     run: str  # of MLflow
     order: str  # sha256 of the order in that run
 
-    @property
-    def name(self) -> str:
-        return name_of(self.stage, self.fingerprint)
-
 
 def name_of(stage: str, fingerprint: str) -> str:
     return f"vsml-{stage.replace('_', '-')}-{fingerprint[:16]}"
 
 
 def template_name(stage: str) -> str:
-    return "vsml-large" if stage in LARGE else "vsml-small"
+    return LARGE_TEMPLATE if stage in LARGE else SMALL_TEMPLATE
+
+
+def env_of(template: dict[str, Any]) -> dict[str, str]:
+    """The environment that a template sets by value; flags of XLA are among it, which change numbers."""
+    return {entry["name"]: entry.get("value") or "" for entry in stage_container(template).get("env", [])}
 
 
 def image_of(template: dict[str, Any]) -> tuple[str, str | None]:
     """The image that a template names, and the commit that is in it as far as the template says."""
-    container = _stage_container(template)
-    told = {entry["name"]: entry.get("value") for entry in container.get("env", [])}
-    commit = told.get("VSML_COMMIT") or template["metadata"].get("annotations", {}).get(COMMIT)
-    return container["image"], commit
-
-
-def flags_of(template: dict[str, Any]) -> str:
-    """The flags of XLA that a template sets, which change numbers."""
-    env = _stage_container(template).get("env", [])
-    return next((entry.get("value") or "" for entry in env if entry["name"] == "XLA_FLAGS"), "")
+    commit = env_of(template).get("VSML_COMMIT") or template["metadata"].get("annotations", {}).get(COMMIT)
+    return stage_container(template)["image"], commit
 
 
 def pods_of(stage: str, template: dict[str, Any]) -> int:
@@ -83,20 +72,25 @@ def manifest(job: Submission, template: dict[str, Any]) -> dict[str, Any]:
     Raises:
       ValueError: the template cannot hold the job.
     """
+    name, pods = name_of(job.stage, job.fingerprint), pods_of(job.stage, template)
     pod = copy.deepcopy(template["template"])
+    container = stage_container({**template, "template": pod})
     labels = {"app.kubernetes.io/name": "vsml", "vsml/stage": job.stage, "vsml/fingerprint": job.fingerprint[:63]}
     facts = {"vsml/run": job.run, "vsml/item": " ".join((job.stage, *job.item)), "vsml/fingerprint": job.fingerprint}
-    meta = pod.setdefault("metadata", {})
-    pod["metadata"] = {
-        "labels": meta.get("labels", {}) | labels,
-        "annotations": meta.get("annotations", {}) | facts,
-    }
-    container = _stage_container({**template, "template": pod})
+    meta = pod.get("metadata") or {}
+    pod["metadata"] = {kind: meta.get(kind, {}) | own for kind, own in (("labels", labels), ("annotations", facts))}
+    pod["spec"]["restartPolicy"] = "Never"
     container["command"] = ["python", "-m", "pipeline"]
     container["args"] = [job.stage, *job.item]
-    pods = pods_of(job.stage, template)
-    container["env"] = [*container.get("env", []), *_env(job, container, _gang(job, pods, pod["spec"]))]
-    pod["spec"]["restartPolicy"] = "Never"
+    values = {"PIPELINE_EXECUTOR": "pod", RUN: job.run, ORDER: job.order, "VSML_STATE": ".state"}
+    if pods > 1:  # they find one another by number: Kubernetes names each pod of an Indexed Job after Job and number
+        values |= {COORDINATOR: f"{name}-0.{pod['spec']['subdomain']}:{PORT}", PROCESSES: str(pods)}
+    own: list[dict[str, Any]] = [{"name": key, "value": value} for key, value in values.items()]
+    own.append({"name": "VSML_ATTEMPT", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}})
+    taken = env_of(template).keys() & {entry["name"] for entry in own}
+    if taken:
+        raise ValueError(f"The PodTemplate sets {sorted(taken)}, which are set for each Job: remove them there.")
+    container["env"] = [*container.get("env", []), *own]
     final = {"containerName": CONTAINER, "operator": "In", "values": [INTEGRITY, CONFIGURATION]}
     rules = [
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
@@ -111,28 +105,16 @@ def manifest(job: Submission, template: dict[str, Any]) -> dict[str, Any]:
     }
     if pods > 1:
         spec |= {"completionMode": "Indexed", "completions": pods, "parallelism": pods}
-    about = {"name": job.name, "labels": template["metadata"].get("labels", {}) | labels, "annotations": facts}
+    about = {"name": name, "labels": template["metadata"].get("labels", {}) | labels, "annotations": facts}
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": about, "spec": spec}
 
 
-def _gang(job: Submission, pods: int, spec: dict[str, Any]) -> dict[str, str]:
-    """By what pods of an Indexed Job find one another; Kubernetes numbers them, and names each after Job and number."""
-    if pods == 1:
-        return {}
-    return {COORDINATOR: f"{job.name}-0.{spec['subdomain']}:{PORT}", PROCESSES: str(pods)}
+def stage_container(template: dict[str, Any]) -> dict[str, Any]:
+    """The container that stages run in.
 
-
-def _env(job: Submission, container: dict[str, Any], of_gang: dict[str, str]) -> list[dict[str, Any]]:
-    values = {"PIPELINE_EXECUTOR": "pod", RUN: job.run, ORDER: job.order, "VSML_STATE": ".state"} | of_gang
-    own: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in values.items()]
-    own.append({"name": "VSML_ATTEMPT", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}})
-    taken = {entry["name"] for entry in container.get("env", [])} & {entry["name"] for entry in own}
-    if taken:
-        raise ValueError(f"The PodTemplate sets {sorted(taken)}, which are set for each Job: remove them there.")
-    return own
-
-
-def _stage_container(template: dict[str, Any]) -> dict[str, Any]:
+    Raises:
+      ValueError: the template has not just one.
+    """
     containers = template["template"]["spec"]["containers"]
     found = [container for container in containers if container["name"] == CONTAINER]
     if len(found) != 1:

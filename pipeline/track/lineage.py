@@ -17,50 +17,36 @@ NOTE = "mlflow.note.content"  # MLflow shows it as Markdown, so the runs can be 
 CONTEXTS = {"artifacts/train_data": "training", "artifacts/test_data": "evaluation"}
 ZOO = "vsml/zoo"
 RELEASED = "released"  # the alias of a rule that ships with the package
-RULE = "rule/rule.npz"
 
 
 def describe(store: Store, run: str, manifest: dict[str, Any], profile: Path, repository: Path = paths.ROOT) -> None:
     """Tag a run and log its inputs by its manifest; its outs lie under `profile`, a shipped rule under `repository`."""
-    deps, origins = manifest["deps"], _origins(store, manifest["deps"])
-    tags = {f"{MADE_FROM}{name}": origin for name, origin in origins.items()}
-    if origins:
-        tags[NOTE] = "Made from\n\n" + "\n".join(
-            f"- [{name}]({store.link(origin)})" for name, origin in origins.items()
-        )
-    data = {name: digest for name, digest in deps.items() if Path(name).parent.as_posix() in CONTEXTS}
-    if data:
-        store.log_data(run, data, {name: CONTEXTS[Path(name).parent.as_posix()] for name in data})
+    deps, tags = manifest["deps"], {}
+    # Of what stages leave, and of rules that ship, but no plan: no run makes it. (Nor could a tag name it: MLflow
+    # admits no @ there.)
+    made = [name for name in deps if name.startswith((f"{paths.ARTIFACTS}/", f"{ZOO}/")) and Path(name).parent != PLAN]
+    origins = {digest: store.having(digest) for digest in sorted({deps[name] for name in made})}
+    note = ["Made from", ""]
+    for name in made:
+        if (origin := origins[deps[name]]) is not None:
+            tags[f"{MADE_FROM}{name}"] = origin[0]
+            note.append(f"- [{name}]({store.link(origin[0])})")
+    if tags:
+        tags[NOTE] = "\n".join(note)
+    uses = {name: CONTEXTS.get(Path(name).parent.as_posix()) for name in deps}
+    if data := {name: (deps[name], use) for name, use in uses.items() if use is not None}:
+        store.log_data(run, data)
+    item, about = "-".join(manifest["item"]), {"stage": manifest["stage"], "fingerprint": manifest["fingerprint"]}
     match manifest["stage"]:
         case "meta_train":
             (rule,) = (name for name in manifest["outs"] if name.endswith("/rule.npz"))
-            _register(store, run, manifest, "learned", profile / rule, manifest["outs"][rule], None)
+            about["sha256"] = manifest["outs"][rule]
+            store.register(f"learned.{item}", run, profile / rule, about, None)
         case "zoo_test":
             (rule,) = (name for name in deps if name.startswith(f"{ZOO}/") and name.endswith(".npz"))
-            _register(store, run, manifest, "shipped", repository / rule, deps[rule], RELEASED)
+            about["sha256"] = deps[rule]
+            store.register(f"shipped.{item}", run, repository / rule, about, RELEASED)
         case "report":
             judged = json.loads((profile / paths.report("claims.json")).read_text(encoding="utf-8"))
             tags |= {f"claim.{claim['id']}": claim["verdict"] for claim in judged["claims"]}
     store.tag(run, tags)
-
-
-def _origins(store: Store, deps: dict[str, str]) -> dict[str, str]:
-    """The run that each dep is from, where the store has one: of what stages leave, and of rules that ship.
-
-    Of a plan there is none: no run makes it. (Nor could a tag name it: MLflow admits no @ there.)
-    """
-    made = {name: digest for name, digest in deps.items() if Path(name).parent != PLAN}
-    wanted = {name: digest for name, digest in made.items() if name.startswith((f"{paths.ARTIFACTS}/", f"{ZOO}/"))}
-    found = {digest: store.having(digest) for digest in sorted(set(wanted.values()))}
-    return {name: at[0] for name, digest in wanted.items() if (at := found[digest]) is not None}
-
-
-def _register(
-    store: Store, run: str, manifest: dict[str, Any], kind: str, path: Path, digest: str, alias: str | None
-) -> None:
-    """Make a rule a version of the model `learned.vsml-0` or `shipped.mnist`, once for the same bytes."""
-    name = f"{kind}.{'-'.join(manifest['item'])}"
-    tags = {"sha256": digest, "stage": manifest["stage"], "fingerprint": manifest["fingerprint"]}
-    if not store.registered(name, digest):
-        store.upload(run, RULE, path)
-    store.register(name, run, Path(RULE).parent.as_posix(), tags, alias)

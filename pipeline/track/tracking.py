@@ -1,6 +1,6 @@
 """The run of a job, on disk: what ran, on what, from what, how it went and what came out.
 
-A stage writes its run here, and `pipeline.uploads` takes it to MLflow from another process. So a stage imports no
+A stage writes its run here, and `uploads` takes it to MLflow from another process. So a stage imports no
 mlflow, and a tracker that is away can neither fail nor slow down a computation. A run is a folder:
 
     begin.json   id, name, tags, params, machine, the MLflow store that it is meant for, when it began
@@ -32,7 +32,7 @@ import sys
 import time
 import urllib.parse
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,8 @@ class Run:
 
     def __init__(self, job: Job, folder: Path, run_id: str, about: dict[str, Any]) -> None:
         self.id = run_id
+        self.last_acts: list[Callable[[], None]] = []
         self._job, self._folder, self._written = job, folder, 0
-        self._last_acts: list[Callable[[], None]] = []
         for kept in ("deps", "outs"):
             (folder / kept).mkdir(parents=True, exist_ok=True)
         for name, path in dep_files(job.flow, job.params.root).items():
@@ -61,7 +61,9 @@ class Run:
                 kept = folder / "deps" / name
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, kept)
-        self._begin = about | {"machine": machine(job), "began_ms": time.time_ns() // 10**6}
+        machine = {"xla_flags": os.environ.get("XLA_FLAGS", ""), "device": job.device}
+        machine |= {f"version.{name}": version for name, version in versions().items()}
+        self._begin = about | {"machine": machine, "began_ms": time.time_ns() // 10**6}
         self._write_begin()
 
     def resume(self, run_id: str) -> None:
@@ -81,23 +83,11 @@ class Run:
 
     def at_end(self, act: Callable[[], None]) -> None:
         """Have `act` done when the outs are written and kept."""
-        self._last_acts.append(act)
+        self.last_acts.append(act)
 
-    @contextlib.contextmanager
-    def ending(self) -> Iterator[None]:
-        """Around the stage: FINISHED with all its outs, FAILED on an error, KILLED on an interrupt."""
-        try:
-            yield
-            self._end("FINISHED", manifest=manifest(self._job, self._keep_outs()))
-        except BaseException as error:
-            self._end("FAILED" if isinstance(error, Exception) else "KILLED")
-            raise
-        for act in self._last_acts:
-            act()
-
-    def _keep_outs(self) -> dict[str, str]:
-        """Keep the outs from being changed; their sha256 by name."""
-        digests = {}
+    def finish(self) -> None:
+        """Keep the outs from being changed, and write down that they are all there."""
+        outs = {}
         for name in self._job.flow.outs:
             kept = self._folder / "outs" / name
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -105,19 +95,21 @@ class Run:
                 os.link(name, kept)
             except OSError:  # another file system, or one without hard links
                 shutil.copyfile(name, kept)
-            digests[name] = artifacts.sha256_file(kept)
-        return digests
+            outs[name] = artifacts.sha256_file(kept)
+        self.end("FINISHED", manifest=manifest(self._job, outs))
+
+    def end(self, status: str, **more: Any) -> None:
+        artifacts.write_json(self._folder / END, {"status": status, "ended_ns": time.time_ns(), **more})
 
     def _write_begin(self) -> None:
         artifacts.write_json(self._folder / BEGIN, self._begin | {"id": self.id})
 
-    def _end(self, status: str, **more: Any) -> None:
-        artifacts.write_json(self._folder / END, {"status": status, "ended_ns": time.time_ns(), **more})
-
 
 @contextlib.contextmanager
 def run(job: Job) -> Iterator[Run]:
-    """Track a job. Whatever happens to MLflow, it neither fails nor delays the job.
+    """Track a job: FINISHED with all its outs, FAILED on an error, KILLED on an interrupt.
+
+    Whatever happens to MLflow, it neither fails nor delays the job.
 
     Raises:
       ValueError: VSML_UPLOAD is none of its three values.
@@ -126,22 +118,27 @@ def run(job: Job) -> Iterator[Run]:
     if when not in MODES:
         raise ValueError(f"{UPLOAD} is {when!r}, expected one of {list(MODES)}; unset, it is {MODES[0]}.")
     if FOLDER in os.environ:
-        spooled = Run(job, Path(os.environ[FOLDER]), os.environ[RUN], {})
-        with spooled.ending():
-            yield spooled
-        return
-    name = uuid.uuid4().hex
-    paths.RUNS.mkdir(parents=True, exist_ok=True)
-    held = lock(paths.RUNS / f"{name}.lock")  # before there is a folder: one whose lock is free is of a dead process
-    assert held is not None, "no other process knows the name"
-    try:
+        when, held = "later", None
+        tracked = Run(job, Path(os.environ[FOLDER]), os.environ[RUN], {})
+    else:
+        name = uuid.uuid4().hex
+        paths.RUNS.mkdir(parents=True, exist_ok=True)
+        held = lock(paths.RUNS / f"{name}.lock")  # before there is a folder: without its lock, it is of a dead process
         tracked = Run(job, paths.RUNS / name, name, facts(job) | {"uri": store_uri()})
+    try:
         if when == "background":
             _start_uploader()
-        with tracked.ending():
-            yield tracked
+        yield tracked
+        tracked.finish()
+    except BaseException as error:
+        tracked.end("FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
+    else:
+        for act in tracked.last_acts:
+            act()
     finally:
-        os.close(held)
+        if held is not None:
+            os.close(held)
         if when == "background":
             _start_uploader()  # again, since it ends when it has had nothing to do for a while
         elif when == "now":
@@ -150,21 +147,14 @@ def run(job: Job) -> Iterator[Run]:
 
 def facts(job: Job) -> dict[str, Any]:
     """The run of a job as it is made: its name, its tags, and its params with the digests that decide its outs."""
-    own_params = job.plan["params"]
-    params = {"digest/params": digest(own_params), "digest/fingerprint": job.fingerprint}
-    own = {"fingerprint": job.fingerprint, "params_digest": digest(own_params)}
-    own |= {"plan": job.deps[job.flow.plan.as_posix()]}
+    params = job.plan["params"]
+    tags = {"fingerprint": job.fingerprint, "params_digest": digest(params)}
+    tags |= {"plan": job.deps[job.flow.plan.as_posix()]}
     return {
         "name": " ".join((job.stage, *job.item)),
-        "tags": {"stage": job.stage, **job.flow.names, **git(), **own},
-        "params": flat(own_params) | params,
+        "tags": {"stage": job.stage, **job.flow.names, **git(), **tags},
+        "params": flat(params) | {"digest/params": digest(params), "digest/fingerprint": job.fingerprint},
     }
-
-
-def machine(job: Job) -> dict[str, str]:
-    """Tags that say on what a job runs."""
-    flags = {"xla_flags": os.environ.get("XLA_FLAGS", "")}
-    return flags | {"device": job.device} | {f"version.{name}": version for name, version in versions().items()}
 
 
 def manifest(job: Job, outs: dict[str, str]) -> dict[str, Any]:
@@ -180,14 +170,12 @@ def by_digest(folder: str, digests: dict[str, str]) -> dict[str, str]:
 
 def flat(value: Any, prefix: str = "") -> dict[str, str]:
     """Nested params as `curriculum.0.steps`: one MLflow param each."""
-    if isinstance(value, dict) and value:
-        items: Sequence[tuple[Any, Any]] = list(value.items())
-    elif isinstance(value, list) and value and isinstance(value[0], dict):
-        items = list(enumerate(value))
-    else:
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        value = dict(enumerate(value))
+    if not isinstance(value, dict) or not value:
         return {prefix: str(value)} if prefix else {}
     pairs: dict[str, str] = {}
-    for name, inner in items:
+    for name, inner in value.items():
         pairs |= flat(inner, f"{prefix}.{name}" if prefix else str(name))
     return pairs
 
@@ -213,14 +201,14 @@ def rows(folder: Path, first: int) -> list[tuple[int, dict[str, float]]]:
     return [(at_ms, row) for at_ms, row in map(json.loads, lines[first:])]
 
 
-def lock(path: Path, wait: bool = False) -> int | None:
+def lock(path: Path) -> int | None:
     """An open file that holds a lock until it is closed or this process ends; None if another process holds it.
 
     flock rather than the package filelock, which takes 40 ms to import.
     """
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(file)
         return None

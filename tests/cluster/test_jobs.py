@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from pipeline.cluster.connection import CORE, Api
+from pipeline.cluster.connection import Api
 from pipeline.cluster.following import outcome
 from pipeline.track.store import Store
 
@@ -28,7 +28,7 @@ def test_a_profile_that_loses_driver_pod_and_job_ends_with_the_lock_of_a_local_r
     driver.send_signal(signal.SIGKILL)
     driver.communicate()
     (pod,) = api.pods(name)[0]
-    api._patiently("DELETE", CORE, f"pods/{pod['metadata']['name']}", body={"gracePeriodSeconds": 0})
+    api.ask("DELETE", f"{api.core}/pods/{pod['metadata']['name']}", body={"gracePeriodSeconds": 0})
 
     again = checkout.start("python", "-m", "pipeline", "meta_train", "vsml", "0")
     says(again, "Attached to Job")

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.cluster import deploy, doctor
-from pipeline.cluster.connection import NAMESPACE, Connection
+from pipeline.cluster.connection import NAMESPACE, Api
+from pipeline.cluster.manifest import COMMIT, TEMPLATES
 
 pytestmark = pytest.mark.cluster
 DRIVER = f"system:serviceaccount:{NAMESPACE}:driver"
@@ -67,8 +68,8 @@ def test_the_driver_may_do_its_work_and_nothing_else(namespace, rendered):
             assert may(verb, f"{resource.split('/')[0]}{'.' * bool(group)}{group}", *resource.split("/")[1:])
     for verb, resource in (("get", "secrets"), ("create", "pods"), ("delete", "podtemplates"), ("list", "nodes")):
         assert not may(verb, resource)
-    for name in doctor.TEMPLATES:
-        assert doctor.pod_template(Connection(), name)["metadata"]["annotations"][doctor.COMMIT] == rendered.commit
+    for name in TEMPLATES:
+        assert Api().template(name)["metadata"]["annotations"][COMMIT] == rendered.commit
 
 
 def test_the_doctor_finds_what_was_applied(namespace, rendered):

@@ -1,13 +1,8 @@
 """The doctor against a real MLflow server, with passwords, and an API server that answers as it is told."""
 
 import json
-import os
-import socket
 import subprocess
-import sys
 import threading
-import time
-import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -16,6 +11,7 @@ import pytest
 
 from pipeline.cluster import doctor
 from pipeline.run import paths
+from tests import servers
 
 PASSWORD = "a-password-of-a-test"
 RIGHTS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -82,39 +78,15 @@ def mlflow_server(tmp_path_factory) -> Iterator[str]:
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
         "auth_cache_ttl_seconds = 60\n"
     )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     env = {
         "MLFLOW_AUTH_CONFIG_PATH": f"{folder}/auth.ini",
         "MLFLOW_AUTH_ADMIN_USERNAME": "vsml",
         "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD,
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "of a test",
         "MLFLOW_SERVER_ALLOWED_HOSTS": "127.0.0.1:*,mlflow.vsml.svc:*",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    command = [sys.executable, "-m", "mlflow", "server", "--app-name=basic-auth", "--host=127.0.0.1", f"--port={port}"]
-    command += [
-        "--workers=1",
-        f"--backend-store-uri=sqlite:///{folder}/mlflow.db",
-        f"--artifacts-destination={folder}/a",
-    ]
-    with (folder / "log").open("w+") as log:
-        process = subprocess.Popen(command, cwd=folder, env=os.environ | env, stdout=log, stderr=log)
-        try:
-            deadline = time.monotonic() + 90
-            while True:
-                assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
-                    break
-                except OSError:
-                    time.sleep(0.2)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait(30)
+    with servers.mlflow_server(folder, "--app-name=basic-auth", env=env) as uri:
+        yield uri
 
 
 @pytest.fixture
@@ -137,15 +109,7 @@ def api(tree, mlflow_server, tmp_path, monkeypatch) -> Iterator[ApiServer]:
     with ApiServer(tree, "http://mlflow.vsml.svc:5000") as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "test",
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-            "clusters": [{"name": "test", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
-            "users": [{"name": "test", "user": {"token": "a token"}}],
-        }
-        (tmp_path / "config").write_text(json.dumps(config))
+        servers.kubeconfig(tmp_path / "config", server.server_port)
         monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
         monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "vsml")

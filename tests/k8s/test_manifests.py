@@ -47,9 +47,9 @@ def test_all_is_in_the_namespace(rendered):
 
 
 def test_templates_are_as_the_executor_expects(rendered):
-    assert [template["metadata"]["name"] for template in rendered.kind("PodTemplate")] == sorted(doctor.TEMPLATES)
+    assert [template["metadata"]["name"] for template in rendered.kind("PodTemplate")] == sorted(of_jobs.TEMPLATES)
     for template in rendered.kind("PodTemplate"):
-        assert template["metadata"]["annotations"][doctor.COMMIT] == rendered.commit
+        assert template["metadata"]["annotations"][of_jobs.COMMIT] == rendered.commit
         (stage,) = template["template"]["spec"]["containers"]
         assert stage["name"] == "stage"
         env = {variable["name"]: variable.get("value", "") for variable in stage["env"]}
@@ -108,7 +108,7 @@ def test_mlflow_answers_to_every_name_of_its_service_and_to_what_stages_call_it(
         assert host in allowed
         assert any(fnmatch.fnmatch(f"{host}:{port['port']}", pattern) for pattern in allowed)
     assert not any(fnmatch.fnmatch("evil.example", pattern) for pattern in allowed)
-    for name in doctor.TEMPLATES:
+    for name in of_jobs.TEMPLATES:
         (stage,) = rendered.pods()[f"PodTemplate {name}"]["spec"]["containers"]
         (uri,) = [variable["value"] for variable in stage["env"] if variable["name"] == "MLFLOW_TRACKING_URI"]
         assert any(fnmatch.fnmatch(urlsplit(uri).netloc, pattern) for pattern in allowed)

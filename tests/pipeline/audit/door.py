@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.audit import show, walk
-from pipeline.cluster.local import execute
+from pipeline.cluster.execute import execute_here
 from pipeline.run import job as provenance
 from pipeline.run import paths
 from pipeline.run.artifacts import read_table, write_table
@@ -39,7 +39,7 @@ def make() -> None:
     provenance.main([])
     for item in Flow().items():
         if item.stage in RUN:
-            execute(item.stage, item.words)
+            execute_here(item.stage, item.words)
         elif item.stage != "plan":
             for number, out in enumerate(item.outs):
                 if not Path(out).exists():  # a rule that no figure reads

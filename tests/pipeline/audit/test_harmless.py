@@ -94,7 +94,7 @@ def _runs(audited) -> Iterator[None]:
     """Other runs in the store, and more said of a run than it said itself."""
     sgd = audited.run_of("baseline", baseline="sgd")
     audited.do(f"store.tag({sgd!r}, {{'mlflow.note.content': 'a nice run', 'reviewed_by': 'me'}})")
-    audited.do(f"list(store.log_rows({sgd!r}, 0, [{{'loss': 1.0}}], [1]))")
+    audited.do(f"store.log_rows({sgd!r}, 0, [(1, {{'loss': 1.0}})])")
     others = audited.do(
         "tags = {'stage': 'baseline', 'baseline': 'sgd'}\n"
         "failed = store.create('baseline sgd', tags)\n"

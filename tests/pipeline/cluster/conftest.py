@@ -16,11 +16,9 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import threading
 import time
 import urllib.parse
-import urllib.request
 import uuid
 import zlib
 from pathlib import Path
@@ -29,20 +27,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from pipeline.cluster.following import outcome
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-def until(done, what, seconds=60.0):
-    give_up = time.monotonic() + seconds
-    while not (found := done()):
-        assert time.monotonic() < give_up, f"{what} did not happen within {seconds} s"
-        time.sleep(0.02)
-    return found
+from pipeline.cluster.manifest import PODS
+from tests.servers import free_port, kubeconfig, mlflow_server
 
 
 class Fault(NamedTuple):
@@ -99,15 +85,10 @@ class Pod:
         code = self.ended()
         state = {"running": {}} if code is None else {"terminated": {"exitCode": code, "reason": "Error"}}
         phase = "Running" if code is None else "Failed" if code else "Succeeded"
-        statuses = [{"name": "stage", "state": state}]
-        about = {
-            "name": self.name,
-            "creationTimestamp": self.began,
-            "labels": {"job-name": self.job["metadata"]["name"]},
-        }
+        about: dict[str, Any] = {"name": self.name, "creationTimestamp": self.began}
         if self.index is not None:
             about["annotations"] = {"batch.kubernetes.io/job-completion-index": str(self.index)}
-        return {"metadata": about, "status": {"phase": phase, "containerStatuses": statuses}}
+        return {"metadata": about, "status": {"phase": phase, "containerStatuses": [{"name": "stage", "state": state}]}}
 
 
 class Cluster:
@@ -117,7 +98,6 @@ class Cluster:
         self.folder, self.templates, self.jobs, self.pods = folder, {}, {}, []
         self.base: dict[str, str] = {}  # environment of every pod, as an image has one
         self.faults: list[Fault] = []
-        self.asked: list[str] = []
         self.created = 0
         self.at_once = 1  # pods that a Job starts with: "may sometimes be started twice"
         self.down = False
@@ -128,18 +108,18 @@ class Cluster:
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
         threading.Thread(target=self._kubelet, daemon=True).start()
         self.kubeconfig = folder / "kubeconfig"
-        self.kubeconfig.write_text(json.dumps(_kubeconfig(self.server.server_port)))
+        kubeconfig(self.kubeconfig, self.server.server_port, namespace="test")
 
     def template(self, name: str, env: dict[str, str]) -> None:
         entries = [{"name": key, "value": value} for key, value in env.items()]
-        container = {
-            "name": "stage",
-            "image": "vsml@sha256:0",
-            "env": entries,
-            "securityContext": {"runAsNonRoot": True},
-        }
+        container = {"name": "stage", "image": "vsml@sha256:0", "env": entries}
         spec = {"containers": [container], "restartPolicy": "Never"}
         self.templates[name] = {"metadata": {"name": name}, "template": {"metadata": {}, "spec": spec}}
+
+    def gang(self, pods: int) -> None:
+        """Have the large template spread a population over so many pods."""
+        self.templates["vsml-large"]["metadata"]["annotations"] = {PODS: str(pods)}
+        self.templates["vsml-large"]["template"]["spec"]["subdomain"] = "vsml-gang"
 
     def create(self, job: dict) -> bool:
         with self.lock:
@@ -150,13 +130,10 @@ class Cluster:
             job["metadata"] |= {"creationTimestamp": now(), "uid": str(uuid.uuid4())}
             job["status"] = {"active": 1, "failed": 0}
             self.jobs[name] = job
-            if job["spec"].get("completionMode") == "Indexed":
-                job["port"] = free_port()
-                for index in range(job["spec"]["parallelism"]):
-                    self._start(job, index)
-                return True
-            for _ in range(self.at_once):
-                self._start(job)
+            job["port"] = free_port()  # of the coordinator of a gang
+            indexed = job["spec"].get("completionMode") == "Indexed"
+            for index in range(job["spec"]["parallelism"]) if indexed else [None] * self.at_once:
+                self.start(job, index)
             return True
 
     def delete(self, name: str) -> None:
@@ -178,7 +155,6 @@ class Cluster:
 
     def fault(self, asked: str) -> Fault | None:
         with self.lock:
-            self.asked.append(asked)
             if self.down:
                 return Fault("", "reset")
             found = next((fault for fault in self.faults if re.search(fault.asked, asked)), None)
@@ -186,7 +162,7 @@ class Cluster:
                 self.faults.remove(found)
             return found
 
-    def _start(self, job: dict, index: int | None = None) -> None:
+    def start(self, job: dict, index: int | None = None) -> None:
         number = len(self.pods) + 1
         self.pods.append(Pod(number, job, self.folder / f"pod{number}" / str(uuid.uuid4()), self.base, index))
 
@@ -216,7 +192,7 @@ class Cluster:
         else:
             job["status"]["failed"] = len(failed)
             for index in [index for index, code in last.items() if code]:
-                self._start(job, index)
+                self.start(job, index)
             return
         job["status"] = {"active": 0, "failed": len(failed), "conditions": [end]}
 
@@ -350,16 +326,12 @@ def now() -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}".rstrip("0").rstrip(".") + "Z"
 
 
-def _kubeconfig(port: int) -> dict[str, Any]:
-    context = {"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "test"}}
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "c",
-        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
-        "users": [{"name": "u", "user": {"token": "secret"}}],
-        "contexts": [context],
-    }
+def committed(clone) -> str:
+    """Commit all that is in a clone; return the commit."""
+    (clone.root / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")  # which DVC would write
+    clone.run("git", "add", "-A")
+    clone.run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "now", "--allow-empty")
+    return clone.run("git", "rev-parse", "HEAD").strip()
 
 
 class Wire:
@@ -404,31 +376,15 @@ class Wire:
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory):
-    """The port and the folder of artifacts of a real MLflow server."""
-    folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
-    store = ("--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", f"{folder}/served")
-    command = [Path(sys.executable).parent / "mlflow", "server", "--port", str(port), "--workers", "1", *store]
-    env = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, env=env, start_new_session=True)
-
-    def up() -> bool:
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health"):
-            return True
-        assert server.poll() is None, (folder / "log").read_text()
-        return False
-
-    try:
-        until(up, "the start of MLflow", 120)
-        yield port, folder / "served"
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait()
+    """The address and the folder of artifacts of a real MLflow server."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    with mlflow_server(folder) as uri:
+        yield uri, folder / "served"
 
 
 @pytest.fixture
 def wire(served):
-    wire = Wire(served[0])
+    wire = Wire(urllib.parse.urlsplit(served[0]).port)
     yield wire
     wire.cut = True
     wire.socket.close()

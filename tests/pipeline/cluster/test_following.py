@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.cluster.connection import Api, ClusterError
 from pipeline.cluster.following import Follower, Reader
-from pipeline.cluster.manifest import PODS, Submission, manifest
+from pipeline.cluster.manifest import Submission, manifest
 from pipeline.track.patience import Away
 
 SCRIPT = "for i in $(seq 1 30); do echo line $i; sleep 0.03; done; printf 'the end, without a newline'"
@@ -145,8 +145,7 @@ def test_what_the_kubelet_says_of_itself_is_said_once():
 def test_of_a_gang_the_first_speaks_and_the_ends_of_others_are_told(api, cluster, tmp_path):
     """A silent one holds nothing up; one that is lost is started again under its number."""
     cluster.template("vsml-large", {"PATH": "/usr/bin:/bin"})
-    cluster.templates["vsml-large"]["metadata"]["annotations"] = {PODS: "3"}
-    cluster.templates["vsml-large"]["template"]["spec"]["subdomain"] = "vsml-gang"
+    cluster.gang(3)
     job = manifest(Submission("meta_train", ("vsml", "0"), "f" * 64, "run", "order"), api.template("vsml-large"))
     mark = tmp_path / "started once"
     script = (

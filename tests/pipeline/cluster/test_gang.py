@@ -1,6 +1,5 @@
-"""Meta-training shared by the pods of an Indexed Job: one is killed or hangs, and the result is the same to the bit."""
+"""What a process of a gang knows without the others; and meta-training that the pods of an Indexed Job share."""
 
-import functools
 import hashlib
 import random
 import re
@@ -12,13 +11,53 @@ import time
 import psutil
 import pytest
 
-from pipeline.cluster.gang import LOST, STALLED_AFTER
-from pipeline.cluster.manifest import PODS
+from pipeline.cluster import gang
 from pipeline.run import artifacts
+from pipeline.track import tracking
 from pipeline.track.store import Store
+from tests.pipeline.cluster.conftest import committed
+from tests.servers import until
 
-pytestmark = pytest.mark.slow
 STEPS, STALLED_AFTER_S = 400, 120  # some ten seconds of computing, and longer than a loaded machine takes to start
+
+
+def test_a_process_is_alone_unless_told_otherwise_and_numbered_by_kubernetes(monkeypatch):
+    assert gang.member() == gang.Member(0, 1, "") and gang.member().alone and gang.member().leads
+    monkeypatch.setenv(gang.PROCESSES, "3")
+    monkeypatch.setenv(gang.COORDINATOR, "job-0.vsml-gang:8476")
+    monkeypatch.setenv(gang.NUMBER, "2")
+    last = gang.member()
+    assert last == gang.Member(2, 3, "job-0.vsml-gang:8476") and not last.alone and not last.leads
+
+
+@pytest.mark.parametrize(("number", "address"), [("3", "a:1"), ("", "a:1"), ("-1", "a:1"), ("0", "")])
+def test_a_number_that_no_process_has_is_refused(monkeypatch, number, address):
+    monkeypatch.setenv(gang.PROCESSES, "3")
+    monkeypatch.setenv(gang.COORDINATOR, address)
+    monkeypatch.setenv(gang.NUMBER, number)
+    with pytest.raises(ValueError, match=r"expected a number from 0 to 2 and an address.*Indexed"):
+        gang.member()
+
+
+def test_the_watchdog_waits_for_others_longer_than_for_a_step_and_rows_are_progress(monkeypatch, tmp_path):
+    monkeypatch.setenv(gang.STALLED_AFTER, "0.3")
+    watchdog = gang.Watchdog(tmp_path)
+    time.sleep(0.4)
+    assert not watchdog.stalled(), "it waits for the others"
+    (tmp_path / tracking.BEGIN).touch()
+    assert not watchdog.stalled(), "it has just joined them"
+    time.sleep(0.2)
+    (tmp_path / tracking.CURVE).write_text("{}\n")
+    assert not watchdog.stalled()
+    time.sleep(0.2)
+    assert not watchdog.stalled(), "the row was progress"
+    time.sleep(0.2)
+    assert "No meta-step was finished in 0 s" in watchdog.stalled()
+
+    monkeypatch.setattr(gang, "JOINED_WITHIN_S", 0.1)
+    alone = gang.Watchdog(tmp_path / "nothing")
+    time.sleep(0.5)
+    assert alone.stalled(), "the others never came"
 
 
 class Site:
@@ -26,19 +65,14 @@ class Site:
 
     def __init__(self, clone, cluster, mlflow) -> None:
         self.clone, self.cluster, self.uri, self.store = clone, cluster, mlflow, Store(mlflow)
-        (clone.root / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")  # which DVC would write
-        clone.run("git", "add", "-A")
-        clone.run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "now")
-        commit = clone.run("git", "rev-parse", "HEAD").strip()
         own = {"MLFLOW_TRACKING_URI": mlflow, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-        env = own | {"VSML_COMMIT": commit, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        env = own | {"VSML_COMMIT": committed(clone), "TF_CPP_MIN_LOG_LEVEL": "3"}
         env["JAX_COMPILATION_CACHE_DIR"] = str(cluster.folder / "compiled")  # no compiling under the watchdog
         env["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
         env["XLA_FLAGS"] = "--xla_force_host_platform_device_count=1 --xla_backend_optimization_level=0"
         cluster.base = {name: clone.env[name] for name in ("PATH", "HOME", "PYTHONPATH")}
         cluster.template("vsml-large", env)
-        cluster.templates["vsml-large"]["metadata"]["annotations"] = {PODS: "2"}
-        cluster.templates["vsml-large"]["template"]["spec"]["subdomain"] = "vsml-gang"
+        cluster.gang(2)
         self.env = own | {"PIPELINE_EXECUTOR": "kubernetes", "KUBECONFIG": str(cluster.kubeconfig)}
 
     def start(self) -> subprocess.Popen[str]:
@@ -74,14 +108,11 @@ def _ends(driver):
     return out
 
 
-def _over(pods):
-    return all(pod.ended() for pod in pods)
-
-
 def _log(pod):
     return b"".join(line for _, line in pod.log).decode()
 
 
+@pytest.mark.slow
 def test_a_pod_is_killed_another_hangs_and_nothing_is_lost(site, cluster):
     out = _ends(site.start())
     assert out.count(f"meta-step {STEPS} of {STEPS}") == 1, "one process speaks for both"
@@ -89,14 +120,21 @@ def test_a_pod_is_killed_another_hangs_and_nothing_is_lost(site, cluster):
     assert site.store.get(site.run()).tags["device"].startswith("2 x cpu")
     curve = artifacts.read_table(site.clone.root / "artifacts/meta_train/vsml-0/curve.npz").arrays["loss"]
     assert len(curve) == site.store.last_step(site.run()) == STEPS
+
+    whole = site.store.get(site.run()).tags
+    (job,), known = cluster.jobs.values(), next(key for key in whole if key.startswith("sha256."))
+    site.store._client.delete_tag(site.run(), known)  # as if the first pod had been lost right after its commit
+    cluster.start(job, 0)
+    until(lambda: cluster.pods[2].ended() == 0, "the end of its successor, which waits for no other", 120)
+    assert "meta-step" not in _log(cluster.pods[2]) and site.store.get(site.run()).tags == whole
     undisturbed = site.outs()
 
     (container,) = cluster.templates["vsml-large"]["template"]["spec"]["containers"]
-    container["env"].append({"name": STALLED_AFTER, "value": str(STALLED_AFTER_S)})
+    container["env"].append({"name": gang.STALLED_AFTER, "value": str(STALLED_AFTER_S)})
     for blow, victim in ((signal.SIGKILL, random.randrange(2)), (signal.SIGSTOP, random.randrange(2))):
         driver = site.start()
         assert any("Submitted" in line for line in driver.stdout), driver.communicate()
-        _until(lambda: "checkpoints" in site.store.get(site.run()).tags, "the first checkpoint")
+        until(lambda: "checkpoints" in site.store.get(site.run()).tags, "the first checkpoint", 300)
         time.sleep(random.uniform(0, 3))
         first = dict(enumerate(cluster.pods))
         struck = time.monotonic()
@@ -105,22 +143,14 @@ def test_a_pod_is_killed_another_hangs_and_nothing_is_lost(site, cluster):
         else:
             (stage,) = psutil.Process(first[victim].process.pid).children()
             stage.suspend()
-        _until(functools.partial(_over, first.values()), "the end of both pods")
+        until(lambda first=first: all(pod.ended() for pod in first.values()), "the end of both pods", 300)
         took_s = time.monotonic() - struck
         print(blow, victim, f"{took_s:.1f} s", [pod.ended() for pod in first.values()], _log(first[1 - victim])[-600:])
         assert took_s < STALLED_AFTER_S + 30
-        assert first[1 - victim].ended() == LOST
-        assert first[victim].ended() == (137 if blow == signal.SIGKILL else LOST)
+        assert first[1 - victim].ended() == gang.LOST
+        assert first[victim].ended() == (137 if blow == signal.SIGKILL else gang.LOST)
         out = _ends(driver)
         assert re.search(r"Going on from the checkpoint of meta-step [1-9]", out)
         assert "all of them go on from the last checkpoint" in out
         assert [pod.index for pod in cluster.pods].count(victim) == 2
         assert site.outs() == undisturbed, blow
-
-
-def _until(done, what, seconds=300.0):
-    give_up = time.monotonic() + seconds
-    while not (found := done()):
-        assert time.monotonic() < give_up, f"{what} did not happen within {seconds} s"
-        time.sleep(0.02)
-    return found

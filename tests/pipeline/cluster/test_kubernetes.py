@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import types
 from typing import cast
 
@@ -20,6 +19,8 @@ from pipeline.run.flow import Item
 from pipeline.run.job import Job
 from pipeline.track.store import Store
 from pipeline.track.tracking import Run
+from tests.pipeline.cluster.conftest import committed
+from tests.servers import until
 
 pytestmark = pytest.mark.slow
 
@@ -66,17 +67,11 @@ class Site:
         self.env = own | {"PIPELINE_EXECUTOR": "kubernetes", "KUBECONFIG": str(cluster.kubeconfig)}
         self.env["PYTHONPATH"] = f"{clone.root}{os.pathsep}{gates.parent / 'no jax'}"
         self.pod_env = own | {"GATES": str(gates)}
-        kept = ("PATH", "HOME")
-        cluster.base = {name: clone.env[name] for name in (*kept, "PYTHONPATH")}
-        ignored = clone.root / ".dvc/.gitignore"  # which DVC would write
-        ignored.write_text("/config.local\n/tmp\n/cache\n")
+        cluster.base = {name: clone.env[name] for name in ("PATH", "HOME", "PYTHONPATH")}
         self.commit()
 
     def commit(self) -> None:
-        self.clone.run("git", "add", "-A")
-        self.clone.run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "now", "--allow-empty")
-        commit = self.clone.run("git", "rev-parse", "HEAD").strip()
-        self.cluster.template("vsml-small", self.pod_env | {"VSML_COMMIT": commit})
+        self.cluster.template("vsml-small", self.pod_env | {"VSML_COMMIT": committed(self.clone)})
 
     def start(self, *words: str, stdin=None, **env: str) -> subprocess.Popen[str]:
         """A stage item, by the words that DVC runs."""
@@ -112,13 +107,6 @@ def slow(site):
     (site.root / "pipeline/data/splits.py").write_text(SLOW)
     site.commit()
     return site
-
-
-def until(done, what, seconds=60.0):
-    give_up = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < give_up, f"{what} did not happen within {seconds} s"
-        time.sleep(0.02)
 
 
 def _ends(process, seconds=90):

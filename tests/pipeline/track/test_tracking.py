@@ -10,13 +10,13 @@ import signal
 import socket
 import sqlite3
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 
 from pipeline.run import artifacts
 from pipeline.track import tracking
+from tests.servers import free_port, mlflow_server, until
 
 OUT = "artifacts/test_data/iris.npz"
 # A run that follows a curve, as a stage does that goes on from a checkpoint, and that a test can stop where it likes.
@@ -80,14 +80,6 @@ def _waiting(root):
     return [path for path in (root / ".runs").glob("*") if path.is_dir()]
 
 
-def _until(done, what, seconds=60.0):
-    give_up = time.monotonic() + seconds
-    while not (found := done()):
-        assert time.monotonic() < give_up, f"{what} did not happen within {seconds} s"
-        time.sleep(0.02)
-    return found
-
-
 def test_four_at_once_on_a_new_store_all_leave_a_whole_run(clone):
     sets = ("breast_cancer", "digits", "iris", "wine")
     started = [clone.start("python", "-m", "pipeline", "test_data", name) for name in sets]
@@ -149,7 +141,7 @@ def test_a_stage_imports_no_mlflow(clone):
     try:
         assert "pipeline.track.tracking" in loaded
         assert not {"mlflow", "pipeline.track.store", "pipeline.track.uploads"} & set(loaded)
-        _until(lambda: not _waiting(clone.root), "the upload")
+        until(lambda: not _waiting(clone.root), "the upload")
     finally:
         _stop_uploader(clone.root)
     ((_, name, status, _),) = _runs(clone.root)
@@ -159,7 +151,7 @@ def test_a_stage_imports_no_mlflow(clone):
 def _uploader(root):
     """The process id of the newest uploader that a stage has started."""
     log = root / ".runs/uploader.log"
-    return int(_until(lambda: log.exists() and re.findall(r"Process (\d+) takes runs up", log.read_text()), "one")[-1])
+    return int(until(lambda: log.exists() and re.findall(r"Process (\d+) takes runs up", log.read_text()), "one")[-1])
 
 
 def _stop_uploader(root):
@@ -170,13 +162,11 @@ def _stop_uploader(root):
             os.kill(_uploader(root), signal.SIGKILL)
         return tracking.lock(root / ".runs/uploader.lock")
 
-    os.close(_until(stopped, "the end of the uploader"))
+    os.close(until(stopped, "the end of the uploader"))
 
 
 def test_a_server_is_used_where_named_and_not_waited_for_where_away(clone, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     uri = f"http://127.0.0.1:{port}"
     tries = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     away = clone.start("python", "-m", "pipeline", "test_data", "wine", **tries)
@@ -187,26 +177,13 @@ def test_a_server_is_used_where_named_and_not_waited_for_where_away(clone, tmp_p
     _, error = asked.communicate(timeout=60)
     assert asked.returncode == 1 and f"MLflow at {uri} does not answer" in error
 
-    store = ("--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--artifacts-destination", f"{tmp_path}/served")
-    lean = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # starts faster
-    server = clone.start("mlflow", "server", "--port", str(port), "--workers", "1", *store, **lean)
-    try:
-
-        def up():
-            assert server.poll() is None, "the server did not start"
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{uri}/health"):
-                return True
-
-        _until(up, "the start of the server")
+    with mlflow_server(tmp_path, port=port):
         secret = tries | {"MLFLOW_TRACKING_URI": f"http://user:password@127.0.0.1:{port}"}
         clone.run("python", "-m", "pipeline", "test_data", "iris", **secret | {"VSML_UPLOAD": "later"})
         (begin,) = [(path / "begin.json").read_text() for path in _waiting(clone.root) if "iris" in _name(path)]
         assert f'"uri": "{uri}"' in begin and "password" not in begin
         said = clone.run("python", "-m", "pipeline", "whence", "artifacts/test_data/wine.npz", **tries)
         assert "These are the very bytes that a run left." in said
-    finally:
-        server.terminate()
-        server.communicate(timeout=30)
     assert not (clone.root / "mlflow.db").exists() and not _waiting(clone.root)
     outs = [json.loads(path.read_text())["outs"] for path in (tmp_path / "served").rglob("manifest.json")]
     assert {name for left in outs for name in left} == {OUT, "artifacts/test_data/wine.npz"} and len(outs) == 2
@@ -315,14 +292,14 @@ def test_a_killed_run_that_is_resumed_goes_on_in_the_same_run(clone, taken_up_me
 def test_a_curve_goes_up_while_it_grows_whatever_happens_to_the_uploader(clone):
     stage = clone.start("python", "-c", CURVED, "4", "waits", VSML_UPLOAD="background")
     try:
-        _until(lambda: (clone.root / "mlflow.db").exists() and _shown(clone.root), "the curve in MLflow")
+        until(lambda: (clone.root / "mlflow.db").exists() and _shown(clone.root), "the curve in MLflow")
         ((run, _, status, _),) = _runs(clone.root)
         assert (status, _steps(clone.root, run), stage.poll()) == ("RUNNING", [1, 2, 3, 4], None)
         uploader = _uploader(clone.root)
         _stop_uploader(clone.root)
         stage.send_signal(signal.SIGINT)
         stage.communicate(timeout=60)
-        _until(lambda: not _waiting(clone.root), "the upload by the next one")
+        until(lambda: not _waiting(clone.root), "the upload by the next one")
         assert _uploader(clone.root) != uploader
         ((again, _, status, _),) = _runs(clone.root)
         assert (again, status, _steps(clone.root, run)) == (run, "KILLED", [1, 2, 3, 4])

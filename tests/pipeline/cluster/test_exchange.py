@@ -9,17 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cluster import exchange as plane
+from pipeline.cluster import exchange
 from pipeline.run import artifacts, paths
 from pipeline.run.checkpoints import Folder
 from pipeline.run.flow import Item
 from pipeline.run.job import Job, dep_files
 from pipeline.studies import params
 from pipeline.track import tracking
-from pipeline.track.store import MissingInStoreError, Store, TrackerAway
-from pipeline.track.uploads import Courier
+from pipeline.track.store import IntegrityError, MissingInStoreError, Store, TrackerAway
+from pipeline.track.uploads import LiveUpload
 
 OUTS = ("artifacts/a.npz", "artifacts/deep/b.npz")
+MANIFEST = {"stage": "unify", "item": [], "fingerprint": "f", "deps": {}}
 IN, PLAN = "artifacts/in.npz", "artifacts/plan/unify.json"
 
 
@@ -57,13 +58,14 @@ def job(profile):
 
 
 def _order(store, job):
-    return plane.fetch_json(store, *(placed := plane.place(store, job, "image", False))[:1], plane.ORDER, placed[1])
+    run, digest = exchange.place(store, job, "image", False)
+    return store.read(run, exchange.ORDER, digest)
 
 
 def test_what_is_read_is_uploaded_once_and_comes_back_by_digest(store, job, tmp_path):
     first, second = _order(store, job)["reads"], _order(store, job)["reads"]
     assert first == second and first.keys() == {"dvc.yaml", "params.yaml", PLAN, IN}
-    there = plane.lay_out(store, _order(store, job), tmp_path / "elsewhere")
+    there = exchange.lay_out(store, _order(store, job), tmp_path / "elsewhere")
     for name in first:
         assert (there / name).read_bytes() == (tmp_path / name).read_bytes()
     assert (there / "pipeline/run/artifacts.py").samefile(paths.ROOT / "pipeline/run/artifacts.py")
@@ -74,7 +76,7 @@ def test_what_a_run_left_is_found_in_that_run(store, run, job, profile):
     artifacts.write_text(out, str(profile))
     digest = artifacts.sha256_file(out)
     assert store.having(digest) is None
-    assert plane.commit(store, run, "one", {"outs": {OUTS[0]: digest}}, profile)
+    assert exchange.commit(store, run, "one", MANIFEST | {"outs": {OUTS[0]: digest}}, profile)
     assert store.having(digest) == (run, f"attempts/one/outs/{OUTS[0]}")
 
 
@@ -82,8 +84,8 @@ def test_a_dep_that_was_changed_in_the_store_is_refused(store, job, served, tmp_
     order = _order(store, job)
     (kept,) = served[1].rglob(f"{order['reads'][IN]['run']}/artifacts/{order['reads'][IN]['path']}")
     kept.write_text("other")
-    with pytest.raises(plane.IntegrityError, match=rf"{IN} of MLflow run .* expected {job.deps[IN]}"):
-        plane.lay_out(store, order, tmp_path / "elsewhere")
+    with pytest.raises(IntegrityError, match=rf"{IN} of MLflow run .* expected {job.deps[IN]}"):
+        exchange.lay_out(store, order, tmp_path / "elsewhere")
     assert not (tmp_path / "elsewhere" / IN).exists()
 
 
@@ -103,33 +105,33 @@ def test_a_file_is_missing_only_if_the_server_says_so(store, run, wire, profile)
 def _attempt(folder, text):
     for name in OUTS:
         artifacts.write_text(folder / name, text)
-    return {"outs": {name: artifacts.sha256_file(folder / name) for name in OUTS}}
+    return MANIFEST | {"outs": {name: artifacts.sha256_file(folder / name) for name in OUTS}}
 
 
 def test_the_first_of_two_attempts_counts_and_the_second_changes_nothing(store, run, job, tmp_path):
-    assert not plane.collect(store, run, job)
+    assert not exchange.collect(store, run, job)
     for attempt, counts in (("one", True), ("two", False), ("one", True)):
-        assert plane.commit(store, run, attempt, _attempt(tmp_path / attempt, attempt), tmp_path / attempt) is counts
-    assert plane.collect(store, run, job)
+        assert exchange.commit(store, run, attempt, _attempt(tmp_path / attempt, attempt), tmp_path / attempt) is counts
+    assert exchange.collect(store, run, job)
     assert [Path(name).read_text() for name in OUTS] == ["one", "one"]
     assert store.get(run).status == "FINISHED"
 
 
 def test_outs_come_all_or_none_and_a_result_that_is_not_whole_is_set_aside(store, run, job, served, tmp_path, capsys):
-    plane.commit(store, run, "one", _attempt(tmp_path / "one", "one"), tmp_path / "one")
+    exchange.commit(store, run, "one", _attempt(tmp_path / "one", "one"), tmp_path / "one")
     (kept,) = served[1].rglob(f"{run}/artifacts/attempts/one/outs/{OUTS[1]}")
     kept.write_text("two")
-    assert not plane.collect(store, run, job)
+    assert not exchange.collect(store, run, job)
     assert f"The result of MLflow run {run} is not what it says" in capsys.readouterr().out
     assert {path.name for path in Path("artifacts").rglob("*")} == {"in.npz", "deep", "plan", "unify.json"}
     kept.write_text("one")
-    assert not plane.collect(store, run, job), "for good"
+    assert not exchange.collect(store, run, job), "for good"
 
 
 @pytest.fixture
-def courier(store, run, profile, tmp_path):
-    (tmp_path / "spool").mkdir()
-    return Courier(store, run, tmp_path / "spool")
+def upload(store, run, profile, tmp_path):
+    (tmp_path / "run").mkdir()
+    return LiveUpload(store, run, tmp_path / "run")
 
 
 @pytest.fixture
@@ -146,19 +148,19 @@ def saved(profile):
 def _elsewhere(store, run, tmp_path, monkeypatch):
     """What a pod on another machine finds."""
     monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path / "elsewhere")
-    Courier(store, run, tmp_path / "spool").unpack()
+    LiveUpload(store, run, tmp_path / "run").unpack()
     last = Folder(paths.CHECKPOINTS / ("ab" * 32)).load()
     return last and last.step
 
 
 def test_the_last_two_checkpoints_travel_and_a_damaged_one_does_not_count(
-    store, run, courier, saved, served, tmp_path, monkeypatch, capsys
+    store, run, upload, saved, served, tmp_path, monkeypatch, capsys
 ):
     assert _elsewhere(store, run, tmp_path, monkeypatch) is None
     monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path / "CHECKPOINTS")
     for step in (3, 7, 11):
         saved(step)
-        courier.send(now=True)
+        upload.send(now=True)
     there = sorted(served[1].rglob(f"{run}/artifacts/checkpoints/*/*.npz"))
     assert [path.name[:8] for path in there] == ["00000007", "00000011"]
     assert _elsewhere(store, run, tmp_path / "a", monkeypatch) == 11
@@ -170,44 +172,44 @@ def test_the_last_two_checkpoints_travel_and_a_damaged_one_does_not_count(
     assert _elsewhere(store, run, tmp_path / "c", monkeypatch) is None
 
 
-def test_a_tracker_that_is_away_delays_and_loses_nothing(store, run, courier, saved, wire, tmp_path, capsys):
+def test_a_tracker_that_is_away_delays_and_loses_nothing(store, run, upload, saved, wire, tmp_path, capsys):
     rows = [json.dumps([1000 + step, {"loss": step}]) for step in range(1, 7)]
-    file = tmp_path / "spool/curve.jsonl"
+    file = tmp_path / "run/curve.jsonl"
     file.write_text("\n".join(rows[:3]) + "\n" + rows[3][:5])  # one is being written
-    courier.send(now=True)
+    upload.send(now=True)
     assert store.last_step(run) == 3
     wire.cut = True
     file.write_text("\n".join(rows) + "\n")
     saved(6)
-    courier.send(now=True)
-    courier.send()
+    upload.send(now=True)
+    upload.send()
     assert capsys.readouterr().out.count("MLflow takes nothing now") == 1
     wire.cut = False
-    courier.send(now=True)
+    upload.send(now=True)
     assert store.last_step(run) == 6 and "00000006" in store.get(run).tags["checkpoints"]
-    later = Courier(store, run, tmp_path / "spool")
+    later = LiveUpload(store, run, tmp_path / "run")
     later.unpack()
     later.send(now=True)
-    later.finish()
-    later.drop_checkpoints()
-    assert len(tracking.rows(tmp_path / "spool", 0)) == 6
+    later.send_curve()
+    later.refer_to([])
+    assert len(tracking.rows(tmp_path / "run", 0)) == 6
     history = [(m.step, m.timestamp) for m in store._client.get_metric_history(run, "loss")]
     assert history == [(step, 1000 + step) for step in range(1, 7)], "at the times at which they were written"
     assert store.get(run).tags["checkpoints"] == "[]"
 
 
-def test_rows_that_come_late_are_not_logged_twice(store, run, courier, wire, tmp_path, monkeypatch, capsys):
+def test_rows_that_come_late_are_not_logged_twice(store, run, upload, wire, tmp_path, monkeypatch, capsys):
     """A server that stands still takes a request long after its sender has given up, and sent the rows again."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     rows = [json.dumps([1000 + step, {"loss": step}]) for step in range(1, 7)]
-    file = tmp_path / "spool/curve.jsonl"
+    file = tmp_path / "run/curve.jsonl"
     file.write_text("\n".join(rows[:4]) + "\n")
     wire.late = late = threading.Event()
-    courier.send(now=True)
+    upload.send(now=True)
     assert "MLflow takes nothing now" in capsys.readouterr().out
     wire.late = None
     file.write_text("\n".join(rows) + "\n")
-    courier.send(now=True)
+    upload.send(now=True)
     late.set()
     give_up = time.monotonic() + 30
     while not wire.answer_to_late.startswith(b"HTTP/1.1 200"):
