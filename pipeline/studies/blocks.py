@@ -221,7 +221,7 @@ def unification(results: Results) -> Iterator[str]:
     yield (
         f"Largest deviation of any prediction over {results[Key('unification', 'sgd', 'learning')]['n']} episodes, in "
         "float32, over how far learning has moved the predictions. The near relative is the control: a variant that "
-        "must be told apart."
+        "must be distinguished."
     )
 
 

@@ -33,7 +33,7 @@ MARKS = {  # of several verdicts the first holds
     "reproduced": "\u2713",
 }
 VERDICTS = tuple(MARKS)
-SEEDS = 3  # with fewer, luck in meta-training cannot be told from skill
+SEEDS = 3  # with fewer, luck in meta-training cannot be distinguished from skill
 SURE = {
     "abstract": "in its abstract or introduction",
     "quoted": "quoted from the paper",

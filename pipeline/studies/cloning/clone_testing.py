@@ -42,7 +42,7 @@ def main(job: Job, run: Run) -> None:
 
 
 def _episodes(section: CloneTest, form: Form, thetas, rate: float, name: str, sizes: tuple[int, ...]) -> Stretch:
-    """[lifetime stretch ...]; episodes differ in initial weights, in the examples and in what is held out."""
+    """[episode stretch ...]; episodes differ in initial weights, in the examples and in what is held out."""
     facts = SETS[name]
     train, test = (artifacts.read_table(path(name)).arrays for path in (paths.train_data, paths.test_data))
     data = [(jnp.asarray(standardise(facts, split["x"])), jnp.asarray(split["y"])) for split in (train, test)]

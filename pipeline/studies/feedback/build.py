@@ -32,7 +32,7 @@ def score(section: Experiment) -> Score:
 def settings(section: Experiment) -> dict[str, Any]:
     """What is stored with the rule that an experiment learns: all that makes the learner, but for its sizes."""
     own = section.learner
-    if isinstance(own, Pretrained):  # its lifetimes are plain descent
+    if isinstance(own, Pretrained):  # its episodes are plain descent
         own = Descent(name="descent", plastic=own.plastic, order="first", rate=own.rate, per=None, clip=own.clip)
     return own.model_dump()
 

@@ -138,7 +138,7 @@ def accuracy_lost(seeds: list[dict[str, Any]]) -> Float[np.ndarray, "seed episod
 
 def when(age: int) -> str:
     """The age of a learner in words."""
-    return "at birth" if age == 0 else f"after {age:,} example{'s' * (age > 1)}"
+    return "at the start" if age == 0 else f"after {age:,} example{'s' * (age > 1)}"
 
 
 def exposures(seeds: list[dict[str, Any]]) -> dict[tuple[str, int], Float[np.ndarray, "seed episode"]]:

@@ -3,7 +3,7 @@
 A learned rule learns from the user's examples one by one, in random orders, with online SGD and Adam beside it on the
 very same episodes. Wrong input is refused in one sentence, with exit status 2, before anything runs.
 
-Axis letters: rate (of learning; one, not a number, for the rule), lifetime (an episode), time.
+Axis letters: rate (of learning; one, not a number, for the rule), episode (an episode), time.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def main(args: list[str]) -> None:
     length = options.length or min(total, LONGEST)
     print(
         f"{options.data}: {total} examples, {features} features, {classes} classes.\n"
-        f"{options.episodes} lifetimes of {length} examples in random order, no example twice; seed {options.seed}.\n"
+        f"{options.episodes} episodes of {length} examples in random order, no example twice; seed {options.seed}.\n"
         "Each feature is standardised by its mean and standard deviation over all examples, labels unseen."
     )
     if options.random_features:
@@ -249,9 +249,9 @@ def _options(args: list[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--rule", type=Path, required=True, help="a rule.npz that meta_train wrote")
     add("--data", type=Path, required=True, help="an npz file with x [n, …] and y [n]")
-    add("--lifetimes", type=at_least(1), default=16, help="random orders of the data (default: 16)")
+    add("--episodes", type=at_least(1), default=16, help="random orders of the data (default: 16)")
     add("--length", type=at_least(2), help=f"examples of an episode (default: all, at most {LONGEST})")
-    add("--seed", type=at_least(0), default=0, help="of the orders and the newborn states (default: 0)")
+    add("--seed", type=at_least(0), default=0, help="of the orders and the initial states (default: 0)")
     words = "show all learners N random functions of each example beside it (default: 0)"
     add("--random-features", type=at_least(0), default=0, metavar="N", help=words)
     add("--out", type=picture, default=Path("evaluate.png"), help="png or pdf (default: evaluate.png)")

@@ -25,16 +25,16 @@ READINGS = {"": True, "next_": False}  # of the paper's protocol: what comes twi
 AXES = {
     **{name: name for name in ("learner", "age", "label_shown", "query", "moment", "reset", "way", "followed")},
     "rate": "learner",
-    "probability": "learner lifetime time class",
-    "label": "lifetime time",
-    "image": "lifetime time",
+    "probability": "learner episode time class",
+    "label": "episode time",
+    "image": "episode time",
     "pixels": "shown time height width colour",
-    "query_probability": "learner age lifetime told gap probe class",
-    "cosine": "learner lifetime moment",
-    "change": "learner lifetime moment",
+    "query_probability": "learner age episode label_shown gap query class",
+    "cosine": "learner episode moment",
+    "change": "learner episode moment",
     "intact_accuracy": "episode",
-    "reset_accuracy": "lifetime way reset",
-    "follows": "lifetime followed kind channel",
+    "reset_accuracy": "episode way reset",
+    "follows": "episode followed kind channel",
 }
 
 Make = Callable[[Any], tuple[Learner, Theta]]  # of theta or of a learning rate, so that two rates are one compilation

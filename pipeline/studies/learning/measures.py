@@ -17,7 +17,7 @@ and those of association.py. Each is a mean, with sd and n over the episodes of 
 seeds, whole episodes each); sd_seeds is that of the seeds' means. Seen and unseen sets differ in difficulty too: how
 much, SGD tells, which is meta-trained on nothing. What a method's gap exceeds that of SGD by is over-fitting.
 
-Axis letters: seed (of meta-training), rate (of learning), lifetime (an episode of a test), time, class.
+Axis letters: seed (of meta-training), rate (of learning), episode (an episode of a test), time, class.
 """
 
 from collections.abc import Iterator, Mapping

@@ -40,7 +40,7 @@ def _reading(arrays: dict[str, Any], prefix: str, title: str) -> dict[str, Any]:
         "shape": [height, width, colours],
         "pixels": [_base64(images) for images in packed],
         "classes": probability.shape[-1],
-        "probability": [[_base64(np.round(255 * lifetime)) for lifetime in own[:shown]] for own in probability],
+        "probability": [[_base64(np.round(255 * episode)) for episode in own[:shown]] for own in probability],
     }
 
 

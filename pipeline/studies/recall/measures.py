@@ -98,7 +98,7 @@ def share(arrays: Arrays, array: str) -> Float[np.ndarray, "*any lag"]:
     `size_N/...` is of a network of N bits.
     """
     other = re.match(r"size_(\d+)/", array)
-    return arrays[array] / (int(arrays["queries"]) * int(other[1] if other else arrays["bits"]))
+    return arrays[array] / (int(arrays["moments"]) * int(other[1] if other else arrays["bits"]))
 
 
 def best_fixed(arrays: Arrays, kind: str, horizon: int, array: str = "fixed") -> Float[np.ndarray, "*level"]:
@@ -219,7 +219,7 @@ def recall(tables: Tables) -> Results:
 def page(found: Results, tables: Tables, introspected: str) -> dict[str, Any]:
     """What the report says of all this; `introspected` is the set whose images introspection shows."""
     arrays = tests(tables, in_order(tables)[0])[0]
-    return {name: int(arrays[name]) for name in ("bits", "queries", "settled")} | {
+    return {name: int(arrays[name]) for name in ("bits", "moments", "settled")} | {
         "table": table(found, tables),
         "verdict": verdict(found, tables),
         "synapse": list(words_of_synapse(found)),

@@ -41,7 +41,7 @@ def main(job: Job, run: Run) -> None:
     numbers = {
         "bits": size,
         "settled": section.settled,
-        "queries": section.length - section.settled,
+        "moments": section.length - section.settled,
         # As many as there are, or may be where only a part is; no neuron hears itself.
         "synapses": sum(graph.sizes[a] * (graph.sizes[b] - (a == b)) for a, b in graph.blocks),
         "numbers": sum(leaf[0].size for leaf in jax.tree.leaves(rule.theta)),  # learned for one horizon
@@ -67,7 +67,7 @@ def _recall(section: RecallTests, graph: Graph, rule: Rule, thorough: bool) -> I
 
     @partial(jax.jit, static_argnums=0)
     def of_rule(graph: Graph, theta: Theta, difficulty: Difficulty) -> jax.Array:
-        """[horizon lifetime time lag]"""
+        """[horizon episode time lag]"""
 
         def one(theta: Theta, key: RandomKey) -> jax.Array:
             return run_rule(graph, rules, theta, key, section.length, section.lags, difficulty)
@@ -76,7 +76,7 @@ def _recall(section: RecallTests, graph: Graph, rule: Rule, thorough: bool) -> I
 
     @partial(jax.jit, static_argnums=0)
     def of_fixed(size: int, difficulty: Difficulty) -> jax.Array:
-        """[rule lifetime time lag]"""
+        """[rule episode time lag]"""
         found = jax.vmap(lambda key: run_fixed_rules(key, size, section.length, section.lags, difficulty))(keys)
         return jnp.moveaxis(found, 2, 0)
 

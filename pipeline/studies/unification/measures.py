@@ -8,7 +8,7 @@ from pipeline.studies.learning.tables import Tables
 
 TABLE = "unify/unification.npz"
 UNIFICATION = "unification"  # the subject of all numbers here
-# Heads of the table, and what counts over the lifetimes: of a deviation the largest, of what it is held against the
+# Heads of the table, and what counts over the episodes: of a deviation the largest, of what it is held against the
 # smallest.
 WORST = {
     "prediction_deviation": ("Deviation, predictions", max),
@@ -63,8 +63,8 @@ def page(found: Results) -> dict[str, Any]:
         rows.append([pair.method, *cells, Cell(control, pair.control)])
     n = found[Key(UNIFICATION, next(iter(PAIRS)), "learning")]["n"]
     caption = (
-        f"Largest absolute deviation of an instance from its algorithm, over {n} lifetimes; of what it is held "
-        "against, the smallest of the lifetimes"
+        f"Largest absolute deviation of an instance from its algorithm, over {n} episodes; of what it is held "
+        "against, the smallest of the episodes"
     )
     entries, nonzero, distinct, parameters = (found[Key(UNIFICATION, "matrix", what)]["value"] for what in COUNTS)
     words = (

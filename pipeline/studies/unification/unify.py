@@ -1,4 +1,4 @@
-"""Compares learning algorithms with their instances of VSML, over whole lifetimes in float32."""
+"""Compares learning algorithms with their instances of VSML, over whole episodes in float32."""
 
 from functools import partial
 

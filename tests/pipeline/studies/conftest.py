@@ -253,7 +253,7 @@ def _recall(found: Params, experiment: str, seed: int) -> Columns:
     right[..., np.arange(section.length)[:, None] < np.arange(section.lags)] = -1
     columns: Columns = {"right": (right, "horizon lifetime time lag"), "horizon": (horizons, "horizon")}
     columns["loss"] = np.array([1.0, 0.3]), "end"
-    numbers = {"bits": bits, "settled": section.settled, "queries": exams, "synapses": 64, "numbers": 500}
+    numbers = {"bits": bits, "settled": section.settled, "moments": exams, "synapses": 64, "numbers": 500}
     columns |= {name: (np.array(number, np.int32), "") for name, number in numbers.items()}
     if experiment not in section.thorough:
         return columns

@@ -76,7 +76,7 @@ def test_the_command_that_draws_it_names_the_entry_of_its_study():
     assert drawn and {figure_module(*item.words).split(".")[2] for item in drawn} == {study}
 
 
-@pytest.mark.parametrize("label_shown", [0, 1])
+@pytest.mark.parametrize("told", [0, 1])
 def test_the_perceptron_predicts_before_the_label_and_learns(told):
     learner = example(LEARNER).perceptron(3, 2)
     state = learner.init_state((), jax.random.key(0))

@@ -68,5 +68,5 @@ def test_who_never_changes_has_no_alignment(key):
 def test_a_single_query_is_refused(key):
     course = COURSE._replace(queries=1)
     system = System(descent((4, 5, 1), HOW, squared_error), None)
-    with pytest.raises(ValueError, match=r"query \(=1\) must be 2 or more"):
+    with pytest.raises(ValueError, match=r"queries \(=1\) must be 2 or more"):
         run_episode(system, squared_error, course, system.init_theta(key), key, sines(course, points=4)(key))

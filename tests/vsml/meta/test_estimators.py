@@ -51,8 +51,8 @@ def test_backprop_is_the_mean_over_episodes_one_by_one(lifetimes):
     loss = jax.jit(jax.value_and_grad(lifetime_loss(LEARNER, cross_entropy)))
     unrolled = []
     for key in keys:
-        episode_key, episode_key = jax.random.split(key)
-        unrolled.append(loss(theta, episode_key, draw(episode_key)))
+        init_key, episode_key = jax.random.split(key)
+        unrolled.append(loss(theta, init_key, draw(episode_key)))
     mean = jax.tree.map(lambda *z: sum(z) / len(z), *unrolled)
     close(jax.jit(backprop(lifetime_loss(LEARNER, cross_entropy)))(*lifetimes), mean)
     assert len({float(value) for value, _ in unrolled}) == len(keys)  # each key its own lifetime

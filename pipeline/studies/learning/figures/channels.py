@@ -24,7 +24,7 @@ CAPTION = (
     "the gradient of a linear weight. Brackets: the half of the memory that is random initially; all else starts "
     "at zero. Right: the same resets for groups, mean and \u00b1 1 standard deviation over episodes of all seeds."
 )
-WAYS = {"initial": "as at birth", "mean": "mean of cells"}
+WAYS = {"initial": "initial values", "mean": "mean of cells"}
 GROUPS = {
     "hidden": "all hidden",
     "memory": "all memory",
@@ -40,7 +40,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         raise ValueError(f"{RULE} has no single dense layer of cells, so it has no channels to draw: drop this figure.")
     names, followed = first["reset"].tolist(), first["followed"].tolist()
     single = np.array([bool(SINGLE.fullmatch(name)) for name in names])
-    lost = accuracy_lost(list(seeds.values()))  # seed lifetime way reset
+    lost = accuracy_lost(list(seeds.values()))  # seed episode way reset
     alone = lost.mean(1)[:, :, single].reshape(len(seeds), len(WAYS), len(KINDS), -1)
     follows = np.stack([arrays["follows"].mean(0) for arrays in seeds.values()])  # seed what kind channel
     channels, heights = follows.shape[-1], (len(WAYS), len(followed))

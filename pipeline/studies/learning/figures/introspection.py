@@ -22,8 +22,8 @@ CAPTION = (
     "very same {looks} for SGD and Adam, linear, at the rate that was best over whole episodes, in hindsight, and at "
     "the paper\u2019s). What images of other classes gain is no association: a large rate makes SGD repeat the "
     "last label for everything. A learner that knows much has less to gain. Bottom left and middle: the same image "
-    "told with one wrong label, at the oldest age: rise of the probability of the wrong class, and the right class "
-    "against the right label told. Bottom right: cosine between what a step changes in the centred logits of "
+    "shown with one wrong label, at the oldest age: rise of the probability of the wrong class, and the right class "
+    "against the right label shown. Bottom right: cosine between what a step changes in the centred logits of "
     "images not shown, and what SGD on a linear softmax model with the same predictions would change there; for "
     "linear SGD it is 1 but for rounding. Steps too small to have a direction in float32 are left out."
 )
@@ -49,7 +49,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     for row, words in zip(grid, ROWS.values(), strict=True):
         row[0].set_ylabel(words)
     for first, last, age in zip(grid[0], grid[-1], ages, strict=True):
-        first.set_title("at birth" if age == 0 else f"after {age} examples")
+        first.set_title("at the start" if age == 0 else f"after {age} examples")
         last.set_xlabel("examples since the exposure")
     grid[0, 0].set(ylim=(-0.22, 1.05), yticks=(0, 0.5, 1))
     top.supylabel("added to the probability of the right class", fontsize=7.5)

@@ -45,7 +45,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     for axes, task in zip(grid, in_order(every, seen), strict=True):
         learners, key = every[task], f"{task}/correct"
         tested = [tables[f"baseline/{rival}.npz"].arrays for rival in baselines(tables)]
-        rivals = {  # each [rate lifetime time]
+        rivals = {  # each [rate episode time]
             "networks": [arrays[key] for arrays in tested if key in arrays],
             "features": [learners[who] for who in learners if who.endswith(FEATURES) and not who.startswith("zoo_")],
             "alone": [learners[f"zoo_{name}"]],

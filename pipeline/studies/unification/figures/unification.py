@@ -22,7 +22,7 @@ CAPTION = (
     "between them (C), both, or zeros (white). Bottom left: what a connection keeps and hears and how it changes, for "
     "each algorithm as an instance: x, e, y: input, error and label of an example; p: predicted probabilities; "
     "k, q, v: key, query and value, v\u0302: what was stored under the key; pre, post: activities; net: a small random "
-    "net. Bottom right, in float32, a dot for each lifetime: the largest absolute deviation between the predictions "
+    "net. Bottom right, in float32, a dot for each episode: the largest absolute deviation between the predictions "
     "of the algorithm\u2019s own implementation and of the instance, the same for what they have learned (states), "
     "and, for scale, how far learning has moved the predictions, and the deviation of a control: the instance of a "
     "near relative of the algorithm."
@@ -96,7 +96,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         matrix.plot([], [], linestyle="none", marker="s", markersize=4, color=cases[name], label=name)
     matrix.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=6.5, handletextpad=0.1)
 
-    # What an instance is, and by how much it deviates in each lifetime; a row each.
+    # What an instance is, and by how much it deviates in each episode; a row each.
     for row, name in enumerate(names):
         for x, words in zip(COLUMNS, (PAIRS[name].method, *ROWS[name]), strict=True):
             table.text(x, row, words, va="center", fontsize=6.8)
@@ -110,7 +110,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     for row in range(1, len(names)):
         for axes in (table, dots):
             axes.axhline(row - 0.5, color=RULED, linewidth=0.5)
-    dots.set(xscale="log", xlabel="largest absolute value in a lifetime")
+    dots.set(xscale="log", xlabel="largest absolute value in a episode")
     dots.set_xlim(right=300)
     dots.grid(axis="x")
     dots.tick_params(axis="y", length=0, labelleft=False)
