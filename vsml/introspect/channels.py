@@ -34,7 +34,7 @@ class Channels(NamedTuple):
 
 
 def resets(hidden: int) -> dict[str, Bool[np.ndarray, "kind h"]]:
-    """Which channels each reset covers: every one alone, then groups. `born_random` is the half of the memory that
+    """Which channels each reset covers: every one alone, then groups. `memory_starts_random` is the half of the memory that
     is random at the start, the rest of all being zero."""
     one = np.eye(2 * hidden, dtype=bool).reshape(2 * hidden, 2, hidden)
     alone = {f"{kind}_{c}": one[i * hidden + c] for i, kind in enumerate(("hidden", "memory")) for c in range(hidden)}
@@ -43,8 +43,8 @@ def resets(hidden: int) -> dict[str, Bool[np.ndarray, "kind h"]]:
     groups = {
         "hidden": ~is_memory,
         "memory": is_memory,
-        "memory_born_random": is_memory & first,
-        "memory_born_zero": is_memory & ~first,
+        "memory_starts_random": is_memory & first,
+        "memory_starts_zero": is_memory & ~first,
     }
     return alone | groups
 

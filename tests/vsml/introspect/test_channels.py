@@ -49,7 +49,7 @@ def found(unrolled):
 def test_only_the_channel_that_stores_is_missed(found):
     lost = {name: found.intact - found.reset[:, i] for i, name in enumerate(resets(H))}
     assert found.intact > 0.8
-    stores = {"memory_1", "memory", "memory_born_random"}
+    stores = {"memory_1", "memory", "memory_starts_random"}
     for name, values in lost.items():
         if name in stores:
             assert values[WAYS.index("initial")] > 0.3, name
@@ -73,16 +73,16 @@ def test_resets_cover_each_channel_once_and_then_groups():
     single = np.stack(list(masks.values())[: 2 * H])
     np.testing.assert_array_equal(single.sum(0), 1)
     np.testing.assert_array_equal(single.sum((1, 2)), 1)
-    assert list(masks)[2 * H :] == ["hidden", "memory", "memory_born_random", "memory_born_zero"]
+    assert list(masks)[2 * H :] == ["hidden", "memory", "memory_starts_random", "memory_starts_zero"]
     assert masks["hidden_3"][0, 3] and masks["memory_0"][1, 0]
     np.testing.assert_array_equal(masks["hidden"], [[True] * 4, [False] * 4])
-    np.testing.assert_array_equal(masks["memory_born_random"], [[False] * 4, [True, True, False, False]])
-    np.testing.assert_array_equal(masks["memory_born_zero"] | masks["memory_born_random"], masks["memory"])
+    np.testing.assert_array_equal(masks["memory_starts_random"], [[False] * 4, [True, True, False, False]])
+    np.testing.assert_array_equal(masks["memory_starts_zero"] | masks["memory_starts_random"], masks["memory"])
 
 
 def test_the_random_half_is_the_one_that_initial_cells_have_random():
     memory = network((6, 4), hidden=H).init_state((), jax.random.key(0)).layers[0].memory
-    np.testing.assert_array_equal(jnp.any(memory != 0, axis=(0, 1)), resets(H)["memory_born_random"][1])
+    np.testing.assert_array_equal(jnp.any(memory != 0, axis=(0, 1)), resets(H)["memory_starts_random"][1])
 
 
 def test_other_learners_have_no_channels(unrolled, sgd):
