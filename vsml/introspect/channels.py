@@ -34,8 +34,10 @@ class Channels(NamedTuple):
 
 
 def resets(hidden: int) -> dict[str, Bool[np.ndarray, "kind h"]]:
-    """Which channels each reset covers: every one alone, then groups. `memory_starts_random` is the half of the memory that
-    is random at the start, the rest of all being zero."""
+    """Which channels each reset covers: every one alone, then groups.
+
+    `memory_starts_random` is the half of the memory that is random in the initial state; all else is zero there.
+    """
     one = np.eye(2 * hidden, dtype=bool).reshape(2 * hidden, 2, hidden)
     alone = {f"{kind}_{c}": one[i * hidden + c] for i, kind in enumerate(("hidden", "memory")) for c in range(hidden)}
     is_memory = np.array([[False], [True]]) & np.ones((2, hidden), bool)
