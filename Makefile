@@ -1,4 +1,5 @@
-# `make repro` makes everything from nothing; PROFILE=mnist does it for profiles/mnist, JOBS=8 eight items at once.
+# `make repro` makes everything from nothing, on all cores; PROFILE=mnist does it for profiles/mnist, JOBS=8 eight items
+# at once.
 # All of it may be run again.
 SHELL := /bin/sh
 PYTHON ?= python3
@@ -14,7 +15,7 @@ export MLFLOW_DISABLE_TELEMETRY = true
 .PHONY: repro audit test test-cluster bench ui lint image deploy setup lock
 
 repro: setup
-	$(if $(JOBS),python -m pipeline repro --jobs $(JOBS),dvc repro) $(DVC_FILE)
+	python -m pipeline repro $(if $(JOBS),--jobs $(JOBS)) $(DVC_FILE)
 
 # Proves every figure of the profile, or says what is wrong with which file, entry or run; see docs/audit.md.
 audit: setup

@@ -1,13 +1,15 @@
-"""`python -m pipeline repro --jobs N` does what `dvc repro` does, with up to N items of stages at once.
+"""`python -m pipeline repro` does what `dvc repro` does, with several items of stages at once.
 
 An item is due if DVC finds it changed, or once something that it depends on has run; it starts when all of that is
-done. Each is a `dvc repro --single-item` of its own, which waits for DVC's lock and decides itself whether to run. If
-one fails, only what depends on it is left out. No item outlives this process, except as a Job on a cluster.
+done, those first that most time depends on. Each is a `dvc repro --single-item` of its own, which waits for DVC's lock
+and decides itself whether to run. If one fails, only what depends on it is left out. No item outlives this process,
+except as a Job on a cluster. Outs do not depend on how many items run at once.
 """
 
 import argparse
 import ctypes
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -16,21 +18,27 @@ import time
 from collections.abc import Iterable, Mapping
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
+
+import psutil
 
 from pipeline.run import paths
+from pipeline.run.artifacts import write_json
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LOOK_EVERY_S = 0.1
+SAY_EVERY_S = 30.0  # what long items said last
 STOPS_WITHIN_S = 20.0
 LINES_SHOWN = 15  # of an item that failed
+UNKNOWN_S = 10.0  # an item of a stage that never ran here
+MEMORY = 1.5 * 2**30  # bytes that must be free before another item starts: what the largest of the default profile take
 
 
 class Running(NamedTuple):
     """A running item."""
 
     name: str
-    process: subprocess.Popen[bytes]
+    process: Any  # of multiprocessing
     log: IO[bytes]
     began: float
 
@@ -47,14 +55,9 @@ def main(words: list[str]) -> None:
     if given.jobs < 1:
         parser.error(f"--jobs is {given.jobs}, expected 1 or more.")
     os.chdir(Path(given.file).parent)
-    file = Path(given.file).name
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # of the commands' `python`
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "status", "--json", file]
-    status = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if status.returncode:
-        sys.exit(f"`dvc status` ended with exit code {status.returncode}; see above.")
-    needs = graph(file)
-    due = closure(json.loads(status.stdout), needs)
+    needs, changed = look(Path(given.file).name)
+    due = closure(changed, needs)
     states = run({name: needs[name] & due for name in needs if name in due}, given.jobs) if due else {}
     # Runs that wait are taken up; one of them that cannot be taken up now is no failure of an item.
     subprocess.run([sys.executable, "-m", "pipeline", "uploads"], check=False)
@@ -67,15 +70,20 @@ def main(words: list[str]) -> None:
         sys.exit(1)
 
 
-def graph(file: str) -> dict[str, set[str]]:
-    """What each item of a dvc.yaml in this folder needs of its other items, as DVC sees it."""
+def look(file: str) -> tuple[dict[str, set[str]], set[str]]:
+    """What each item of a dvc.yaml in this folder needs of its other items, and which DVC finds changed."""
     # Not above: every stage imports this module, and none but this function needs DVC.
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc.repo.index import Index
 
-    with Repo() as repo:
-        found = Index.from_file(repo, str(Path(file).absolute())).graph
-        return {stage.addressing: {need.addressing for need in found.successors(stage)} for stage in found}
+    try:
+        with Repo(_wait_for_lock=True) as repo:
+            found = Index.from_file(repo, str(Path(file).absolute())).graph
+            needs = {stage.addressing: {need.addressing for need in found.successors(stage)} for stage in found}
+            return needs, set(repo.status(targets=[file]))
+    except DvcException as error:
+        sys.exit(f"DVC cannot read {Path(file).absolute()}: {error}")
 
 
 def closure(changed: Iterable[str], needs: Mapping[str, set[str]]) -> set[str]:
@@ -95,65 +103,120 @@ def run(needs: Mapping[str, set[str]], jobs: int) -> dict[str, str]:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
-    logs = paths.JOBS / "logs"
+    logs, known = paths.JOBS / "logs", paths.JOBS / "seconds.json"
     logs.mkdir(parents=True, exist_ok=True)
     print(f"{len(needs)} items are due, up to {jobs} at once; what they say: {logs}", flush=True)
+
+    # How long each took when it last ran here, and the longest way from its start to the end of all.
+    profile = str(Path.cwd().relative_to(paths.ROOT)) if Path.cwd().is_relative_to(paths.ROOT) else str(Path.cwd())
+    times = json.loads(known.read_text()) if known.exists() else {}
+    seconds: dict[str, float] = times.setdefault(profile, {})
+    way: dict[str, float] = {}
+    for name in reversed(list(TopologicalSorter(needs).static_order())):
+        after = max((way[other] for other, wanted in needs.items() if name in wanted), default=0.0)
+        way[name] = _expected(name, seconds)[0] + after
+
+    fork = multiprocessing.get_context("fork")  # DVC is imported once, here, and not once an item
     sorter = TopologicalSorter(needs)
     sorter.prepare()
     ready: list[str] = []
     running: list[Running] = []
     states: dict[str, str] = {}
+    said = time.monotonic()
 
     def settle(name: str, state: str, more: str) -> None:
         states[name] = state
-        print(f"{name}: {state} {more} ({len(states)} of {len(needs)})", flush=True)
+        left = [_expected(other, seconds) for other in needs if other not in states]
+        estimate = ""
+        if left and all(sure for _, sure in left):
+            estimate = f", about {_in_words(sum(taken for taken, _ in left) / jobs)} left"
+        print(f"{name}: {state} {more} ({len(states)} of {len(needs)}{estimate})", flush=True)
         sorter.done(name)  # however it ended: what needs it is told below
 
     try:
         while sorter.is_active():
-            ready += sorter.get_ready()
+            ready = sorted((*ready, *sorter.get_ready()), key=lambda name: -way[name])
             while ready and len(running) < jobs:
+                if running and psutil.virtual_memory().available < MEMORY:
+                    break
                 name = ready.pop(0)
                 if lost := [need for need in sorted(needs[name]) if states[need] != "done"]:
                     settle(name, "skipped", f"it needs {', '.join(lost)}")
                     continue
-                log = (logs / f"{name.replace('/', '_')}.log").open("w+b")
-                # A session of its own, so that a Ctrl-C is told to it by us alone; and it dies with us.
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", name],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    preexec_fn=die_with_parent,
-                )
+                path = logs / f"{name.replace('/', '_')}.log"
+                path.unlink(missing_ok=True)
+                log = path.open("a+b")  # appends always: the item shares the place in it with us, who read
+                process = fork.Process(target=_repro, args=(name, log.fileno(), os.getpid()))
+                process.start()
                 running.append(Running(name, process, log, time.monotonic()))
             time.sleep(LOOK_EVERY_S)
-            for item in [one for one in running if one.process.poll() is not None]:
+            if time.monotonic() - said > SAY_EVERY_S:
+                said = time.monotonic()
+                for item in running:
+                    if last := _said(item.log)[-1:]:
+                        print(f"  {item.name}, for {_in_words(said - item.began)}: {last[0]}", flush=True)
+            for item in [one for one in running if not one.process.is_alive()]:
                 running.remove(item)
-                took = f"in {time.monotonic() - item.began:.0f} s"
-                if item.process.returncode == 0:
-                    settle(item.name, "done", took)
+                took = time.monotonic() - item.began
+                if item.process.exitcode == 0:
+                    seconds[item.name] = round(took, 1)
+                    settle(item.name, "done", f"in {_in_words(took)}")
                 else:
-                    settle(item.name, "FAILED", f"{took}, all that it said is in {item.log.name}; its end:")
-                    item.log.seek(0)
-                    lines = item.log.read().decode(errors="replace").rstrip().splitlines()[-LINES_SHOWN:]
+                    settle(
+                        item.name, "FAILED", f"in {_in_words(took)}, all that it said is in {item.log.name}; its end:"
+                    )
+                    lines = _said(item.log)[-LINES_SHOWN:]
                     print("\n".join(f"    {line}" for line in lines), flush=True)
                 item.log.close()
     except Stopped:
         # Everything that runs ends: as after a Ctrl-C, then, what does not mind that, by force.
         for blow, wait_s in ((signal.SIGINT, STOPS_WITHIN_S), (signal.SIGKILL, 5.0)):
             for item in running:
-                if item.process.poll() is None:
+                if item.process.is_alive():
                     os.killpg(item.process.pid, blow)
             give_up = time.monotonic() + wait_s
-            while any(item.process.poll() is None for item in running) and time.monotonic() < give_up:
+            while any(item.process.is_alive() for item in running) and time.monotonic() < give_up:
                 time.sleep(LOOK_EVERY_S)
         for item in running:
             item.log.close()
             print(f"{item.name}: stopped", flush=True)
         raise
+    finally:
+        write_json(known, times)
     return states
+
+
+def _repro(name: str, log: int, parent: int) -> None:
+    """`dvc repro --single-item NAME` in a fork of this process, which has DVC imported."""
+    from dvc.cli import main as dvc
+
+    # A session of its own, so that a Ctrl-C is told to it by us alone; and it dies with us.
+    os.setsid()
+    die_with_parent(parent)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    sys.exit(dvc(["--wait-for-lock", "repro", "--single-item", name]))
+
+
+def _expected(name: str, seconds: Mapping[str, float]) -> tuple[float, bool]:
+    """How long an item will take, and whether it or another one of its stage ever ran here."""
+    if name in seconds:
+        return seconds[name], True
+    alike = [taken for other, taken in seconds.items() if other.partition("@")[0] == name.partition("@")[0]]
+    return (sum(alike) / len(alike), True) if alike else (UNKNOWN_S, False)
+
+
+def _said(log: IO[bytes]) -> list[str]:
+    """The last lines of a log."""
+    log.seek(max(0, os.fstat(log.fileno()).st_size - 20_000))
+    return log.read().decode(errors="replace").rstrip().splitlines()
+
+
+def _in_words(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 def _stop(number: int, frame: object) -> None:
@@ -162,17 +225,18 @@ def _stop(number: int, frame: object) -> None:
     raise Stopped(128 + number)
 
 
-def die_with_parent() -> None:
+def die_with_parent(parent: int | None = None) -> None:
     """Have the kernel kill this process when its parent ends, however it ends.
 
     SIGTERM to `dvc repro` leaves its child running, and what an orphan writes would mix with the work of the next
     repro. SIGKILL is safe: outputs are written atomically and a run goes on from its checkpoint. The parent must be
     `dvc repro` itself: the commands in dvc.yaml begin with `exec`, since some shells would stay in between. Only Linux
-    offers this; elsewhere it does nothing, and whoever kills `dvc repro` must kill the stage too.
+    offers this; elsewhere it does nothing, and whoever kills `dvc repro` must kill the stage too. `parent` is its pid;
+    None for whoever is the parent now.
     """
     if sys.platform != "linux":
         return
-    parent = os.getppid()
+    parent = parent or os.getppid()
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
         number = ctypes.get_errno()
