@@ -46,7 +46,9 @@ STUDIES = {
         r"meta_test|introspect",
         ("", "mnist"),
     ),
-    "cloning": Study(VSML, "Can the same rule be trained to be backpropagation?", "clone_test", ("", "clones")),
+    "cloning": Study(
+        VSML, "Can cells of the same kind be trained to run backpropagation?", "clone_test", ("", "clones")
+    ),
     "unification": Study(VSML, "Are other learning algorithms special cases of VSML?", "unify", ("",)),
     "feedback": Study(
         "Feedback and local plasticity, arXiv 2006.09549",

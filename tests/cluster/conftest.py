@@ -32,7 +32,7 @@ class Checkout:
         tree = yaml.load(self.profile / "params.yaml")
         tree["items"] |= FEW | {"figures": {study: [] for study in tree["items"]["figures"]} | {"learning": DRAWN}}
         first = tree["defaults"]["curriculum"][0]
-        first["steps"], first["lives"][0]["population"] = steps, population
+        first["steps"], first["episodes"][0]["population"] = steps, population
         tree["defaults"]["optimizer"]["learning_rate"] = random.uniform(0.004, 0.005)
         yaml.dump(tree, self.profile / "params.yaml")
         pipeline = yaml.load(self.profile / "dvc.yaml")

@@ -5,7 +5,7 @@ Axis letters, here and in every annotation of `vsml`:
     time      examples of one episode, in order
     features  numbers that describe one example
     classes   outputs of the learner, one logit each
-    p         lifetimes of one meta-step (the population)
+    p         episodes of one meta-step (the population)
     a, b      units below and above a layer of cells
     n, h      channels of a message, hidden channels of a cell
 """

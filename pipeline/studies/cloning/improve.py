@@ -1,4 +1,4 @@
-"""Goes on from a clone of backpropagation: meta-trains its theta for what a episode is worth, as any other's.
+"""Goes on from a clone of backpropagation: meta-trains its theta for what an episode is worth, as any other's.
 
 The workshop version of arXiv 2012.14905 claims that learning then is faster, and not only on the set of meta-training.
 """

@@ -64,6 +64,8 @@ def main(args: list[str]) -> None:
             raise ValueError(
                 f"--length (={options.length}) must be at most the number of examples (={total}): lower it."
             )
+        if rule.learner.get("name") in ("recall", "local_plasticity", "descent", "clone"):
+            raise ValueError(f"The rule is of the kind {rule.learner['name']!r}: use one that classifies, like digits.")
         own = _sized(partial(learner, learner_section(rule.learner)), examples, options.random_features)
         needed = jax.eval_shape(own.init_theta, jax.random.key(0))
         theirs, ours = (jax.tree.map(lambda z: list(z.shape), theta) for theta in (rule.theta, needed))

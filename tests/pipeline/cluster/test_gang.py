@@ -96,7 +96,7 @@ class Site:
 @pytest.fixture
 def site(clone, tiny, write_params, cluster, mlflow):
     tiny["defaults"]["curriculum"][0]["steps"] = STEPS - 8
-    tiny["defaults"]["curriculum"][0]["lives"][0]["population"] = 128
+    tiny["defaults"]["curriculum"][0]["episodes"][0]["population"] = 128
     write_params(clone.root / "params.yaml", tiny)
     clone.run("python", "-m", "pipeline", "train_data", "digits")
     return Site(clone, cluster, mlflow)

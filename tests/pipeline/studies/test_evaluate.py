@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
+from pipeline.run import paths
 from pipeline.run.artifacts import write_arrays, write_rule
 from pipeline.studies.learning import evaluate
 from pipeline.studies.learning.evaluate import read_examples
@@ -184,6 +185,8 @@ def test_a_file_that_is_no_rule_is_refused(rule, tmp_path, capsys):
     assert "The rule has the settings {'units': 3}, which this version" in refusal(
         ["--rule", other, "--data", data], capsys
     )
+    remembers = paths.ROOT / "vsml/zoo/recall_direct.npz"
+    assert "The rule is of the kind 'recall': use one" in refusal(["--rule", remembers, "--data", data], capsys)
     for name in ("theta/head_fwd", "theta/gates_bias"):
         arrays = dict(np.load(rule))
         arrays[name] = arrays[name][:1]

@@ -110,7 +110,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     for row in range(1, len(names)):
         for axes in (table, dots):
             axes.axhline(row - 0.5, color=RULED, linewidth=0.5)
-    dots.set(xscale="log", xlabel="largest absolute value in a episode")
+    dots.set(xscale="log", xlabel="largest absolute value in an episode")
     dots.set_xlim(right=300)
     dots.grid(axis="x")
     dots.tick_params(axis="y", length=0, labelleft=False)
