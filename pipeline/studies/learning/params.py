@@ -147,7 +147,7 @@ class Experiment(Section):
 
 
 class Task(Section):
-    """What is tested on: a set, seen in one way, of which only some classes may occur (see `Data` and `EpisodeSizes`)."""
+    """What is tested on: a set, seen in one way, of which only some classes may occur (see `Data`, `EpisodeSizes`)."""
 
     set: Name
     view: View = "raw"
