@@ -29,6 +29,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LOOK_EVERY_S = 0.1
 SAY_EVERY_S = 30.0  # what long items said last
 STOPS_WITHIN_S = 20.0
+ASK_FOR = 4  # items that may be unchanged: to ask DVC takes as long as to start two or three
 LINES_SHOWN = 15  # of an item that failed
 UNKNOWN_S = 10.0  # an item of a stage that never ran here
 MEMORY = 1.5 * 2**30  # bytes that must be free before another item starts: what the largest of the default profile take
@@ -56,9 +57,10 @@ def main(words: list[str]) -> None:
         parser.error(f"--jobs is {given.jobs}, expected 1 or more.")
     os.chdir(Path(given.file).parent)
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # of the commands' `python`
-    needs, changed = look(Path(given.file).name)
+    file = Path(given.file).name
+    needs, changed = look(file)
     due = closure(changed, needs)
-    states = run({name: needs[name] & due for name in needs if name in due}, given.jobs) if due else {}
+    states = run(file, {name: needs[name] & due for name in needs if name in due}, changed, given.jobs) if due else {}
     # Runs that wait are taken up; one of them that cannot be taken up now is no failure of an item.
     subprocess.run([sys.executable, "-m", "pipeline", "uploads"], check=False)
     if not due:
@@ -95,8 +97,10 @@ def closure(changed: Iterable[str], needs: Mapping[str, set[str]]) -> set[str]:
     return due
 
 
-def run(needs: Mapping[str, set[str]], jobs: int) -> dict[str, str]:
-    """Run items, each after those that it needs, up to `jobs` at once; how each ended.
+def run(file: str, needs: Mapping[str, set[str]], changed: set[str], jobs: int) -> dict[str, str]:
+    """Run items of a dvc.yaml, each after those that it needs, up to `jobs` at once; how each ended.
+
+    Of those that are not `changed` themselves DVC is asked again when what they need is done.
 
     Raises:
       Stopped: a signal came; nothing runs any more.
@@ -122,6 +126,7 @@ def run(needs: Mapping[str, set[str]], jobs: int) -> dict[str, str]:
     ready: list[str] = []
     running: list[Running] = []
     states: dict[str, str] = {}
+    ran, looked_at = 0, 0  # how many have run, now and when DVC was last asked what is changed
     said = time.monotonic()
 
     def settle(name: str, state: str, more: str) -> None:
@@ -136,6 +141,15 @@ def run(needs: Mapping[str, set[str]], jobs: int) -> dict[str, str]:
     try:
         while sorter.is_active():
             ready = sorted((*ready, *sorter.get_ready()), key=lambda name: -way[name])
+            maybe = [name for name in ready if name not in changed]
+            if len(maybe) >= ASK_FOR and looked_at < ran:
+                looked_at, changed = ran, changed | look(file)[1]
+            if looked_at == ran and (same := [name for name in maybe if name not in changed]):
+                states |= dict.fromkeys(same, "done")
+                sorter.done(*same)
+                ready = [name for name in ready if name not in same]
+                print(f"{len(same)} items did not change ({len(states)} of {len(needs)})", flush=True)
+                continue
             while ready and len(running) < jobs:
                 if running and psutil.virtual_memory().available < MEMORY:
                     break
@@ -157,6 +171,7 @@ def run(needs: Mapping[str, set[str]], jobs: int) -> dict[str, str]:
                         print(f"  {item.name}, for {_in_words(said - item.began)}: {last[0]}", flush=True)
             for item in [one for one in running if not one.process.is_alive()]:
                 running.remove(item)
+                ran += 1
                 took = time.monotonic() - item.began
                 if item.process.exitcode == 0:
                     seconds[item.name] = round(took, 1)

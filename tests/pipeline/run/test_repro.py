@@ -97,6 +97,24 @@ def test_two_at_once_leave_what_one_at_a_time_leaves_and_then_what_is_changed_is
     assert lock == read_yaml(toy.root / "dvc.lock")["stages"]
 
 
+def test_what_an_equal_out_leads_to_does_not_start(clone):
+    """The first item runs again and leaves the same: DVC is asked once more, and the six that need it are left alone."""
+    (clone.root / "given").write_text("1")
+    many = "".join(
+        f"  then-{i}:\n    cmd: cp same then-{i}\n    deps: [same]\n    outs: [then-{i}]\n" for i in range(6)
+    )
+    first = "stages:\n  first:\n    cmd: wc -c < given > same\n    deps: [given]\n    outs: [same]\n"
+    (clone.root / "dvc.yaml").write_text(first + many)
+    clone.run("python", "-m", "pipeline", "repro")
+    (clone.root / "given").write_text("2")
+    lines = clone.run("python", "-m", "pipeline", "repro").splitlines()
+    assert "6 items did not change (7 of 7)" in lines and lines[-1] == "7 of 7 items are done."
+    (clone.root / "given").write_text("12")
+    lines = clone.run("python", "-m", "pipeline", "repro").splitlines()
+    assert not any("did not change" in line for line in lines)
+    assert {(clone.root / f"then-{i}").read_text().strip() for i in range(6)} == {"2"}
+
+
 @pytest.mark.parametrize("blow", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_outlives_it(toy, blow):
     _tell(toy, a="stay", b="stay")
