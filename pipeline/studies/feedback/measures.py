@@ -25,7 +25,7 @@ LEARNERS = by_key(  # the methods in the order of tables; those with a colour ha
     Look("first_order", "first order", "#0072B2", "--", "s", longer="first-order gradient"),
     Look("second_order", "second order", "#009E73", (0, (6, 1.5, 1, 1.5)), "^", longer="second-order gradient"),
     Look("learned_rates", "learned rates", "#CC79A7", (0, (3, 1, 1, 1)), "v", longer="second order, learned rates"),
-    Look("pretrained", "pretrained, no episodes"),
+    Look("pretrained", "pretrained, then plain descent"),
     Look(
         "first_order_output", "first order, output", "#56B4E9", (0, (1, 1)), "D", 1.2, "first order, output layer only"
     ),

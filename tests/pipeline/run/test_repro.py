@@ -98,7 +98,7 @@ def test_two_at_once_leave_what_one_at_a_time_leaves_and_then_what_is_changed_is
 
 
 def test_what_an_equal_out_leads_to_does_not_start(clone):
-    """The first item runs again and leaves the same: DVC is asked once more, and the six that need it are left alone."""
+    """The first item runs again and leaves the same: DVC is asked once more, and the six that need it do not start."""
     (clone.root / "given").write_text("1")
     many = "".join(
         f"  then-{i}:\n    cmd: cp same then-{i}\n    deps: [same]\n    outs: [then-{i}]\n" for i in range(6)
