@@ -7,12 +7,12 @@ a row; KIND: what an example is to the learner, see `exposures`):
 
 `introspection` (AGE: examples before; PROBE: the same image, another one of its class, a stranger of another class):
 
-  gain_PROBE@AGE              rise of the probability of the right class by one exposure, as against none
+  gain_QUERY@AGE              rise of the probability of the right class by one exposure, as against none
   gain_own@AGE                gain_same less gain_stranger: what is tied to the image, and not said of everything
   gain_PROBE_after_GAP@AGE    what of the gain is left when so many further examples have been seen
   gain_…_less_BASELINE@AGE    gain of VSML less that of the baseline in the very same episode; episodes: how many differ
-  wrong_believed_PROBE@AGE    rise of the probability of a wrong label that was shown once
-  wrong_lost_PROBE@AGE        the right class after the wrong label, less that after the right one (negative: lost)
+  wrong_gained_QUERY@AGE    rise of the probability of a wrong label that was shown once
+  wrong_lost_QUERY@AGE        the right class after the wrong label, less that after the right one (negative: lost)
   cosine, cosine_first, _last between a step's change of the function and a gradient step's; of all and of quarters
   lost_RESET_WAY              accuracy lost by resetting channels of the state after an episode
   follows_WHAT_KIND_CHANNEL   |correlation| of a channel's change in a step with input, error and their product
@@ -119,7 +119,7 @@ def gains(seeds: list[dict[str, Any]]) -> Float[np.ndarray, "seed age episode ga
     return query_probability[:, :, :, RIGHT_LABEL, :, :, RIGHT] - query_probability[:, :, :, NO_LABEL, :, :, RIGHT]
 
 
-def wrong_believed(seeds: list[dict[str, Any]]) -> Float[np.ndarray, "seed age episode gap probe"]:
+def wrong_gained(seeds: list[dict[str, Any]]) -> Float[np.ndarray, "seed age episode gap probe"]:
     """What one wrong label adds to the probability of the wrong class."""
     query_probability = _stack(seeds, "query_probability")
     return query_probability[:, :, :, WRONG_LABEL, :, :, WRONG] - query_probability[:, :, :, NO_LABEL, :, :, WRONG]
@@ -143,7 +143,7 @@ def when(age: int) -> str:
 
 def exposures(seeds: list[dict[str, Any]]) -> dict[tuple[str, int], Float[np.ndarray, "seed episode"]]:
     """What one exposure does, by metric and age."""
-    gain, believed, lost = gains(seeds), wrong_believed(seeds), wrong_lost(seeds)
+    gain, gained_wrong, lost = gains(seeds), wrong_gained(seeds), wrong_lost(seeds)
     last = gain.shape[3] - 1
     found = {}
     for a, age in enumerate(seeds[0]["age"].tolist()):
@@ -151,7 +151,7 @@ def exposures(seeds: list[dict[str, Any]]) -> dict[tuple[str, int], Float[np.nda
             found[f"gain_{probe}", age] = gain[:, a, :, 0, p]
             for gap in (*(later for later in LATER if later < last), last):
                 found[f"gain_{probe}_after_{gap}", age] = gain[:, a, :, gap, p]
-            found[f"wrong_believed_{probe}", age] = believed[:, a, :, 0, p]
+            found[f"wrong_gained_{probe}", age] = gained_wrong[:, a, :, 0, p]
             found[f"wrong_lost_{probe}", age] = lost[:, a, :, 0, p]
         found["gain_own", age] = found["gain_same", age] - found["gain_stranger", age]
     return found

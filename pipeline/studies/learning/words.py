@@ -295,7 +295,7 @@ def _rows(found: Results, shown: list[tuple[list[str], list[Key]]]) -> list[list
 def introspected(found: Results, profile: Profile, items: Items, gaps: int, length: int) -> dict[str, Any]:
     """The verdict on fast association, and its tables; gaps and length are those of the section `introspect`."""
     task, learners = profile.introspected, (*items.introspect, *association.BASELINES)
-    of_exposure = (*GAINS, f"gain_same_after_{gaps}", "wrong_believed_same", "wrong_lost_same")
+    of_exposure = (*GAINS, f"gain_same_after_{gaps}", "wrong_gained_same", "wrong_lost_same")
     exposures = [
         ([called(learner), str(age)], [Key(task, learner, metric, age) for metric in of_exposure])
         for age in sorted({age for learner in learners for age in _ages(found, task, learner)})

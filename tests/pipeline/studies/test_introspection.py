@@ -14,7 +14,7 @@ EPISODES = 4
 
 
 def _table(**changed):
-    """Two learners at two ages. The gain of VSML on the same image is 0.3 and of SGD 0.8 at birth; on strangers 0.1 and
+    """Two learners at two ages. The gain of VSML on the same image is 0.3 and of SGD 0.8 at the start; on strangers 0.1 and
     0.7. After ten examples VSML gains 0.2 on the image, SGD the same, and episodes differ by some hundredths."""
     query_probability = np.zeros((3, 2, EPISODES, 3, 7, 3, 2))  # learner age lifetime told gap probe class
     nothing, right, wrong = 0.1, [[0.3, 0.2, 0.1], [0.8, 0.75, 0.7], [0.05, 0.04, 0.03]], 0.25
@@ -66,9 +66,9 @@ def test_a_gain_is_against_the_same_life_without_the_sighting():
 
 def test_a_wrong_label_is_against_the_right_one():
     found = _found(_table())
-    assert found["digits/vsml/wrong_believed_same@0"]["value"] == pytest.approx(0.25)
+    assert found["digits/vsml/wrong_gained_same@0"]["value"] == pytest.approx(0.25)
     assert found["digits/vsml/wrong_lost_same@0"]["value"] == pytest.approx(-0.06 - 0.3)
-    assert found["digits/vsml/wrong_believed_other@0"]["value"] == pytest.approx(0)
+    assert found["digits/vsml/wrong_gained_other@0"]["value"] == pytest.approx(0)
 
 
 def test_learners_are_compared_life_by_life():
@@ -87,13 +87,14 @@ def test_the_verdict_says_it_both_ways():
     found = _results(_table())
     words = verdict_association(found, "digits")
     assert (
-        "Against that of SGD at its best rate it is larger at birth, not clearly different after 10 examples" in words
+        "Against that of SGD at its best rate it is larger at the start, not clearly different after 10 examples"
+        in words
     )
-    assert "against that of SGD at the paper\u2019s rate it is larger at birth, not clearly different" in words
+    assert "against that of SGD at the paper\u2019s rate it is larger at the start, not clearly different" in words
     slower = np.copy(_table().arrays["query_probability"])
     slower[0, :, :, 1, :, 0, 0] = 0.12
     words = verdict_association(_results(_table(query_probability=slower)), "digits")
-    assert "Against that of SGD at its best rate it is smaller at birth and after 10 examples" in words
+    assert "Against that of SGD at its best rate it is smaller at the start and after 10 examples" in words
     first, second = details_of_association(found, "digits")
     assert "0.30 \u00b1 0.00 (VSML), 0.80 \u00b1 0.00 (SGD)" in first
     assert "smaller than that of SGD at its best rate (by 0.50" in first

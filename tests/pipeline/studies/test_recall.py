@@ -103,7 +103,7 @@ def test_an_exposure_counts_less_what_strangers_gain_and_as_long_as_it_is_rememb
         assert later["value"] == pytest.approx(at_once["value"] if last < horizon else -0.1, abs=0.02)
     vsml = {"value": 0.25, "sd": 0.1, "n": 24, "sd_seeds": 0.01}
     first, *_ = recall.words_of_images(results | {Key("digits", "vsml", "gain_own", 0): vsml}, "direct", "digits")
-    assert first.startswith("At birth: 0.5") and first.endswith("(D = 16); VSML 0.25 \u00b1 0.01.")
+    assert first.startswith("At the start: 0.5") and first.endswith("(D = 16); VSML 0.25 \u00b1 0.01.")
     assert all("VSML" not in said for said in recall.words_of_images(results, "direct", "digits"))
 
 

@@ -34,7 +34,7 @@ def test_the_page_has_a_row_for_every_method_and_the_matrix_in_words(tables):
     assert [row[0] for row in table.rows] == [pair.method for pair in PAIRS.values()]
     assert table.heads[1] == "Deviation, predictions" and table.rows[1][1] == "6.0e+00"
     assert [row[-1].note for row in table.rows] == [pair.control for pair in PAIRS.values()]
-    assert "over 3 lifetimes" in table.caption
+    assert "over 3 episodes" in table.caption
     assert page["matrix"].startswith("2,320 of 10,000 entries are not zero; they have 48 distinct values")
 
 

@@ -68,7 +68,7 @@ def test_a_rule_associates_and_strangers_do_not_follow(rule, problem):
     gain = (right - nothing)[0, :, 0]
     assert gain[0] > gain[1] > gain[2]
     assert gain[0] > 0.1
-    assert (wrong - nothing)[0, 0, 1] > 0.1, "it believes a wrong label as well"
+    assert (wrong - nothing)[0, 0, 1] > 0.1, "a wrong label is learned as well"
 
 
 def test_too_few_examples_are_named(problem, key):

@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.show.looks import LOOKS
 from pipeline.show.measures import summary
 from pipeline.show.style import FAINT, GREY, PAGE, Figure, band, curve, dot, in_rows, legend_outside, stacked
-from pipeline.studies.learning.association import QUERIES, gains, of_learners, wrong_believed, wrong_lost
+from pipeline.studies.learning.association import QUERIES, gains, of_learners, wrong_gained, wrong_lost
 from pipeline.studies.learning.tables import RULE, Profile, Tables
 
 NEEDS = ("introspect/vsml-*.npz",)
@@ -58,7 +58,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     # A wrong label, at the oldest age and right after it: filled for the image, open for another one of its class.
     raised, lost, cosine = bottom.subplots(1, 3, width_ratios=(1, 1, 1.3))
     for axes, measure, title, end in (
-        (raised, wrong_believed, "wrong class believed", 1),
+        (raised, wrong_gained, "wrong class gains", 1),
         (lost, wrong_lost, "right class lost", -1),
     ):
         for row, (name, seeds) in enumerate(learners.items()):
