@@ -5,11 +5,11 @@ a row; KIND: what an example is to the learner, see `exposures`):
 
   KIND_probability, KIND_accuracy   of the right class, before its label is shown
 
-`introspection` (AGE: examples before; PROBE: the same image, another one of its class, a stranger of another class):
+`introspection` (AGE: examples before; QUERY: the same image, another one of its class, a stranger of another class):
 
   gain_QUERY@AGE              rise of the probability of the right class by one exposure, as against none
   gain_own@AGE                gain_same less gain_stranger: what is tied to the image, and not said of everything
-  gain_PROBE_after_GAP@AGE    what of the gain is left when so many further examples have been seen
+  gain_QUERY_after_GAP@AGE    what of the gain is left when so many further examples have been seen
   gain_…_less_BASELINE@AGE    gain of VSML less that of the baseline in the very same episode; episodes: how many differ
   wrong_gained_QUERY@AGE    rise of the probability of a wrong label that was shown once
   wrong_lost_QUERY@AGE        the right class after the wrong label, less that after the right one (negative: lost)
@@ -113,19 +113,19 @@ def introspection(tables: Tables, profile: Profile) -> Results:
     return found
 
 
-def gains(seeds: list[dict[str, Any]]) -> Float[np.ndarray, "seed age episode gap probe"]:
+def gains(seeds: list[dict[str, Any]]) -> Float[np.ndarray, "seed age episode gap query"]:
     """What one exposure adds to the probability of the right class, against the same episode without it."""
     query_probability = _stack(seeds, "query_probability")
     return query_probability[:, :, :, RIGHT_LABEL, :, :, RIGHT] - query_probability[:, :, :, NO_LABEL, :, :, RIGHT]
 
 
-def wrong_gained(seeds: list[dict[str, Any]]) -> Float[np.ndarray, "seed age episode gap probe"]:
+def wrong_gained(seeds: list[dict[str, Any]]) -> Float[np.ndarray, "seed age episode gap query"]:
     """What one wrong label adds to the probability of the wrong class."""
     query_probability = _stack(seeds, "query_probability")
     return query_probability[:, :, :, WRONG_LABEL, :, :, WRONG] - query_probability[:, :, :, NO_LABEL, :, :, WRONG]
 
 
-def wrong_lost(seeds: list[dict[str, Any]]) -> Float[np.ndarray, "seed age episode gap probe"]:
+def wrong_lost(seeds: list[dict[str, Any]]) -> Float[np.ndarray, "seed age episode gap query"]:
     """What the wrong label instead of the right one does to the probability of the right class."""
     query_probability = _stack(seeds, "query_probability")
     return query_probability[:, :, :, WRONG_LABEL, :, :, RIGHT] - query_probability[:, :, :, RIGHT_LABEL, :, :, RIGHT]
@@ -147,12 +147,12 @@ def exposures(seeds: list[dict[str, Any]]) -> dict[tuple[str, int], Float[np.nda
     last = gain.shape[3] - 1
     found = {}
     for a, age in enumerate(seeds[0]["age"].tolist()):
-        for p, probe in enumerate(QUERIES):
-            found[f"gain_{probe}", age] = gain[:, a, :, 0, p]
+        for p, query in enumerate(QUERIES):
+            found[f"gain_{query}", age] = gain[:, a, :, 0, p]
             for gap in (*(later for later in LATER if later < last), last):
-                found[f"gain_{probe}_after_{gap}", age] = gain[:, a, :, gap, p]
-            found[f"wrong_gained_{probe}", age] = gained_wrong[:, a, :, 0, p]
-            found[f"wrong_lost_{probe}", age] = lost[:, a, :, 0, p]
+                found[f"gain_{query}_after_{gap}", age] = gain[:, a, :, gap, p]
+            found[f"wrong_gained_{query}", age] = gained_wrong[:, a, :, 0, p]
+            found[f"wrong_lost_{query}", age] = lost[:, a, :, 0, p]
         found["gain_own", age] = found["gain_same", age] - found["gain_stranger", age]
     return found
 

@@ -14,8 +14,8 @@ EPISODES = 4
 
 
 def _table(**changed):
-    """Two learners at two ages. The gain of VSML on the same image is 0.3 and of SGD 0.8 at the start; on strangers 0.1 and
-    0.7. After ten examples VSML gains 0.2 on the image, SGD the same, and episodes differ by some hundredths."""
+    """Two learners at two ages. The gain of VSML on the same image is 0.3 and of SGD 0.8 at the start; on strangers 0.1
+    and 0.7. After ten examples VSML gains 0.2 on the image, SGD the same, and episodes differ by some hundredths."""
     query_probability = np.zeros((3, 2, EPISODES, 3, 7, 3, 2))  # learner age lifetime told gap probe class
     nothing, right, wrong = 0.1, [[0.3, 0.2, 0.1], [0.8, 0.75, 0.7], [0.05, 0.04, 0.03]], 0.25
     fading = np.linspace(1, 0.4, 7)
