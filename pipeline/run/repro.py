@@ -148,7 +148,10 @@ def run(file: str, needs: Mapping[str, set[str]], changed: set[str], jobs: int) 
                 states |= dict.fromkeys(same, "done")
                 sorter.done(*same)
                 ready = [name for name in ready if name not in same]
-                print(f"{len(same)} items did not change ({len(states)} of {len(needs)})", flush=True)
+                print(
+                    f"{len(same)} item{'s' * (len(same) > 1)} did not change ({len(states)} of {len(needs)})",
+                    flush=True,
+                )
                 continue
             while ready and len(running) < jobs:
                 if running and psutil.virtual_memory().available < MEMORY:
