@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -74,7 +74,7 @@ def main(words: list[str]) -> None:
 
 def look(file: str) -> tuple[dict[str, set[str]], set[str]]:
     """What each item of a dvc.yaml in this folder needs of its other items, and which DVC finds changed."""
-    # Not above: every stage imports this module, and none but this function needs DVC.
+    # Not above: every stage imports this module, and stages need no DVC.
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc.repo.index import Index
@@ -120,7 +120,10 @@ def run(file: str, needs: Mapping[str, set[str]], changed: set[str], jobs: int) 
         after = max((way[other] for other, wanted in needs.items() if name in wanted), default=0.0)
         way[name] = _expected(name, seconds)[0] + after
 
-    fork = multiprocessing.get_context("fork")  # DVC is imported once, here, and not once an item
+    # DVC is imported once, here, and not once an item.
+    import dvc.cli.parser
+
+    fork = multiprocessing.get_context("fork")
     sorter = TopologicalSorter(needs)
     sorter.prepare()
     ready: list[str] = []
@@ -144,12 +147,15 @@ def run(file: str, needs: Mapping[str, set[str]], changed: set[str], jobs: int) 
             maybe = [name for name in ready if name not in changed]
             if len(maybe) >= ASK_FOR and looked_at < ran:
                 looked_at, changed = ran, changed | look(file)[1]
-            if looked_at == ran and (same := [name for name in maybe if name not in changed]):
-                states |= dict.fromkeys(same, "done")
-                sorter.done(*same)
-                ready = [name for name in ready if name not in same]
+            kept = [
+                name for name in maybe if name not in changed and all(states[need] == "done" for need in needs[name])
+            ]
+            if looked_at == ran and kept:
+                states |= dict.fromkeys(kept, "done")
+                sorter.done(*kept)
+                ready = [name for name in ready if name not in kept]
                 print(
-                    f"{len(same)} item{'s' * (len(same) > 1)} did not change ({len(states)} of {len(needs)})",
+                    f"{len(kept)} item{'s' * (len(kept) > 1)} did not change ({len(states)} of {len(needs)})",
                     flush=True,
                 )
                 continue
@@ -163,7 +169,7 @@ def run(file: str, needs: Mapping[str, set[str]], changed: set[str], jobs: int) 
                 path = logs / f"{name.replace('/', '_')}.log"
                 path.unlink(missing_ok=True)
                 log = path.open("a+b")  # appends always: the item shares the place in it with us, who read
-                process = fork.Process(target=_repro, args=(name, log.fileno(), os.getpid()))
+                process = fork.Process(target=_repro, args=(dvc.cli.main, name, log.fileno(), os.getpid()))
                 process.start()
                 running.append(Running(name, process, log, time.monotonic()))
             time.sleep(LOOK_EVERY_S)
@@ -177,7 +183,10 @@ def run(file: str, needs: Mapping[str, set[str]], changed: set[str], jobs: int) 
                 ran += 1
                 took = time.monotonic() - item.began
                 if item.process.exitcode == 0:
-                    seconds[item.name] = round(took, 1)
+                    if not any(
+                        "skipping" in line for line in _said(item.log)
+                    ):  # DVC ran it, and found no reason not to
+                        seconds[item.name] = round(took, 1)
                     settle(item.name, "done", f"in {_in_words(took)}")
                 else:
                     settle(
@@ -204,10 +213,8 @@ def run(file: str, needs: Mapping[str, set[str]], changed: set[str], jobs: int) 
     return states
 
 
-def _repro(name: str, log: int, parent: int) -> None:
+def _repro(dvc: Callable[[list[str]], int], name: str, log: int, parent: int) -> None:
     """`dvc repro --single-item NAME` in a fork of this process, which has DVC imported."""
-    from dvc.cli import main as dvc
-
     # A session of its own, so that a Ctrl-C is told to it by us alone; and it dies with us.
     os.setsid()
     die_with_parent(parent)

@@ -113,6 +113,10 @@ def test_what_an_equal_out_leads_to_does_not_start(clone):
     lines = clone.run("python", "-m", "pipeline", "repro").splitlines()
     assert not any("did not change" in line for line in lines)
     assert {(clone.root / f"then-{i}").read_text().strip() for i in range(6)} == {"2"}
+    (clone.root / "given").unlink()
+    process = clone.start("python", "-m", "pipeline", "repro")
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 1 and out.count("skipped it needs first") == 6 and "did not change" not in out
 
 
 @pytest.mark.parametrize("blow", [signal.SIGTERM, signal.SIGKILL])
