@@ -20,6 +20,15 @@ class Item(NamedTuple):
     seed: int
     rule: Rule
 
+    @property
+    def name(self) -> str:
+        """As DVC has it."""
+        return (
+            f"{self.stage}@{self.seed}"
+            if self.experiment == self.stage
+            else f"{self.stage}@{self.experiment}-{self.seed}"
+        )
+
 
 class Card(NamedTuple):
     """The part of a card that differs between systems; lines of Markdown, but for the first."""
@@ -53,7 +62,7 @@ rule = vsml.load("{name}")
 ## How it was made
 
 Experiment `{item.experiment}`, meta-seed {item.seed}, of {profile}, at commit `{commit}`: \
-`dvc repro {item.stage}@{item.experiment}-{item.seed}` makes it again. {card.made_by}
+`dvc repro {item.name}` makes it again. {card.made_by}
 
 {digests}- parameters, sha256 of their JSON: `{origin["params"]}`
 

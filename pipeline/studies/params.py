@@ -59,6 +59,8 @@ class Items(Section):
     introspect: tuple[Name, ...]
     seeds: tuple[Count, ...]
     clones: tuple[Count, ...]
+    learned_clones: tuple[Count, ...]
+    shipped_clones: tuple[Count, ...]
     zoo: tuple[Name, ...]
     baselines: tuple[Name, ...]
     figures: Figures
@@ -116,6 +118,12 @@ class Params(Section):
         for names, known, kind in self._names():
             for name in names:
                 known_or_raise(known, name, kind)
+        clones = self.items.learned_clones + self.items.shipped_clones
+        if sorted(clones) != sorted(self.items.clones):
+            raise ValueError(
+                f"items.clones (={list(self.items.clones)}), which are tested, must be those of items.learned_clones "
+                f"and items.shipped_clones (={list(clones)}), each once: name the missing ones, or leave the others out."
+            )
         for name in self.random_features.baselines if self.has("random_features") else ():
             rival = self.baselines[name]
             if rival.hidden_layers or rival.convolutions:

@@ -119,6 +119,7 @@ def main(item: list[str]) -> None:
         stamp=provenance.stamp("report", (), drawn),
         trained_on=trained_on,
         verdicts=rows.verdicts(found),
+        origins=_origins(items),
         figures=list(_figures(items, _words(own, found, tables) | {"trained_on": trained_on}, judged)),
         claims=list(_claims(judged, items)),
         tally=tally,
@@ -196,6 +197,23 @@ def _figures(items: Items, words: dict[str, Any], judged: list[dict[str, Any]]) 
             "sha256": sha256_file(path),
             "tables": [{"name": table.as_posix(), "sha256": sha256_file(table)} for table in drawn],
         }
+
+
+def _origins(items: params.Items) -> dict[str, list[str]]:
+    """Which rules this run has learned itself, and which it has taken as they ship."""
+    every = {
+        "Learned in this run": {
+            "VSML": len(items.experiments) * len(items.seeds),
+            "clones of backpropagation and improved clones": 2 * len(items.learned_clones),
+            "rules that remember": len(items.recall) * len(items.recall_seeds),
+            "networks taught by feedback or by gradients": len(items.feedback) * len(items.feedback_seeds),
+        },
+        "Taken from the package as they ship, and tested": {
+            "VSML": len(items.zoo),
+            "clones of backpropagation and improved clones": 2 * len(items.shipped_clones),
+        },
+    }
+    return {way: [f"{what} ({count})" for what, count in rules.items() if count] for way, rules in every.items()}
 
 
 def _words(own: Params, found: Results, tables: Tables) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """`python -m pipeline ship EXPERIMENT SEED NAME` puts a rule that this profile has learned into vsml/zoo, with a card.
 
 The rule goes as it is, byte for byte, so that its md5 is that of the profile's dvc.lock. It may be of VSML, of rules
-that remember or of networks that learn by feedback: whatever this profile has an experiment of that name for.
+that remember or of networks that learn by feedback: whatever this profile has an experiment of that name for. Clones
+have the name of their stage, `clone` or `improve`.
 """
 
 import shutil
@@ -16,10 +17,11 @@ from pipeline.run.params import known_or_raise
 from pipeline.show import figures
 from pipeline.studies import cards, params
 from pipeline.studies.cards import Card, Item
+from pipeline.studies.cloning import card as cloning
 from pipeline.studies.feedback import card as feedback
 from pipeline.studies.learning import card as vsml
 from pipeline.studies.learning.measures import FEATURES
-from pipeline.studies.params import Params
+from pipeline.studies.params import Items, Params
 from pipeline.studies.recall import card as recall
 
 USAGE = "Usage: python -m pipeline ship EXPERIMENT SEED NAME"
@@ -27,18 +29,30 @@ LARGEST = 200_000  # bytes; a wheel should not grow by more for one rule
 
 
 class System(NamedTuple):
-    """Which items of a profile are a system's experiments, where their rules and tests lie, and who writes cards."""
+    """What the experiments of a profile are called, where their rules and tests lie, and who writes cards."""
 
-    items: str
+    experiments: Callable[[Items], tuple[str, ...]]
     rule: Callable[[str, int], Path]
     test: Callable[[str, int], Path]
     card: Callable[[Item], Card]
 
 
+def _of_clones(stage: str) -> System:
+    """Clones have no experiments but their stage."""
+    out = getattr(paths, stage)
+    return System(
+        lambda items: (stage,) if items.learned_clones else (),
+        lambda _, seed: out(seed),
+        lambda _, seed: paths.clone_test(seed),
+        cloning.card,
+    )
+
+
 SYSTEMS = {
-    "meta_train": System("experiments", paths.rule, paths.meta_test, vsml.card),
-    "recall_train": System("recall", paths.recall_train, paths.recall_test, recall.card),
-    "feedback_train": System("feedback", paths.feedback_rule, paths.feedback_test, feedback.card),
+    "meta_train": System(lambda items: items.experiments, paths.rule, paths.meta_test, vsml.card),
+    "recall_train": System(lambda items: items.recall, paths.recall_train, paths.recall_test, recall.card),
+    "feedback_train": System(lambda items: items.feedback, paths.feedback_rule, paths.feedback_test, feedback.card),
+    **{stage: _of_clones(stage) for stage in ("clone", "improve")},
 }
 
 
@@ -72,13 +86,13 @@ def found(settings: Params, experiment: str, seed: int) -> tuple[Item, Path]:
       ValueError: the profile has no such item, or of several systems; or the rule is too large to ship.
       FileNotFoundError: it was not made yet.
     """
-    every = {stage: getattr(settings.items, system.items) for stage, system in SYSTEMS.items()}
+    every = {stage: system.experiments(settings.items) for stage, system in SYSTEMS.items()}
     known_or_raise([name for names in every.values() for name in names], experiment, "experiments of the profile")
     stage, *others = (stage for stage, names in every.items() if experiment in names)
     if others:
         raise ValueError(f"{experiment!r} is an experiment of {stage} and of {others[0]}: give one another name.")
     path, test = SYSTEMS[stage].rule(experiment, seed), SYSTEMS[stage].test(experiment, seed)
-    tested = figures.needed((f"{test.parent.name}/{experiment}-*",))
+    tested = figures.needed((f"{test.parent.name}/*",))
     known_or_raise(tested, f"{test.parent.name}/{test.name}", "tests of the profile")
     rule = artifacts.read_rule(path)
     if (size := path.stat().st_size) > LARGEST:

@@ -59,6 +59,9 @@ class Stage(NamedTuple):
                 return Uses({"clone": plain(params.clone)})
             case "improve", _:
                 return Uses({"improve": plain(params.improve), "form": plain(params.clone.form)})
+            case "shipped_clone", stage, _:
+                known_or_raise(("clone", "improve"), stage, "stages whose rules ship")
+                return Uses({"rate": params.clone.rate, "form": plain(params.clone.form)})
             case "clone_test", _:
                 tests, form = plain(params.clone_test), plain(params.clone.form)
                 return Uses({"clone_test": tests, "rate": params.clone.rate, "form": form})
@@ -131,6 +134,7 @@ MODULES = {  # those of stages that end in _test are called otherwise, lest tool
     "unify": "studies.unification.unify",
     "clone": "studies.cloning.clone",
     "improve": "studies.cloning.improve",
+    "shipped_clone": "studies.cloning.shipped_clone",
     "clone_test": "studies.cloning.clone_testing",
     "recall_train": "studies.recall.recall_train",
     "recall_test": "studies.recall.recall_testing",

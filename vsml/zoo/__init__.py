@@ -19,7 +19,7 @@ import numpy as np
 
 from vsml.core.types import Theta
 from vsml.learners.settings import learner
-from vsml.zoo.siblings import Sized, remembering, taught_by_feedback
+from vsml.zoo.siblings import Sized, cloned, remembering, taught_by_feedback
 
 
 class Rule(NamedTuple):
@@ -59,7 +59,7 @@ def load(name: str, horizon: int | None = None) -> Rule:
         form = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         theta, sized = taught_by_feedback(settings, theta, form)
     else:
-        sized = partial(learner, settings)
+        sized = partial(cloned if kind == "clone" else learner, settings)
     card = (folder / f"{name}.md").read_text(encoding="utf-8")
     return Rule(name, theta, sized, settings, provenance, card)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from vsml.cloning.clone import Form, clone
 from vsml.core.scores import cross_entropy
 from vsml.core.types import Learner, Theta
 from vsml.feedback.descent import Descent, descent
@@ -36,6 +37,12 @@ def remembering(settings: Mapping[str, Any], theta: Theta, horizon: int | None) 
 def _remembering(graph: Mapping[str, Any], rules: Mapping[str, Any], features: int, classes: int) -> Learner:
     network = GRAPHS[graph["name"]](features, classes, graph["hidden"], graph["density"])
     return neural_rules(network, Rules(**rules))
+
+
+def cloned(settings: Mapping[str, Any], features: int, classes: int) -> Learner:
+    """A network of one layer whose cells run gradient descent, as they learned to."""
+    form = {name: value for name, value in settings.items() if name in Form._fields}
+    return clone((features, classes), Form(**form))
 
 
 def taught_by_feedback(settings: Mapping[str, Any], theta: Theta, form: Mapping[str, Any]) -> tuple[Theta, Sized]:
