@@ -23,11 +23,8 @@ class Item(NamedTuple):
     @property
     def name(self) -> str:
         """As DVC has it."""
-        return (
-            f"{self.stage}@{self.seed}"
-            if self.experiment == self.stage
-            else f"{self.stage}@{self.experiment}-{self.seed}"
-        )
+        words = [self.seed] if self.experiment == self.stage else [self.experiment, self.seed]
+        return f"{self.stage}@{'-'.join(map(str, words))}"
 
 
 class Card(NamedTuple):

@@ -122,7 +122,7 @@ class Params(Section):
         if sorted(clones) != sorted(self.items.clones):
             raise ValueError(
                 f"items.clones (={list(self.items.clones)}), which are tested, must be those of items.learned_clones "
-                f"and items.shipped_clones (={list(clones)}), each once: name the missing ones, or leave the others out."
+                f"and items.shipped_clones (={list(clones)}), each once: name those that are missing, drop the others."
             )
         for name in self.random_features.baselines if self.has("random_features") else ():
             rival = self.baselines[name]

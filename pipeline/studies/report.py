@@ -199,7 +199,7 @@ def _figures(items: Items, words: dict[str, Any], judged: list[dict[str, Any]]) 
         }
 
 
-def _origins(items: params.Items) -> dict[str, list[str]]:
+def _origins(items: Items) -> dict[str, list[str]]:
     """Which rules this run has learned itself, and which it has taken as they ship."""
     every = {
         "Learned in this run": {

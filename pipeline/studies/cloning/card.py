@@ -3,9 +3,9 @@
 from pipeline.run.params import plain
 from pipeline.show import figures
 from pipeline.show.display import Table
-from pipeline.show.measures import single, summary
+from pipeline.show.measures import summary
 from pipeline.studies.cards import Card, Item, plus_minus
-from pipeline.studies.cloning.measures import LEARNERS, tested, words
+from pipeline.studies.cloning.measures import tested, words
 from pipeline.studies.learning.words import size
 
 
@@ -24,12 +24,10 @@ def card(item: Item) -> Card:
         made.append(["beside a network", str(shadow.steps), beside])
     rows = []
     for task, every in tested(figures.read((f"clone_test/{item.seed}.npz",))).items():
-        early, late = (
-            summary(of("improved" if improved else "clone"))
-            for of in (every.early, lambda who: every.on_test_images(who)[..., -1])
-        )
-        sgd, agreement = summary(every.on_test_images("sgd")[..., -1]), summary(every.agree[..., -1])
-        rows.append([words(task), *map(plus_minus, (early, late, sgd, agreement)), str(late["n"])])
+        learner = "improved" if improved else "clone"
+        own_early, own_late, sgd = every.early(learner), every.on_test_images(learner), every.on_test_images("sgd")
+        entries = [summary(values) for values in (own_early, own_late[..., -1], sgd[..., -1], every.agree[..., -1])]
+        rows.append([words(task), *map(plus_minus, entries), str(entries[0]["n"])])
     return Card(
         what=f"Learned to run backpropagation{' and then meta-trained further, for accuracy' if improved else ''}: "
         f"{size(item.rule.theta):,} numbers that every connection of a network shares, in which weights are states of "
@@ -41,8 +39,8 @@ def card(item: Item) -> Card:
         made=Table(("phase", "meta-steps", "a meta-step"), made).markdown("lrl"),
         fares=[
             "Accuracy early in the episode, and on unseen images at its end; there also that of gradient descent from "
-            "equal initial weights, and the share of equal answers of plain clone and gradient descent: mean ± standard "
-            "deviation over episodes.",
+            "equal initial weights, and the share of equal answers of plain clone and gradient descent: mean ± "
+            "standard deviation over episodes.",
             "",
             Table(("data set, network", "early", "unseen images", "SGD", "same answer", "episodes"), rows).markdown(),
         ],
