@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pipeline.run import artifacts, paths
+from pipeline.run.compiling import quickly
 from pipeline.run.job import Job
 from pipeline.studies.feedback import build
 from pipeline.track.tracking import Run
@@ -28,7 +29,7 @@ def main(job: Job, run: Run) -> None:
     draw = build.draw(section, paths.test_data, tests.queries)
     learned = artifacts.read_rule(paths.feedback_rule(experiment, seed)).theta
 
-    @jax.jit
+    @quickly
     def episodes(theta, keys, draw) -> Trial:
         def one(key: jax.Array) -> Trial:
             init_key, episode_key = jax.random.split(key)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pipeline.run import artifacts, paths
+from pipeline.run.compiling import quickly
 from pipeline.run.job import Job
 from pipeline.studies.learning.build import baseline_learner
 from pipeline.studies.learning.params import PAPER_RATES
@@ -124,7 +125,7 @@ def main(job: Job, run: Run) -> None:
     artifacts.write_table(paths.introspect(experiment, seed), found, axes)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(quickly, static_argnums=(0, 1))
 def _measured(measure: Callable, make: Make, setting: Any, starts: jax.Array, arguments: tuple, *shared: Any) -> Any:
     """What `measure` finds in each episode, whose own arguments are `arguments` and which have the rest in common."""
     own, theta = make(setting)

@@ -15,6 +15,7 @@ import numpy as np
 
 from pipeline.run import artifacts, paths
 from pipeline.run.artifacts import Rule
+from pipeline.run.compiling import quickly
 from pipeline.run.job import Job
 from pipeline.run.params import plain
 from pipeline.studies.learning.params import Introspect
@@ -65,7 +66,7 @@ def _recall(section: RecallTests, graph: Graph, rule: Rule, thorough: bool) -> I
     size, rules = settings["size"], Rules(**settings["rules"])
     keys = jax.random.split(jax.random.key(section.seed), section.episodes)  # the same streams for all
 
-    @partial(jax.jit, static_argnums=0)
+    @partial(quickly, static_argnums=0)
     def of_rule(graph: Graph, theta: Theta, difficulty: Difficulty) -> jax.Array:
         """[horizon episode time lag]"""
 
@@ -74,7 +75,7 @@ def _recall(section: RecallTests, graph: Graph, rule: Rule, thorough: bool) -> I
 
         return jax.vmap(jax.vmap(one, in_axes=(None, 0)), in_axes=(0, None))(theta, keys)
 
-    @partial(jax.jit, static_argnums=0)
+    @partial(quickly, static_argnums=0)
     def of_fixed(size: int, difficulty: Difficulty) -> jax.Array:
         """[rule episode time lag]"""
         found = jax.vmap(lambda key: run_fixed_rules(key, size, section.length, section.lags, difficulty))(keys)
@@ -96,7 +97,7 @@ def _recall(section: RecallTests, graph: Graph, rule: Rule, thorough: bool) -> I
     yield "fixed", late(of_fixed(size, EASY)), fixed_axes
     horizons = tuple(settings["horizons"])
     inverse = jax.vmap(lambda key: run_pseudo_inverse(key, size, section.length, section.lags, horizons))
-    yield "pseudo_inverse", late(jnp.moveaxis(jax.jit(inverse)(keys), 2, 0)), axes
+    yield "pseudo_inverse", late(jnp.moveaxis(quickly(inverse)(keys), 2, 0)), axes
     yield "rule", np.array([name for name, _, _ in GRID]), ("rule",)
     yield "rate", np.array([rate for _, rate, _ in GRID], np.float32), ("rule",)
     yield "decay", np.array([decay for _, _, decay in GRID], np.float32), ("rule",)
@@ -109,7 +110,7 @@ def _recall(section: RecallTests, graph: Graph, rule: Rule, thorough: bool) -> I
             yield f"transfer_{network.name}/right", late(of_rule(other, theta, EASY)), axes
     if graph.blocks == ((0, 1),):
         ends = jnp.asarray(ENDS)
-        changes = jax.jit(jax.vmap(lambda theta: synapse_changes(graph, rules, theta, ends, ends)))(theta)
+        changes = quickly(jax.vmap(lambda theta: synapse_changes(graph, rules, theta, ends, ends)))(theta)
         for name, (held, change) in zip(("fresh", "stored"), changes, strict=True):
             yield f"{name}/held", np.asarray(held), ("horizon",)
             yield f"{name}/change", np.asarray(change), ("horizon", "pre", "post")
@@ -135,7 +136,7 @@ def _exposures(section: Introspect, rule: Rule) -> Iterator[Named]:
     forks = jax.vmap(draw)(jax.random.split(draw_key, section.episodes))
     starts = jax.random.split(start_key, section.episodes)
 
-    @jax.jit
+    @quickly
     def read(theta: Theta, starts: jax.Array, forks: Fork, age: jax.Array) -> jax.Array:
         return jax.vmap(lambda key, fork: follow(learner, theta, key, fork, age, section.gaps))(starts, forks)
 

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from pipeline.run import artifacts, paths
+from pipeline.run.compiling import quickly
 from pipeline.run.job import Job
 from pipeline.track.tracking import Run
 from vsml.unification.matrix import cases, sharing
@@ -16,7 +17,7 @@ def main(job: Job, run: Run) -> None:
     section, every = job.params.unify, pairs()
     keys = jax.vmap(jax.random.key)(np.array(section.seeds, np.uint32))
     with jax.default_matmul_precision("float32"):  # accelerators multiply in less by default
-        found = [jax.jit(jax.vmap(partial(compare, pair, length=section.length)))(keys) for pair in every.values()]
+        found = [quickly(jax.vmap(partial(compare, pair, length=section.length)))(keys) for pair in every.values()]
     arrays = {field: np.stack([getattr(of_pair, field) for of_pair in found]) for field in Comparison._fields}
     axes: dict[str, tuple[str, ...]] = dict.fromkeys(arrays, ("pair", "seed"))
     counts = sharing(UNITS, CHANNELS, jax.random.key(section.seeds[0]))._asdict()
