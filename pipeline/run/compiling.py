@@ -1,7 +1,7 @@
 """How programs are compiled whose compilation takes longer than their work.
 
-XLA spends most of its time on a CPU in LLVM, which at level 1 takes half as long (61 s for `unify`, 29 at level 1); its
-programs are slower, but for matrix products, which are libraries'. Programs that train keep the highest level.
+XLA spends most of its time on a CPU in LLVM, which takes about half as long at level 1; programs are slower then, but
+for matrix products, which are libraries'. Programs that train keep the highest level.
 """
 
 import functools

@@ -11,6 +11,7 @@ import ctypes
 import json
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -128,6 +129,7 @@ def run(file: str, needs: Mapping[str, set[str]], changed: set[str], jobs: int) 
     sorter.prepare()
     ready: list[str] = []
     running: list[Running] = []
+    compiled: set[str] = set()  # kinds of which an item has run
     states: dict[str, str] = {}
     ran, looked_at = 0, 0  # how many have run, now and when DVC was last asked what is changed
     said = time.monotonic()
@@ -143,7 +145,7 @@ def run(file: str, needs: Mapping[str, set[str]], changed: set[str], jobs: int) 
 
     try:
         while sorter.is_active():
-            ready = sorted((*ready, *sorter.get_ready()), key=lambda name: -way[name])
+            ready += sorter.get_ready()
             maybe = [name for name in ready if name not in changed]
             if len(maybe) >= ASK_FOR and looked_at < ran:
                 looked_at, changed = ran, changed | look(file)[1]
@@ -162,7 +164,10 @@ def run(file: str, needs: Mapping[str, set[str]], changed: set[str], jobs: int) 
             while ready and len(running) < jobs:
                 if running and psutil.virtual_memory().available < MEMORY:
                     break
-                name = ready.pop(0)
+                # Seeds share compiled programs: until one has left them to the others, these come last.
+                compiling = {_kind(item.name) for item in running} - compiled
+                name = min(ready, key=lambda name: (_kind(name) in compiling, -way[name]))
+                ready.remove(name)
                 if lost := [need for need in sorted(needs[name]) if states[need] != "done"]:
                     settle(name, "skipped", f"it needs {', '.join(lost)}")
                     continue
@@ -187,6 +192,7 @@ def run(file: str, needs: Mapping[str, set[str]], changed: set[str], jobs: int) 
                         "skipping" in line for line in _said(item.log)
                     ):  # DVC ran it, and found no reason not to
                         seconds[item.name] = round(took, 1)
+                        compiled.add(_kind(item.name))
                     settle(item.name, "done", f"in {_in_words(took)}")
                 else:
                     settle(
@@ -232,6 +238,11 @@ def _expected(name: str, seconds: Mapping[str, float]) -> tuple[float, bool]:
         return seconds[name], True
     alike = [taken for other, taken in seconds.items() if other.partition("@")[0] == name.partition("@")[0]]
     return (sum(alike) / len(alike), True) if alike else (UNKNOWN_S, False)
+
+
+def _kind(name: str) -> str:
+    """What all seeds of an item are: `meta_train@vsml` of `meta_train@vsml-0`."""
+    return re.sub(r"[@-]\d+$", "", name)
 
 
 def _said(log: IO[bytes]) -> list[str]:
