@@ -1,14 +1,16 @@
 """`python -m pipeline repro` does what `dvc repro` does, with several items of stages at once.
 
-An item is due if DVC finds it changed, or once something that it depends on has run; it starts when all of that is
-done, those first that most time depends on. Each is a `dvc repro --single-item` of its own, which waits for DVC's lock
-and decides itself whether to run. If one fails, only what depends on it is left out. No item outlives this process,
-except as a Job on a cluster. Outs do not depend on how many items run at once.
+This process asks DVC what is changed and writes dvc.lock, and it alone. The items run in forks of it, in which JAX is
+imported already. An item starts when all that it depends on is done, those first that most time depends on; if one
+fails, only what depends on it is left out. No item outlives this process, except as a Job on a cluster. Outs and
+dvc.lock do not depend on how many items run at once, and are those of `dvc repro`.
 """
 
 import argparse
 import ctypes
+import importlib
 import json
+import logging
 import multiprocessing
 import os
 import re
@@ -16,21 +18,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, nullcontext
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import psutil
 
-from pipeline.run import paths
+from pipeline.run import job, paths
 from pipeline.run.artifacts import write_json
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LOOK_EVERY_S = 0.1
 SAY_EVERY_S = 30.0  # what long items said last
 STOPS_WITHIN_S = 20.0
-ASK_FOR = 4  # items that may be unchanged: to ask DVC takes as long as to start two or three
+OWN = re.compile(r"exec python -m pipeline (\w+)(.*)")
 LINES_SHOWN = 15  # of an item that failed
 UNKNOWN_S = 10.0  # an item of a stage that never ran here
 MEMORY = 1.5 * 2**30  # bytes that must be free before another item starts: what the largest of the default profile take
@@ -39,10 +42,15 @@ MEMORY = 1.5 * 2**30  # bytes that must be free before another item starts: what
 class Running(NamedTuple):
     """A running item."""
 
-    name: str
+    stage: Any  # of DVC
     process: Any  # of multiprocessing
     log: IO[bytes]
     began: float
+    held: ExitStack  # DVC's locks on what it reads and writes
+
+    @property
+    def name(self) -> str:
+        return self.stage.addressing
 
 
 class Stopped(SystemExit):
@@ -58,10 +66,22 @@ def main(words: list[str]) -> None:
         parser.error(f"--jobs is {given.jobs}, expected 1 or more.")
     os.chdir(Path(given.file).parent)
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # of the commands' `python`
-    file = Path(given.file).name
-    needs, changed = look(file)
-    due = closure(changed, needs)
-    states = run(file, {name: needs[name] & due for name in needs if name in due}, changed, given.jobs) if due else {}
+    # Not above: every stage imports this module, and stages need no DVC.
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc.repo.index import Index
+
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # our own lines say what runs
+    try:
+        with Repo(_wait_for_lock=True) as repo:
+            graph = Index.from_file(repo, str(Path(Path(given.file).name).absolute())).graph
+            stages = {stage.addressing: stage for stage in graph}
+            needs = {name: {need.addressing for need in graph.successors(stage)} for name, stage in stages.items()}
+            with repo.lock:
+                due = closure((name for name, stage in stages.items() if stage.changed()), needs)
+            states = run(stages, {name: needs[name] & due for name in needs if name in due}, given.jobs) if due else {}
+    except DvcException as error:
+        sys.exit(f"DVC cannot go on in {Path.cwd()}: {error}")
     # Runs that wait are taken up; one of them that cannot be taken up now is no failure of an item.
     subprocess.run([sys.executable, "-m", "pipeline", "uploads"], check=False)
     if not due:
@@ -73,22 +93,6 @@ def main(words: list[str]) -> None:
         sys.exit(1)
 
 
-def look(file: str) -> tuple[dict[str, set[str]], set[str]]:
-    """What each item of a dvc.yaml in this folder needs of its other items, and which DVC finds changed."""
-    # Not above: every stage imports this module, and stages need no DVC.
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-    from dvc.repo.index import Index
-
-    try:
-        with Repo(_wait_for_lock=True) as repo:
-            found = Index.from_file(repo, str(Path(file).absolute())).graph
-            needs = {stage.addressing: {need.addressing for need in found.successors(stage)} for stage in found}
-            return needs, set(repo.status(targets=[file]))
-    except DvcException as error:
-        sys.exit(f"DVC cannot read {Path(file).absolute()}: {error}")
-
-
 def closure(changed: Iterable[str], needs: Mapping[str, set[str]]) -> set[str]:
     """The items that are changed, and all that depend on them."""
     due = set(changed) & needs.keys()
@@ -98,10 +102,8 @@ def closure(changed: Iterable[str], needs: Mapping[str, set[str]]) -> set[str]:
     return due
 
 
-def run(file: str, needs: Mapping[str, set[str]], changed: set[str], jobs: int) -> dict[str, str]:
-    """Run items of a dvc.yaml, each after those that it needs, up to `jobs` at once; how each ended.
-
-    Of those that are not `changed` themselves DVC is asked again when what they need is done.
+def run(stages: Mapping[str, Any], needs: Mapping[str, set[str]], jobs: int) -> dict[str, str]:
+    """Run items, each after those that it needs, up to `jobs` at once; how each ended. `stages` are DVC's, by name.
 
     Raises:
       Stopped: a signal came; nothing runs any more.
@@ -121,8 +123,7 @@ def run(file: str, needs: Mapping[str, set[str]], changed: set[str], jobs: int) 
         after = max((way[other] for other, wanted in needs.items() if name in wanted), default=0.0)
         way[name] = _expected(name, seconds)[0] + after
 
-    # DVC is imported once, here, and not once an item.
-    import dvc.cli.parser
+    from dvc.exceptions import DvcException
 
     fork = multiprocessing.get_context("fork")
     sorter = TopologicalSorter(needs)
@@ -131,7 +132,6 @@ def run(file: str, needs: Mapping[str, set[str]], changed: set[str], jobs: int) 
     running: list[Running] = []
     compiled: set[str] = set()  # kinds of which an item has run
     states: dict[str, str] = {}
-    ran, looked_at = 0, 0  # how many have run, now and when DVC was last asked what is changed
     said = time.monotonic()
 
     def settle(name: str, state: str, more: str) -> None:
@@ -145,22 +145,20 @@ def run(file: str, needs: Mapping[str, set[str]], changed: set[str], jobs: int) 
 
     try:
         while sorter.is_active():
-            ready += sorter.get_ready()
-            maybe = [name for name in ready if name not in changed]
-            if len(maybe) >= ASK_FOR and looked_at < ran:
-                looked_at, changed = ran, changed | look(file)[1]
-            kept = [
-                name for name in maybe if name not in changed and all(states[need] == "done" for need in needs[name])
-            ]
-            if looked_at == ran and kept:
-                states |= dict.fromkeys(kept, "done")
-                sorter.done(*kept)
-                ready = [name for name in ready if name not in kept]
-                print(
-                    f"{len(kept)} item{'s' * (len(kept) > 1)} did not change ({len(states)} of {len(needs)})",
-                    flush=True,
-                )
-                continue
+            same = 0
+            for name in sorter.get_ready():
+                if lost := [need for need in sorted(needs[name]) if states[need] != "done"]:
+                    settle(name, "skipped", f"it needs {', '.join(lost)}")
+                    continue
+                with stages[name].repo.lock:
+                    changed = stages[name].changed()
+                if changed:
+                    ready.append(name)
+                else:  # what it needs has left the same as before
+                    states[name], same = "done", same + 1
+                    sorter.done(name)
+            if same:
+                print(f"{same} item{'s' * (same > 1)} did not change ({len(states)} of {len(needs)})", flush=True)
             while ready and len(running) < jobs:
                 if running and psutil.virtual_memory().available < MEMORY:
                     break
@@ -168,16 +166,18 @@ def run(file: str, needs: Mapping[str, set[str]], changed: set[str], jobs: int) 
                 compiling = {_kind(item.name) for item in running} - compiled
                 name = min(ready, key=lambda name: (_kind(name) in compiling, -way[name]))
                 ready.remove(name)
-                if lost := [need for need in sorted(needs[name]) if states[need] != "done"]:
-                    settle(name, "skipped", f"it needs {', '.join(lost)}")
+                log = logs / f"{name.replace('/', '_')}.log"
+                try:
+                    started = _start(stages[name], log, fork)
+                except (DvcException, FileNotFoundError) as error:  # a dep that no item makes and that is not there
+                    settle(name, "FAILED", f"before it ran: {error}")
                     continue
-                path = logs / f"{name.replace('/', '_')}.log"
-                path.unlink(missing_ok=True)
-                log = path.open("a+b")  # appends always: the item shares the place in it with us, who read
-                process = fork.Process(target=_repro, args=(dvc.cli.main, name, log.fileno(), os.getpid()))
-                process.start()
-                running.append(Running(name, process, log, time.monotonic()))
-            time.sleep(LOOK_EVERY_S)
+                if started is None:
+                    settle(name, "done", "as it was left before, from DVC's cache")
+                else:
+                    running.append(started)
+            if running:
+                time.sleep(LOOK_EVERY_S)
             if time.monotonic() - said > SAY_EVERY_S:
                 said = time.monotonic()
                 for item in running:
@@ -185,19 +185,21 @@ def run(file: str, needs: Mapping[str, set[str]], changed: set[str], jobs: int) 
                         print(f"  {item.name}, for {_in_words(said - item.began)}: {last[0]}", flush=True)
             for item in [one for one in running if not one.process.is_alive()]:
                 running.remove(item)
-                ran += 1
-                took = time.monotonic() - item.began
-                if item.process.exitcode == 0:
-                    if not any(
-                        "skipping" in line for line in _said(item.log)
-                    ):  # DVC ran it, and found no reason not to
-                        seconds[item.name] = round(took, 1)
-                        compiled.add(_kind(item.name))
+                took, problem = time.monotonic() - item.began, ""
+                try:
+                    if item.process.exitcode == 0:
+                        _keep(item.stage)
+                except (DvcException, FileNotFoundError) as error:  # an out is not there
+                    problem = f"{error} "
+                with item.stage.repo.lock:
+                    item.held.close()
+                if item.process.exitcode == 0 and not problem:
+                    seconds[item.name] = round(took, 1)
+                    compiled.add(_kind(item.name))
                     settle(item.name, "done", f"in {_in_words(took)}")
                 else:
-                    settle(
-                        item.name, "FAILED", f"in {_in_words(took)}, all that it said is in {item.log.name}; its end:"
-                    )
+                    where = f"all that it said is in {item.log.name}; its end:"
+                    settle(item.name, "FAILED", f"in {_in_words(took)}: {problem}{where}")
                     lines = _said(item.log)[-LINES_SHOWN:]
                     print("\n".join(f"    {line}" for line in lines), flush=True)
                 item.log.close()
@@ -212,6 +214,8 @@ def run(file: str, needs: Mapping[str, set[str]], changed: set[str], jobs: int) 
                 time.sleep(LOOK_EVERY_S)
         for item in running:
             item.log.close()
+            with item.stage.repo.lock:
+                item.held.close()
             print(f"{item.name}: stopped", flush=True)
         raise
     finally:
@@ -219,8 +223,57 @@ def run(file: str, needs: Mapping[str, set[str]], changed: set[str], jobs: int) 
     return states
 
 
-def _repro(dvc: Callable[[list[str]], int], name: str, log: int, parent: int) -> None:
-    """`dvc repro --single-item NAME` in a fork of this process, which has DVC imported."""
+def _start(stage: Any, path: Path, fork: Any) -> Running | None:
+    """Start an item as DVC does, but in a fork of this process; None if DVC has its outs from an earlier run.
+
+    Raises:
+      DvcException, FileNotFoundError: a dep is missing.
+    """
+    from dvc.rwlock import rwlock
+    from dvc.stage.cache import RunCacheNotFoundError
+
+    held, repo = ExitStack(), stage.repo
+    reads, writes = ([one.fs_path for one in some] for some in (stage.deps, stage.outs))
+    with repo.lock:
+        hard = repo.config["core"].get("hardlink_lock", False)
+        held.enter_context(rwlock(repo.tmp_dir, repo.fs, " ".join(sys.argv), reads, writes, hard))
+        try:
+            stage.remove_outs(ignore_remove=False, force=False)
+            try:
+                repo.stage_cache.restore(stage)
+            except RunCacheNotFoundError:
+                stage.save_deps()
+            else:
+                _keep(stage, locked=True)
+                held.close()
+                return None
+        except BaseException:
+            held.close()
+            raise
+    if own := OWN.fullmatch(stage.cmd):  # here, and not once an item
+        importlib.import_module(job.stages()[own[1]].module if own[1] in job.stages() else "pipeline.run.job")
+    path.unlink(missing_ok=True)
+    log = path.open("a+b")  # appends always: the item shares the place in it with us, who read
+    sys.stdout.flush()
+    process = fork.Process(target=_item, args=(stage.cmd, log.fileno(), os.getpid()))
+    process.start()
+    return Running(stage, process, log, time.monotonic(), held)
+
+
+def _keep(stage: Any, locked: bool = False) -> None:
+    """Have DVC keep the outs of an item and note them in dvc.lock.
+
+    Raises:
+      DvcException, FileNotFoundError: an out is missing.
+    """
+    with nullcontext() if locked else stage.repo.lock:
+        stage.save(run_cache=True)
+        stage.commit()
+        stage.dump(update_pipeline=False)
+
+
+def _item(command: str, log: int, parent: int) -> None:
+    """Run the command of an item, in a fork of this process."""
     # A session of its own, so that a Ctrl-C is told to it by us alone; and it dies with us.
     os.setsid()
     die_with_parent(parent)
@@ -229,7 +282,10 @@ def _repro(dvc: Callable[[list[str]], int], name: str, log: int, parent: int) ->
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    sys.exit(dvc(["--wait-for-lock", "repro", "--single-item", name]))
+    if own := OWN.fullmatch(command):
+        importlib.import_module("pipeline.__main__").main([own[1], *own[2].split()])
+    else:
+        os.execl("/bin/sh", "sh", "-c", command)
 
 
 def _expected(name: str, seconds: Mapping[str, float]) -> tuple[float, bool]:
