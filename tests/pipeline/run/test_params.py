@@ -174,7 +174,7 @@ CLONING = ("clone", "improve", "clone_test")
 
 
 def test_a_profile_may_leave_out_what_it_has_no_items_of(read, tiny):
-    for kind in ("experiments", "introspect", "seeds", "clones", "zoo", "baselines", "feedback"):
+    for kind in ("experiments", "introspect", "seeds", "clones", "learned_clones", "zoo", "baselines", "feedback"):
         tiny["items"][kind] = []
     tiny["items"]["figures"] = {study: [] for study in tiny["items"]["figures"]}
     for section in (*LEARNING, *CLONING, "feedback"):
@@ -212,6 +212,23 @@ def test_what_items_are_made_by_is_there(read, tiny, section, kind):
         ValueError, match=rf"{section} is missing, and items\.{kind} \(=\[.*\]\) needs it: add this sect"
     ):
         read(tiny)
+
+
+@pytest.mark.parametrize(("learned", "shipped"), [([0], []), ([0, 1], [1]), ([1], [0, 2])])
+def test_clones_that_are_tested_are_learned_or_ship_and_not_both(read, tiny, learned, shipped):
+    tiny["items"] |= {"clones": [1, 0], "learned_clones": [1], "shipped_clones": [0]}
+    assert read(tiny).items.clones == (1, 0)
+    tiny["items"] |= {"learned_clones": learned, "shipped_clones": shipped}
+    with pytest.raises(ValueError, match=r"items\.clones \(=\[1, 0\]\), which are tested, must be those of"):
+        read(tiny)
+
+
+def test_the_full_profile_is_the_default_one_with_clones_that_are_learned():
+    default, full = (plain(params.read(paths.ROOT / profile / "params.yaml")) for profile in (".", "profiles/full"))
+    assert full["items"]["learned_clones"] == default["items"]["shipped_clones"] == full["items"]["clones"]
+    for one in (default, full):
+        del one["root"], one["items"]["learned_clones"], one["items"]["shipped_clones"]
+    assert full == default
 
 
 @pytest.mark.parametrize(

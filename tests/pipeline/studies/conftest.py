@@ -58,7 +58,12 @@ def _write_params(name: str) -> None:
         more = {name: {"graph": {"name": name, "hidden": 16, "density": 1.0}} for name in ("hidden", "recurrent")}
         tree["recall"]["experiments"] = {"direct": {}} | more | tree["recall"]["experiments"]
         tree["recall"]["tests"]["thorough"] += list(more)
-        items |= {"recall": list(tree["recall"]["experiments"]), "clones": [0], "feedback_seeds": [0, 1, 2]}
+        items |= {
+            "recall": list(tree["recall"]["experiments"]),
+            "clones": [0],
+            "shipped_clones": [0],
+            "feedback_seeds": [0, 1, 2],
+        }
         items["figures"]["recall"].append("recall_ablations")
     if name == "mnist":
         mix = {"data": {"sets": ["fashion_mnist", "kmnist", "random"]}}

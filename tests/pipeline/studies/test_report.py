@@ -183,7 +183,7 @@ def test_a_profile_without_vsml_has_a_report_of_its_siblings_only(profile, tmp_p
     shutil.copytree(profile, tmp_path / "siblings")
     monkeypatch.chdir(tmp_path / "siblings")
     tree = json.loads(paths.PARAMS.read_text())
-    tree["items"] |= dict.fromkeys(("experiments", "introspect", "clones", "baselines", "zoo"), ())
+    tree["items"] |= dict.fromkeys(("experiments", "introspect", "clones", "shipped_clones", "baselines", "zoo"), ())
     tree["items"]["figures"] |= {"learning": [], "unification": [], "cloning": []}
     tree["items"]["figures"]["recall"].remove("recall_association")  # where VSML is beside them
     kept = ("root", "items", "introspect", "recall", "feedback")  # rules that remember are shown images, too

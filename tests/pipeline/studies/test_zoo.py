@@ -6,26 +6,35 @@ import subprocess
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from ruamel.yaml import YAML
+from sklearn.datasets import load_digits
 
 import vsml
 from pipeline.run import artifacts, paths
 from pipeline.studies import ship
 from vsml import zoo
+from vsml.cloning.clone import Form
 from vsml.core.rollout import rollout, unroll
 from vsml.core.scores import correct
 from vsml.core.types import Episode
 from vsml.feedback.lifetime import answers, cut, squared_error
 from vsml.feedback.tasks import Course, sines
+from vsml.learners.gradient import gradient
 from vsml.tasks.synthetic import random_points
 
 NAMES = zoo.names()
 STAGES = {"recall": "recall_train", "local_plasticity": "feedback_train", "descent": "feedback_train"}
-OF_STAGE = {
-    stage: [name for name in NAMES if STAGES.get(vsml.load(name).settings["name"], "meta_train") == stage]
-    for stage in ("meta_train", *STAGES.values())
-}
+
+
+def _stage(name: str) -> str:
+    """That has left the rule of this name."""
+    kind = vsml.load(name).settings["name"]
+    return name.partition("_")[0] if kind == "clone" else STAGES.get(kind, "meta_train")
+
+
+OF_STAGE = {stage: [name for name in NAMES if _stage(name) == stage] for stage in ("meta_train", *STAGES.values())}
 
 
 def _git(*words: str) -> str:
@@ -43,9 +52,8 @@ def test_a_rule_is_what_a_profile_has_left_to_the_byte(name):
     A run on this machine writes its own digests over those of the working tree.
     """
     md5 = hashlib.md5((paths.ROOT / f"vsml/zoo/{name}.npz").read_bytes()).hexdigest()
-    rule = vsml.load(name)
-    stage = STAGES.get(rule.settings["name"], "meta_train")
-    item = f"{stage}@{rule.provenance['experiment']}-{rule.provenance['seed']}"
+    origin = vsml.load(name).provenance
+    item = f"{_stage(name)}@{'-'.join(origin[word] for word in ('experiment', 'seed') if word in origin)}"
     outs = []
     for lock in _git("ls-files", "dvc.lock", "profiles/*/dvc.lock").split():
         outs += YAML(typ="safe", pure=True).load(_git("show", f"HEAD:{lock}"))["stages"].get(item, {}).get("outs", [])
@@ -118,8 +126,28 @@ def test_a_network_that_learns_by_feedback_knows_sines_better_at_the_end_than_at
     assert after < before / 2
 
 
+def test_a_clone_learns_as_gradient_descent_does(key):
+    """Of the rate that was cloned, from its own initial weights: the same answers in the same episode."""
+    rule = vsml.load("clone_0")
+    learner, exact = rule.learner(64, 10), gradient((64, 10), optax.sgd(rule.settings["rate"]))
+    images, labels = load_digits(return_X_y=True)
+    x, y = jnp.asarray((images - images.mean()) / images.std(), jnp.float32), jax.nn.one_hot(labels, 10)
+
+    @jax.jit
+    @jax.vmap
+    def same(key):
+        rows, state = jax.random.choice(key, len(x), (200,)), learner.init_state(rule.theta, key)
+        episode = Episode(x[rows], y[rows])
+        weights = [tuple(layer) for layer in map(Form().held, state)]
+        _, ours = unroll(learner, rule.theta, state, episode)
+        _, theirs = unroll(exact, (), (weights, optax.sgd(1.0).init(weights)), episode)
+        return ours.argmax(-1) == theirs.argmax(-1)
+
+    assert float(same(jax.random.split(key, 4)).mean()) > 0.97
+
+
 def test_an_unknown_name_is_refused():
-    with pytest.raises(ValueError, match=r"'minst' is none of the rules \['digits'"):
+    with pytest.raises(ValueError, match=r"'minst' is none of the rules \[.*'digits'"):
         vsml.load("minst")
 
 
