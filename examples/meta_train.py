@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 from sklearn.datasets import load_digits, load_wine
 
 import vsml
@@ -10,7 +11,7 @@ from vsml.tasks.episodes import Source, Task, stream
 from vsml.tasks.views import view
 
 steps = int(sys.argv[1]) if len(sys.argv) > 1 else 400
-digits = Source(SETS["digits"], *load_digits(return_X_y=True))
+digits = Source(SETS["digits"], *map(np.asarray, load_digits(return_X_y=True)))
 # Every episode is a new task: four digits, seen as 16 random mixtures of their pixels.
 draw = stream([Task(digits, view("projected", None, features=64, inputs=16), classes=4)], length=60)
 

@@ -75,7 +75,8 @@ def load(name: "str | os.PathLike[str]", horizon: int | None = None) -> "Rule":
 
 
 def __getattr__(name: str) -> Any:
-    rooms = {"VSMLClassifier": "classifier", "meta_train": "meta_training", "Rule": "zoo", "names": "zoo", "save": "zoo"}
+    rooms = dict.fromkeys(("Rule", "names", "save"), "zoo")
+    rooms |= {"VSMLClassifier": "classifier", "meta_train": "meta_training"}
     if name == "__version__":
         return importlib.metadata.version("vsml")
     if name not in rooms:

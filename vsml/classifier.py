@@ -40,14 +40,12 @@ class VSMLClassifier(ClassifierMixin, BaseEstimator):
     Source: Kirsch and Schmidhuber, arXiv 2012.14905; random features are ours.
     """
 
+    classes_: np.ndarray
+    n_features_in_: int
+    online_: Online
+
     def __init__(
-        self,
-        rule: Any = "mnist",
-        *,
-        random_features: int = 256,
-        standardise: bool = True,
-        shuffle: bool = True,
-        random_state: Any = 0,
+        self, rule: Any = "mnist", *, random_features=256, standardise=True, shuffle=True, random_state: Any = 0
     ) -> None:
         self.rule = rule
         self.random_features = random_features
@@ -77,14 +75,13 @@ class VSMLClassifier(ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         if first and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit: all labels that may come.")
-        if classes is not None:
-            classes = unique_labels(classes)
-            if not first and not np.array_equal(classes, self.classes_):
-                raise ValueError(f"classes (={classes}) must be those of the first call, {self.classes_}: leave them out.")
-        known = classes if first else self.classes_
-        numbers = np.searchsorted(known, y).clip(0, len(known) - 1)
-        if (unknown := known[numbers] != y).any():
-            raise ValueError(f"y has the labels {np.unique(y[unknown])}, which are none of the classes {known}.")
+        known = self.classes_ if classes is None else np.asarray(unique_labels(classes))
+        if not first and not np.array_equal(known, self.classes_):
+            raise ValueError(f"classes (={known}) must be those of the first call, {self.classes_}: leave them out.")
+        places = {label: place for place, label in enumerate(known.tolist())}
+        numbers = np.array([places.get(label, -1) for label in y.tolist()])
+        if (numbers < 0).any():
+            raise ValueError(f"y has the labels {np.unique(y[numbers < 0])}, which are none of the classes {known}.")
         if first:
             self.classes_ = known
             self.online_ = self._online(check_random_state(self.random_state))
@@ -94,19 +91,13 @@ class VSMLClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probabilities [n classes] of the classes, in the order of `classes_`, for examples X [n features]."""
         check_is_fitted(self)
-        return self.online_.probabilities(validate_data(self, X, dtype=np.float64, reset=False))
+        return self.online_.probabilities(np.asarray(validate_data(self, X, dtype=np.float64, reset=False)))
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable label [n] of each example of X [n features]."""
-        probabilities = self.predict_proba(X)
-        return self.classes_[probabilities.argmax(1)]
+        best = self.predict_proba(X).argmax(1)
+        return self.classes_[best]
 
     def _online(self, random: np.random.RandomState) -> Online:
-        return Online(
-            self.rule,
-            self.n_features_in_,
-            len(self.classes_),
-            random_features=self.random_features,
-            standardise=self.standardise,
-            seed=random.randint(2**31),
-        )
+        own = {"random_features": self.random_features, "standardise": self.standardise, "seed": random.randint(2**31)}
+        return Online(self.rule, self.n_features_in_, len(self.classes_), **own)

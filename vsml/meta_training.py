@@ -17,18 +17,8 @@ from vsml.meta.losses import lifetime_loss
 from vsml.zoo import Rule
 
 # Of the rules that ship. What else there is say `vsml.learners.settings.learner` and `vsml.learners.network.network`.
-SETTINGS = {
-    "name": "vsml",
-    "convolutions": [],
-    "hidden_layers": [],
-    "hidden": 16,
-    "message": 8,
-    "ticks": 1,
-    "backward_pass": True,
-    "feed_label": True,
-    "layer_norm": True,
-    "per_layer": False,
-}
+SETTINGS: dict[str, Any] = {"name": "vsml", "convolutions": [], "hidden_layers": [], "hidden": 16, "message": 8}
+SETTINGS |= {"ticks": 1, "backward_pass": True, "feed_label": True, "layer_norm": True, "per_layer": False}
 INITIAL_SCALE = 5.0  # of messages. From 1, logits are small for long, and the error stays large whatever was learned
 SEGMENT = 20  # examples that are computed again at a time on the way back, at most; it saves memory
 PATIENCE = 10  # meta-gradients in a row that are not finite
@@ -55,8 +45,8 @@ def meta_train(
     follows its gradient, through the whole of each episode, with Adam. The learning rate rises for the first meta-steps
     and falls on a cosine to a twentieth.
 
-    Rules learn little before some hundred meta-steps, and get worse beyond the length of the episodes that they know: go
-    on from one with `start` and longer episodes. `vsml.tasks.episodes.stream` draws episodes from data sets,
+    Rules learn little before some hundred meta-steps, and get worse beyond the length of the episodes that they know:
+    go on from one with `start` and longer episodes. `vsml.tasks.episodes.stream` draws episodes from data sets,
     `vsml.tasks.synthetic` from nothing.
 
     Args:
@@ -69,8 +59,9 @@ def meta_train(
       population: episodes of a meta-step.
       learning_rate, clip: the largest learning rate, and the largest norm of a meta-gradient.
       seed: of the rule that it begins with and of the episodes.
-      callback: called after each meta-step with its number, from 1 on, the theta of then, and a `Report` of loss (nats),
-        norm of the meta-gradient, and whether that was not finite and so skipped. If it returns True, this is the end.
+      callback: called after each meta-step with its number, from 1 on, the theta of then, and a `Report`: the loss
+        (nats), the norm of the meta-gradient, whether that was not finite and so skipped. If it returns True, this is
+        the end.
 
     Raises:
       ValueError: an episode has another shape, or the population is smaller than the number of `draw`.
@@ -88,8 +79,10 @@ def meta_train(
     groups, theta = [], start.theta if start else None
     for number, one in enumerate(draws):
         x, y = (z.shape for z in jax.eval_shape(one, key))
-        if len(x) != 2 or len(y) != 2 or len(x) and x[0] != y[0]:
-            raise ValueError(f"An episode has x {x} and y {y}, it must have x [time features] and one-hot y [time classes].")
+        if len(x) != 2 or len(y) != 2 or x[0] != y[0]:
+            raise ValueError(
+                f"An episode has x {x} and y {y}: they must be [time features] and [time classes], one-hot."
+            )
         sized = learner(settings, x[1], y[1])
         segment = max(size for size in range(1, SEGMENT + 1) if x[0] % size == 0)
         loss = lifetime_loss(sized, cross_entropy, segment)
@@ -102,11 +95,11 @@ def meta_train(
     warmup = min(30, steps - 1)
     rate = optax.warmup_cosine_decay_schedule(0.0, learning_rate, warmup, steps, learning_rate / 20)
     optimizer = train.guarded(optax.chain(optax.clip_by_global_norm(clip), optax.adam(rate)), PATIENCE)
-    state, losses = train.start(theta, optimizer), []
-    for step, state, report in train.meta_train(groups, optimizer, state, key, steps, PATIENCE):
-        losses.append(float(report.loss))
+    step, state = 0, train.start(theta, optimizer)
+    for step, state, report in train.meta_train(groups, optimizer, state, key, steps, PATIENCE):  # noqa: B020
         if callback is not None and callback(step, state.theta, report):
             break
-    words = {"experiment": name, "seed": str(seed), "meta_steps": len(losses), "loss": losses[-1]}
-    provenance = {**words, "start": start.provenance} if start else words
+    provenance = {"experiment": name, "seed": str(seed), "meta_steps": step}
+    if start:
+        provenance["start"] = start.provenance
     return Rule(name, state.theta, partial(learner, settings), settings, provenance, "")

@@ -21,7 +21,7 @@ from vsml.zoo import Rule, load
 
 CHUNKS = (1, 32, 1024)  # examples of a compiled program
 CLASSIFY = ("vsml", *FIXED_SIZE)  # kinds of rules
-LARGEST = 1e6  # of a standardised feature: beyond float32 there are no numbers, and the gates are flat long before
+LARGEST = 1e6  # of a standardised feature: the gates are flat long before, and it is far from the end of float32
 
 # Of each feature, [n feature] or [1 feature]: how many examples had it, their mean, their squared deviations from it.
 Units = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -30,12 +30,12 @@ Units = tuple[np.ndarray, np.ndarray, np.ndarray]
 class Online:
     """A rule within an episode: its state, and the mean and the variance of each feature so far.
 
-    All of it is plain arrays, so it can be copied and pickled. Features that are nan are missing: they count in no mean
-    and are shown as 0, the mean.
+    All of it is plain arrays, so it can be copied and pickled. A feature that is nan is missing: it counts in no mean
+    and is shown as 0, the mean.
     """
 
     def __init__(
-        self, rule: Any, features: int, classes: int, *, random_features: int = 0, standardise: bool = True, seed: int = 0
+        self, rule: Any, features: int, classes: int, *, random_features=0, standardise: bool = True, seed: int = 0
     ) -> None:
         """Begin an episode.
 
@@ -50,17 +50,15 @@ class Online:
           ValueError: the rule does not classify, or not so many features or classes.
         """
         rule = rule if isinstance(rule, Rule) else load(rule)
-        if rule.settings["name"] not in CLASSIFY:
-            raise ValueError(
-                f"The rule {rule.name!r} is of the kind {rule.settings['name']!r}, which does not classify examples one "
-                f"by one: use one of the kinds {list(CLASSIFY)}, such as 'mnist'."
-            )
+        if (kind := rule.settings["name"]) not in CLASSIFY:
+            raise ValueError(f"{rule.name!r} is a rule of the kind {kind!r}, it must be one of {CLASSIFY}, as 'mnist'.")
         self._form = json.dumps(rule.settings), random_features
         self._theta: Theta = jax.tree.map(jnp.asarray, rule.theta)
         self._standardise, self._seed = standardise, seed
         self.features, self.classes = features, classes
-        self._state: State = self._initial()
-        self._units: Units = tuple(np.zeros((3, 1, features)))
+        self._state: State = self._initial(features, classes)
+        none = np.zeros((1, features))
+        self._units: Units = none, none, none
 
     def learn(self, x: np.ndarray, y: np.ndarray, *, known: bool = False) -> None:
         """Learn examples in their order.
@@ -72,7 +70,7 @@ class Online:
             stream is cut into chunks.
 
         Raises:
-          ValueError: the shapes do not fit, a number is infinite or is that of no class.
+          ValueError: the shapes do not fit, a feature is infinite, or a number is that of no class.
         """
         x, y = self._checked(x), np.asarray(y)
         if y.shape != (len(x),) or y.dtype.kind not in "iu" or not ((y >= 0) & (y < self.classes)).all():
@@ -81,50 +79,49 @@ class Online:
                 "one an example."
             )
         units, state = self._units, self._state
-        if known:
-            for rows in _blocks(len(x)):
-                units = _last(_running(units, x[rows]))
+        for rows in _blocks(len(x)) if known else ():
+            units = _last(_running(units, x[rows]))
         for rows in _blocks(len(x)):
             at_each = units if known else _running(units, x[rows])
-            z, numbers, count = self._standardised(x[rows], at_each), y[rows].astype(np.int32), rows.stop - rows.start
-            state = _learn(self._learner(), self.classes, self._theta, state, _padded(z), _padded(numbers), count)
+            shown = _padded(self._standardised(x[rows], at_each)), _padded(y[rows].astype(np.int32))
+            state = _learn(self._learner(), self.classes, self._theta, state, *shown, rows.stop - rows.start)
             units = _last(at_each)
         self._units, self._state = units, state  # at the end: who interrupts this finds what was there before
 
     def probabilities(self, x: np.ndarray) -> np.ndarray:
-        """[n classes] of each example of x [n features], by what has been learned so far; nothing is learned.
+        """Those of each class [n classes] for examples x [n features], by what was learned; nothing is learned here.
 
         Raises:
-          ValueError: the shape does not fit, or a number is infinite.
+          ValueError: the shape does not fit, or a feature is infinite.
         """
         x = self._checked(x)
         logits = np.empty((len(x), self.classes))
         for rows in _blocks(len(x)):
-            z, count = self._standardised(x[rows], self._units), rows.stop - rows.start
-            found = _predict(self._learner(), self.classes, self._theta, self._state, _padded(z), count)
-            logits[rows] = np.asarray(found)[:count]
+            asked, count = _padded(self._standardised(x[rows], self._units)), rows.stop - rows.start
+            logits[rows] = _predict(self._learner(), self.classes, self._theta, self._state, asked, count)[:count]
         odds = np.exp(logits - logits.max(1, keepdims=True))
         return odds / odds.sum(1, keepdims=True)
 
     def grow(self, features: int, classes: int) -> None:
         """Go on with more features or classes: what was learned stays, new connections begin as in a new episode."""
-        for name, value, at in (("features", features, self.features), ("classes", classes, None)):
-            setattr(self, name, value)
-            self._state = jax.tree.map(partial(_grown, at=at), self._state, self._initial())
-        self._units = tuple(np.pad(part, ((0, 0), (0, features - part.shape[1]))) for part in self._units)
+        wider = jax.tree.map(partial(_grown, at=self.features), self._state, self._initial(features, self.classes))
+        self._state = jax.tree.map(_grown, wider, self._initial(features, classes))
+        self.features, self.classes = features, classes
+        seen, mean, squares = (np.pad(part, ((0, 0), (0, features - part.shape[1]))) for part in self._units)
+        self._units = seen, mean, squares
 
     def _learner(self) -> Learner:
         return _built(*self._form, self.features, self.classes)
 
-    def _initial(self) -> State:
-        return self._learner().init_state(self._theta, jax.random.key(self._seed))
+    def _initial(self, features: int, classes: int) -> State:
+        return _built(*self._form, features, classes).init_state(self._theta, jax.random.key(self._seed))
 
     def _checked(self, x: np.ndarray) -> np.ndarray:
         x = np.asarray(x, np.float64)
         if x.ndim != 2 or x.shape[1] != self.features:
             raise ValueError(f"x (shape {x.shape}) must be [n, {self.features}], the features of each of n examples.")
-        if np.isinf(x).any():
-            raise ValueError(f"x has infinite features in example {np.isinf(x).any(1).argmax()}: replace or remove them.")
+        if (infinite := np.isinf(x).any(1)).any():
+            raise ValueError(f"x has infinite features, first in example {infinite.argmax()}: replace or remove them.")
         return x
 
     def _standardised(self, x: np.ndarray, units: Units) -> np.ndarray:
@@ -164,16 +161,15 @@ def _padded(rows: np.ndarray) -> np.ndarray:
     return np.concatenate([rows, np.zeros((size - len(rows), *rows.shape[1:]), rows.dtype)])
 
 
-def _grown(old: Array, new: Array, at: int | None) -> Array:
-    """`old` in the shape of `new`, from which come the parts at the end of an axis or, on the first one, from `at` on."""
+def _grown(old: Array, new: Array, at: int | None = None) -> Array:
+    """`old` in the shape of `new`, one axis of which may be longer; what is more is at `at`, by default at the end."""
     for axis, (size, wanted) in enumerate(zip(old.shape, new.shape, strict=True)):
         if size < wanted:
             place = size if at is None else at
             head, tail = jnp.split(old, [place], axis)
-            more = jax.lax.slice_in_dim(new, place, place + wanted - size, axis=axis)
-            for other, length in enumerate(old.shape):
-                more = more if other == axis else jax.lax.slice_in_dim(more, 0, length, axis=other)
-            old = jnp.concatenate([head, more, tail], axis)
+            old = jnp.concatenate(
+                [head, jax.lax.slice_in_dim(new, place, place + wanted - size, axis=axis), tail], axis
+            )
     return old
 
 
@@ -192,7 +188,7 @@ def _learn(
     state: State,
     x: Float[Array, "chunk features"],
     y: Int[Array, " chunk"],
-    count: Int[Array, ""] | int,
+    count: Int[Array, ""],
 ) -> State:
     """The state after the first `count` examples of a chunk."""
     return jax.lax.fori_loop(
@@ -202,12 +198,7 @@ def _learn(
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _predict(
-    learner: Learner,
-    classes: int,
-    theta: Theta,
-    state: State,
-    x: Float[Array, "chunk features"],
-    count: Int[Array, ""] | int,
+    learner: Learner, classes: int, theta: Theta, state: State, x: Float[Array, "chunk features"], count: Int[Array, ""]
 ) -> Float[Array, "chunk classes"]:
     """The logits of the first `count` examples of a chunk, each from this very state."""
     nothing = jnp.zeros(classes)  # a step takes a label, but predicts before it may matter

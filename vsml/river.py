@@ -33,7 +33,7 @@ class OnlineClassifier:
     _multiclass = True
 
     def __init__(
-        self, rule: Any = "mnist", *, random_features: int = 256, classes: Sequence[Hashable] | None = None, seed: int = 0
+        self, rule: Any = "mnist", *, random_features=256, classes: Sequence[Hashable] | None = None, seed: int = 0
     ) -> None:
         self.rule = rule
         self.random_features = random_features
@@ -56,11 +56,10 @@ class OnlineClassifier:
         self._labels.setdefault(y, len(self._labels))
         features, classes = max(len(self._places), 1), max(len(self._labels), FEWEST)
         if self._online is None:
-            options = {"random_features": self.random_features, "seed": self.seed}
-            self._online = Online(self.rule, features, classes, **options)
+            own: dict[str, Any] = {"random_features": self.random_features, "seed": self.seed}
+            self._online = Online(self.rule, features, classes, **own)
         elif features > self._online.features or classes > self._online.classes:
-            room = (_room(self._online.features, features), _room(self._online.classes, classes))
-            self._online.grow(*room)
+            self._online.grow(_room(self._online.features, features), _room(self._online.classes, classes))
         self._online.learn(self._row(numbers, self._online), np.array([self._labels[y]]))
 
     def predict_proba_one(self, x: Mapping[Hashable, Any]) -> dict[Hashable, float]:

@@ -83,7 +83,7 @@ def save(rule: Rule, path: str | os.PathLike[str]) -> None:
     The same rule gives the same bytes, and a file that was there stays whole until the new one is complete.
 
     Raises:
-      ValueError: the path does not end in .npz, or it is a rule of another kind than those that `vsml.meta_train` makes.
+      ValueError: the path does not end in .npz, or the rule is of a kind that `vsml.meta_train` does not make.
     """
     path = Path(path)
     if path.suffix != ".npz":
@@ -97,7 +97,7 @@ def save(rule: Rule, path: str | os.PathLike[str]) -> None:
     texts = {"__learner__": rule.settings, "__provenance__": rule.provenance}
     whole = {**arrays, **{key: np.array(json.dumps(value, sort_keys=True)) for key, value in texts.items()}}
     content = io.BytesIO()
-    np.savez(content, **{key: np.asarray(whole[key]) for key in sorted(whole)})
+    np.savez(content, allow_pickle=False, **{key: np.asarray(whole[key]) for key in sorted(whole)})
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(content.getvalue())
     part.replace(path)
