@@ -84,6 +84,6 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(importlib.import_module(f"vsml.{rooms[name]}"), name)
     except ModuleNotFoundError as error:
-        if error.name != "sklearn":
+        if (error.name or "").partition(".")[0] != "sklearn":
             raise
         raise ModuleNotFoundError(f"{name} needs scikit-learn: pip install 'vsml[sklearn]'.", name="sklearn") from error
