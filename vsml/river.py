@@ -43,7 +43,7 @@ class OnlineClassifier:
         self._places: dict[Hashable, int] = {}  # of features
         self._labels: dict[Hashable, int] = {label: number for number, label in enumerate(classes or ())}
 
-    def learn_one(self, x: Mapping[Hashable, Any], y: Hashable) -> None:
+    def learn_one(self, x: Mapping[Any, Any], y: Hashable) -> None:
         """Learn that the example has this label.
 
         Raises:
@@ -62,7 +62,7 @@ class OnlineClassifier:
             self._online.grow(_room(self._online.features, features), _room(self._online.classes, classes))
         self._online.learn(self._row(numbers, self._online), np.array([self._labels[y]]))
 
-    def predict_proba_one(self, x: Mapping[Hashable, Any]) -> dict[Hashable, float]:
+    def predict_proba_one(self, x: Mapping[Any, Any]) -> dict[Hashable, float]:
         """The probability of each label that is known; none before the first example."""
         numbers = _numbers(x)
         if self._online is None:
@@ -70,7 +70,7 @@ class OnlineClassifier:
         probabilities = self._online.probabilities(self._row(numbers, self._online))[0, : len(self._labels)]
         return dict(zip(self._labels, (probabilities / probabilities.sum()).tolist(), strict=True))
 
-    def predict_one(self, x: Mapping[Hashable, Any]) -> Hashable | None:
+    def predict_one(self, x: Mapping[Any, Any]) -> Hashable | None:
         """The most probable label, or None before the first example."""
         probabilities = self.predict_proba_one(x)
         return max(probabilities, key=probabilities.__getitem__, default=None)
@@ -83,7 +83,7 @@ class OnlineClassifier:
         return row
 
 
-def _numbers(x: Mapping[Hashable, Any]) -> dict[Hashable, float]:
+def _numbers(x: Mapping[Any, Any]) -> dict[Hashable, float]:
     for name, value in x.items():
         if not isinstance(value, (float, int, np.number, np.bool_, type(None))) or (value and math.isinf(value)):
             raise ValueError(f"The feature {name!r} is {value!r}, it must be a finite number: encode or remove it.")

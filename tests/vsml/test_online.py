@@ -1,6 +1,7 @@
 """A learned rule as a classifier: of scikit-learn, of river's kind, and of any stream."""
 
 import pickle
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -44,14 +45,15 @@ def test_labels_may_be_words_and_the_order_of_a_sorted_set_does_no_harm():
 
 
 def test_a_stream_is_learned_alike_however_it_is_cut_and_compiles_three_programs():
-    before, found = online._learn._cache_size(), []
+    learn: Any = online._learn
+    before, found = learn._cache_size(), []
     for size in (1, 7, 8, 30, 33, 100, 178):
         model = vsml.VSMLClassifier(random_features=3)
         for start in range(0, len(X), size):
             model.partial_fit(X[start : start + size], Y[start : start + size], classes=[0, 1, 2])
         found.append(model.predict_proba(X[:50]))
     np.testing.assert_allclose(found, np.broadcast_to(found[0], np.shape(found)), atol=1e-4)
-    assert online._learn._cache_size() - before <= 3
+    assert learn._cache_size() - before <= 3
     one_by_one = OnlineClassifier(random_features=3, classes=[0, 1, 2], seed=model.online_._seed)
     for x, y in zip(X, Y, strict=True):
         one_by_one.learn_one({f"{place:02}": value for place, value in enumerate(x)}, int(y))
