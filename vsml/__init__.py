@@ -87,3 +87,7 @@ def __getattr__(name: str) -> Any:
         if (error.name or "").partition(".")[0] != "sklearn":
             raise
         raise ModuleNotFoundError(f"{name} needs scikit-learn: pip install 'vsml[sklearn]'.", name="sklearn") from error
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})

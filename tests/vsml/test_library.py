@@ -39,7 +39,9 @@ def test_importing_it_imports_nothing_that_is_not_used():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
     assert vsml.__version__ == importlib.metadata.version("vsml")
-    assert all(getattr(vsml, name).__doc__ for name in vsml.__all__)
+    assert f"\nversion: {vsml.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"\n## {vsml.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert all(getattr(vsml, name).__doc__ for name in vsml.__all__) and set(vsml.__all__) <= set(dir(vsml))
     with pytest.raises(AttributeError, match="module 'vsml' has no attribute 'lod'"):
         vsml.lod  # noqa: B018
 
