@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.tree_util import Partial
 
 from vsml.core.scores import cross_entropy
 from vsml.core.types import Theta
@@ -85,9 +86,9 @@ def meta_train(
             )
         sized = learner(settings, x[1], y[1])
         segment = max(size for size in range(1, SEGMENT + 1) if x[0] % size == 0)
-        loss = lifetime_loss(sized, cross_entropy, segment)
         share = population // len(draws) + (number < population % len(draws))
-        groups.append(train.Group(backprop(loss), jax.tree_util.Partial(one), share))
+        drawn = one if isinstance(one, Partial) else Partial(one)  # whose data are arguments and no constants
+        groups.append(train.Group(backprop(lifetime_loss(sized, cross_entropy, segment)), drawn, share))
         if theta is None:
             theta = sized.init_theta(theta_key)
             if settings.get("layer_norm"):
@@ -95,11 +96,13 @@ def meta_train(
     warmup = min(30, steps - 1)
     rate = optax.warmup_cosine_decay_schedule(0.0, learning_rate, warmup, steps, learning_rate / 20)
     optimizer = train.guarded(optax.chain(optax.clip_by_global_norm(clip), optax.adam(rate)), PATIENCE)
-    step, state = 0, train.start(theta, optimizer)
+    step, loss, state = 0, 0.0, train.start(theta, optimizer)
     for step, state, report in train.meta_train(groups, optimizer, state, key, steps, PATIENCE):  # noqa: B020
+        loss = float(report.loss)
         if callback is not None and callback(step, state.theta, report):
             break
     provenance = {"experiment": name, "seed": str(seed), "meta_steps": step}
     if start:
         provenance["start"] = start.provenance
-    return Rule(name, state.theta, partial(learner, settings), settings, provenance, "")
+    card = f"# {name}\n\nMade by `vsml.meta_train`: {step} meta-steps, seed {seed}; its last loss is {loss:.3f} nats.\n"
+    return Rule(name, state.theta, partial(learner, settings), settings, provenance, card)

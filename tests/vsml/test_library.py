@@ -122,7 +122,9 @@ def test_a_rule_of_ones_own_is_followed_stopped_kept_and_gone_on_from(tmp_path, 
     assert rule.provenance == {"experiment": "own", "seed": "0", "meta_steps": 2}
     vsml.save(rule, tmp_path / "own.npz")
     loaded = vsml.load(tmp_path / "own.npz")
-    assert same(loaded, rule)
+    assert same(loaded, rule) and f"2 meta-steps, seed 0; its last loss is {seen[-1][1]:.3f} nats" in loaded.card
+    vsml.save(rule._replace(card=""), tmp_path / "own.npz")
+    assert vsml.load(tmp_path / "own.npz").card == "", "the card of another rule must not stay"
     longer = [partial(random_points, length=40, features=features, classes=3) for features in (2, 5)]
     further = vsml.meta_train(longer, **SMALL, start=loaded)
     assert further.provenance["start"] == rule.provenance

@@ -78,9 +78,9 @@ def load(name: str | os.PathLike[str], horizon: int | None = None) -> Rule:
 
 
 def save(rule: Rule, path: str | os.PathLike[str]) -> None:
-    """Write a rule to a file NAME.npz that `load` reads, and its card, if it has one, to NAME.md beside it.
+    """Write a rule to a file NAME.npz that `load` reads, and its card to NAME.md beside it, over what was there.
 
-    The same rule gives the same bytes, and a file that was there stays whole until the new one is complete.
+    The same rule gives the same bytes, and an older NAME.npz stays whole until the new one is complete.
 
     Raises:
       ValueError: the path does not end in .npz, or the rule is of a kind that `vsml.meta_train` does not make.
@@ -101,8 +101,9 @@ def save(rule: Rule, path: str | os.PathLike[str]) -> None:
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(content.getvalue())
     part.replace(path)
-    if rule.card:
-        path.with_suffix(".md").write_text(rule.card, encoding="utf-8")
+    card = path.with_suffix(".md")
+    if rule.card or card.exists():  # that of another rule must not stay
+        card.write_text(rule.card, encoding="utf-8")
 
 
 def _checked(sized: Sized, features: int, classes: int) -> Learner:
