@@ -9,10 +9,11 @@ VARIANT ?= cpu
 JOBS ?=
 DVC_FILE = $(if $(PROFILE),profiles/$(PROFILE)/dvc.yaml,dvc.yaml)
 STAMP = .venv/.stamp
+DEVELOP = .venv/.develop
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: repro audit test test-cluster bench ui lint image deploy setup lock
+.PHONY: repro audit test test-cluster bench ui lint image deploy setup develop lock
 
 repro: setup
 	python -m pipeline repro $(if $(JOBS),--jobs $(JOBS)) $(DVC_FILE)
@@ -21,12 +22,12 @@ repro: setup
 audit: setup
 	python -m pipeline audit $(if $(PROFILE),profiles/$(PROFILE),.)
 
-test: setup
+test: develop
 	pytest -n 2
 
 # Stages of the smoke profile as real Jobs, where KUBECONFIG, VSML_NAMESPACE and MLFLOW_TRACKING_URI point to; see
 # docs/cluster.md.
-test-cluster: setup
+test-cluster: develop
 	pytest -n 0 -m "cluster and not slow" tests/cluster
 
 bench: setup
@@ -40,7 +41,7 @@ ui: setup
 	@echo "The learned rules: http://127.0.0.1:5000/#/models"
 	mlflow ui --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db"
 
-lint: setup
+lint: develop
 	ruff check . && ruff format --check . && pyright && lint-imports
 
 # The image of the last commit, whatever lies around it in the tree; VARIANT=cuda13 for GPUs, ENGINE=podman,
@@ -57,17 +58,24 @@ deploy: setup
 	python -m pipeline deploy $(OVERLAY) $(COMPONENTS) $(if $(IMAGE),vsml=$(IMAGE)) \
 		$(if $(GPU_IMAGE),vsml-cuda13=$(GPU_IMAGE)) $(if $(POSTGRES),postgres=$(POSTGRES))
 
+# What runs the pipeline; `develop` adds what tests and lints it.
 setup: $(STAMP)
 
-$(STAMP): requirements.lock requirements.dev.lock pyproject.toml
+develop: $(DEVELOP)
+
+$(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, $(PYTHON) is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --require-hashes -r requirements.lock -r requirements.dev.lock
+	.venv/bin/python -m pip install --require-hashes -r requirements.lock
 	.venv/bin/python -m pip install --no-deps --no-build-isolation -e .
+	touch $@
+
+$(DEVELOP): $(STAMP) requirements.dev.lock
+	.venv/bin/python -m pip install --require-hashes -r requirements.dev.lock
 	touch $@
 
 COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --fork-strategy fewest
 lock:
-	$(COMPILE) pyproject.toml --extra server --extra s3 --output-file requirements.lock
+	$(COMPILE) pyproject.toml --extra cluster --extra server --extra s3 --output-file requirements.lock
 	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements.dev.lock
 	$(COMPILE) --group cuda13 --constraint requirements.lock --output-file requirements.cuda13.lock

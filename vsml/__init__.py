@@ -1,13 +1,31 @@
-"""Learning algorithms that are learned."""
+"""Learning algorithms that are learned.
 
-from typing import TYPE_CHECKING
+    names, load, save   learned rules: those that ship, and files
+    VSMLClassifier      a rule as an estimator of scikit-learn; `vsml.river` has one for river
+    meta_train          a rule of one's own
+
+Each is imported when it is asked for, so that `import vsml` takes no time and no package that is not used.
+"""
+
+import importlib
+import importlib.metadata
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vsml.zoo import Rule
+    import os
+
+    from vsml.classifier import VSMLClassifier
+    from vsml.meta_training import meta_train
+    from vsml.zoo import Rule, names, save
+
+__all__ = ["Rule", "VSMLClassifier", "load", "meta_train", "names", "save"]
 
 
-def load(name: str, horizon: int | None = None) -> "Rule":
-    """A learned rule that ships with the package: its name, theta, learner and card; see `vsml.zoo`.
+def load(name: "str | os.PathLike[str]", horizon: int | None = None) -> "Rule":
+    """A learned rule: of one of the `names` that ship with the package, or of a file NAME.npz, such as `save` writes.
+
+    It has a name, theta, settings, provenance, a card, and `learner(features, classes)`, which makes the learner of
+    that size; see `vsml.zoo.Rule`.
 
     Rules of VSML fit every number of features and classes. Examples are standardised, labels one-hot, and each example
     is predicted (logits) before its label is shown:
@@ -49,8 +67,27 @@ def load(name: str, horizon: int | None = None) -> "Rule":
     (55, 16, 1)
 
     Raises:
-      ValueError: there is none of that name, or it was not meta-trained for that horizon.
+      ValueError: there is none of that name, the file is no rule, or it was not meta-trained for that horizon.
     """
     from vsml import zoo  # not before it is asked for: no stage depends on the zoo
 
     return zoo.load(name, horizon)
+
+
+def __getattr__(name: str) -> Any:
+    rooms = dict.fromkeys(("Rule", "names", "save"), "zoo")
+    rooms |= {"VSMLClassifier": "classifier", "meta_train": "meta_training"}
+    if name == "__version__":
+        return importlib.metadata.version("vsml")
+    if name not in rooms:
+        raise AttributeError(f"module 'vsml' has no attribute {name!r}")
+    try:
+        return getattr(importlib.import_module(f"vsml.{rooms[name]}"), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "sklearn":
+            raise
+        raise ModuleNotFoundError(f"{name} needs scikit-learn: pip install 'vsml[sklearn]'.", name="sklearn") from error
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})

@@ -1,6 +1,7 @@
 """Where things lie: artifacts under the current folder, which is the profile's, the rest under the repository.
 
-VSML_STATE names another folder for what is kept between runs, where the repository itself is read-only.
+VSML_STATE names another folder for what is kept between runs, where the repository itself is read-only. Where a
+wheel is installed and there is no repository, that is the user's cache.
 """
 
 import os
@@ -8,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-STATE = Path(os.environ.get("VSML_STATE") or ROOT).absolute()
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vsml"
+INSTALLED = ROOT.name in ("site-packages", "dist-packages")
+STATE = Path(os.environ.get("VSML_STATE") or (CACHE if INSTALLED else ROOT)).absolute()
 CHECKPOINTS = STATE / ".checkpoints"
 COMPILED = STATE / ".compiled"
 DOWNLOADS = STATE / ".downloads"

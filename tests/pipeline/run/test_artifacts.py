@@ -1,9 +1,11 @@
 import hashlib
+import runpy
+import shutil
 
 import numpy as np
 import pytest
 
-from pipeline.run import artifacts
+from pipeline.run import artifacts, paths
 
 
 def test_a_table_comes_back_as_it_was(tmp_path):
@@ -71,3 +73,14 @@ def test_json_is_sorted_and_digests_are_of_the_bytes(tmp_path):
     artifacts.write_json(tmp_path / "j", {"b": 1, "a": "µ"})
     assert (tmp_path / "j").read_text() == '{\n  "a": "µ",\n  "b": 1\n}\n'
     assert artifacts.sha256_file(tmp_path / "j") == hashlib.sha256((tmp_path / "j").read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(("folder", "kept"), [("site-packages", "cache/vsml"), ("clone", "clone")])
+def test_what_is_kept_between_runs_lies_in_a_clone_and_never_beside_an_installed_wheel(
+    folder, kept, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("VSML_STATE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / folder / "pipeline/run").mkdir(parents=True)
+    copy = shutil.copy(paths.__file__, tmp_path / folder / "pipeline/run")
+    assert runpy.run_path(str(copy))["COMPILED"] == tmp_path / kept / ".compiled"
