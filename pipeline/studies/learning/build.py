@@ -28,12 +28,10 @@ from vsml.tasks.views import view
 
 OPTIMIZERS = {"sgd": optax.sgd, "adam": optax.adam}
 SIMPLE: dict[str, Callable[..., Learner]] = {  # of features, classes, length of an episode, strength
-    "nearest_mean": lambda features, classes, length, strength: rivals.nearest_mean(features, classes),
-    "ridge": lambda features, classes, length, strength: rivals.ridge(features, classes, strength),
-    "naive_bayes": lambda features, classes, length, strength: rivals.naive_bayes(features, classes, strength),
-    "nearest_neighbour": lambda features, classes, length, strength: rivals.nearest_neighbour(
-        features, classes, length
-    ),
+    "nearest_mean": lambda d, c, length, strength: rivals.nearest_mean(d, c),
+    "ridge": lambda d, c, length, strength: rivals.ridge(d, c, strength),
+    "naive_bayes": lambda d, c, length, strength: rivals.naive_bayes(d, c, strength),
+    "nearest_neighbour": lambda d, c, length, strength: rivals.nearest_neighbour(d, c, length),
 }
 
 
