@@ -112,8 +112,8 @@ def main(args: list[str]) -> None:
     print(
         f"\n{table(outcomes, length, networks)}\n\n{table(outcomes, length, simple)}\n\n"
         f"Cumulative accuracy ± standard deviation over {options.episodes} episodes. SGD and Adam are online, linear\n"
-        f"or with {HIDDEN} hidden units, at the paper's rates; and linear at the best of {len(RATES)}, in brackets. So\n"
-        "is the strength of ridge and naive Bayes. These are chosen in hindsight for each row and favour them.\n"
+        f"or with {HIDDEN} hidden units, at the paper's rates; and linear at the best of {len(RATES)}, in brackets.\n"
+        "So is the strength of ridge and naive Bayes. These are chosen in hindsight for each row and favour them.\n"
         f"{growing(outcomes)}"
     )
     try:
