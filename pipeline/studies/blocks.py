@@ -173,6 +173,26 @@ def _ranked(
                 first = False
 
 
+def agreement(results: Results) -> Iterator[str]:
+    """How often the rule answers as each rival does, on the first set of the tests: a row for each rival."""
+    task, rows = ranking.tasks(results)[0], []
+    ends = [moment or ranking.length(results, task) for moment in ranking.moments(results)]
+    for look in LOOKS.values():
+        of = [
+            [results.get(Key(task, RULE, f"{what}_as_{look.key}", end)) for end in ends]
+            for what in ("same", "same_wrong")
+        ]
+        if of[0][-1]:
+            rows.append([look.words, *(_cell(entry) for entries in of for entry in entries)])
+    heads = [f"{what}, {end:,}" for what in ("equal", "equal where both are wrong") for end in ends]
+    yield Table(("VSML and", *heads), rows).markdown()
+    n = results[Key(task, RULE, "same_as_nearest_mean", ends[-1])]["n"]
+    yield (
+        f"{title(task)}: share of equal answers among so many examples of an episode, mean ± standard deviation over "
+        f"{n} episodes of all meta-seeds. A baseline is at its best rate or strength for that many examples."
+    )
+
+
 def association(results: Results) -> Iterator[str]:
     """What one exposure to an image is worth, to the learned rule and to SGD and Adam."""
     gains = sorted(key for key in results if key[1:3] == (RULE, "gain_own"))  # by age
@@ -351,6 +371,7 @@ BLOCKS = {
     **{f"claims/{name}": Block("claims", study.profiles, partial(claims, name)) for name, study in STUDIES.items()},
     "results": Block("results", (), accuracies),
     "features": Block("results", (), features),
+    "agreement": Block("results", (), agreement),
     "association": Block("results", (), association),
     "cloning": Block("results", (), cloning),
     "unification": Block("results", (), unification),

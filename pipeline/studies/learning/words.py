@@ -14,6 +14,7 @@ from pipeline.studies.learning import association, measures, ranking
 from pipeline.studies.learning.measures import FEATURES, METHODS, ROBUST, TOLERANCE, UNTRAINED, VARYING
 from pipeline.studies.learning.ranking import accuracy, plus_minus, signed, title, when
 from pipeline.studies.learning.tables import (
+    PAPER,
     PAPER_RATES,
     RULE,
     SETTINGS,
@@ -53,7 +54,10 @@ def verdicts(results: Results) -> list[str]:
     """All that the numbers of accuracy say in words, a paragraph each."""
     rates = ", ".join(f"{called(name)} {rate:g}" for name, rate in PAPER_RATES.items())
     at_rates = verdict(results, ranking.AT_PAPER_RATES)
-    head = f"At the paper\u2019s fixed rates ({rates}; linear or with a hidden layer): " if at_rates else ""
+    depths = (
+        "linear or with a hidden layer" if any(k.learner.endswith(f"_hidden{PAPER}") for k in results) else "linear"
+    )
+    head = f"At the paper\u2019s fixed rates ({rates}; {depths}): " if at_rates else ""
     every = [verdict(results), head + at_rates]
     if simple := verdict(results, ranking.SIMPLE):
         every.append(f"Beside simple learners of constant memory: {simple}")
@@ -220,7 +224,7 @@ def main_tables(found: Results, tables: Tables, profile: Profile, items: Items) 
             length = f"{moment or ranking.length(found, task):,}"
             guess = f"{measures.guessing(tables, profile.tasks[task]):.2f}"
             row = [Cell(title(task), ranking.kinship(found, task)), length, guess]
-            for entry in entries:
+            for learner, entry in zip(learners, entries, strict=True):
                 cell = Cell(plus_minus(entry))
                 if entry:
                     dial = LOOKS[learner].dial if learner in LOOKS else "rate"
