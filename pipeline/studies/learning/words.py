@@ -54,9 +54,8 @@ def verdicts(results: Results) -> list[str]:
     """All that the numbers of accuracy say in words, a paragraph each."""
     rates = ", ".join(f"{called(name)} {rate:g}" for name, rate in PAPER_RATES.items())
     at_rates = verdict(results, ranking.AT_PAPER_RATES)
-    depths = (
-        "linear or with a hidden layer" if any(k.learner.endswith(f"_hidden{PAPER}") for k in results) else "linear"
-    )
+    hidden = any(key.learner.endswith(f"_hidden{PAPER}") for key in results)
+    depths = "linear or with a hidden layer" if hidden else "linear"
     head = f"At the paper\u2019s fixed rates ({rates}; {depths}): " if at_rates else ""
     every = [verdict(results), head + at_rates]
     if simple := verdict(results, ranking.SIMPLE):
