@@ -56,7 +56,7 @@ def nearest_mean(features: int, classes: int) -> Learner:
         return Means(jnp.zeros(classes), jnp.zeros((classes, features)))
 
     def step(theta: tuple[()], state: Means, x: Float[Array, " features"], y: Float[Array, " classes"]):
-        logits = _relative(-0.5 * jnp.square(x[None] - state.mean).sum(1), state.count > 0)
+        logits = relative(-0.5 * jnp.square(x[None] - state.mean).sum(1), state.count > 0)
         return Means(state.count + y, _moved(state.count, state.mean, x, y)), logits
 
     return Learner(lambda key: (), init_state, step)
@@ -83,7 +83,7 @@ def naive_bayes(features: int, classes: int, strength: Strength) -> Learner:
         largest = of_all.max()
         variance = squares / some[:, None] + strength * jnp.where(largest > 0, largest, 1.0)
         fit = (jnp.log(variance) + jnp.square(x[None] - mean) / variance).sum(1)
-        logits = _relative(jnp.log(some) - 0.5 * fit, count > 0)
+        logits = relative(jnp.log(some) - 0.5 * fit, count > 0)
 
         after = _moved(count, mean, x, y)
         squares = squares + y[:, None] * (x[None] - mean) * (x[None] - after)
@@ -134,7 +134,7 @@ def nearest_neighbour(features: int, classes: int, length: int) -> Learner:
     def step(theta: tuple[()], state: Examples, x: Float[Array, " features"], y: Float[Array, " classes"]):
         closeness = -0.5 * jnp.square(x[None] - state.x).sum(1)
         own = jnp.where(state.y > 0, closeness[:, None], -jnp.inf).max(0)
-        logits = _relative(own, state.y.any(0))
+        logits = relative(own, state.y.any(0))
         place = state.seen % length
         return Examples(state.x.at[place].set(x), state.y.at[place].set(y), state.seen + 1), logits
 
@@ -151,7 +151,7 @@ def _moved(
     return mean + (y / (count + 1))[:, None] * (x[None] - mean)
 
 
-def _relative(scores: Float[Array, " classes"], seen: Bool[Array, " classes"]) -> Float[Array, " classes"]:
+def relative(scores: Float[Array, " classes"], seen: Bool[Array, " classes"]) -> Float[Array, " classes"]:
     """Logits from scores. Large ones would all be cut at the bound; their differences to the best one are not."""
     best = jnp.where(seen, scores, -jnp.inf).max()
     return bounded(jnp.where(seen, scores - best, -jnp.inf))
