@@ -138,7 +138,9 @@ def merged(annotation: Any, base: Any, own: Any) -> Any:
 def _sentence(problem: Any) -> str:
     # Below a section that is one of several kinds, its kind stands among the names.
     parts, unions = [str(part) for part in problem["loc"]], ("learner", "estimator", "task")
-    name = ".".join(part for before, part in zip(["", *parts], parts, strict=False) if before not in unions)
+    kinds = {place for place, part in enumerate(parts, start=1) if part in unions}
+    kinds |= {2} if parts[:1] == ["baselines"] else set()
+    name = ".".join(part for place, part in enumerate(parts) if place not in kinds)
     match problem["type"]:
         case "missing":
             return f"{name} is missing: add it (a section of another kind, and an entry of a list, is stated whole)."

@@ -6,6 +6,7 @@ colour-blind readers can tell apart; each learner of a list has one colour, one 
 grey print can be read too.
 """
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 GREY = "#555555"
@@ -16,7 +17,8 @@ class Look(NamedTuple):
     """A learner's key in tables and results, its name, and how it is drawn.
 
     With an empty `colour` it has no line of its own in figures. `longer` is its name where there is room, in tables and
-    sentences. `family` is the heading under which the best of several is compared with others.
+    sentences. `family` is the heading under which the best of several is compared with others. `dial` is what a grid
+    of it has values of. If it `grows`, its memory does with the examples; that of all others is constant.
     """
 
     key: str
@@ -27,6 +29,8 @@ class Look(NamedTuple):
     width: float = 1.2
     longer: str | None = None
     family: str | None = None
+    dial: str = "rate"
+    grows: bool = False
 
     @property
     def style(self) -> dict[str, Any]:
@@ -49,13 +53,34 @@ LOOKS = by_key(
     Look("sgd_hidden", "SGD, hidden", "#56B4E9", (0, (1, 1)), "D", family="SGD"),
     # At the paper's rate a colour is darker than at the best rate.
     Look("sgd_paper", f"SGD, {PAPERS}", "#00416b", (0, (1, 2)), "p", longer=f"SGD at the {PAPERS}"),
+    Look("sgd_hidden_paper", f"SGD, hidden, {PAPERS}"),
     Look("adam", "Adam", "#009E73", (0, (6, 1.5, 1, 1.5)), "^", longer="Adam at its best rate", family="Adam"),
     Look("adam_hidden", "Adam, hidden", "#CC79A7", (0, (3, 1, 1, 1, 1, 1)), "v", family="Adam"),
     Look("adam_paper", f"Adam, {PAPERS}", "#00553f", (0, (4, 2, 1, 2, 1, 2)), "<", longer=f"Adam at the {PAPERS}"),
+    Look("adam_hidden_paper", f"Adam, hidden, {PAPERS}"),
+    Look(
+        "nearest_mean", "Nearest mean", "#000000", (0, (5, 1)), "*", longer="nearest class mean", family="Nearest mean"
+    ),
+    Look(
+        "ridge", "Ridge", "#882255", (0, (8, 1, 2, 1)), "h", longer="ridge regression", family="Ridge", dial="strength"
+    ),
+    Look("naive_bayes", "Naive Bayes", "#999933", (0, (3, 2)), "H", family="Naive Bayes", dial="strength"),
+    Look(
+        *("nearest_neighbour", "1-NN", "#999999", ":", "x"),
+        longer="1-nearest neighbour, which keeps every example",
+        family="1-NN",
+        grows=True,
+    ),
     Look("meta_rnn", "Meta RNN", "#3b2a8c", (0, (8, 2)), "X", 1.4),
     Look("hebbian", "Hebbian", "#E69F00", (0, (2, 1)), "P"),
     Look("fast_memory", "Fast memory", "#8f6b00", (0, (4, 1.5)), "d"),
 )
+
+
+def growing(learners: Iterable[str]) -> str:
+    """A sentence on whose memory grows with the examples; empty if nobody's does."""
+    names = [f"{LOOKS[name].name} keeps every example" for name in learners if name in LOOKS and LOOKS[name].grows]
+    return f"{' and '.join(names)}; the memory of all others is constant." if names else ""
 
 
 def called(learner: str) -> str:

@@ -40,6 +40,7 @@ SURE = {
     "code": "in the authors\u2019 code",
     "second_hand": "second-hand notes",
     "recalled": "recalled, not checked",
+    "ours": "ours, in no paper",
 }
 SURELY = ("abstract", "quoted", "code")
 
@@ -69,7 +70,7 @@ class Claim(Section, Generic[AnyTest]):
     says: str
     where: str
     version: str | None = None  # on arXiv, if it is known which one says so
-    sure: Literal["abstract", "quoted", "code", "second_hand", "recalled"]
+    sure: Literal["abstract", "quoted", "code", "second_hand", "recalled", "ours"]
     reported: str | None = None  # values, and never more surely known than `sure`
     tables: Annotated[tuple[str, ...], Field(min_length=1)]
     figures: tuple[str, ...] = ()

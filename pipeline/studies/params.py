@@ -17,7 +17,9 @@ from pipeline.studies.feedback.params import Drawings, Feedback
 from pipeline.studies.feedback.params import Experiment as FeedbackExperiment
 from pipeline.studies.learning.params import (
     GENERATED,
+    PAPER_RATES,
     Baseline,
+    Descent,
     Experiment,
     Introspect,
     RandomFeatures,
@@ -126,10 +128,16 @@ class Params(Section):
             )
         for name in self.random_features.baselines if self.has("random_features") else ():
             rival = self.baselines[name]
-            if rival.hidden_layers or rival.convolutions:
+            if isinstance(rival, Descent) and (rival.hidden_layers or rival.convolutions):
                 raise ValueError(
                     f"baselines.{name}, which random_features.baselines names, must be linear: give it neither hidden "
                     f"layers (={rival.hidden_layers}) nor convolutions (={rival.convolutions})."
+                )
+        for name, rival in self.baselines.items():
+            if (own := name.partition("_")[0]) in PAPER_RATES and rival.name != own:
+                raise ValueError(
+                    f"baselines.{name}.name (={rival.name!r}) must be {own!r}, whose rates and looks it has: name the "
+                    "baseline otherwise."
                 )
         if self.has("introspect") and self.introspect.length % self.introspect.every:
             raise ValueError(

@@ -48,6 +48,7 @@ MEASURES: dict[str, claims.Measure] = {  # by the names that the tests of claims
     measure.__name__: measure
     for measure in (
         of_learning.accuracy,
+        of_learning.unlike,
         of_learning.over_fitting,
         of_learning.changed_task,
         of_learning.second_exposure,
@@ -136,7 +137,7 @@ def _headline(found: Results) -> dict[str, Any]:
     task = ranking.tasks(found)[0]
     families = {}
     for moment in ranking.moments(found):
-        if best := ranking.best(found, task, moment):
+        if best := ranking.best(found, task, moment, ranking.EVERY):
             examples = f"{moment or ranking.length(found, task):,}"
             families[examples] = {family: ranking.plus_minus(entry) for family, entry in best.items()}
     return {"task": ranking.title(task), "families": families}

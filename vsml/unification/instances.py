@@ -5,6 +5,7 @@
     fast_weights  w_ab += beta k_a (v_b - vold_b), read out by q_a;  the slow net that programs it is an A = B = 1
     plastic       w_ab by Hebb's rule or by Oja's, from pre_a and post_b
     local_rule    w_ab += a small net of (pre_a, post_b, w_ab, error_b)
+    nearest_mean  w_ab += y_b (x_a - w_ab) / (n_ab + 1), the mean of input a over the n_ab examples of class b so far
     sgd           w_ab -= rate error_b x_a, the gradient of a linear layer; a unit that always says one has the biases
 
 Each is that learner of `vsml.learners` (`local_rule` that of `vsml.unification.references`) to its last detail, as far
@@ -30,6 +31,8 @@ from vsml.learners.hebbian import hebbian
 from vsml.learners.meta_rnn import meta_rnn as meta_rnn_learner
 from vsml.learners.network import LOGIT_CHANNEL
 from vsml.learners.network import network as network_learner
+from vsml.learners.rivals import nearest_mean as nearest_mean_learner
+from vsml.learners.rivals import relative
 from vsml.unification.cells import as_cell, lstm
 from vsml.unification.general import Instance, Messages, Outside, Seen, silent, tick
 from vsml.unification.references import local_rule as local_rule_learner
@@ -41,6 +44,14 @@ class Weight(NamedTuple):
     """The state of a connection that holds a weight, and its product with what it heard from below."""
 
     w: Float[Array, "*grid"]
+    said: Float[Array, "*grid"]
+
+
+class Mean(NamedTuple):
+    """The state of a connection that holds a mean, over how many, and how near what it last heard from below was."""
+
+    w: Float[Array, "*grid"]
+    count: Float[Array, "*grid"]
     said: Float[Array, "*grid"]
 
 
@@ -220,6 +231,38 @@ def local_rule(features: int, classes: int, *, units: int = 8) -> Instance:
     return Instance(
         (features, classes), classes, init_theta, init_state, f_rnn, _product, silent, (ask,), _logits, (tell,)
     )
+
+
+def nearest_mean(features: int, classes: int, *, rate: float | None = None) -> Instance:
+    """The running mean of each class, and how near the example is to it. Theta is ().
+
+    With a `rate` the mean forgets: it moves by that share of the way, whatever the number of examples.
+    """
+
+    def init_state(theta: Theta, key: RandomKey) -> tuple[Mean, Outside]:
+        nothing = jnp.zeros((features, classes))
+        return Mean(nothing, nothing, nothing), ()
+
+    def ask(theta: Theta, outside: Outside, seen: Seen, heard: Messages):
+        return outside, seen.x[:, None], jnp.zeros((classes, 1))
+
+    def tell(theta: Theta, outside: Outside, seen: Seen, heard: Messages):
+        return outside, seen.x[:, None], seen.label[:, None]
+
+    def f_rnn(theta: Theta, s: Mean, fwd: Float[Array, " n"], bwd: Float[Array, " m"]) -> Mean:
+        (x,), (label,) = fwd, bwd
+        w = s.w + label * (1 / (s.count + 1) if rate is None else rate) * (x - s.w)
+        return Mean(w, s.count + label, -0.5 * jnp.square(x - w))
+
+    def f_fwd(theta: Theta, s: Mean) -> Float[Array, " n"]:
+        return jnp.stack([s.said, s.count])
+
+    def predict(theta: Theta, outside: Outside, heard: Messages) -> Float[Array, " classes"]:
+        return relative(heard.up[:, 0], heard.up[:, 1] > 0)
+
+    init_theta = nearest_mean_learner(features, classes).init_theta
+    grid = (features, classes)
+    return Instance(grid, classes, init_theta, init_state, f_rnn, f_fwd, silent, (ask,), predict, (tell,))
 
 
 def sgd(features: int, classes: int, *, rate: float) -> Instance:

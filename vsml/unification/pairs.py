@@ -14,6 +14,7 @@ from vsml.learners.gradient import gradient
 from vsml.learners.hebbian import hebbian
 from vsml.learners.meta_rnn import meta_rnn
 from vsml.learners.network import network
+from vsml.learners.rivals import nearest_mean
 from vsml.unification import instances
 from vsml.unification.general import Instance, learner
 from vsml.unification.matrix import minimal
@@ -90,6 +91,13 @@ def pairs() -> dict[str, Pair]:
             _same,
             (_joined, lambda s: _joined(s.cells.w)),
             noise=0.0,  # random at the start already
+        ),
+        "nearest_mean": Pair(
+            nearest_mean(*sizes),
+            instances.nearest_mean(*sizes),
+            instances.nearest_mean(*sizes, rate=RATE),
+            _same,
+            (lambda s: _joined(s.mean.T), lambda s: _joined(s.cells.w)),
         ),
         "sgd": Pair(
             gradient(sizes, optax.sgd(RATE)),

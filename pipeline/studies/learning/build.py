@@ -14,10 +14,11 @@ from flax import struct
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pipeline.run import artifacts, paths
-from pipeline.studies.learning.params import GENERATED, Baseline, Classes, Data, EpisodeSizes, Task, Tests
+from pipeline.studies.learning.params import GENERATED, Baseline, Classes, Data, Descent, EpisodeSizes, Task, Tests
 from vsml.core.rollout import rollout
 from vsml.core.scores import correct, cross_entropy
 from vsml.core.types import Episode, Learner, Theta
+from vsml.learners import rivals
 from vsml.learners.gradient import gradient
 from vsml.learners.settings import image_of
 from vsml.tasks import episodes, synthetic
@@ -26,13 +27,21 @@ from vsml.tasks.episodes import Draw
 from vsml.tasks.views import view
 
 OPTIMIZERS = {"sgd": optax.sgd, "adam": optax.adam}
+SIMPLE: dict[str, Callable[..., Learner]] = {  # of features, classes, length of an episode, strength
+    "nearest_mean": lambda d, c, length, strength: rivals.nearest_mean(d, c),
+    "ridge": lambda d, c, length, strength: rivals.ridge(d, c, strength),
+    "naive_bayes": lambda d, c, length, strength: rivals.naive_bayes(d, c, strength),
+    "nearest_neighbour": lambda d, c, length, strength: rivals.nearest_neighbour(d, c, length),
+}
 
 
-def baseline_learner(section: Baseline, features: int, classes: int, rate: float | jax.Array) -> Learner:
-    """Online SGD or Adam with this learning rate, which may be traced."""
+def baseline_learner(section: Baseline, features: int, classes: int, length: int, rate: float | jax.Array) -> Learner:
+    """A baseline for episodes of so many examples, with this value of its grid (`rate`), which may be traced."""
+    if not isinstance(section, Descent):
+        return SIMPLE[section.name](features, classes, length, rate)
     sizes = (features, *section.hidden_layers, classes)
     image = image_of(features) if section.convolutions else None
-    return gradient(sizes, OPTIMIZERS[section.optimizer](rate), image=image, convolutions=section.convolutions)
+    return gradient(sizes, OPTIMIZERS[section.name](rate), image=image, convolutions=section.convolutions)
 
 
 class Drawn(NamedTuple):
@@ -109,16 +118,19 @@ def trials(tests: Tests, suites: tuple[str, ...]) -> Iterator[Trial]:
 
 
 def run_trial(learner: Learner, theta: Theta, trial: Trial) -> dict[str, jax.Array]:
-    """What came of every prediction that counts [episode, time]: whether it was correct, and its loss in nats.
+    """What came of every prediction that counts [episode, time]: the class that was answered, whether it was correct,
+    and the loss in nats.
 
     Of a one-shot task time counts episodes.
     """
+    numbers = np.min_scalar_type(trial.classes - 1)  # a byte, unless there are more than 256
 
     def one(key: jax.Array, episode: Episode) -> dict[str, jax.Array]:
         logits, y = rollout(learner, theta, key, episode), episode.y
         if trial.one_shot:
             logits, y = logits[-1:], y[-1:]
-        return {"correct": correct(logits, y), "loss": cross_entropy(logits, y)}
+        answer = jnp.argmax(logits, axis=-1).astype(numbers)
+        return {"answer": answer, "correct": correct(logits, y), "loss": cross_entropy(logits, y)}
 
     outcome = jax.vmap(one)(trial.keys, trial.episodes)
     return {kind: values.reshape(trial.count, -1) for kind, values in outcome.items()}
@@ -127,19 +139,21 @@ def run_trial(learner: Learner, theta: Theta, trial: Trial) -> dict[str, jax.Arr
 def run_trial_at_rates(
     section: Baseline, trial: Trial, widened: Callable[[Callable], Callable] = lambda sized: sized
 ) -> dict[str, np.ndarray]:
-    """The same [rate, episode, time] of a baseline at each rate of its grid; `widened` may change its inputs."""
+    """The same [rate, episode, time] of a baseline at each value of its grid; `widened` may change its inputs."""
 
     @jax.jit
     def at(rate: jax.Array, trial: Trial) -> dict[str, jax.Array]:
-        sized = widened(functools.partial(baseline_learner, section, rate=rate))
+        length = trial.episodes.x.shape[1]
+        sized = widened(functools.partial(baseline_learner, section, length=length, rate=rate))
         return run_trial(sized(trial.features, trial.classes), (), trial)
 
-    rates = np.asarray(section.rates, np.float32)
+    rates = np.asarray(section.grid, np.float32)
     outcomes = [at(rate, trial) for rate in rates]  # one after the other: the weights of all would be too many
     found = {kind: np.stack([np.asarray(outcome[kind]) for outcome in outcomes]) for kind in outcomes[0]}
     accuracy = found["correct"].mean((1, 2))
     best = int(accuracy.argmax())
-    print(f"{section.optimizer}, {trial.task}: {accuracy[best]:.3f} at the best rate {rates[best]:g}", flush=True)
+    chosen = "" if np.isnan(rates[best]) else f" at the best of its grid, {rates[best]:g}"
+    print(f"{section.name}, {trial.task}: {accuracy[best]:.3f}{chosen}", flush=True)
     return found
 
 

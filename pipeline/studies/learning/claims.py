@@ -10,6 +10,7 @@ from pipeline.studies.learning import association as introspection
 from pipeline.studies.learning import measures, ranking
 from pipeline.studies.learning.measures import outcomes
 from pipeline.studies.learning.tables import (
+    PAPER,
     RULE,
     SETTINGS,
     Profile,
@@ -22,6 +23,7 @@ from pipeline.studies.learning.tables import (
 )
 
 Rival = Literal["sgd", "adam", "sgd_paper", "adam_paper"]
+Simple = Literal["nearest_mean", "ridge", "naive_bayes", "nearest_neighbour"]
 
 
 class Made(NamedTuple):
@@ -34,7 +36,11 @@ class Made(NamedTuple):
 
 
 def accuracy(
-    made: Made, *, on: Literal["home", "elsewhere"], when: Literal["early", "end"], against: Literal[Rival, "guessing"]
+    made: Made,
+    *,
+    on: Literal["home", "elsewhere"],
+    when: Literal["early", "end"],
+    against: Literal[Rival, Simple, "guessing"],
 ) -> Effects:
     """Cumulative accuracy of VSML less a rival's, on each set of meta-training (home) or each other one (elsewhere).
 
@@ -43,7 +49,9 @@ def accuracy(
     tables, moment = made.tables, made.early if when == "early" else None
     if when == "early" and moment is None:
         return
-    models = [name for name in (*baselines(tables), *at_paper_rates(tables)) if name in (against, f"{against}_hidden")]
+    base, fixed = against.removesuffix(PAPER), PAPER if against.endswith(PAPER) else ""
+    both = (against, f"{base}_hidden{fixed}")
+    models = [name for name in (*baselines(tables), *at_paper_rates(tables)) if name in both]
     for task in main_tasks(tables, made.profile):
         if made.profile.tasks[task].one_shot or made.profile.seen(task, RULE) != (on == "home"):
             continue
@@ -56,6 +64,26 @@ def accuracy(
         if rival is not None:
             own = outcomes(tables, task, RULE).correct[..., :moment].mean(-1)
             yield f"{ranking.title(task)}, {ranking.when(moment)}: VSML less {name}", own - rival
+
+
+def unlike(made: Made, *, on: Literal["home", "elsewhere"], against: Literal[Rival, Simple], bound: float) -> Effects:
+    """`bound` less the share of equal answers of VSML and a rival among examples about which both are wrong.
+
+    Over whole episodes, on each set of meta-training (home) or each other one (elsewhere) that has more than two
+    classes. Episodes in which they are never both wrong do not count.
+    """
+    tables = made.tables
+    if not {against, against.removesuffix(PAPER)} & {*baselines(tables), *at_paper_rates(tables)}:
+        return
+    for task in main_tasks(tables, made.profile):
+        one = made.profile.tasks[task]
+        if one.one_shot or made.profile.seen(task, RULE) != (on == "home") or measures.classes(tables, one) < 3:
+            continue
+        if (shares := measures.agreement(tables, task, RULE, against)) is not None:
+            equal = shares.equal_wrong[:, np.isfinite(shares.equal_wrong).all(0)]
+            if equal.size:
+                label = f"{ranking.title(task)}: {bound:g} less the share of errors equal to those of"
+                yield f"{label} {LOOKS[against].words}", bound - equal
 
 
 def over_fitting(

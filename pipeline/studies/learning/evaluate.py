@@ -1,7 +1,8 @@
 """Bring your own data: `python -m pipeline evaluate --rule rule.npz --data my.npz`.
 
-A learned rule learns from the user's examples one by one, in random orders, with online SGD and Adam beside it on the
-very same episodes. Wrong input is refused in one sentence, with exit status 2, before anything runs.
+A learned rule learns from the user's examples one by one, in random orders, with online SGD and Adam and the simple
+learners of `vsml.learners.rivals` beside it on the very same episodes. Wrong input is refused in one sentence, with
+exit status 2, before anything runs.
 
 Axis letters: rate (of learning; one, not a number, for the rule), episode (an episode), time.
 """
@@ -10,7 +11,7 @@ import argparse
 import itertools
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -22,10 +23,10 @@ import psutil
 from jaxtyping import Array, Bool, Float, Int
 
 from pipeline.run.artifacts import read_rule
-from pipeline.show.looks import LOOKS
+from pipeline.show.looks import LOOKS, called, growing
 from pipeline.show.measures import cumulative, sd
 from pipeline.show.style import COLUMN, Figure, accuracy_axis, curve, direct_labels, example_axis, save
-from pipeline.studies.learning.build import OPTIMIZERS
+from pipeline.studies.learning.build import OPTIMIZERS, SIMPLE
 from pipeline.studies.learning.params import PAPER_RATES, learner_section
 from vsml.core.rollout import rollout
 from vsml.core.scores import correct
@@ -37,10 +38,16 @@ from vsml.tasks.datasets import Facts, standardise
 from vsml.tasks.episodes import test_episode
 
 RATES = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+HIDDEN = 160  # units of the paper's networks with a hidden layer
+GRIDS = {  # of each rival's rate or strength; none has no number to choose
+    **dict.fromkeys(PAPER_RATES, RATES),
+    **{f"{name}_hidden": (rate,) for name, rate in PAPER_RATES.items()},
+    **{"nearest_mean": (np.nan,), "ridge": (0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0)},
+    **{"naive_bayes": (0.001, 0.01, 0.1, 1.0, 10.0), "nearest_neighbour": (np.nan,)},
+}
 LONGEST = 2000  # examples of an episode unless --length says more; the paper's meta-test is as long
 BYTES_PER_NUMBER = 32  # of the state of one episode: 22 measured
 BUDGET = 2**30  # bytes of episodes side by side
-WIDTHS = (8, 16, 16, 25, 16, 25)  # of the columns of the table
 
 Sized = Callable[[int, int], Learner]  # (features, classes) -> the learner
 Outcomes = dict[str, Bool[np.ndarray, "rate episode time"]]
@@ -90,16 +97,24 @@ def main(args: list[str]) -> None:
         print(f"All learners see {options.random_features} random features beside these.")
     keys = jax.random.split(jax.random.key(options.seed), options.episodes)
     # As many episodes side by side as the budget holds, so that memory does not grow with their number.
-    how = (examples, keys, length, max(1, BUDGET // size))
-    theta = jax.tree.map(jnp.asarray, rule.theta)
-    outcomes = {"vsml": run(lambda rate: own, theta, (np.nan,), *how)}
-    for name in OPTIMIZERS:
-        outcomes[name] = run(partial(baseline, name, examples, options.random_features), (), RATES, *how)
+    how, theta = (examples, keys, length), jax.tree.map(jnp.asarray, rule.theta)
+    outcomes = {"vsml": run(lambda rate: own, theta, (np.nan,), *how, max(1, BUDGET // size))}
+    for name, grid in GRIDS.items():
+        at = partial(baseline, name, examples, options.random_features, length)
+        state = jax.eval_shape(at(grid[0]).init_state, (), jax.random.key(0))
+        size = sum(z.size for z in jax.tree.leaves(state)) * len(grid) * BYTES_PER_NUMBER
+        if size > free:
+            needs, has = (f"{number / 2**30:.1f} GiB" for number in (size, free))
+            print(f"{called(name)} is left out: it needs about {needs} of memory, and {has} are free.")
+        else:
+            outcomes[name] = run(at, (), grid, *how, max(1, BUDGET // size))
+    networks, simple = ("sgd", "adam", "sgd_hidden", "adam_hidden"), tuple(GRIDS)[4:]
     print(
-        f"\n{table(outcomes, length)}\n\n"
-        f"Cumulative accuracy ± standard deviation over {options.episodes} episodes. SGD and Adam are linear and\n"
-        f"online, at the paper's rate and, in brackets, at the best of {len(RATES)}, which is chosen in hindsight\n"
-        "for each row and favours them."
+        f"\n{table(outcomes, length, networks)}\n\n{table(outcomes, length, simple)}\n\n"
+        f"Cumulative accuracy ± standard deviation over {options.episodes} episodes. SGD and Adam are online, linear\n"
+        f"or with {HIDDEN} hidden units, at the paper's rates; and linear at the best of {len(RATES)}, in brackets.\n"
+        "So is the strength of ridge and naive Bayes. These are chosen in hindsight for each row and favour them.\n"
+        f"{growing(outcomes)}"
     )
     try:
         save(draw(outcomes, length), options.out)
@@ -155,11 +170,18 @@ def _problem(x: np.ndarray, y: np.ndarray) -> str | None:
     return None
 
 
-def baseline(name: str, examples: Examples, random_features: int, rate: Float[Array, ""]) -> Learner:
-    """Linear SGD or Adam at one learning rate."""
-    return _sized(
-        lambda features, classes: gradient((features, classes), OPTIMIZERS[name](rate)), examples, random_features
-    )
+def baseline(
+    name: str, examples: Examples, random_features: int, length: int, rate: float | Float[Array, ""]
+) -> Learner:
+    """A rival in `GRIDS` at one learning rate or strength, for episodes of so many examples."""
+
+    def sized(features: int, classes: int) -> Learner:
+        if name in SIMPLE:
+            return SIMPLE[name](features, classes, length, rate)
+        optimizer = OPTIMIZERS[name.removesuffix("_hidden")](rate)
+        return gradient((features, HIDDEN, classes) if name.endswith("_hidden") else (features, classes), optimizer)
+
+    return _sized(sized, examples, random_features)
 
 
 def _sized(sized: Sized, examples: Examples, random_features: int) -> Learner:
@@ -192,35 +214,46 @@ def run(
     return np.asarray(jax.jit(partial(jax.lax.map, every, batch_size=at_once))(keys)).swapaxes(0, 1)
 
 
-def table(outcomes: Outcomes, length: int) -> str:
-    """Cumulative accuracy after 10, 30, 100, … examples: mean ± standard deviation over episodes."""
-    rows = [["examples", "VSML"]]
-    for name, rate in PAPER_RATES.items():
-        rows[0] += [f"{LOOKS[name].name} at {rate}", f"{LOOKS[name].name} at its best"]
+def table(outcomes: Outcomes, length: int, rivals: Iterable[str]) -> str:
+    """Cumulative accuracy after 10, 30, 100, … examples: mean ± standard deviation over episodes.
+
+    A rival with a grid stands there at its best of that, with the number in brackets, and if it has one before that at
+    the paper's rate.
+    """
     steps = (step * 10**power for power in itertools.count(1) for step in (1, 3))
-    for mark in [*itertools.takewhile(lambda step: step < length, steps), length]:
-        rows.append([str(mark), _cell(outcomes["vsml"][0], mark)])
-        for name, rate in PAPER_RATES.items():
-            best = _best(outcomes[name], mark)
-            rows[-1] += [_cell(outcomes[name][RATES.index(rate)], mark)]
-            rows[-1] += [f"{_cell(outcomes[name][best], mark)} ({RATES[best]:g})"]
-    return "\n".join("".join(f"{cell:>{width}}" for cell, width in zip(row, WIDTHS, strict=True)) for row in rows)
+    marks = [*itertools.takewhile(lambda step: step < length, steps), length]
+    columns = [["examples", *map(str, marks)], ["VSML", *(_cell(outcomes["vsml"][0], mark) for mark in marks)]]
+    for name in (name for name in rivals if name in outcomes):
+        grid, found, rate = GRIDS[name], outcomes[name], PAPER_RATES.get(name.removesuffix("_hidden"))
+        if rate is not None:
+            at_rate = found[grid.index(rate)]
+            columns.append([f"{LOOKS[name].name} at {rate}", *(_cell(at_rate, mark) for mark in marks)])
+        if len(grid) > 1:
+            best = [_best(found, mark) for mark in marks]
+            cells = [f"{_cell(found[at], mark)} ({grid[at]:g})" for at, mark in zip(best, marks, strict=True)]
+            columns.append([f"{LOOKS[name].name} at its best", *cells])
+        elif rate is None:
+            columns.append([LOOKS[name].name, *(_cell(found[0], mark) for mark in marks)])
+    widths = [max(map(len, column)) + 3 for column in columns]
+    rows = zip(*columns, strict=True)
+    return "\n".join("".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
 
 
 def draw(outcomes: Outcomes, length: int) -> Figure:
-    """Learning curves with ± 1 standard deviation over episodes; baselines at their best rate for the whole episode."""
-    figure = Figure((COLUMN, 2.6))
+    """Learning curves, that of VSML with ± 1 standard deviation over episodes; rivals at their best for the whole."""
+    figure = Figure((COLUMN, 3.0))
     axes = figure.add_subplot(xlabel="examples seen", ylabel="cumulative accuracy")
     first, ends = (5 if length > 10 else 1), []  # a share of the first few examples is noise
     for name, found in outcomes.items():
         look, best = LOOKS[name], _best(found, length)
         accuracy = cumulative(found[best])[:, first - 1 :]
-        curve(axes, np.arange(first, length + 1), accuracy, look.style, shade=0.16)
-        shown = look if name == "vsml" else look._replace(name=f"{look.name} at {RATES[best]:g}")
+        curve(axes, np.arange(first, length + 1), accuracy, look.style, shade=0.16 if name == "vsml" else 0.0)
+        chosen = GRIDS.get(name, (np.nan,))[best]
+        shown = look if np.isnan(chosen) else look._replace(name=f"{look.name} at {chosen:g}")
         ends.append((float(accuracy[:, -1].mean()), shown))
     accuracy_axis(axes, "y")
     example_axis(axes, first, length)
-    direct_labels(axes, ends, gap=0.08)
+    direct_labels(axes, ends, gap=0.075)
     return figure
 
 

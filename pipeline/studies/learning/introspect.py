@@ -133,4 +133,4 @@ def _measured(measure: Callable, make: Make, setting: Any, starts: jax.Array, ar
 
 
 def _baseline(section: Any, facts: Facts, rate: Any) -> tuple[Learner, Theta]:
-    return baseline_learner(section, facts.features, facts.classes, rate), ()
+    return baseline_learner(section, facts.features, facts.classes, 0, rate), ()  # SGD and Adam have no length

@@ -6,7 +6,11 @@
   TASK/zoo_RULE/cumulative, one_shot     the same of rules that ship, which with random features are zoo_RULE_features;
                                          sgd_features and adam_features have those, too
   TASK/zoo_RULE…/lead@EXAMPLES           by how much it is right more often than its rival in the same episodes: the
-                                         best of SGD and Adam without random features
+                                         best of SGD and Adam without random features; lead_constant: the best of all
+                                         baselines whose memory is constant
+  TASK/vsml/same_as_BASELINE@EXAMPLES    share of equal answers of the two, among so many examples; same_wrong_as: among
+                                         those where both are wrong, which with two classes says nothing. The same of
+                                         zoo_RULE
   TASK/EXPERIMENT/difference             accuracy on a changed task (figure 7) less that on the unchanged one of its
                                          set; within: whether it is at most 0.05 either way
   varying_data/METHOD/seen, unseen, gap  accuracy on sets that meta-training drew from, on all others (figure 8), and
@@ -20,17 +24,18 @@ much, SGD tells, which is meta-trained on nothing. What a method's gap exceeds t
 Axis letters: seed (of meta-training), rate (of learning), episode (an episode of a test), time, class.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Integer
 
 from pipeline.run.artifacts import Table
 from pipeline.show.looks import LOOKS
 from pipeline.show.measures import Entry, Key, Results, cumulative, moments, summary
+from pipeline.studies.learning import ranking
 from pipeline.studies.learning.association import associations, introspection
-from pipeline.studies.learning.params import PAPER_RATES
 from pipeline.studies.learning.tables import (
     PAPER,
     RULE,
@@ -43,6 +48,8 @@ from pipeline.studies.learning.tables import (
     by_seed,
     experiments,
     in_order,
+    main_tasks,
+    paper_rate,
     settings,
     tasks,
     without_settings,
@@ -74,12 +81,19 @@ def results(tables: Tables, profile: Profile) -> Results:
                     found[key] = summary(accuracy[best][None])
                     if rates is not None:
                         found[key] |= {"rate": float(f"{rates[best]:.6g}")}
-                    elif able and key.metric == "cumulative":
-                        rival = max(able, key=lambda name: found[Key(task, name, "cumulative", moment)]["value"])
-                        lead = accuracy[best][None] - outcomes(tables, task, rival, moment).correct[..., :moment].mean(
-                            -1
-                        )
-                        found[key._replace(metric="lead")] = summary(lead) | {"rival": rival}
+                    elif key.metric == "cumulative":
+                        for metric, families in (("lead", ranking.FAMILIES), ("lead_constant", ranking.CONSTANT)):
+                            accuracies_of = {
+                                name: found[key._replace(learner=name)]["value"]
+                                for name in able
+                                if name in ranking.rivals(families)
+                            }
+                            if accuracies_of:
+                                rival = max(accuracies_of, key=accuracies_of.__getitem__)
+                                theirs = outcomes(tables, task, rival, moment).correct[..., :moment].mean(-1)
+                                lead = summary(accuracy[best][None] - theirs)
+                                found[key._replace(metric=metric)] = lead | {"rival": rival}
+    found |= agreements(tables, profile)
     for task, entry in differences(tables).items():
         found[Key(task, robust(tables), "difference")] = entry
     for learner, values in over_fitting(tables, profile).items():
@@ -94,10 +108,11 @@ def results(tables: Tables, profile: Profile) -> Results:
 
 
 class Outcomes(NamedTuple):
-    """How one learner fared on one task: a learned rule once per meta-seed, a baseline at its best rate."""
+    """How one learner fared on one task: a learned rule once per meta-seed, a baseline at its best rate or strength."""
 
     correct: Bool[np.ndarray, "seed episode time"]
-    rate: float | None
+    rate: float | None  # None of a rule, and of a baseline without such a number
+    answer: Integer[np.ndarray, "seed episode time"] | None = None  # the class; None where a table has only `correct`
 
 
 def outcomes(tables: Tables, task: str, learner: str, horizon: int | None = None) -> Outcomes:
@@ -105,17 +120,67 @@ def outcomes(tables: Tables, task: str, learner: str, horizon: int | None = None
 
     The rate of a baseline is chosen in hindsight: the one with the highest mean accuracy over the first `horizon`
     examples (the whole if None) of these very episodes. That flatters the baselines. `sgd_paper` and `adam_paper`
-    have the fixed rate of the paper.
+    and those with a hidden layer have the fixed rate of the paper. `zoo_RULE` is a rule that ships.
     """
     baseline = learner.removesuffix(PAPER)
     if (path := f"baseline/{baseline}.npz") not in tables:
-        seeds = by_seed(tables, "meta_test", learner).values()
-        return Outcomes(np.stack([table.arrays[f"{task}/correct"] for table in seeds]), None)
+        shipped, name = learner.startswith("zoo_"), learner.removeprefix("zoo_")
+        of_seeds = [tables[f"{SHIPPED}{name}.npz"]] if shipped else by_seed(tables, "meta_test", learner).values()
+        answers = [table.arrays[key] for table in of_seeds if (key := f"{task}/answer") in table.arrays]
+        correct = np.stack([table.arrays[f"{task}/correct"] for table in of_seeds])
+        return Outcomes(correct, None, np.stack(answers) if len(answers) == len(correct) else None)
     arrays = tables[path].arrays
-    correct = arrays[f"{task}/correct"]
-    fixed = np.isclose(arrays["rate"], PAPER_RATES[baseline]) if learner != baseline else None
+    correct, answer = arrays[f"{task}/correct"], arrays.get(f"{task}/answer")
+    fixed = np.isclose(arrays["rate"], paper_rate(baseline)) if learner != baseline else None
     best = int(np.argmax(correct[:, :, :horizon].mean(axis=(1, 2)) if fixed is None else fixed))
-    return Outcomes(correct[best][None], float(f"{arrays['rate'][best]:.6g}"))  # 0.003, not float32's 0.003000000026
+    rate = None if np.isnan(arrays["rate"][best]) else float(f"{arrays['rate'][best]:.6g}")  # 0.003, not float32's
+    return Outcomes(correct[best][None], rate, None if answer is None else answer[best][None])
+
+
+class Agreement(NamedTuple):
+    """How often two learners give equal answers: among all examples, and among those where both are wrong.
+
+    The latter is not a number in an episode in which they never both are.
+    """
+
+    equal: Float[np.ndarray, "seed episode"]
+    equal_wrong: Float[np.ndarray, "seed episode"]
+
+
+def agreement(tables: Tables, task: str, one: str, other: str, horizon: int | None = None) -> Agreement | None:
+    """That of two learners over the first `horizon` examples (the whole if None) of the same episodes.
+
+    A learner and itself: that of each pair of its meta-seeds. None where answers were not kept, or of a lone seed.
+    """
+    a, b = outcomes(tables, task, one, horizon), outcomes(tables, task, other, horizon)
+    if a.answer is None or b.answer is None:
+        return None
+    first, second = np.triu_indices(len(a.answer), 1) if one == other else (slice(None), slice(None))
+    equal = (a.answer[first] == b.answer[second])[..., :horizon]
+    wrong = ~(a.correct[first] | b.correct[second])[..., :horizon]
+    if not len(equal):
+        return None
+    both, number = (equal & wrong).sum(-1), wrong.sum(-1)
+    return Agreement(equal.mean(-1), np.divide(both, number, out=np.full(both.shape, np.nan), where=number > 0))
+
+
+def agreements(tables: Tables, profile: Profile) -> Results:
+    """Of the main rule and those that ship with each baseline, at all moments."""
+    found: Results = {}
+    rules = {f"zoo_{name}": list(shipped_tests(tables, name)) for name in shipped_rules(tables)}
+    if RULE in experiments(tables):
+        rules[RULE] = main_tasks(tables, profile)
+    for rule, rival in itertools.product(rules, baselines(tables)):
+        for task in (task for task in rules[rule] if task in tasks(tables, rival) and not profile.tasks[task].one_shot):
+            for moment in moments(outcomes(tables, task, rival).correct.shape[-1], profile.horizons):
+                shares = agreement(tables, task, rule, rival, moment)
+                if shares is None:
+                    continue
+                found[Key(task, rule, f"same_as_{rival}", moment)] = summary(shares.equal)
+                wrong = shares.equal_wrong[:, np.isfinite(shares.equal_wrong).all(0)]
+                if wrong.size and classes(tables, profile.tasks[task]) > 2:
+                    found[Key(task, rule, f"same_wrong_as_{rival}", moment)] = summary(wrong)
+    return found
 
 
 def accuracies(tables: Tables, profile: Profile) -> Results:
@@ -124,8 +189,9 @@ def accuracies(tables: Tables, profile: Profile) -> Results:
     for learner in (*experiments(tables), *baselines(tables), *at_paper_rates(tables)):
         for task in tasks(tables, learner):
             for key, moment in _moments(profile, task, learner, outcomes(tables, task, learner).correct.shape[-1]):
-                correct, rate = outcomes(tables, task, learner, moment)
-                more = {"seen": profile.seen(task, learner)} if rate is None else {"rate": rate}
+                correct, rate, _ = outcomes(tables, task, learner, moment)
+                more = {"seen": profile.seen(task, learner)} if learner in profile.trained_on else {}
+                more |= {} if rate is None else {"rate": rate}
                 found[key] = summary(correct[..., :moment].mean(axis=-1)) | more
     return found
 
@@ -141,14 +207,21 @@ def _moments(profile: Profile, task: str, learner: str, length: int) -> Iterator
 
 def guessing(tables: Tables, task: Task) -> float:
     """The accuracy of always answering the commonest class of the test examples, which no learner knows."""
-    if task.set in SYNTHETIC:
-        return 1 / SYNTHETIC[task.set]
-    if isinstance(task.classes, int):
-        return 1 / task.classes
+    if task.set in SYNTHETIC or isinstance(task.classes, int):
+        return 1 / classes(tables, task)
     counts = np.bincount(tables[f"test_data/{task.set}.npz"].arrays["y"])
     if task.classes is not None:
         counts = counts[list(task.classes)]
     return float(counts.max() / counts.sum())
+
+
+def classes(tables: Tables, task: Task) -> int:
+    """How many classes a task has."""
+    if task.set in SYNTHETIC:
+        return SYNTHETIC[task.set]
+    if isinstance(task.classes, int):
+        return task.classes
+    return len(task.classes or np.unique(tables[f"test_data/{task.set}.npz"].arrays["y"]))
 
 
 def final_loss(curve: Table) -> float:

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
 from pipeline.run.params import Count, Kernel, Name, Optimizer, Section, Sizes, plain
 
-PAPER_RATES = {"sgd": 0.01, "adam": 0.001}  # arXiv 2012.14905, released code: linear, on images
+PAPER_RATES = {"sgd": 0.01, "adam": 0.001}  # arXiv 2012.14905, released code: linear and 784-160-10, on images
 
 One = TypeVar("One")
 Some = Annotated[tuple[One, ...], Field(min_length=1)]
@@ -186,14 +186,41 @@ class ResultsSection(Section):
     horizons: tuple[PositiveInt, ...]
 
 
-class Baseline(Section):
-    """A convolution is channels, kernel, stride; hidden layers come after them."""
+class Descent(Section):
+    """Gradient descent at each learning rate. A convolution is channels, kernel, stride; hidden layers come after."""
 
-    optimizer: Literal["sgd", "adam"]
+    name: Literal["sgd", "adam"]
     convolutions: tuple[Kernel, ...]
     hidden_layers: Sizes
     rates: Some[PositiveFloat]
     suites: Some[Name]
+
+    @property
+    def grid(self) -> tuple[float, ...]:
+        return self.rates
+
+
+class Regularised(Section):
+    """A rival of `vsml.learners.rivals` at each strength of its regularisation."""
+
+    name: Literal["ridge", "naive_bayes"]
+    strengths: Some[PositiveFloat]
+    suites: Some[Name]
+
+    @property
+    def grid(self) -> tuple[float, ...]:
+        return self.strengths
+
+
+class Parameterless(Section):
+    """A rival of `vsml.learners.rivals` that has nothing to choose; in tables its one rate is not a number."""
+
+    name: Literal["nearest_mean", "nearest_neighbour"]
+    suites: Some[Name]
+    grid: ClassVar[tuple[float, ...]] = (float("nan"),)
+
+
+Baseline = Annotated[Descent | Regularised | Parameterless, Field(discriminator="name")]
 
 
 class RandomFeatures(Section):

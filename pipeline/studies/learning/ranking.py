@@ -5,16 +5,26 @@ from typing import Any
 
 from pipeline.show.looks import LOOKS
 from pipeline.show.measures import Entry, Key, Results
-from pipeline.studies.learning.tables import PAPER, PAPER_RATES, RULE, in_order, without_settings
+from pipeline.studies.learning.tables import PAPER, RULE, in_order, without_settings
 
 TITLES = {name: name.upper() for name in ("mnist", "kmnist", "emnist", "svhn")}
 TITLES |= {"fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
-FAMILIES = {  # SGD and Adam have a linear model each, and one with a hidden layer
+EVERY = {  # SGD and Adam have a linear model each, and one with a hidden layer
     family: tuple(key for key, look in LOOKS.items() if look.family == family)
     for family in dict.fromkeys(look.family for look in LOOKS.values() if look.family)
 }
-# Linear, at rates that were fixed beforehand.
-AT_PAPER_RATES = {"VSML": (RULE,)} | {str(LOOKS[name].family): (name + PAPER,) for name in PAPER_RATES}
+CONSTANT = {family: keys for family, keys in EVERY.items() if not LOOKS[keys[0]].grows}  # of constant memory
+FAMILIES = {family: CONSTANT[family] for family in ("VSML", "SGD", "Adam")}  # whom the paper compares
+SIMPLE = {family: keys for family, keys in CONSTANT.items() if family == "VSML" or family not in FAMILIES}
+# At rates that were fixed beforehand.
+AT_PAPER_RATES = {
+    family: keys if family == "VSML" else tuple(key + PAPER for key in keys) for family, keys in FAMILIES.items()
+}
+
+
+def rivals(members_of: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """All in these families but VSML."""
+    return tuple(name for family, names in members_of.items() if family != "VSML" for name in names)
 
 
 def tasks(results: Results, learner: str = RULE) -> list[str]:

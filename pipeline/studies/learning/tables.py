@@ -80,8 +80,14 @@ def baselines(tables: Tables) -> list[str]:
 
 def at_paper_rates(tables: Tables) -> list[str]:
     """The baselines whose grid of rates has that of the paper, under the names of that one rate."""
-    grids = {name: tables[f"baseline/{name}.npz"].arrays["rate"] for name in baselines(tables) if name in PAPER_RATES}
-    return [name + PAPER for name, grid in grids.items() if np.isclose(grid, PAPER_RATES[name]).any()]
+    rates = {name: paper_rate(name) for name in baselines(tables)}
+    grids = {name: tables[f"baseline/{name}.npz"].arrays["rate"] for name, rate in rates.items() if rate}
+    return [name + PAPER for name, grid in grids.items() if np.isclose(grid, rates[name]).any()]
+
+
+def paper_rate(baseline: str) -> float | None:
+    """That of SGD or Adam, linear or with a hidden layer; None of others."""
+    return PAPER_RATES.get(baseline.removesuffix("_hidden"))
 
 
 def tasks(tables: Tables, learner: str) -> list[str]:

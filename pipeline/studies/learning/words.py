@@ -8,12 +8,13 @@ from markupsafe import Markup
 from pipeline.run import paths
 from pipeline.run.artifacts import read_rule
 from pipeline.show.display import Cell, Table
-from pipeline.show.looks import LOOKS, called
+from pipeline.show.looks import LOOKS, called, growing
 from pipeline.show.measures import Entry, Key, Results
 from pipeline.studies.learning import association, measures, ranking
 from pipeline.studies.learning.measures import FEATURES, METHODS, ROBUST, TOLERANCE, UNTRAINED, VARYING
 from pipeline.studies.learning.ranking import accuracy, plus_minus, signed, title, when
 from pipeline.studies.learning.tables import (
+    PAPER,
     PAPER_RATES,
     RULE,
     SETTINGS,
@@ -53,14 +54,21 @@ def verdicts(results: Results) -> list[str]:
     """All that the numbers of accuracy say in words, a paragraph each."""
     rates = ", ".join(f"{called(name)} {rate:g}" for name, rate in PAPER_RATES.items())
     at_rates = verdict(results, ranking.AT_PAPER_RATES)
-    head = f"At the paper\u2019s fixed rates ({rates}; linear): " if at_rates else ""
-    every = (verdict(results), head + at_rates, verdict_robust(results), verdict_varying(results))
+    hidden = any(key.learner.endswith(f"_hidden{PAPER}") for key in results)
+    depths = "linear or with a hidden layer" if hidden else "linear"
+    head = f"At the paper\u2019s fixed rates ({rates}; {depths}): " if at_rates else ""
+    every = [verdict(results), head + at_rates]
+    if simple := verdict(results, ranking.SIMPLE):
+        every.append(f"Beside simple learners of constant memory: {simple}")
+    every += [verdict_robust(results), verdict_varying(results)]
     return [words for words in every if words]
 
 
 def verdict(results: Results, members_of: Mapping[str, tuple[str, ...]] = ranking.FAMILIES) -> str:
-    """One plain sentence for each moment that any episode reaches: on which sets SGD or Adam wins."""
+    """One plain sentence for each moment that any episode reaches: on which sets a rival of VSML wins."""
     sentences = []
+    known = {key.learner for key in results}
+    who = " or ".join(family for family, names in members_of.items() if family != "VSML" and known & {*names})
     for moment in ranking.moments(results):
         every = {task: ranking.best(results, task, moment, members_of) for task in ranking.tasks(results)}
         sets = {task: found for task, found in every.items() if len(found) > 1}
@@ -72,7 +80,7 @@ def verdict(results: Results, members_of: Mapping[str, tuple[str, ...]] = rankin
                 lost.append(f"{title(task)} ({ahead} {best:.3f}, VSML {own:.3f})")
         if sets:
             number, which = (len(lost), f": {', '.join(lost)}") if lost else ("none", "")
-            sentences.append(f"{when(moment).capitalize()}, SGD or Adam wins on {number} of {len(sets)} sets{which}.")
+            sentences.append(f"{when(moment).capitalize()}, {who} wins on {number} of {len(sets)} sets{which}.")
     return " ".join(sentences)
 
 
@@ -207,19 +215,25 @@ def main_tables(found: Results, tables: Tables, profile: Profile, items: Items) 
             entries = [accuracy(found, task, learner, moment) for learner in learners]
             if not any(entries):
                 continue
-            best = max(entry["value"] for entry in entries if entry)
+            best = max(
+                entry["value"]
+                for learner, entry in zip(learners, entries, strict=True)
+                if entry and not (learner in LOOKS and LOOKS[learner].grows)
+            )
             length = f"{moment or ranking.length(found, task):,}"
             guess = f"{measures.guessing(tables, profile.tasks[task]):.2f}"
             row = [Cell(title(task), ranking.kinship(found, task)), length, guess]
-            for entry in entries:
+            for learner, entry in zip(learners, entries, strict=True):
                 cell = Cell(plus_minus(entry))
                 if entry:
-                    rate = f"rate {entry['rate']:g}, " if "rate" in entry else ""
+                    dial = LOOKS[learner].dial if learner in LOOKS else "rate"
+                    rate = f"{dial} {entry['rate']:g}, " if "rate" in entry else ""
                     cell = cell._replace(note=f"{rate}n = {entry['n']}", mark="best" if entry["value"] == best else "")
                 row.append(cell)
             rows.append(row)
         words = f"Cumulative accuracy {when(moment)}"
-        made.append(Table(["Data set", "Examples", "Guessing", *map(called, learners)], rows, words, words))
+        heads = ["Data set", "Examples", "Guessing", *map(called, learners)]
+        made.append(Table(heads, rows, words, words, growing(learners)))
 
     # Figure 7: a row for each set and setting.
     robust, early, rows = measures.robust(tables), ranking.early(found), []
@@ -368,7 +382,7 @@ def shipped(found: Results, profile: Profile) -> Table:
     by_learner: dict[tuple[str, str], dict[int | None, Entry]] = {}
     for key, entry in found.items():
         ships = key.learner.startswith("zoo_") or key.learner.endswith(FEATURES)
-        if ships and key.metric != "lead":
+        if ships and key.metric in ("cumulative", "one_shot"):
             by_learner.setdefault((key.subject, key.learner), {})[key.at] = entry
     rows = []
     for (task, learner), entries in by_learner.items():

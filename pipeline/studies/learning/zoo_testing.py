@@ -21,7 +21,7 @@ def main(job: Job, run: Run) -> None:
     (name,) = job.item
     own, rule = job.params.random_features, vsml.load(name)
     rivals = {rival: job.params.baselines[rival] for rival in own.baselines}
-    arrays = {f"rate/{rival}": np.asarray(section.rates, np.float32) for rival, section in rivals.items()}
+    arrays = {f"rate/{rival}": np.asarray(section.grid, np.float32) for rival, section in rivals.items()}
     axes: dict[str, tuple[str, ...]] = dict.fromkeys(arrays, ("rate",))
     widened = partial(with_random_features, count=own.count)
     for trial in trials(job.params.tests, job.params.defaults.suites):

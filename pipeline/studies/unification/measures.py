@@ -35,6 +35,7 @@ PAIRS = {
     "hebb": Pair("Hebb", "Oja\u2019s rule"),
     "oja": Pair("Oja", "Hebb\u2019s rule"),
     "local_rule": Pair("Learned local rule", "error and activity exchanged"),
+    "nearest_mean": Pair("Nearest class mean", "means that forget"),
     "sgd": Pair("SGD, linear layer", "rate 10 % lower"),
     "matrix": Pair("One RNN with the matrix W\u0303", "two ticks instead of one"),
 }

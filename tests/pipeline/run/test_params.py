@@ -138,7 +138,7 @@ def test_like_knows_the_experiments_of_its_own_system_only(read, tiny):
 
 PLACES = [  # of names: an entry of a table, or an element of a list
     ("experiments", {}),
-    ("baselines", {"optimizer": "sgd"}),
+    ("baselines", {"name": "sgd"}),
     ("tests", "suites", {}),
     ("tests", "suites", "generalisation", {"set": "digits"}),
     ("recall", "experiments", {}),
@@ -294,7 +294,16 @@ def _break(tree, where, value):
         (("experiments", "vsml", "tests"), {}, r"experiments\.vsml\.tests .* is unknown"),
         (("defaults", "learner", "name"), "lstm", r"defaults\.learner .*'lstm'.*'meta_rnn'"),
         (("experiments", "vsml", "curriculum"), [], r"experiments\.vsml\.curriculum"),
-        (("baselines", "sgd", "optimizer"), "rmsprop", r"baselines\.sgd\.optimizer \(='rmsprop'\)"),
+        (("baselines", "sgd", "name"), "rmsprop", r"baselines\.sgd .*'rmsprop'.*'nearest_mean'"),
+        (("baselines", "sgd", "rates"), [], r"baselines\.sgd\.rates"),
+        (("baselines", "adam", "name"), "sgd", r"baselines\.adam\.name \(='sgd'\) must be 'adam'"),
+        (
+            ("baselines", "ridge"),
+            {"name": "ridge", "suites": ["generalisation"]},
+            r"baselines\.ridge\.strengths is missing",
+        ),
+        (("baselines", "ridge", "strengths"), [0.0], r"baselines\.ridge\.strengths\.0 \(=0\.0\).*greater than 0"),
+        (("baselines", "nearest_mean", "rates"), [0.1], r"baselines\.nearest_mean\.rates \(=\[0\.1\]\) is unknown"),
         (("random_features", "baselines"), ["rmsprop"], r"random_features\.baselines"),
         (("random_features", "baselines"), [], r"random_features\.baselines"),
         (("baselines", "sgd", "hidden_layers"), [4], r"baselines\.sgd, which random_features.* must be linear"),

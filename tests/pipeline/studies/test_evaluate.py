@@ -62,7 +62,8 @@ def test_the_command_prints_a_table_and_draws_the_curves(rule, tmp_path, monkeyp
     assert "standardised by its mean and standard deviation over all examples" in done.stdout
     assert "chosen in hindsight" in done.stdout
     rows = [line.split()[0] for line in done.stdout.splitlines() if re.match(r" *\d+  .*±", line)]
-    assert rows == ["10", "30", "32"]
+    assert rows == ["10", "30", "32"] * 2
+    assert "1-NN keeps every example; the memory of all others is constant." in done.stdout
     curves = (tmp_path / "o/my.png").read_bytes()
     assert curves.startswith(b"\x89PNG")
 
@@ -84,12 +85,18 @@ def test_the_command_refuses_with_status_2(rule):
 
 
 def test_the_table_is_that_of_the_lives():
-    outcomes = {"vsml": np.zeros((1, 2, 20), bool)}
+    outcomes = {"vsml": np.zeros((1, 2, 20), bool), "nearest_mean": np.ones((1, 2, 20), bool)}
+    outcomes["sgd_hidden"] = np.ones((1, 2, 20), bool)
     for name, rate in evaluate.PAPER_RATES.items():
         outcomes[name] = np.zeros((len(evaluate.RATES), 2, 20), bool)
         outcomes[name][evaluate.RATES.index(rate), 0, :5] = True  # 5 of 10, then of 20, in one episode of two
         outcomes[name][0, :, 10:] = True  # the slowest is the best in the end
-    ten, twenty = evaluate.table(outcomes, 20).splitlines()[1:]
+    simple = [re.split(r"\s{2,}", line.strip()) for line in evaluate.table(outcomes, 20, evaluate.SIMPLE).splitlines()]
+    assert simple[0] == ["examples", "VSML", "Nearest mean"]
+    assert simple[1:] == [[mark, "0.000 ± 0.000", "1.000 ± 0.000"] for mark in ("10", "20")]
+    heads, *_ = evaluate.table(outcomes, 20, ["sgd_hidden"]).splitlines()
+    assert heads.endswith("SGD, hidden at 0.01")
+    ten, twenty = evaluate.table(outcomes, 20, ["sgd", "adam"]).splitlines()[1:]
     assert re.split(r"\s{2,}", ten.strip())[1:] == ["0.000 ± 0.000"] + [
         cell for rate in ("0.01", "0.001") for cell in ("0.250 ± 0.354", f"0.250 ± 0.354 ({rate})")
     ]
@@ -102,7 +109,7 @@ def test_lives_in_batches_are_the_same_lives(rule, tmp_path):
     np.savez(tmp_path / "my.npz", x=X, y=Y)
     examples = read_examples(tmp_path / "my.npz")
     keys = jax.random.split(jax.random.key(0), 5)
-    sgd = partial(evaluate.baseline, "sgd", examples, 0)
+    sgd = partial(evaluate.baseline, "sgd", examples, 0, 12)
     together, batched = (evaluate.run(sgd, (), evaluate.RATES, examples, keys, 12, at_once) for at_once in (5, 2))
     np.testing.assert_array_equal(together, batched)
     assert together.shape == (len(evaluate.RATES), 5, 12)
@@ -113,7 +120,7 @@ def test_with_random_features_a_linear_learner_learns_what_it_could_not(tmp_path
     x = np.random.default_rng(1).normal(size=(300, 2))
     np.savez(tmp_path / "my.npz", x=x, y=np.prod(x, axis=1) > 0)
     examples, keys = read_examples(tmp_path / "my.npz"), jax.random.split(jax.random.key(0), 4)
-    learners = (partial(evaluate.baseline, "sgd", examples, count) for count in (0, 64))
+    learners = (partial(evaluate.baseline, "sgd", examples, count, 300) for count in (0, 64))
     every = (evaluate.run(sgd, (), evaluate.RATES, examples, keys, 300, 4) for sgd in learners)
     late = [found[:, :, 150:].mean((1, 2)).max() for found in every]
     assert late[0] < 0.65 and late[1] > 0.8

@@ -140,12 +140,13 @@ def test_results_are_flat_and_finite_json(reported, profile):
     assert found["digits/vsml/cumulative@100"]["n"] == 48
     assert found["iris/zoo_mnist_features/cumulative@150"]["n"] == 16
     assert found["iris/adam_features/cumulative@150"]["rate"] == 0.03
-    lead = found["iris/zoo_mnist_features/lead@150"]
     names = ("sgd", "adam", "sgd_hidden", "adam_hidden")
-    rivals = {name: found[f"iris/{name}/cumulative@150"]["value"] for name in names}
-    assert lead["rival"] == max(rivals, key=rivals.__getitem__)
-    ahead = found["iris/zoo_mnist_features/cumulative@150"]["value"] - rivals[lead["rival"]]
-    assert lead["value"] == pytest.approx(ahead)
+    for metric, able in (("lead_constant", (*names, "nearest_mean", "ridge", "naive_bayes")), ("lead", names)):
+        lead = found[f"iris/zoo_mnist_features/{metric}@150"]
+        rivals = {name: found[f"iris/{name}/cumulative@150"]["value"] for name in able}
+        assert lead["rival"] == max(rivals, key=rivals.__getitem__)
+        ahead = found["iris/zoo_mnist_features/cumulative@150"]["value"] - rivals[lead["rival"]]
+        assert lead["value"] == pytest.approx(ahead)
     assert 0 < lead["sd"] < found["iris/zoo_mnist_features/cumulative@150"]["sd"] * 3
     assert found["wine/adam_hidden/cumulative@178"]["n"] == 16
     assert found["wine/adam_hidden/cumulative@178"]["rate"] == 0.03
@@ -168,7 +169,7 @@ def test_the_report_of_a_profile_has_the_sections_of_what_it_made(reported, ente
     items = enter("mnist").items
     page = Page(paths.report("index.html").read_text())
     text = "".join(page.text)
-    assert len(page.all("img")) == len(items.drawn) == 9
+    assert len(page.all("img")) == len(items.drawn) == 10
     assert len(page.all("caption")) - text.count("Effects, positive where") == 15  # four moments, robustness, mixes,
     # their means, association, exposures, cosines, channels, an episode, shipped, unity, training
     assert "Cloning backpropagation" not in text
@@ -287,12 +288,14 @@ def test_the_readme_may_have_a_block_of_random_features(root):
     readme.main([], root)
     found, block = json.loads((root / "docs/results.json").read_text()), _block(root, "features")
     digits, mnist = (f"rule `{name}` | rule `{name}`, random features" for name in ("digits", "mnist"))
-    assert block[0] == f"| Data set | examples | {digits} | {mnist} | SGD or Adam | SGD or Adam, random features |"
+    networks, simple = "SGD or Adam | SGD or Adam, random features", "nearest mean, ridge or naive Bayes"
+    assert block[0] == f"| Data set | examples | {digits} | {mnist} | {networks} | {simple} |"
     (cells,) = [line.replace("*", "").split(" | ")[1:] for line in block if line.startswith("|  | 150 |")]  # iris
     shown = [float(cell.split(" ±")[0]) for cell in cells[1:]]
     learners = ("zoo_digits", "zoo_digits_features", "zoo_mnist", "zoo_mnist_features")
     want = [found[f"iris/{name}/cumulative@150"]["value"] for name in learners]
-    for names in (("sgd", "adam", "sgd_hidden", "adam_hidden"), ("sgd_features", "adam_features")):
+    simple = ("nearest_mean", "ridge", "naive_bayes")
+    for names in (("sgd", "adam", "sgd_hidden", "adam_hidden"), ("sgd_features", "adam_features"), simple):
         want.append(max(found[f"iris/{name}/cumulative@150"]["value"] for name in names))
     np.testing.assert_allclose(shown, want, atol=6e-4)
     lead = found["iris/zoo_mnist_features/lead@150"]

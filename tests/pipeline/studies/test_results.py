@@ -68,10 +68,10 @@ def test_the_papers_rate_is_fixed_beforehand(tables):
     entry = _accuracies(tables)["iris/sgd_paper/cumulative@4"]
     assert (entry["value"], entry["rate"]) == (0.5, 0.01)  # 0.3 would be better, and is not asked
     _, at_rates = verdicts(results.accuracies(tables, PROFILE))
-    assert "(SGD 0.01, Adam 0.001; linear): At the end of the episode, SGD or Adam wins on none of 1 sets." in at_rates
+    assert "(SGD 0.01, Adam 0.001; linear): At the end of the episode, SGD wins on none" in at_rates
     tables["baseline/sgd.npz"].arrays["rate"][:] = (0.02, 0.3)
     (at_best_rates,) = verdicts(results.accuracies(tables, PROFILE))
-    assert "SGD or Adam wins on 1 of 1 sets" in at_best_rates
+    assert "SGD wins on 1 of 1 sets" in at_best_rates
 
 
 def test_one_life_has_no_spread(tables):
@@ -171,6 +171,60 @@ def test_tasks_come_seen_first_and_synthetic_last():
     names = ["sum_sign", "wine", "random", "digits", "iris"]
     assert in_order(names, {"digits"}) == ["digits", "iris", "wine", "random", "sum_sign"]
     assert in_order(names, {"random"})[0] == "random"
+
+
+def _saying(answers, label=(0, 0, 1, 2)):
+    """[..., episode, time] of a learner that gives these answers."""
+    return _table(iris__answer=np.array(answers, np.uint8), iris__correct=np.array(answers) == label)
+
+
+@pytest.fixture
+def agreeing():
+    """Two seeds of two episodes, a rival with a bad rate and a good one, and one without a rate."""
+    good = [[0, 1, 2, 2], [1, 1, 1, 2]]
+    return {
+        "meta_test/vsml-0.npz": _saying([[0, 1, 2, 2], [0, 0, 0, 0]]),
+        "meta_test/vsml-1.npz": _saying([[0, 2, 0, 2], [2, 0, 0, 2]]),
+        "baseline/sgd.npz": Table(_saying([[[2, 2, 2, 0]] * 2, good]).arrays | {"rate": np.array([1.0, 0.01])}, {}),
+        "baseline/nearest_mean.npz": Table(_saying([good]).arrays | {"rate": np.array([np.nan])}, {}),
+        "test_data/iris.npz": _table(y=[0, 1, 2]),
+    }
+
+
+def test_agreement_is_the_share_of_equal_answers_and_that_among_errors_of_both(agreeing):
+    found = results.agreement(agreeing, "iris", "vsml", "sgd")
+    assert found.equal.tolist() == [[1, 0], [0.5, 0.25]]
+    # seed 0: errors 1 and 2 are the same; no error in common in episode 2 but for example 0 of seed 1
+    np.testing.assert_array_equal(found.equal_wrong, [[1, np.nan], [0, 0]])
+    first = results.agreement(agreeing, "iris", "vsml", "sgd", horizon=1)
+    assert first.equal.tolist() == [[1, 0], [1, 0]]
+    of_seeds = results.agreement(agreeing, "iris", "vsml", "vsml")
+    assert (of_seeds.equal.tolist(), of_seeds.equal_wrong.tolist()) == ([[0.5, 0.5]], [[0, 1]])
+    del agreeing["meta_test/vsml-1.npz"].arrays["iris/answer"]
+    assert results.agreement(agreeing, "iris", "vsml", "sgd") is None
+
+
+def test_results_hold_agreement_with_every_baseline_and_leave_out_what_is_undefined(agreeing):
+    found = shown.named(results.agreements(agreeing, PROFILE._replace(horizons=(1,))))
+    assert found["iris/vsml/same_as_nearest_mean@4"]["value"] == pytest.approx((1 + 0 + 0.5 + 0.25) / 4)
+    wrong = found["iris/vsml/same_wrong_as_nearest_mean@4"]
+    assert (wrong["value"], wrong["n"]) == (0.5, 2), "of the first episode, where both seeds share errors with it"
+    assert found["iris/vsml/same_as_sgd@1"]["value"] == 0.5 and "iris/vsml/same_wrong_as_sgd@1" not in found
+    agreeing["test_data/iris.npz"].arrays["y"][:] = [0, 1, 1]  # of two classes, errors are equal anyway
+    assert not any("same_wrong" in str(key) for key in results.agreements(agreeing, PROFILE))
+
+
+def test_a_baseline_without_a_rate_has_none_and_no_meta_training(agreeing):
+    entry = _accuracies(agreeing)["iris/nearest_mean/cumulative@4"]
+    assert "rate" not in entry and "seen" not in entry
+
+
+def test_whoever_keeps_all_examples_is_no_rival_of_constant_memory():
+    assert "nearest_neighbour" in comparison.rivals(comparison.EVERY)
+    assert not {"nearest_neighbour", "vsml"} & {*comparison.rivals(comparison.CONSTANT)}
+    assert comparison.rivals(comparison.AT_PAPER_RATES) == tuple(
+        f"{name}_paper" for name in ("sgd", "sgd_hidden", "adam", "adam_hidden")
+    )
 
 
 def _entry(value, **more):

@@ -19,6 +19,7 @@ from vsml.learners.gradient import gradient
 from vsml.learners.hebbian import hebbian
 from vsml.learners.meta_rnn import meta_rnn
 from vsml.learners.network import network
+from vsml.learners.rivals import naive_bayes, nearest_mean, nearest_neighbour, ridge
 from vsml.learners.wrappers import conv_features, conv_front, padded
 from vsml.random_features import with_random_features
 from vsml.recall.graphs import GRAPHS
@@ -49,6 +50,10 @@ LEARNERS = {
     "sgd, convolutions": gradient(
         (FEATURES, CLASSES), optax.sgd(0.1), image=IMAGE, convolutions=((3, 3, 2), (2, 3, 1))
     ),
+    "rival, nearest mean": nearest_mean(FEATURES, CLASSES),
+    "rival, nearest neighbour": nearest_neighbour(FEATURES, CLASSES, 2 * TIME),
+    "rival, ridge": ridge(FEATURES, CLASSES, 0.1),
+    "rival, naive Bayes": naive_bayes(FEATURES, CLASSES, 0.01),
     "network": network((FEATURES, CLASSES)),
     "network, backward pass": network(
         (FEATURES, CLASSES), ticks=1, backward_pass=True, feed_label=True, layer_norm=True
@@ -88,7 +93,9 @@ FROZEN_FIRST = {"feedback, random at birth, behind a trunk"}  # first weights of
 SAME_INITIAL_STATE = {
     name
     for name in LEARNERS
-    if any(kind in name for kind in ("meta rnn", "hebb", "oja", "fast memory", "feedback by", "learned descent"))
+    if any(
+        kind in name for kind in ("rival", "meta rnn", "hebb", "oja", "fast memory", "feedback by", "learned descent")
+    )
 }  # nothing about their birth is random
 
 pytestmark = pytest.mark.parametrize("name", LEARNERS)

@@ -11,15 +11,16 @@ from pipeline.studies.learning.tables import RULE, Profile, Tables, baselines, m
 
 NEEDS = ("meta_test/vsml-*.npz", "baseline/*.npz", "test_data/*.npz")
 ALT = (
-    "{tasks} panels, one per data set: cumulative accuracy against the number of examples seen, for VSML and for SGD "
-    "and Adam, each linear and with a hidden layer."
+    "{tasks} panels, one per data set: cumulative accuracy against the number of examples seen, for VSML, for SGD and "
+    "Adam, each linear and with a hidden layer, and for simpler learners."
 )
 CAPTION = (
     "Online learning. Cumulative accuracy (the share of right predictions so far, each made before its label is seen) "
     "against the number of examples seen, on unseen images of {trained_on} and on data sets that meta-training never "
     "saw. Lines: means, for VSML over {seeds} with {episodes} episodes each, for each baseline over the same "
-    "{episodes} episodes at its best learning rate for the set, chosen in hindsight. Band: ± 1 standard deviation over "
-    "the episodes of VSML. Dotted: always guessing the commonest class."
+    "{episodes} episodes at its best learning rate or strength for the set, chosen in hindsight. All have constant "
+    "memory but 1-NN (dotted, grey), which keeps every example. Band: ± 1 standard deviation over the episodes of "
+    "VSML. Level and dotted: always guessing the commonest class."
 )
 FIRST = 5  # examples: a share of fewer is noise
 BAND = {"color": LOOKS[RULE].colour, "alpha": 0.16, "linewidth": 0}
@@ -29,8 +30,8 @@ GUESSING = {"color": GREY, "linestyle": ":", "linewidth": 0.8}
 def draw(tables: Tables, profile: Profile) -> Figure:
     first, *others = main_tasks(tables, profile)
     rows = -(-len(others) // 2)
-    figure = Figure((COLUMN, 2.1 + 1.35 * rows))
-    top, bottom = stacked(figure, 2.1, 1.35 * rows)
+    figure = Figure((COLUMN, 2.5 + 1.35 * rows))
+    top, bottom = stacked(figure, 2.5, 1.35 * rows)
     bottom.suptitle(f"Data sets {_kinship(profile, others)}", x=0.01, ha="left", fontsize=8, fontweight="bold")
     main, grid = top.add_subplot(ylabel="cumulative accuracy"), bottom.subplots(rows, 2, squeeze=False).ravel()
     for axes, task in zip((main, *grid), (first, *others), strict=False):
@@ -49,7 +50,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         accuracy_axis(axes, "y")
         example_axis(axes, FIRST, length)
         if axes is main:
-            direct_labels(axes, ends, gap=0.08)
+            direct_labels(axes, ends, gap=0.075)
             axes.set_title(f"{title(task)}: {_kinship(profile, [task])}")
         else:
             axes.set_title(title(task), fontweight="normal")

@@ -6,27 +6,29 @@ from pipeline.show.looks import LOOKS
 from pipeline.show.measures import cumulative, sd
 from pipeline.show.style import GREY, PAGE, Figure, band, example_axis, legend_outside, panels
 from pipeline.studies.learning.measures import FEATURES, shipped_rules, shipped_tests
-from pipeline.studies.learning.ranking import title
+from pipeline.studies.learning.ranking import FAMILIES, SIMPLE, rivals, title
 from pipeline.studies.learning.tables import RULE, SYNTHETIC, Profile, Tables, baselines, in_order
 
 NEEDS = ("zoo_test/*.npz", "baseline/*.npz")
 ALT = (
     "A panel for each data set: by how much the cumulative accuracy of the shipped rule with random features exceeds "
-    "that of the same rule without them, of the best network by gradient descent, and of gradient descent with the "
-    "same features, against the number of examples seen; a line at zero."
+    "that of the same rule without them, of the best network by gradient descent, of the best simple learner, and of "
+    "gradient descent with the same features, against the number of examples seen; a line at zero."
 )
 CAPTION = (
     "Random features. Cumulative accuracy of the shipped rule {shipped} that sees each example together with "
     "random functions of it, less that of others on the same {episodes} episodes: the same rule on the examples alone; "
-    "the best of all SGD and Adam of this profile, linear and with a hidden layer, on the examples alone; the "
-    "better of linear SGD and Adam with the same random features. Who is best, and at which learning rate, is "
-    "chosen in hindsight for each set and for every single point of the line. Lines: means, bands: ± 1 standard "
-    "error of the paired differences. Above zero the rule with random features is ahead. Other shipped rules are in "
-    "the table of the report."
+    "the best of all SGD and Adam of this profile, linear and with a hidden layer, and the best of nearest class mean, "
+    "ridge and naive Bayes, both on the examples alone; the better of linear SGD and Adam with the same random "
+    "features. All of these have constant memory. Who is best, and at which learning rate or strength, is chosen in "
+    "hindsight for each set and for every single point of the line. Lines: means, bands: ± 1 standard error of the "
+    "paired differences. Above zero the rule with random features is ahead. Other shipped rules are in the table of "
+    "the report."
 )
 FIRST = 20  # examples: a share of fewer is noise
 RIVALS = {  # whom the lead is over
     "networks": ("the best of SGD and Adam", LOOKS["adam_hidden"]),
+    "simple": ("the best of the simple learners", LOOKS["ridge"]),
     "features": ("SGD or Adam with the same features", LOOKS["sgd"]),
     "alone": ("the rule without them", LOOKS["vsml"]),
 }
@@ -44,16 +46,19 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     seen = [task for task in every if RULE in profile.trained_on and profile.seen(task, RULE)]
     for axes, task in zip(grid, in_order(every, seen), strict=True):
         learners, key = every[task], f"{task}/correct"
-        tested = [tables[f"baseline/{rival}.npz"].arrays for rival in baselines(tables)]
-        rivals = {  # each [rate episode time]
-            "networks": [arrays[key] for arrays in tested if key in arrays],
+        tested = {rival: tables[f"baseline/{rival}.npz"].arrays for rival in baselines(tables)}
+        of_kind = {  # each [rate episode time]
+            "networks": [tested[who][key] for who in rivals(FAMILIES) if key in tested.get(who, ())],
+            "simple": [tested[who][key] for who in rivals(SIMPLE) if key in tested.get(who, ())],
             "features": [learners[who] for who in learners if who.endswith(FEATURES) and not who.startswith("zoo_")],
             "alone": [learners[f"zoo_{name}"]],
         }
         own = cumulative(learners[f"zoo_{name}{FEATURES}"])[0]
         for rival, (label, look) in RIVALS.items():
+            if not of_kind[rival]:
+                continue
             # At each time the lead is over whoever has the highest mean then.
-            theirs = cumulative(np.concatenate(rivals[rival]))
+            theirs = cumulative(np.concatenate(of_kind[rival]))
             best = np.take_along_axis(theirs, theirs.mean(1).argmax(0)[None, None], axis=0)[0]
             lead = (own - best)[:, FIRST - 1 :]
             error = sd(lead, axis=0) / len(lead) ** 0.5

@@ -12,7 +12,7 @@ from pipeline.studies.unification.measures import PAIRS, TABLE
 NEEDS = (TABLE,)
 ALT = (
     "Top: a grid of sub-RNNs between units below and units above, with the messages along its rows and columns, and "
-    "the sparse pattern of the matrix of one big RNN that equals such a grid. Bottom: for eight learning algorithms, "
+    "the sparse pattern of the matrix of one big RNN that equals such a grid. Bottom: for nine learning algorithms, "
     "what a connection keeps, hears and does, and a dot chart on a logarithmic axis of the deviation of each from its "
     "instance, of its control, and of what it has learned."
 )
@@ -36,6 +36,7 @@ ROWS = {
     "hebb": ("$w$", "$\\mathrm{pre}_a$", "$\\mathrm{post}_b$", "$+\\eta(\\mathrm{pre}_a\\mathrm{post}_b - w)$"),
     "oja": ("$w$", "$\\mathrm{pre}_a$", "$\\mathrm{post}_b$", f"$+\\eta\\,{POST}(\\mathrm{{pre}}_a - {POST} w)$"),
     "local_rule": ("$w$", "$x_a$", "$p_b$, $e_b$", "$+\\mathrm{net}(x_a, p_b, w, e_b)$"),
+    "nearest_mean": ("$w, n$", "$x_a$", "$y_b$", "$+y_b (x_a - w)/(n + 1)$"),
     "sgd": ("$w$", "$x_a$, 1", "$e_b$", "$-\\eta\\, e_b x_a$"),
     "matrix": ("$s$", "$x_a + \\mathrm{fwd}_a$", "\u2013", "$\\tanh(sW + \\ldots)$"),
 }
