@@ -6,7 +6,6 @@ and decides itself whether to run. If one fails, only what depends on it is left
 except as a Job on a cluster. Outs do not depend on how many items run at once.
 """
 
-import argparse
 import ctypes
 import json
 import multiprocessing
@@ -48,19 +47,13 @@ class Stopped(SystemExit):
     """A signal ends it all."""
 
 
-def main(words: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m pipeline repro", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="items at once (default: one a core)")
-    parser.add_argument("file", nargs="?", default="dvc.yaml", help="the dvc.yaml of a profile")
-    given = parser.parse_args(words)
-    if given.jobs < 1:
-        parser.error(f"--jobs is {given.jobs}, expected 1 or more.")
-    os.chdir(Path(given.file).parent)
+def main(jobs: int, profile: Path) -> None:
+    os.chdir(profile)
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # of the commands' `python`
-    file = Path(given.file).name
+    file = "dvc.yaml"
     needs, changed = look(file)
     due = closure(changed, needs)
-    states = run(file, {name: needs[name] & due for name in needs if name in due}, changed, given.jobs) if due else {}
+    states = run(file, {name: needs[name] & due for name in needs if name in due}, changed, jobs) if due else {}
     # Runs that wait are taken up; one of them that cannot be taken up now is no failure of an item.
     subprocess.run([sys.executable, "-m", "pipeline", "uploads"], check=False)
     if not due:

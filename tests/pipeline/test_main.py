@@ -1,0 +1,95 @@
+"""The command line: what a user's mistakes are answered with, by `main` itself, and that asking for help is quick."""
+
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.__main__ import TOOLS, main
+from pipeline.run import paths
+from pipeline.studies.stages import STAGES
+
+HEAVY = ("dvc", "jax", "kubernetes", "matplotlib", "mlflow", "scipy", "sklearn")
+MISTAKES = {  # what was typed, the exit status, and what the one line on stderr says
+    "audi": (2, "'audi' is neither a stage nor a tool. Did you mean 'audit'?"),
+    "meta_tran vsml 0": (2, "'meta_tran' is neither a stage nor a tool. Did you mean 'meta_train'?"),
+    "meta_train vsm 0": (2, "Did you mean 'vsml 0'? EXPERIMENT SEED is one of: vsml 0, vsml 1, vsml 2."),
+    "meta_train vsml": (2, "meta_train vsml: no item of the profile"),
+    "meta_train vsml 0 --seed": (2, "pipeline meta_train: '--seed' is no word that it takes."),
+    "unify 3": (2, "unify 3: no item of the profile"),
+    "baseline": (2, "BASELINE is one of: sgd, "),
+    "audit --remoot": (2, "pipeline audit: '--remoot' is no word that it takes. Did you mean '--remote'?"),
+    "audit docs": (2, "argument profile: the folder 'docs' has no dvc.yaml"),
+    "evidence": (2, "the following arguments are required: folder"),
+    "evidence docs": (2, "docs exists already: name a new folder"),
+    "deploy": (2, "the following arguments are required: overlay"),
+    "doctor now": (2, "'now' is no word that it takes."),
+    "jobs cancle all": (2, "argument act: invalid choice: 'cancle'"),
+    "jobs follow": (2, "jobs: follow takes one name, got []."),
+    "plan digits": (2, "'digits' is no word that it takes."),
+    "readme benches": (2, "argument what: invalid choice: 'benches'"),
+    "readme --check bench": (2, "argument what: not allowed with argument --check"),
+    "replay meta_tran vsml 0": (2, "replay: 'meta_tran' is none of the stages"),
+    "repro --jobs 0": (2, "argument --jobs: '0' must be a whole number from 1 on."),
+    "repro nowhere/dvc.yaml": (2, "argument profile: the folder 'nowhere' has no dvc.yaml"),
+    "ship vsml first mine": (2, "argument seed: 'first' must be a whole number from 0 on."),
+    "ship vsml 0 ../mine": (2, "argument name: '../mine' must be a plain word"),
+    "ship vsml 0": (2, "the following arguments are required: name"),
+    "uploads --here --stay": (2, "argument --stay: not allowed with argument --here"),
+    "verify docs": (2, "verify: docs is no bundle of evidence: "),
+    "whence nothing.png": (2, "argument file: there is no file 'nothing.png'."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("typed", MISTAKES)
+def test_a_mistake_is_answered_in_one_line(typed, monkeypatch, capsys):
+    monkeypatch.chdir(paths.ROOT)
+    status, sentence = MISTAKES[typed]
+    with pytest.raises(SystemExit) as stop:
+        main(typed.split())
+    out, error = capsys.readouterr()
+    assert stop.value.code == status and out == ""
+    assert sentence in error and error.count("\n") == 1
+
+
+def test_a_stage_outside_of_a_profile_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main(["meta_train", "vsml", "0"])
+    assert stop.value.code == 1
+    assert capsys.readouterr().err == f"meta_train: {tmp_path}/dvc.yaml is missing: name the folder of a profile.\n"
+
+
+def test_ctrl_c_is_one_line(monkeypatch, capsys):
+    def pressed(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["pipeline.__main__"], "_parsed", pressed)
+    with pytest.raises(SystemExit) as stop:
+        main(["audit"])
+    assert stop.value.code == 130 and capsys.readouterr().err == "audit: stopped by Ctrl-C.\n"
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(sys.modules["pipeline.__main__"], "_parsed", lambda *given: {"no": "such argument"})
+    with pytest.raises(TypeError, match="unexpected keyword argument"):
+        main(["plan"])
+
+
+@pytest.mark.parametrize("word", [*TOOLS, "meta_train", "report"])
+def test_help_has_what_the_module_says_of_itself(word, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([word, "--help"])
+    out = capsys.readouterr().out
+    assert stop.value.code == 0 and out.startswith(f"usage: python -m pipeline {word}") and out.count("\n") > 6
+
+
+def test_help_names_every_word_and_asking_imports_nothing_heavy():
+    asked = "for words in (['--help'], ['--version'], ['meta_train', '-h']):\n"
+    asked += "    try: main(words)\n    except SystemExit as end: assert end.code == 0\n"
+    code = f"import sys\nfrom pipeline.__main__ import main\n{asked}print({{*sys.modules}} & {{*{HEAVY}}})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=paths.ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for word in (*TOOLS, *STAGES, "vsml 0."):
+        assert word in done.stdout
+    assert done.stdout.splitlines()[-1] == "set()"
