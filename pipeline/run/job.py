@@ -1,6 +1,6 @@
-"""What a result depends on: the fingerprint of a job, and the state of code and machine that it ran on.
+"""`python -m pipeline plan` writes what decides the outs of each item of a profile: the first stage.
 
-`python -m pipeline plan` writes the plan of every item of the profile in this folder: what decides its outs.
+Here is what a result depends on: the fingerprint of a job, and the state of code and machine that it ran on.
 """
 
 import importlib

@@ -47,13 +47,12 @@ class Stopped(SystemExit):
     """A signal ends it all."""
 
 
-def main(jobs: int, profile: Path) -> None:
-    os.chdir(profile)
+def main(jobs: int, file: Path) -> None:
+    os.chdir(file.parent)
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # of the commands' `python`
-    file = "dvc.yaml"
-    needs, changed = look(file)
+    needs, changed = look(file.name)
     due = closure(changed, needs)
-    states = run(file, {name: needs[name] & due for name in needs if name in due}, changed, jobs) if due else {}
+    states = run(file.name, {name: needs[name] & due for name in needs if name in due}, changed, jobs) if due else {}
     # Runs that wait are taken up; one of them that cannot be taken up now is no failure of an item.
     subprocess.run([sys.executable, "-m", "pipeline", "uploads"], check=False)
     if not due:

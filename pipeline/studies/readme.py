@@ -1,4 +1,4 @@
-"""`python -m pipeline readme` brings a profile's last results into docs/ and into the pages; `--check` only compares.
+"""`python -m pipeline readme` brings a profile's last results into docs/ and into the pages; --check only compares.
 
 The pages are README.md, docs/*.md and pipeline/studies/*/README.md. A block is what stands between two markers:
 

@@ -1,4 +1,4 @@
-"""`python -m pipeline uploads` takes the runs that wait on this machine to MLflow: what `tracking` wrote, in order.
+"""`python -m pipeline uploads` takes the runs that wait on this machine to MLflow, in order: what tracking wrote.
 
 Runs go up in the order in which they ended, since `lineage` ties a run to those that left what it read. If MLflow is
 away or refuses one, those after it wait. A run that goes on gets its MLflow run with the first row of its curve.

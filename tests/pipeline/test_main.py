@@ -19,7 +19,7 @@ MISTAKES = {  # what was typed, the exit status, and what the one line on stderr
     "unify 3": (2, "unify 3: no item of the profile"),
     "baseline": (2, "BASELINE is one of: sgd, "),
     "audit --remoot": (2, "pipeline audit: '--remoot' is no word that it takes. Did you mean '--remote'?"),
-    "audit docs": (2, "argument profile: the folder 'docs' has no dvc.yaml"),
+    "audit docs": (2, "argument profile: 'docs' is no profile: name the folder of one"),
     "evidence": (2, "the following arguments are required: folder"),
     "evidence docs": (2, "docs exists already: name a new folder"),
     "deploy": (2, "the following arguments are required: overlay"),
@@ -31,13 +31,13 @@ MISTAKES = {  # what was typed, the exit status, and what the one line on stderr
     "readme --check bench": (2, "argument what: not allowed with argument --check"),
     "replay meta_tran vsml 0": (2, "replay: 'meta_tran' is none of the stages"),
     "repro --jobs 0": (2, "argument --jobs: '0' must be a whole number from 1 on."),
-    "repro nowhere/dvc.yaml": (2, "argument profile: the folder 'nowhere' has no dvc.yaml"),
+    "repro nowhere/dvc.yaml": (2, "argument file: 'nowhere/dvc.yaml' is no file: name the dvc.yaml"),
     "ship vsml first mine": (2, "argument seed: 'first' must be a whole number from 0 on."),
     "ship vsml 0 ../mine": (2, "argument name: '../mine' must be a plain word"),
     "ship vsml 0": (2, "the following arguments are required: name"),
     "uploads --here --stay": (2, "argument --stay: not allowed with argument --here"),
     "verify docs": (2, "verify: docs is no bundle of evidence: "),
-    "whence nothing.png": (2, "argument file: there is no file 'nothing.png'."),
+    "whence nothing.png": (2, "argument file: 'nothing.png' is no file."),
 }  # fmt: skip
 
 
