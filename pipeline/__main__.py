@@ -78,6 +78,12 @@ TOOLS = {
         argument("--html", "write it as a page that needs no other file", metavar="FILE", **PATH),
         judges=True,
     ),
+    "compare": tool(
+        "studies.compare",
+        argument("rev", "the commit that published them (default: HEAD)", nargs="?", default="HEAD"),
+        argument("--tolerance", "how far a number may be off (default: 0.001)", type=float, default=0.001),
+        judges=True,
+    ),
     "deploy": tool(
         "cluster.deploy",
         argument("overlay", "a folder of k8s/overlays"),
@@ -197,7 +203,7 @@ def _run(stage: str, rest: list[str]) -> None:
     from pipeline.run.job import stages
 
     if stage in ("-h", "--help"):
-        tools = (f"  {name:<9} {_about(one.module).splitlines()[0].rpartition('` ')[2]}" for name, one in TOOLS.items())
+        tools = (f"  {name:<9} {_about(one.module).splitlines()[0].partition('` ')[2]}" for name, one in TOOLS.items())
         print(f"{PROGRAM} STAGE ITEM… runs an item of a stage in the folder of a profile, where STAGE is one of")
         print(f"  {', '.join(stages())}", f"{PROGRAM} TOOL … does the rest, where TOOL is one of", *tools, sep="\n")
         return print("Each of them says more with --help; --version is that of the package.")
