@@ -93,7 +93,10 @@ TOOLS = {
     "evaluate": tool(
         "studies.learning.evaluate",
         argument("--rule", "the name of a rule that ships, or a rule.npz", required=True),
-        argument("--data", "an npz file with x [n, …] and y [n]", required=True, **PATH),
+        argument("--data", "an npz, npy, csv or parquet file, or sklearn:wine", required=True),
+        argument(
+            "--labels", "the column of labels of a table (default: y, target, label, class or the last), or an npy"
+        ),
         argument("--episodes", "random orders of the data (default: 16)", default=16, **at_least(1)),
         argument("--length", "examples of an episode (default: all, at most 2000)", **at_least(2)),
         argument("--seed", "of the orders and the initial states (default: 0)", default=0, **at_least(0)),
