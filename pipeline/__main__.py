@@ -15,7 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from pipeline.run import paths
 
@@ -26,21 +26,10 @@ LISTED = 12  # items of a stage that an error names
 XLA_FLAGS = {"--xla_force_host_platform_device_count": "2", "--xla_cpu_prefer_vector_width": "512"}
 
 
-class Tool(NamedTuple):
-    """Where a tool has its `main`, and what that is given: arguments of argparse, of which those `alone` exclude each
-    other. A tool that judges has the exit status 1 for a bad verdict only.
-    """
-
-    module: str
-    arguments: tuple[tuple[str, dict[str, Any]], ...]
-    judges: bool
+Argument = tuple[str, dict[str, Any]]  # of argparse; those of a tool that are `alone` exclude each other
 
 
-def tool(module: str, *arguments: tuple[str, dict[str, Any]], judges: bool = False) -> Tool:
-    return Tool(module, arguments, judges)
-
-
-def argument(name: str, words: str, **more: Any) -> tuple[str, dict[str, Any]]:
+def argument(name: str, words: str, **more: Any) -> Argument:
     return name, {"help": words, **more}
 
 
@@ -66,93 +55,82 @@ PICTURE = checked(Path, lambda text: Path(text).suffix in (".png", ".pdf"), "mus
 WORD = checked(str, str.isidentifier, "must be a plain word of letters, digits and underscores")
 NO_PROFILE = "is no profile: name the folder of one, which has a dvc.yaml, or go there"
 PROFILE = checked(Path, lambda text: (Path(text) / "dvc.yaml").is_file(), NO_PROFILE) | {"default": "."}
-FLOW = checked(
-    Path, lambda text: Path(text).is_file(), "is no file: name the dvc.yaml of a profile, or go to its folder"
-)
-TOOLS = {
-    "audit": tool(
+FLOW = FILE | {"default": "dvc.yaml"}
+TOOLS: dict[str, tuple[Any, ...]] = {  # the module that has the `main` of each, and the arguments of that
+    "audit": (
         "audit",
         argument("profile", "its folder (default: this one)", nargs="?", **PROFILE),
         argument("--remote", "read the objects in DVC's default remote as well", **FLAG),
         argument("--json", "write all that was found as JSON", metavar="FILE", **PATH),
         argument("--html", "write it as a page that needs no other file", metavar="FILE", **PATH),
-        judges=True,
     ),
-    "compare": tool(
+    "compare": (
         "studies.compare",
         argument("rev", "the commit that published them (default: HEAD)", nargs="?", default="HEAD"),
         argument("--tolerance", "how far a number may be off (default: 0.001)", type=float, default=0.001),
-        judges=True,
     ),
-    "deploy": tool(
+    "deploy": (
         "cluster.deploy",
         argument("overlay", "a folder of k8s/overlays"),
         argument("more", "a folder of k8s/components, or NAME=IMAGE", nargs="*"),
     ),
-    "doctor": tool("cluster.doctor"),
-    "evaluate": tool(
+    "doctor": ("cluster.doctor",),
+    "evaluate": (
         "studies.learning.evaluate",
         argument("--rule", "the name of a rule that ships, or a rule.npz", required=True),
         argument("--data", "an npz, npy, csv or parquet file, or sklearn:wine", required=True),
-        argument(
-            "--labels", "the column of labels of a table (default: y, target, label, class or the last), or an npy"
-        ),
+        argument("--labels", "the column of labels of a table (default: y, target, … or the last), or an npy file"),
         argument("--episodes", "random orders of the data (default: 16)", default=16, **at_least(1)),
         argument("--length", "examples of an episode (default: all, at most 2000)", **at_least(2)),
         argument("--seed", "of the orders and the initial states (default: 0)", default=0, **at_least(0)),
         argument("--random-features", "random functions to show beside each example", default=0, **at_least(0)),
         argument("--out", "png or pdf (default: evaluate.png)", default="evaluate.png", **PICTURE),
     ),
-    "evidence": tool(
+    "evidence": (
         "audit.evidence",
         argument("folder", "a folder that does not exist yet", **PATH),
         argument("--profile", "its folder (default: this one)", **PROFILE),
     ),
-    "jobs": tool(
+    "jobs": (
         "cluster.jobs",
         argument("act", "what to do (default: list)", nargs="?", choices=("list", "follow", "cancel"), default="list"),
         argument("names", "as much of the name of a Job as no other has", nargs="*"),
     ),
-    "plan": tool("run.job"),
-    "readme": tool(
+    "plan": ("run.job",),
+    "readme": (
         "studies.readme",
         argument("what", "those of `make bench` instead", nargs="?", choices=("bench",), alone=True),
         argument("--check", "compare only", alone=True, **FLAG),
     ),
-    "replay": tool(
+    "replay": (
         "audit.replay",
         argument("stage", "its stage"),
         argument("item", "its words, as for the stage itself", nargs="*"),
-        judges=True,
     ),
-    "repro": tool(
+    "repro": (
         "run.repro",
         argument("--jobs", "items at once (default: one a core)", default=os.cpu_count(), **at_least(1)),
-        argument(
-            "file", "the dvc.yaml of a profile (default: that of this folder)", nargs="?", default="dvc.yaml", **FLOW
-        ),
+        argument("file", "the dvc.yaml of a profile (default: that of this folder)", nargs="?", **FLOW),
     ),
-    "ship": tool(
+    "ship": (
         "studies.ship",
         argument("experiment", "of the profile"),
         argument("seed", "of its meta-training", **at_least(0)),
         argument("name", "what the rule is to be called", **WORD),
     ),
-    "uploads": tool(
+    "uploads": (
         "track.uploads",
         argument("--here", "runs that are meant for other MLflow stores as well", alone=True, **FLAG),
         argument("--stay", "go on as long as there is something to do, for any store", alone=True, **FLAG),
     ),
-    "verify": tool(
+    "verify": (
         "audit.verify",
         argument("folder", "what `evidence` has packed", **PATH),
         argument("--sums", "what the sha256 of its SHA256SUMS must be, as it was published", metavar="SHA256"),
-        judges=True,
     ),
-    "whence": tool(
-        "audit.whence", argument("file", "a PNG, PDF or HTML file, or any that a stage left", **FILE), judges=True
-    ),
+    "whence": ("audit.whence", argument("file", "a PNG, PDF or HTML file, or any that a stage left", **FILE)),
 }
+JUDGES = ("audit", "compare", "replay", "verify", "whence")  # whose exit status 1 is a bad verdict, and nothing else
 
 
 def xla_flags() -> str:
@@ -173,13 +151,13 @@ def main(words: list[str] | None = None) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     words = sys.argv[1:] if words is None else words
     word, *rest = words or ["--help"]
-    found = TOOLS.get(word)
     try:
         if "--version" in words:
             print(f"vsml {importlib.metadata.version('vsml')}")
-        elif found is not None:
-            given = _parsed(word, found.module, found.arguments, rest)
-            importlib.import_module(f"pipeline.{found.module}").main(**given)
+        elif word in TOOLS:
+            module, *arguments = TOOLS[word]
+            given = _parsed(word, module, arguments, rest)
+            importlib.import_module(f"pipeline.{module}").main(**given)
         else:
             _run(word, rest)
     except KeyboardInterrupt:
@@ -190,11 +168,11 @@ def main(words: list[str] | None = None) -> None:
         ours = any(Path(last.filename).is_relative_to(paths.ROOT / name) for name in ("pipeline", "vsml"))
         if ours and (last.line or "").startswith("raise"):
             sentence = str(error)
-        elif found is not None and isinstance(error, OSError) and error.filename:
+        elif word in TOOLS and isinstance(error, OSError) and error.filename:
             sentence = f"{error.filename} cannot be opened: {error.strerror}."
         else:
             raise
-        unusable = found is not None and (found.judges or isinstance(error, ValueError | OSError))
+        unusable = word in JUDGES or (word in TOOLS and isinstance(error, ValueError | OSError))
         _exit(2 if unusable else 1, f"{word}: {sentence}")
 
 
@@ -206,7 +184,9 @@ def _run(stage: str, rest: list[str]) -> None:
     from pipeline.run.job import stages
 
     if stage in ("-h", "--help"):
-        tools = (f"  {name:<9} {_about(one.module).splitlines()[0].partition('` ')[2]}" for name, one in TOOLS.items())
+        tools = (
+            f"  {name:<9} {_about(module).splitlines()[0].partition('` ')[2]}" for name, (module, *_) in TOOLS.items()
+        )
         print(f"{PROGRAM} STAGE ITEM… runs an item of a stage in the folder of a profile, where STAGE is one of")
         print(f"  {', '.join(stages())}", f"{PROGRAM} TOOL … does the rest, where TOOL is one of", *tools, sep="\n")
         return print("Each of them says more with --help; --version is that of the package.")
@@ -214,7 +194,7 @@ def _run(stage: str, rest: list[str]) -> None:
         near = _near(stage, (*stages(), *TOOLS))
         _exit(2, f"{stage!r} is neither a stage nor a tool.{near} See {PROGRAM} --help.")
     of_item = argument("item", "its words, as dvc.yaml has them", nargs="*")
-    item = tuple(_parsed(stage, stages()[stage].module.removeprefix("pipeline."), (of_item,), rest)["item"])
+    item = tuple(_parsed(stage, stages()[stage].module.removeprefix("pipeline."), [of_item], rest)["item"])
     if os.environ.get("PIPELINE_EXECUTOR") != "pod":  # which has no profile before it has fetched one
         known = {" ".join(one.words): one for one in Flow().items() if one.stage == stage}
         if (words := " ".join(item)) not in known:
@@ -226,9 +206,7 @@ def _run(stage: str, rest: list[str]) -> None:
     execute(stage, item)
 
 
-def _parsed(
-    word: str, module: str, arguments: tuple[tuple[str, dict[str, Any]], ...], words: list[str]
-) -> dict[str, Any]:
+def _parsed(word: str, module: str, arguments: list[Argument], words: list[str]) -> dict[str, Any]:
     """The arguments of a stage or tool by name; anything else ends in a line that names the word."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = _Parser(f"{PROGRAM} {word}", description=_about(module), formatter_class=raw)

@@ -35,7 +35,7 @@ MISTAKES = {  # what was typed, the exit status, and what the one line on stderr
     "readme --check bench": (2, "argument what: not allowed with argument --check"),
     "replay meta_tran vsml 0": (2, "replay: 'meta_tran' is none of the stages"),
     "repro --jobs 0": (2, "argument --jobs: '0' must be a whole number from 1 on."),
-    "repro nowhere/dvc.yaml": (2, "argument file: 'nowhere/dvc.yaml' is no file: name the dvc.yaml"),
+    "repro nowhere/dvc.yaml": (2, "argument file: 'nowhere/dvc.yaml' is no file."),
     "ship vsml first mine": (2, "argument seed: 'first' must be a whole number from 0 on."),
     "ship vsml 0 ../mine": (2, "argument name: '../mine' must be a plain word"),
     "ship vsml 0": (2, "the following arguments are required: name"),

@@ -133,7 +133,7 @@ def main(
     (total, features), classes = examples.x.shape, examples.classes
     if length and length > total:
         raise ValueError(f"--length (={length}) must be at most the number of examples (={total}): lower it.")
-    sized = _widened(own.at(jnp.nan), examples, random_features)
+    sized = _widened(own.at(jnp.array(jnp.nan)), examples, random_features)
     needed = jax.eval_shape(sized.init_theta, jax.random.key(0))
     theirs, ours = (jax.tree.map(lambda z: list(z.shape), theta) for theta in (own.theta, needed))
     if theirs != ours:
@@ -267,7 +267,7 @@ def _columns(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray]:
         if path.suffix.lower() == ".parquet":
             table = pandas.read_parquet(path)
         else:
-            with path.open(encoding="utf-8") as file:
+            with path.open(encoding="utf-8-sig") as file:
                 first = file.readline()
             separator = max(",;\t", key=first.count)
             cells = [cell.strip("\"' \r\n") for cell in first.split(separator)]
@@ -278,7 +278,9 @@ def _columns(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray]:
     except ImportError as error:
         raise ValueError(f"{path} needs pandas, and parquet pyarrow ({error}): pip install pandas pyarrow.") from error
     except ValueError as error:
-        raise ValueError(f"{path} is not a table that pandas can read ({error}): save it again.") from error
+        raise ValueError(
+            f"{path} is not a table that pandas can read ({str(error).strip()}): save it again."
+        ) from error
     table.columns = [str(name) for name in table.columns]
     table = table[[name for name in table if not name.startswith("Unnamed: ")]]  # the index of another table
     known = list(table)

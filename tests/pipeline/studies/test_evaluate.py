@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -82,7 +83,7 @@ def test_the_command_prints_a_table_and_advice_draws_the_curves_and_leaves_the_n
 
 @pytest.fixture
 def rows():
-    """Sixteen episodes of 20 examples: the rule is never right, SGD is at one rate early, and at the slowest one late."""
+    """Sixteen episodes of 20 examples: the rule is never right, SGD is at one rate early, at the slowest late."""
     entrant = evaluate.RIVALS[1]
     found = np.zeros((len(evaluate.RATES), 16, 20), bool)
     found[evaluate.RATES.index(0.01), ::2, :5] = True  # 5 of 10, then of 20, in every other episode
@@ -145,7 +146,8 @@ def test_with_random_features_a_linear_learner_learns_what_it_could_not(tmp_path
     assert late[0] < 0.65 and late[1] > 0.8
 
 
-WINE, KINDS = load_wine(return_X_y=True)
+SET: Any = load_wine()
+WINE, KINDS = SET.data, SET.target
 NAMES = np.array(["red", "rosé", "white"])[KINDS]
 TABLE = pandas.DataFrame(WINE).rename(columns=str).assign(species=NAMES)
 FORMS = {  # ways to store the same examples, each with what is read
