@@ -1,6 +1,6 @@
 """The command line: `python -m pipeline STAGE ITEM…` runs an item of a stage, `python -m pipeline TOOL …` the rest.
 
-A tool's `main` takes as keyword arguments what its row in TOOLS declares. Exit status: 0, done; 1, what was asked for
+A tool's `main` takes what ARGUMENTS declares, as keyword arguments. Exit status: 0, done; 1, what was asked for
 failed or is not so; 2, wrong use or bad input, and no answer from a tool that judges; 130, Ctrl-C. What our own code
 raises is shown as one sentence; a traceback is a fault.
 """
@@ -26,13 +26,6 @@ LISTED = 12  # items of a stage that an error names
 XLA_FLAGS = {"--xla_force_host_platform_device_count": "2", "--xla_cpu_prefer_vector_width": "512"}
 
 
-Argument = tuple[str, dict[str, Any]]  # of argparse; those of a tool that are `alone` exclude each other
-
-
-def argument(name: str, words: str, **more: Any) -> Argument:
-    return name, {"help": words, **more}
-
-
 def checked(kind: Callable[[str], Any], good: Callable[[str], bool], expected: str) -> dict[str, Any]:
     """The `type` of an argument that must be good, and of which it is said else what is expected."""
 
@@ -49,87 +42,65 @@ def at_least(least: int) -> dict[str, Any]:
     return checked(int, lambda text: text.isdecimal() and int(text) >= least, expected)
 
 
-PATH, FLAG = {"type": Path}, {"action": "store_true"}
+PATH, FLAG, ONE = {"type": Path}, {"action": "store_true"}, {"nargs": "?"}
 FILE = checked(Path, lambda text: Path(text).is_file(), "is no file")
 PICTURE = checked(Path, lambda text: Path(text).suffix in (".png", ".pdf"), "must end in .png or .pdf")
 WORD = checked(str, str.isidentifier, "must be a plain word of letters, digits and underscores")
 NO_PROFILE = "is no profile: name the folder of one, which has a dvc.yaml, or go there"
 PROFILE = checked(Path, lambda text: (Path(text) / "dvc.yaml").is_file(), NO_PROFILE) | {"default": "."}
-FLOW = FILE | {"default": "dvc.yaml"}
-TOOLS: dict[str, tuple[Any, ...]] = {  # the module that has the `main` of each, and the arguments of that
-    "audit": (
-        "audit",
-        argument("profile", "its folder (default: this one)", nargs="?", **PROFILE),
-        argument("--remote", "read the objects in DVC's default remote as well", **FLAG),
-        argument("--json", "write all that was found as JSON", metavar="FILE", **PATH),
-        argument("--html", "write it as a page that needs no other file", metavar="FILE", **PATH),
-    ),
-    "compare": (
-        "studies.compare",
-        argument("rev", "the commit that published them (default: HEAD)", nargs="?", default="HEAD"),
-        argument("--tolerance", "how far a number may be off (default: 0.001)", type=float, default=0.001),
-    ),
-    "deploy": (
-        "cluster.deploy",
-        argument("overlay", "a folder of k8s/overlays"),
-        argument("more", "a folder of k8s/components, or NAME=IMAGE", nargs="*"),
-    ),
-    "doctor": ("cluster.doctor",),
-    "evaluate": (
-        "studies.learning.evaluate",
-        argument("--rule", "the name of a rule that ships, or a rule.npz", required=True),
-        argument("--data", "an npz, npy, csv or parquet file, or sklearn:wine", required=True),
-        argument("--labels", "the column of labels of a table (default: y, target, … or the last), or an npy file"),
-        argument("--episodes", "random orders of the data (default: 16)", default=16, **at_least(1)),
-        argument("--length", "examples of an episode (default: all, at most 2000)", **at_least(2)),
-        argument("--seed", "of the orders and the initial states (default: 0)", default=0, **at_least(0)),
-        argument("--random-features", "random functions to show beside each example", default=0, **at_least(0)),
-        argument("--out", "png or pdf (default: evaluate.png)", default="evaluate.png", **PICTURE),
-    ),
-    "evidence": (
-        "audit.evidence",
-        argument("folder", "a folder that does not exist yet", **PATH),
-        argument("--profile", "its folder (default: this one)", **PROFILE),
-    ),
-    "jobs": (
-        "cluster.jobs",
-        argument("act", "what to do (default: list)", nargs="?", choices=("list", "follow", "cancel"), default="list"),
-        argument("names", "as much of the name of a Job as no other has", nargs="*"),
-    ),
-    "plan": ("run.job",),
-    "readme": (
-        "studies.readme",
-        argument("what", "those of `make bench` instead", nargs="?", choices=("bench",), alone=True),
-        argument("--check", "compare only", alone=True, **FLAG),
-    ),
-    "replay": (
-        "audit.replay",
-        argument("stage", "its stage"),
-        argument("item", "its words, as for the stage itself", nargs="*"),
-    ),
-    "repro": (
-        "run.repro",
-        argument("--jobs", "items at once (default: one a core)", default=os.cpu_count(), **at_least(1)),
-        argument("file", "the dvc.yaml of a profile (default: that of this folder)", nargs="?", **FLOW),
-    ),
-    "ship": (
-        "studies.ship",
-        argument("experiment", "of the profile"),
-        argument("seed", "of its meta-training", **at_least(0)),
-        argument("name", "what the rule is to be called", **WORD),
-    ),
-    "uploads": (
-        "track.uploads",
-        argument("--here", "runs that are meant for other MLflow stores as well", alone=True, **FLAG),
-        argument("--stay", "go on as long as there is something to do, for any store", alone=True, **FLAG),
-    ),
-    "verify": (
-        "audit.verify",
-        argument("folder", "what `evidence` has packed", **PATH),
-        argument("--sums", "what the sha256 of its SHA256SUMS must be, as it was published", metavar="SHA256"),
-    ),
-    "whence": ("audit.whence", argument("file", "a PNG, PDF or HTML file, or any that a stage left", **FILE)),
+TOOLS = {  # by its word: the module that has its `main`
+    "audit": "audit",
+    "compare": "studies.compare",
+    "deploy": "cluster.deploy",
+    "doctor": "cluster.doctor",
+    "evaluate": "studies.learning.evaluate",
+    "evidence": "audit.evidence",
+    "jobs": "cluster.jobs",
+    "plan": "run.job",
+    "readme": "studies.readme",
+    "replay": "audit.replay",
+    "repro": "run.repro",
+    "ship": "studies.ship",
+    "uploads": "track.uploads",
+    "verify": "audit.verify",
+    "whence": "audit.whence",
 }
+ARGUMENTS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (  # what a `main` is given: name, help, the rest of it
+    ("audit", "profile", "its folder (default: this one)", PROFILE | ONE),
+    ("audit", "--remote", "read the objects in DVC's default remote as well", FLAG),
+    ("audit", "--json", "write all that was found as JSON to this file", PATH),
+    ("audit", "--html", "write it as a page that needs no other file", PATH),
+    ("compare", "rev", "the commit that published them (default: HEAD)", {"default": "HEAD"} | ONE),
+    ("compare", "--tolerance", "how far a number may be off (default: 0.001)", {"type": float, "default": 0.001}),
+    ("deploy", "overlay", "a folder of k8s/overlays", {}),
+    ("deploy", "more", "folders of k8s/components, and NAME=IMAGE", {"nargs": "*"}),
+    ("evaluate", "--rule", "the name of a rule that ships, or a rule.npz", {"required": True}),
+    ("evaluate", "--data", "an npz, npy, csv or parquet file, or sklearn:wine", {"required": True}),
+    ("evaluate", "--labels", "the column of a table (default: y, target, … or the last), or an npy file", {}),
+    ("evaluate", "--episodes", "random orders of the data (default: 16)", at_least(1) | {"default": 16}),
+    ("evaluate", "--length", "examples of an episode (default: all, at most 2000)", at_least(2)),
+    ("evaluate", "--seed", "of the orders and the initial states (default: 0)", at_least(0) | {"default": 0}),
+    ("evaluate", "--random-features", "how many to show beside each example", at_least(0) | {"default": 0}),
+    ("evaluate", "--out", "png or pdf (default: evaluate.png)", PICTURE | {"default": "evaluate.png"}),
+    ("evidence", "folder", "a folder that does not exist yet", PATH),
+    ("evidence", "--profile", "its folder (default: this one)", PROFILE),
+    ("jobs", "act", "(default: list)", {"choices": ("list", "follow", "cancel"), "default": "list"} | ONE),
+    ("jobs", "names", "as much of the name of a Job as no other has", {"nargs": "*"}),
+    ("readme", "what", "what `make bench` measured, instead", {"choices": ("bench",), "alone": True} | ONE),
+    ("readme", "--check", "compare only", FLAG | {"alone": True}),
+    ("replay", "stage", "its stage", {}),
+    ("replay", "item", "its words, as for the stage itself", {"nargs": "*"}),
+    ("repro", "--jobs", "items at once (default: one a core)", at_least(1) | {"default": os.cpu_count()}),
+    ("repro", "file", "the dvc.yaml of a profile (default: that of this folder)", FILE | {"default": "dvc.yaml"} | ONE),
+    ("ship", "experiment", "of the profile", {}),
+    ("ship", "seed", "of its meta-training", at_least(0)),
+    ("ship", "name", "what the rule is to be called", WORD),
+    ("uploads", "--here", "runs that are meant for other MLflow stores as well", FLAG | {"alone": True}),
+    ("uploads", "--stay", "go on as long as there is something to do, for any store", FLAG | {"alone": True}),
+    ("verify", "folder", "what `evidence` has packed", PATH),
+    ("verify", "--sums", "what the sha256 of its SHA256SUMS must be, as it was published", {}),
+    ("whence", "file", "a PNG, PDF or HTML file, or any that a stage left", FILE),
+)
 JUDGES = ("audit", "compare", "replay", "verify", "whence")  # whose exit status 1 is a bad verdict, and nothing else
 
 
@@ -150,14 +121,14 @@ def main(words: list[str] | None = None) -> None:
     # with the features of the machine (github.com/openxla/xla/issues/44565). Errors come as exceptions all the same.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     words = sys.argv[1:] if words is None else words
-    word, *rest = words or ["--help"]
+    word, *rest = words or [""]
     try:
         if "--version" in words:
             print(f"vsml {importlib.metadata.version('vsml')}")
         elif word in TOOLS:
-            module, *arguments = TOOLS[word]
-            given = _parsed(word, module, arguments, rest)
-            importlib.import_module(f"pipeline.{module}").main(**given)
+            arguments = [(name, more | {"help": about}) for tool, name, about, more in ARGUMENTS if tool == word]
+            given = _parsed(word, TOOLS[word], arguments, rest)
+            importlib.import_module(f"pipeline.{TOOLS[word]}").main(**given)
         else:
             _run(word, rest)
     except KeyboardInterrupt:
@@ -184,18 +155,18 @@ def _run(stage: str, rest: list[str]) -> None:
     from pipeline.run.job import stages
 
     if stage in ("-h", "--help"):
-        tools = (
-            f"  {name:<9} {_about(module).splitlines()[0].partition('` ')[2]}" for name, (module, *_) in TOOLS.items()
-        )
+        tools = (f"  {name:<9} {_about(module).splitlines()[0].partition('` ')[2]}" for name, module in TOOLS.items())
         print(f"{PROGRAM} STAGE ITEM… runs an item of a stage in the folder of a profile, where STAGE is one of")
         print(f"  {', '.join(stages())}", f"{PROGRAM} TOOL … does the rest, where TOOL is one of", *tools, sep="\n")
         return print("Each of them says more with --help; --version is that of the package.")
     if stage not in stages():
         near = _near(stage, (*stages(), *TOOLS))
         _exit(2, f"{stage!r} is neither a stage nor a tool.{near} See {PROGRAM} --help.")
-    of_item = argument("item", "its words, as dvc.yaml has them", nargs="*")
+    of_item = ("item", {"nargs": "*", "help": "its words, as dvc.yaml has them"})
     item = tuple(_parsed(stage, stages()[stage].module.removeprefix("pipeline."), [of_item], rest)["item"])
     if os.environ.get("PIPELINE_EXECUTOR") != "pod":  # which has no profile before it has fetched one
+        if not Path("dvc.yaml").is_file():
+            _exit(2, f"{stage}: {Path.cwd()} is no profile: go to the folder of one, which has a dvc.yaml.")
         known = {" ".join(one.words): one for one in Flow().items() if one.stage == stage}
         if (words := " ".join(item)) not in known:
             takes = " ".join(next(iter(known.values())).names).upper() if known else ""
@@ -206,7 +177,7 @@ def _run(stage: str, rest: list[str]) -> None:
     execute(stage, item)
 
 
-def _parsed(word: str, module: str, arguments: list[Argument], words: list[str]) -> dict[str, Any]:
+def _parsed(word: str, module: str, arguments: list[tuple[str, dict[str, Any]]], words: list[str]) -> dict[str, Any]:
     """The arguments of a stage or tool by name; anything else ends in a line that names the word."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = _Parser(f"{PROGRAM} {word}", description=_about(module), formatter_class=raw)

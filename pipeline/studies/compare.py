@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pipeline.run import paths
 from pipeline.run.flow import PLAN, Flow
@@ -76,13 +76,12 @@ def story(rev: str, tolerance: float = TOLERANCE) -> tuple[list[str], bool]:
     faults = {f"{len(far)} numbers are off by more than {tolerance:g}": far, f"{len(lost)} numbers are missing": lost}
     faults[f"{len(turned)} of {len(then)} verdicts changed"] = turned
 
-    then, now = (
-        {name: _of_item(entry) for name, entry in read_yaml(one[2])["stages"].items()} for one in (there, here)
-    )
-    equal = [name for name in then if name in now and now[name].outs == then[name].outs]
-    others = [name for name in then if name not in equal]
-    rounded = [name for name in others if name in now and now[name].plan == then[name].plan]
-    lines.append(f"  {len(then)} items: {len(equal)} left the same bytes.")
+    then, now = (read_yaml(one[2])["stages"] for one in (there, here))
+    then, now = ({name: _left(entry) for name, entry in one.items()} for one in (then, now))
+    others = [name for name in then if name not in now or now[name][1] != then[name][1]]
+    rounded = [name for name in others if name in now and now[name][0] == then[name][0]]
+    equal = len(then) - len(others)
+    lines.append(f"  {len(then)} items: {equal} left the same bytes.")
     if rounded:
         lines.append(f"    {len(rounded)} left other bytes by the same plan, as processors round: {_listed(rounded)}.")
     if changed := [name for name in others if name not in rounded]:
@@ -94,21 +93,14 @@ def story(rev: str, tolerance: float = TOLERANCE) -> tuple[list[str], bool]:
     if any(faults.values()):
         lines.append(f"Not reproduced: {', '.join(fault for fault, names in faults.items() if names)}.")
     else:
-        lines.append(f"Reproduced: {numbers}, {verdicts}, {len(equal)} of {len(then)} items to the byte.")
+        lines.append(f"Reproduced: {numbers}, {verdicts}, {equal} of {len(then)} items to the byte.")
     return lines, not any(faults.values())
 
 
-class Left(NamedTuple):
-    """Of an item in dvc.lock: the md5 of its plan, and of each of its outs."""
-
-    plan: str | None  # None of `plan` itself
-    outs: dict[str, str]
-
-
-def _of_item(entry: dict[str, Any]) -> Left:
-    md5 = {kind: {Path(one["path"]): one["md5"] for one in entry.get(kind, [])} for kind in ("deps", "outs")}
-    plan = next((digest for path, digest in md5["deps"].items() if path.is_relative_to(PLAN)), None)
-    return Left(plan, {path.as_posix(): digest for path, digest in md5["outs"].items()})
+def _left(entry: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
+    """Of an item in dvc.lock: the md5 of its plan (none of `plan` itself), and of each of its outs by path."""
+    plan = [dep["md5"] for dep in entry.get("deps", []) if Path(dep["path"]).is_relative_to(PLAN)]
+    return plan, {out["path"]: out["md5"] for out in entry.get("outs", [])}
 
 
 def _docs(name: str) -> str:

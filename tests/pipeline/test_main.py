@@ -11,6 +11,7 @@ from pipeline.studies.stages import STAGES
 
 HEAVY = ("dvc", "jax", "kubernetes", "matplotlib", "mlflow", "scipy", "sklearn")
 MISTAKES = {  # what was typed, the exit status, and what the one line on stderr says
+    "": (2, "'' is neither a stage nor a tool. See python -m pipeline --help."),
     "audi": (2, "'audi' is neither a stage nor a tool. Did you mean 'audit'?"),
     "meta_tran vsml 0": (2, "'meta_tran' is neither a stage nor a tool. Did you mean 'meta_train'?"),
     "meta_train vsm 0": (2, "Did you mean 'vsml 0'? EXPERIMENT SEED is one of: vsml 0, vsml 1, vsml 2."),
@@ -60,8 +61,8 @@ def test_a_stage_outside_of_a_profile_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:
         main(["meta_train", "vsml", "0"])
-    assert stop.value.code == 1
-    assert capsys.readouterr().err == f"meta_train: {tmp_path}/dvc.yaml is missing: name the folder of a profile.\n"
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith(f"meta_train: {tmp_path} is no profile: go to the folder of one")
 
 
 def test_ctrl_c_is_one_line(monkeypatch, capsys):

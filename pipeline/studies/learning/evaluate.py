@@ -271,10 +271,9 @@ def _columns(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray]:
                 first = file.readline()
             separator = max(",;\t", key=first.count)
             cells = [cell.strip("\"' \r\n") for cell in first.split(separator)]
-            numbers = [cell for cell in cells if _is_number(cell)]
+            numbers = [cell for cell in cells if not pandas.isna(pandas.to_numeric(cell, errors="coerce"))]
             named = not {labels, *LABELS}.isdisjoint(cells) or numbers == [str(n) for n in range(len(numbers))]
-            names = 0 if named else None
-            table = pandas.read_csv(path, sep=separator, header=names)
+            table = pandas.read_csv(path, sep=separator, header=0 if named else None)
     except ImportError as error:
         raise ValueError(f"{path} needs pandas, and parquet pyarrow ({error}): pip install pandas pyarrow.") from error
     except ValueError as error:
@@ -296,14 +295,6 @@ def _columns(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray]:
     y = column.to_numpy()
     print(f"{path}: the labels are the column {label!r}.")
     return features.to_numpy(dtype=np.float64), y if y.dtype.kind in "biuf" else y.astype(str)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _problem(x: np.ndarray, y: np.ndarray) -> str | None:
