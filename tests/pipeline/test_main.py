@@ -1,11 +1,14 @@
 """The command line: what a user's mistakes are answered with, by `main` itself, and that asking for help is quick."""
 
+import ast
 import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
-from pipeline.__main__ import TOOLS, main
+from pipeline.__main__ import ARGUMENTS, TOOLS, main
 from pipeline.run import paths
 from pipeline.studies.stages import STAGES
 
@@ -79,6 +82,17 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(sys.modules["pipeline.__main__"], "_parsed", lambda *given: {"no": "such argument"})
     with pytest.raises(TypeError, match="unexpected keyword argument"):
         main(["plan"])
+
+
+@pytest.mark.parametrize("word", TOOLS)
+def test_a_tool_takes_what_is_declared_for_it(word):
+    module = find_spec(f"pipeline.{TOOLS[word]}")
+    assert module and module.origin
+    body = ast.parse(Path(module.origin).read_bytes()).body
+    (takes,) = [node.args.args for node in body if isinstance(node, ast.FunctionDef) and node.name == "main"]
+    declared = [name.removeprefix("--").replace("-", "_") for tool, name, *_ in ARGUMENTS if tool == word]
+    names = [one.arg for one in takes if one.arg not in ("root", "folder") or one.arg in declared]  # those are of tests
+    assert sorted(names) == sorted(declared)
 
 
 @pytest.mark.parametrize("word", [*TOOLS, "meta_train", "report"])
