@@ -1,6 +1,6 @@
 # `make repro` makes everything from nothing, on all cores; PROFILE=mnist does it for profiles/mnist, JOBS=8 eight items
 # at once.
-# All of it may be run again.
+# All of it may be run again. `make help` lists the targets.
 SHELL := /bin/sh
 PYTHON ?= python3
 PROFILE ?=
@@ -13,27 +13,34 @@ DEVELOP = .venv/.develop
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: repro audit test test-cluster bench ui lint image deploy setup develop lock
+.PHONY: repro compare help audit test test-cluster bench ui lint image deploy setup develop lock
 
-repro: setup
+repro: setup  ## make all that is out of date, and compare it with what is published
 	python -m pipeline repro $(if $(JOBS),--jobs $(JOBS)) $(DVC_FILE)
 
+compare: setup  ## compare the results here with the published ones
+	cd $(if $(PROFILE),profiles/$(PROFILE),.) && python -m pipeline compare
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 14
+	@echo "PROFILE=mnist is for profiles/mnist, JOBS=8 for eight items at once."
+
 # Proves every figure of the profile, or says what is wrong with which file, entry or run; see docs/audit.md.
-audit: setup
+audit: setup  ## prove every figure of the profile, or say what is wrong (docs/audit.md)
 	python -m pipeline audit $(if $(PROFILE),profiles/$(PROFILE),.)
 
-test: develop
+test: develop  ## run the tests
 	pytest -n 2
 
 # Stages of the smoke profile as real Jobs, where KUBECONFIG, VSML_NAMESPACE and MLFLOW_TRACKING_URI point to; see
 # docs/cluster.md.
-test-cluster: develop
+test-cluster: develop  ## run stages of the smoke profile as real Jobs (docs/cluster.md)
 	pytest -n 0 -m "cluster and not slow" tests/cluster
 
-bench: setup
+bench: setup  ## measure speeds, against plain implementations
 	python -m benchmarks
 
-ui: setup
+ui: setup  ## show runs and learned rules in MLflow
 	@report="$(CURDIR)/$(if $(PROFILE),profiles/$(PROFILE)/)artifacts/report/index.html"; \
 	if [ -f "$$report" ]; then echo "The report: file://$$report"; else echo "No report yet: make repro makes it."; fi
 	MLFLOW_TRACKING_URI= python -m pipeline uploads
@@ -41,12 +48,12 @@ ui: setup
 	@echo "The learned rules: http://127.0.0.1:5000/#/models"
 	mlflow ui --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db"
 
-lint: develop
+lint: develop  ## check style, types and the direction of imports
 	ruff check . && ruff format --check . && pyright && lint-imports
 
 # The image of the last commit, whatever lies around it in the tree; VARIANT=cuda13 for GPUs, ENGINE=podman,
 # BASE=docker.io/library/python@sha256:… for a base of one digest.
-image:
+image:  ## build the image of the last commit; VARIANT=cuda13 ENGINE=podman BASE=…
 	@git diff --quiet HEAD || echo "There are uncommitted changes. They do not get into the image."
 	set -e; commit=$$(git rev-parse HEAD); context=$$(mktemp -d); trap 'rm -rf "$$context"' EXIT; \
 	git archive HEAD | tar -x -C "$$context"; \
@@ -54,14 +61,13 @@ image:
 		--tag $(if $(filter cpu,$(VARIANT)),vsml,vsml-$(VARIANT)):$$(printf %.12s $$commit) "$$context"
 
 # OVERLAY=kind or cluster, COMPONENTS="s3 queue", IMAGE=, GPU_IMAGE= and POSTGRES=NAME@sha256:…: see docs/cluster.md.
-deploy: setup
+deploy: setup  ## apply k8s/ to a cluster: OVERLAY=kind (docs/cluster.md has the rest)
 	python -m pipeline deploy $(OVERLAY) $(COMPONENTS) $(if $(IMAGE),vsml=$(IMAGE)) \
 		$(if $(GPU_IMAGE),vsml-cuda13=$(GPU_IMAGE)) $(if $(POSTGRES),postgres=$(POSTGRES))
 
-# What runs the pipeline; `develop` adds what tests and lints it.
-setup: $(STAMP)
+setup: $(STAMP)  ## make the environment in .venv; the others do it first
 
-develop: $(DEVELOP)
+develop: $(DEVELOP)  ## make it with what tests and lints, too
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, $(PYTHON) is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
@@ -75,7 +81,7 @@ $(DEVELOP): $(STAMP) requirements.dev.lock
 	touch $@
 
 COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --fork-strategy fewest
-lock:
+lock:  ## resolve the packages anew into requirements*.lock
 	$(COMPILE) pyproject.toml --extra cluster --extra server --extra s3 --output-file requirements.lock
 	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements.dev.lock
 	$(COMPILE) --group cuda13 --constraint requirements.lock --output-file requirements.cuda13.lock

@@ -1,32 +1,107 @@
-"""`python -m pipeline STAGE ITEM…` runs one item of a stage in the folder of a profile; `dvc repro` runs them all."""
+"""The command line: `python -m pipeline STAGE ITEM…` runs an item of a stage, `python -m pipeline TOOL …` the rest.
 
+A tool's `main` takes what ARGUMENTS declares, as keyword arguments. Exit status: 0, done; 1, what was asked for
+failed or is not so; 2, wrong use or bad input, and no answer from a tool that judges; 130, Ctrl-C. What our own code
+raises is shown as one sentence; a traceback is a fault.
+"""
+
+import argparse
+import ast
+import difflib
 import importlib
+import importlib.metadata
 import os
 import sys
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NoReturn
 
-from pipeline.cluster.execute import execute
 from pipeline.run import paths
-from pipeline.run.job import stages
 
+PROGRAM = "python -m pipeline"
+LISTED = 12  # items of a stage that an error names
 # Two virtual devices on every machine, so that sums are split in the same way whatever the number of cores; and
 # vectors as wide as the machine has, where XLA would stop at half of AVX-512.
 XLA_FLAGS = {"--xla_force_host_platform_device_count": "2", "--xla_cpu_prefer_vector_width": "512"}
-TOOLS = {  # by the word of the command line: the module that has its `main`, and what it does
-    "audit": ("audit", "prove every figure of a profile, up to the data's publishers"),
-    "deploy": ("cluster.deploy", "apply the manifests of k8s/ to a cluster"),
-    "doctor": ("cluster.doctor", "find out whether the cluster and MLflow can run stages, and how to mend what cannot"),
-    "evaluate": ("studies.learning.evaluate", "run a learned rule on your own data"),
-    "evidence": ("audit.evidence", "pack what proves the figures into a folder that stands alone"),
-    "jobs": ("cluster.jobs", "list, follow or cancel what runs on the cluster"),
-    "plan": ("run.job", "write what decides the outs of each item of a profile: the first stage"),
-    "readme": ("studies.readme", "bring results into docs/, README.md and the pages of the studies"),
-    "replay": ("audit.replay", "run an item again as it ran, and say how alike the outs are"),
-    "repro": ("run.repro", "run all that is out of date, several items at once"),
-    "ship": ("studies.ship", "put a learned rule into vsml/zoo"),
-    "uploads": ("track.uploads", "take the runs that wait on this machine to MLflow"),
-    "verify": ("audit.verify", "check such a folder, without a network"),
-    "whence": ("audit.whence", "say where a figure, a page or a table comes from, wherever it was found"),
+
+
+def checked(kind: Callable[[str], Any], good: Callable[[str], bool], expected: str) -> dict[str, Any]:
+    """The `type` of an argument that must be good, and of which it is said else what is expected."""
+
+    def typed(text: str) -> Any:
+        if not good(text):
+            raise argparse.ArgumentTypeError(f"{text!r} {expected}")
+        return kind(text)
+
+    return {"type": typed}
+
+
+def at_least(least: int) -> dict[str, Any]:
+    expected = f"must be a whole number from {least} on"
+    return checked(int, lambda text: text.isdecimal() and int(text) >= least, expected)
+
+
+PATH, FLAG, ONE = {"type": Path}, {"action": "store_true"}, {"nargs": "?"}
+FILE = checked(Path, lambda text: Path(text).is_file(), "is no file")
+PICTURE = checked(Path, lambda text: Path(text).suffix in (".png", ".pdf"), "must end in .png or .pdf")
+WORD = checked(str, str.isidentifier, "must be a plain word of letters, digits and underscores")
+NO_PROFILE = "is no profile: name the folder of one, which has a dvc.yaml, or go there"
+PROFILE = checked(Path, lambda text: (Path(text) / "dvc.yaml").is_file(), NO_PROFILE) | {"default": "."}
+TOOLS = {  # by its word: the module that has its `main`
+    "audit": "audit",
+    "compare": "studies.compare",
+    "deploy": "cluster.deploy",
+    "doctor": "cluster.doctor",
+    "evaluate": "studies.learning.evaluate",
+    "evidence": "audit.evidence",
+    "jobs": "cluster.jobs",
+    "plan": "run.job",
+    "readme": "studies.readme",
+    "replay": "audit.replay",
+    "repro": "run.repro",
+    "ship": "studies.ship",
+    "uploads": "track.uploads",
+    "verify": "audit.verify",
+    "whence": "audit.whence",
 }
+ARGUMENTS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (  # what a `main` is given: name, help, the rest of it
+    ("audit", "profile", "its folder (default: this one)", PROFILE | ONE),
+    ("audit", "--remote", "read the objects in DVC's default remote as well", FLAG),
+    ("audit", "--json", "write all that was found as JSON to this file", PATH),
+    ("audit", "--html", "write it as a page that needs no other file", PATH),
+    ("compare", "rev", "the commit that published them (default: HEAD)", {"default": "HEAD"} | ONE),
+    ("compare", "--tolerance", "how far a number may be off (default: 0.001)", {"type": float, "default": 0.001}),
+    ("deploy", "overlay", "a folder of k8s/overlays", {}),
+    ("deploy", "more", "folders of k8s/components, and NAME=IMAGE", {"nargs": "*"}),
+    ("evaluate", "--rule", "the name of a rule that ships, or a rule.npz", {"required": True}),
+    ("evaluate", "--data", "an npz, npy, csv or parquet file, or sklearn:wine", {"required": True}),
+    ("evaluate", "--labels", "the column of a table (default: y, target, … or the last), or an npy file", {}),
+    ("evaluate", "--episodes", "random orders of the data (default: 16)", at_least(1) | {"default": 16}),
+    ("evaluate", "--length", "examples of an episode (default: all, at most 2000)", at_least(2)),
+    ("evaluate", "--seed", "of the orders and the initial states (default: 0)", at_least(0) | {"default": 0}),
+    ("evaluate", "--random-features", "how many to show beside each example", at_least(0) | {"default": 0}),
+    ("evaluate", "--out", "png or pdf (default: evaluate.png)", PICTURE | {"default": "evaluate.png"}),
+    ("evidence", "folder", "a folder that does not exist yet", PATH),
+    ("evidence", "--profile", "its folder (default: this one)", PROFILE),
+    ("jobs", "act", "(default: list)", {"choices": ("list", "follow", "cancel"), "default": "list"} | ONE),
+    ("jobs", "names", "as much of the name of a Job as no other has", {"nargs": "*"}),
+    ("readme", "what", "what `make bench` measured, instead", {"choices": ("bench",), "alone": True} | ONE),
+    ("readme", "--check", "compare only", FLAG | {"alone": True}),
+    ("replay", "stage", "its stage", {}),
+    ("replay", "item", "its words, as for the stage itself", {"nargs": "*"}),
+    ("repro", "--jobs", "items at once (default: one a core)", at_least(1) | {"default": os.cpu_count()}),
+    ("repro", "file", "the dvc.yaml of a profile (default: that of this folder)", FILE | {"default": "dvc.yaml"} | ONE),
+    ("ship", "experiment", "of the profile", {}),
+    ("ship", "seed", "of its meta-training", at_least(0)),
+    ("ship", "name", "what the rule is to be called", WORD),
+    ("uploads", "--here", "runs that are meant for other MLflow stores as well", FLAG | {"alone": True}),
+    ("uploads", "--stay", "go on as long as there is something to do, for any store", FLAG | {"alone": True}),
+    ("verify", "folder", "what `evidence` has packed", PATH),
+    ("verify", "--sums", "what the sha256 of its SHA256SUMS must be, as it was published", {}),
+    ("whence", "file", "a PNG, PDF or HTML file, or any that a stage left", FILE),
+)
+JUDGES = ("audit", "compare", "replay", "verify", "whence")  # whose exit status 1 is a bad verdict, and nothing else
 
 
 def xla_flags() -> str:
@@ -36,7 +111,8 @@ def xla_flags() -> str:
     return " ".join(flags + [f"{name}={value}" for name, value in XLA_FLAGS.items() if name not in known])
 
 
-def main(words: list[str]) -> None:
+def main(words: list[str] | None = None) -> None:
+    """Do what `words` say, or those of the command line. It returns if that succeeded, and exits otherwise."""
     os.environ["XLA_FLAGS"] = xla_flags()
     # Compiled programs are kept for the next seed and the next repro. Who can write there can run code as this user,
     # so it is the repository's own folder, and never a shared one unless the user says so.
@@ -44,15 +120,102 @@ def main(words: list[str]) -> None:
     # jaxlib 0.10.1 calls each kept program foreign, in a line of a thousand characters: it compares two tuning hints
     # with the features of the machine (github.com/openxla/xla/issues/44565). Errors come as exceptions all the same.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if not words or (words[0] not in TOOLS and words[0] not in stages()):
-        tools = "".join(f"\n  {name}: {purpose}" for name, (_, purpose) in TOOLS.items())
-        sys.exit(f"Usage: python -m pipeline WORD …, where WORD is a stage ({', '.join(stages())}) or:{tools}")
-    word, *item = words
-    if word in TOOLS:
-        importlib.import_module(f"pipeline.{TOOLS[word][0]}").main(item)
-    else:
-        execute(word, tuple(item))
+    words = sys.argv[1:] if words is None else words
+    word, *rest = words or [""]
+    try:
+        if "--version" in words:
+            print(f"vsml {importlib.metadata.version('vsml')}")
+        elif word in TOOLS:
+            arguments = [(name, more | {"help": about}) for tool, name, about, more in ARGUMENTS if tool == word]
+            given = _parsed(word, TOOLS[word], arguments, rest)
+            importlib.import_module(f"pipeline.{TOOLS[word]}").main(**given)
+        else:
+            _run(word, rest)
+    except KeyboardInterrupt:
+        _exit(130, f"{word}: stopped by Ctrl-C.")
+    except Exception as error:
+        # What our own code raises is a sentence for the user; all else is a fault, which its traceback helps to find.
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        ours = any(Path(last.filename).is_relative_to(paths.ROOT / name) for name in ("pipeline", "vsml"))
+        if ours and (last.line or "").startswith("raise"):
+            sentence = str(error)
+        elif word in TOOLS and isinstance(error, OSError) and error.filename:
+            sentence = f"{error.filename} cannot be opened: {error.strerror}."
+        else:
+            raise
+        unusable = word in JUDGES or (word in TOOLS and isinstance(error, ValueError | OSError))
+        _exit(2 if unusable else 1, f"{word}: {sentence}")
+
+
+def _run(stage: str, rest: list[str]) -> None:
+    """Run an item of a stage, or say which stages and tools, or which items there are."""
+    # Not above: they take a third of a second, which the help on a tool need not.
+    from pipeline.cluster.execute import execute
+    from pipeline.run.flow import Flow
+    from pipeline.run.job import stages
+
+    if stage in ("-h", "--help"):
+        tools = (f"  {name:<9} {_about(module).splitlines()[0].partition('` ')[2]}" for name, module in TOOLS.items())
+        print(f"{PROGRAM} STAGE ITEM… runs an item of a stage in the folder of a profile, where STAGE is one of")
+        print(f"  {', '.join(stages())}", f"{PROGRAM} TOOL … does the rest, where TOOL is one of", *tools, sep="\n")
+        return print("Each of them says more with --help; --version is that of the package.")
+    if stage not in stages():
+        near = _near(stage, (*stages(), *TOOLS))
+        _exit(2, f"{stage!r} is neither a stage nor a tool.{near} See {PROGRAM} --help.")
+    of_item = ("item", {"nargs": "*", "help": "its words, as dvc.yaml has them"})
+    item = tuple(_parsed(stage, stages()[stage].module.removeprefix("pipeline."), [of_item], rest)["item"])
+    if os.environ.get("PIPELINE_EXECUTOR") != "pod":  # which has no profile before it has fetched one
+        if not Path("dvc.yaml").is_file():
+            _exit(2, f"{stage}: {Path.cwd()} is no profile: go to the folder of one, which has a dvc.yaml.")
+        known = {" ".join(one.words): one for one in Flow().items() if one.stage == stage}
+        if (words := " ".join(item)) not in known:
+            takes = " ".join(next(iter(known.values())).names).upper() if known else ""
+            more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
+            there = f"{takes} is one of: {', '.join(list(known)[:LISTED])}{more}." if takes else "It takes no words."
+            there = there if known else "It has none of this stage."
+            _exit(2, f"{stage} {words}: no item of the profile {Path.cwd()}.{_near(words, known)} {there}")
+    execute(stage, item)
+
+
+def _parsed(word: str, module: str, arguments: list[tuple[str, dict[str, Any]]], words: list[str]) -> dict[str, Any]:
+    """The arguments of a stage or tool by name; anything else ends in a line that names the word."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(f"{PROGRAM} {word}", description=_about(module), formatter_class=raw)
+    exclusive = any("alone" in more for _, more in arguments)
+    alone = parser.add_mutually_exclusive_group() if exclusive else parser  # an empty group fails in --help
+    for name, more in arguments:
+        own = {key: value for key, value in more.items() if key != "alone"}
+        (alone if "alone" in more else parser).add_argument(name, **own)
+    given, unknown = parser.parse_known_args(words)
+    if unknown:
+        near = _near(unknown[0], [name for name, _ in arguments if name.startswith("-")])
+        parser.error(f"{unknown[0]!r} is no word that it takes.{near}")
+    return vars(given)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        end = "" if message.endswith((".", "?")) else "."
+        _exit(2, f"{self.prog}: {message}{end} See {self.prog} --help.")
+
+
+def _about(module: str) -> str:
+    """The docstring of a module of the pipeline, which is not imported."""
+    path = paths.ROOT / "pipeline" / module.replace(".", "/")
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return ast.get_docstring(ast.parse(file.read_bytes())) or ""
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    """The nearest of what is known as a sentence; nothing if none is near."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def _exit(status: int, sentence: str) -> NoReturn:
+    print(sentence, file=sys.stderr, flush=True)
+    sys.exit(status)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

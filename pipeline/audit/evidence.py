@@ -7,7 +7,6 @@ the sha256 of what may be installed of each; all of it once more as an RO-Crate;
 pipeline verify FOLDER` checks it anywhere, without a network. It is packed only if the audit proves all.
 """
 
-import argparse
 import datetime
 import json
 import mimetypes
@@ -25,7 +24,6 @@ from pipeline.audit.findings import NOTED
 from pipeline.audit.walk import Audit
 from pipeline.run import paths
 from pipeline.run.artifacts import sha256_file, write_json, write_text
-from pipeline.track.store import TrackingError
 
 STATEMENT, PREDICATE = "https://in-toto.io/Statement/v1", "https://slsa.dev/provenance/v1"
 BUILD = "urn:vsml:stage:v1"  # an item of a stage: the command of dvc.yaml, in the folder of its profile
@@ -34,19 +32,12 @@ CRATE, CRATE_PROFILE = "https://w3id.org/ro/crate/1.1", "https://w3id.org/ro/wfr
 CRATE_CONTEXT = [f"{CRATE}/context", {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}]  # it has none itself
 
 
-def main(words: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m pipeline evidence", description=__doc__)
-    parser.add_argument("folder", type=Path, help="a folder that does not exist yet")
-    parser.add_argument("--profile", default=".", help="its folder (default: this one)")
-    given = parser.parse_args(words)
-    folder = given.folder.absolute()
+def main(folder: Path, profile: Path) -> None:
+    folder = folder.absolute()
     if folder.exists():
-        sys.exit(f"{folder} exists already: name a new folder, or remove it.")
-    os.chdir(given.profile)
-    try:
-        found = walk.audit()
-    except (OSError, ValueError, TrackingError) as error:
-        sys.exit(f"The audit could not be made: {error}")
+        raise ValueError(f"{folder} exists already: name a new folder, or remove it.")
+    os.chdir(profile)
+    found = walk.audit()
     if found.failed:
         print("\n".join(line for one in found.findings if one.kind != NOTED for line in show.finding(one)))
         sys.exit("Nothing is packed, since the audit has findings: mend them first.")

@@ -5,7 +5,6 @@ by the sha256 of the run's manifest (from here, or from MLflow), runs the stage 
 and compares. Exit status 0: alike, in one of the first three ways; 1: different; 2: it could not be run.
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from pipeline.run import job as provenance
 from pipeline.run.flow import Flow
 from pipeline.run.params import digest as digest_of
 from pipeline.track import tracking, uploads
-from pipeline.track.store import IntegrityError, MissingInStoreError, Store, TrackingError
+from pipeline.track.store import IntegrityError, MissingInStoreError, Store
 
 IDENTICAL, EQUAL, ALIKE, DIFFERENT = "bit-identical", "equal within tolerance", "statistically equivalent", "different"
 TOLERANCE, LEVEL = 1e-5, 0.01
@@ -30,17 +29,8 @@ FLIPS = 40_000  # at most
 SAMPLES = ("episode", "seed")
 
 
-def main(words: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m pipeline replay", description=__doc__)
-    parser.add_argument("stage")
-    parser.add_argument("item", nargs="*", help="its words, as for the stage itself")
-    given = parser.parse_args(words)
-    try:
-        alike = replay(given.stage, tuple(given.item))
-    except (OSError, ValueError, TrackingError, IntegrityError) as error:
-        print(f"It could not be replayed: {error}", file=sys.stderr)
-        sys.exit(2)
-    if not alike:
+def main(stage: str, item: list[str]) -> None:
+    if not replay(stage, tuple(item)):
         sys.exit(1)
 
 

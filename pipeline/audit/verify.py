@@ -5,7 +5,6 @@ artifact that a statement reads is the subject of another, down to statements th
 SHA256SUMS itself is the one that was published, its sha256 says, which is printed. Exit status 0 if all of it holds.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator
@@ -16,19 +15,15 @@ from pipeline.audit.evidence import PREDICATE, STATEMENT, SUMS
 from pipeline.run.artifacts import sha256_file
 
 
-def main(words: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m pipeline verify", description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--sums", metavar="SHA256", help=f"what the sha256 of {SUMS} must be, as it was published")
-    given = parser.parse_args(words)
+def main(folder: Path, sums: str | None) -> None:
     try:
-        faults = list(verify(given.folder, given.sums))
+        faults = list(verify(folder, sums))
     except (OSError, ValueError, KeyError) as error:
-        sys.exit(f"{given.folder} is no bundle of evidence: {error}")
+        raise ValueError(f"{folder} is no bundle of evidence: {error}") from error
     if faults:
         sys.exit("\n".join(faults))
-    print(f"{given.folder} is whole. The sha256 of its {SUMS}, to be compared with the one published:")
-    print(sha256_file(given.folder / SUMS))
+    print(f"{folder} is whole. The sha256 of its {SUMS}, to be compared with the one published:")
+    print(sha256_file(folder / SUMS))
 
 
 def verify(folder: Path, published: str | None = None) -> Iterator[str]:

@@ -5,7 +5,6 @@ it. Then it goes up from run to run by sha256, to the files of the data's publis
 bytes that a run left, and the chain is whole; 1: they are not, it has gaps, or nothing is known.
 """
 
-import argparse
 import html
 import importlib
 import io
@@ -25,7 +24,7 @@ from pipeline.run.job import stages
 from pipeline.run.params import digest as digest_of
 from pipeline.show import figures
 from pipeline.track import uploads
-from pipeline.track.store import Found, MissingInStoreError, Store, TrackingError
+from pipeline.track.store import Found, MissingInStoreError, Store
 
 PNG = b"\x89PNG\r\n\x1a\n"
 STAMP = re.compile(
@@ -35,15 +34,9 @@ META = re.compile(r'<meta name="provenance" content="([^"]*)">')
 KEYWORDS = re.compile(rb"/Keywords \(([^)]*)\)")
 
 
-def main(words: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m pipeline whence", description=__doc__)
-    parser.add_argument("file", type=Path, help="a PNG, PDF or HTML file, or any file that a stage left")
-    given = parser.parse_args(words)
-    try:
-        uploads.flush()
-        lines, whole = story(Store(), given.file)
-    except (OSError, TrackingError) as error:
-        sys.exit(f"{given.file}: {error}")
+def main(file: Path) -> None:
+    uploads.flush()
+    lines, whole = story(Store(), file)
     print("\n".join(lines))
     if not whole:
         sys.exit(1)

@@ -9,7 +9,6 @@ import os
 import re
 import secrets
 import subprocess
-import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +22,6 @@ from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
 
 K8S = paths.ROOT / "k8s"
-USAGE = "Usage: python -m pipeline deploy OVERLAY [COMPONENT…] [NAME=IMAGE…]"
 DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 BY_TAG = ("kind",)  # overlays for clusters of one machine; all others take images by digest only
 VARIABLES = {"vsml": "IMAGE", "vsml-cuda13": "GPU_IMAGE", "postgres": "POSTGRES"}  # of make, by name in the manifests
@@ -39,31 +37,29 @@ class DeployError(Exception):
     """What is missing, and what to do about it."""
 
 
-def main(words: list[str], folder: Path = K8S / ".deployed") -> None:
-    """Apply an overlay and wait until MLflow is up, or say what is missing and exit with 1."""
-    if not words:
-        sys.exit(f"{USAGE}, where OVERLAY is one of {_names('overlays')} and COMPONENT of {_names('components')}.")
-    overlay, *rest = words
-    images = dict(word.split("=", 1) for word in rest if "=" in word)
+def main(overlay: str, more: Sequence[str], folder: Path = K8S / ".deployed") -> None:
+    """Apply an overlay with components and images, NAME=IMAGE, and wait until MLflow is up.
+
+    Raises:
+      DeployError: something is missing.
+    """
+    images = dict(word.split("=", 1) for word in more if "=" in word)
     commit = provenance.git()["commit"]
     if overlay in BY_TAG:
         built = {name: f"{name}:{commit[:12]}" for name in ("vsml", "vsml-cuda13")}  # by `make image`
         images = {"postgres": "docker.io/library/postgres:17", **built} | images
-    try:
-        manifests = render(folder, overlay, [word for word in rest if "=" not in word], images, commit)
-        if overlay not in BY_TAG:
-            refuse_tags(overlay, manifests, images)
-        print(f"Cluster: {_kubectl('config', 'current-context').strip()}, namespace {NAMESPACE}.")
-        _apply([one for one in manifests if one["kind"] == "Namespace"])
-        make_secrets(manifests)
-        _kubectl("delete", "job", "mlflow-migrate", "--ignore-not-found")  # a Job cannot be changed
-        print(_apply(manifests), end="")
-        look = f"Look with: kubectl -n {NAMESPACE} get pods,events; kubectl -n {NAMESPACE} logs job/mlflow-migrate"
-        for what in ("statefulset/postgres", "deployment/mlflow"):  # which itself waits for the migration
-            print(f"Waiting for {what}.", flush=True)
-            _kubectl("rollout", "status", what, "--timeout=15m", remedy=look)
-    except DeployError as error:
-        sys.exit(str(error))
+    manifests = render(folder, overlay, [word for word in more if "=" not in word], images, commit)
+    if overlay not in BY_TAG:
+        refuse_tags(overlay, manifests, images)
+    print(f"Cluster: {_kubectl('config', 'current-context').strip()}, namespace {NAMESPACE}.")
+    _apply([one for one in manifests if one["kind"] == "Namespace"])
+    make_secrets(manifests)
+    _kubectl("delete", "job", "mlflow-migrate", "--ignore-not-found")  # a Job cannot be changed
+    print(_apply(manifests), end="")
+    look = f"Look with: kubectl -n {NAMESPACE} get pods,events; kubectl -n {NAMESPACE} logs job/mlflow-migrate"
+    for what in ("statefulset/postgres", "deployment/mlflow"):  # which itself waits for the migration
+        print(f"Waiting for {what}.", flush=True)
+        _kubectl("rollout", "status", what, "--timeout=15m", remedy=look)
     print("MLflow is up. To reach it from here:")
     print(textwrap.indent(f"{FORWARD}\n{LOGIN}\npython -m pipeline doctor", "  "))
 

@@ -3,7 +3,6 @@
 Every question is asked that can be: what is wrong with the cluster hides nothing about MLflow.
 """
 
-import argparse
 import hashlib
 import os
 import re
@@ -49,9 +48,8 @@ class Finding(NamedTuple):
     remedy: str = ""  # commands
 
 
-def main(words: list[str]) -> None:
+def main() -> None:
     """Print every finding; exit with 1 if something is missing."""
-    argparse.ArgumentParser(prog="python -m pipeline doctor", description=__doc__).parse_args(words)
     missing = 0
     for about, verdict, fact, remedy in examine():
         missing += verdict == "missing"

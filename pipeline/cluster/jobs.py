@@ -3,7 +3,6 @@
 A Job is named by as much of its name as no other shares.
 """
 
-import argparse
 import contextlib
 import datetime
 
@@ -14,23 +13,20 @@ from pipeline.cluster.manifest import LABEL
 from pipeline.track.store import Store
 
 
-def main(words: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m pipeline jobs", description=__doc__)
-    act = parser.add_subparsers(dest="act", metavar="ACT")
-    act.add_parser("list", help="what runs, and what has run (the default)")
-    act.add_parser("follow", help="its log, to its end").add_argument("name")
-    act.add_parser("cancel", help="delete it; its checkpoints stay").add_argument("name", nargs="+")
-    given = parser.parse_args(words)
+def main(act: str, names: list[str]) -> None:
+    if not (names if act == "cancel" else len(names) == (act == "follow")):
+        wanted = {"list": "no name", "follow": "one name", "cancel": "at least one name"}[act]
+        raise ValueError(f"{act} takes {wanted}, got {names}.")
     api = Api()
     jobs = sorted(api.jobs(LABEL), key=lambda job: job["metadata"].get("creationTimestamp") or "")
-    match given.act:
+    match act:
         case "follow":
-            name = _named(jobs, given.name)
+            name = _named(jobs, *names)
             with contextlib.suppress(KeyboardInterrupt):  # the Job goes on
                 print(f"Job {name}: {Follower(api).follow(name) or 'gone'}")
         case "cancel":
-            names, store = [_named(jobs, name) for name in given.name], Store()
-            for name in names:
+            store = Store()
+            for name in [_named(jobs, name) for name in names]:
                 kubernetes.cancel(api, store, name)
         case _ if not jobs:
             print(f"No Jobs in namespace {api.namespace}.")
@@ -50,5 +46,5 @@ def _named(jobs: list[dict], name: str) -> str:
     names = [job["metadata"]["name"] for job in jobs]
     found = [one for one in names if one == name] or [one for one in names if name in one]
     if len(found) != 1:
-        raise SystemExit(f"{name!r} names {len(found) or 'none'} of the Jobs {names}; name one.")
+        raise ValueError(f"{name!r} names {len(found) or 'none'} of the Jobs {names}; name one.")
     return found[0]

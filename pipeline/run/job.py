@@ -1,4 +1,7 @@
-"""What a result depends on: the fingerprint of a job, and the state of code and machine that it ran on."""
+"""`python -m pipeline plan` writes what decides the outs of each item of a profile: the first stage.
+
+Here is what a result depends on: the fingerprint of a job, and the state of code and machine that it ran on.
+"""
 
 import importlib
 import importlib.metadata
@@ -6,7 +9,6 @@ import json
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,13 +71,8 @@ def planned(item: Item, params: Any = None, tree: Tree | None = None) -> tuple[d
     return plan(tree, starts, uses.params), tree.code(starts).files
 
 
-def main(words: list[str]) -> None:
-    """`python -m pipeline plan`: write the plan of every item of the profile in this folder.
-
-    Folders that items read are made even if no item of this profile leaves anything there.
-    """
-    if words:
-        sys.exit(f"Usage: python -m pipeline plan, without further words; got {words}.")
+def main() -> None:
+    """Write all plans, and make the folders that items read even if no item of this profile leaves anything there."""
     own, tree = read(), Tree(paths.ROOT)
     for item in (item for item in Flow().items() if item.stage != "plan"):
         made, _ = planned(item, own, tree)

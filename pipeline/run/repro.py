@@ -6,7 +6,6 @@ fails, only what depends on it is left out. No item outlives this process, excep
 dvc.lock do not depend on how many items run at once, and are those of `dvc repro`.
 """
 
-import argparse
 import ctypes
 import importlib
 import json
@@ -57,14 +56,8 @@ class Stopped(SystemExit):
     """A signal ends it all."""
 
 
-def main(words: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m pipeline repro", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="items at once (default: one a core)")
-    parser.add_argument("file", nargs="?", default="dvc.yaml", help="the dvc.yaml of a profile")
-    given = parser.parse_args(words)
-    if given.jobs < 1:
-        parser.error(f"--jobs is {given.jobs}, expected 1 or more.")
-    os.chdir(Path(given.file).parent)
+def main(jobs: int, file: Path) -> None:
+    os.chdir(file.parent)
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # of the commands' `python`
     # Not above: every stage imports this module, and stages need no DVC.
     from dvc.exceptions import DvcException
@@ -74,23 +67,25 @@ def main(words: list[str]) -> None:
     logging.getLogger("dvc").setLevel(logging.WARNING)  # our own lines say what runs
     try:
         with Repo(_wait_for_lock=True) as repo:
-            graph = Index.from_file(repo, str(Path(Path(given.file).name).absolute())).graph
+            graph = Index.from_file(repo, str(Path(file.name).absolute())).graph
             stages = {stage.addressing: stage for stage in graph}
             needs = {name: {need.addressing for need in graph.successors(stage)} for name, stage in stages.items()}
             with repo.lock:
                 due = closure((name for name, stage in stages.items() if stage.changed()), needs)
-            states = run(stages, {name: needs[name] & due for name in needs if name in due}, given.jobs) if due else {}
+            states = run(stages, {name: needs[name] & due for name in needs if name in due}, jobs) if due else {}
     except DvcException as error:
         sys.exit(f"DVC cannot go on in {Path.cwd()}: {error}")
     # Runs that wait are taken up; one of them that cannot be taken up now is no failure of an item.
     subprocess.run([sys.executable, "-m", "pipeline", "uploads"], check=False)
     if not due:
         print("Data and pipelines are up to date.")
-        return
-    done = list(states.values()).count("done")
-    print(f"{done} of {len(states)} items are done.", flush=True)
-    if done < len(states):
-        sys.exit(1)
+    else:
+        done = list(states.values()).count("done")
+        print(f"{done} of {len(states)} items are done.", flush=True)
+        if done < len(states):
+            sys.exit(1)
+    # Whether what is there now is what was published; studies are reached by name alone.
+    importlib.import_module("pipeline.studies.compare").after_repro()
 
 
 def closure(changed: Iterable[str], needs: Mapping[str, set[str]]) -> set[str]:

@@ -1,4 +1,4 @@
-"""`python -m pipeline readme` brings a profile's last results into docs/ and into the pages; `--check` only compares.
+"""`python -m pipeline readme` brings a profile's last results into docs/ and into the pages; --check only compares.
 
 The pages are README.md, docs/*.md and pipeline/studies/*/README.md. A block is what stands between two markers:
 
@@ -25,7 +25,6 @@ from pipeline.show.measures import parsed
 from pipeline.studies import params
 from pipeline.studies.blocks import BLOCKS, STUDIES
 
-USAGE = "Usage: python -m pipeline readme [bench | --check]"
 NOT_MADE = "run `dvc repro` first, in the folder of the profile"
 
 
@@ -46,13 +45,14 @@ def pictures(root: Path) -> set[Path]:
     return {(base / name).resolve() for page, name in names for base in (root, page.parent)}
 
 
-def main(words: list[str], root: Path = paths.ROOT) -> None:
-    """Refresh what the profile of this folder owns and all blocks, or with --check exit with 1 if a block is not so."""
-    if words not in ([], ["bench"], ["--check"]):
-        sys.exit(f"{USAGE}, got {words}.")
-    if not words:
+def main(what: str | None = None, check: bool = False, root: Path = paths.ROOT) -> None:
+    """Refresh what the profile of this folder owns and all blocks; `check`: exit with 1 if a block is not so.
+
+    what: "bench" for what `make bench` measured, instead of the profile's.
+    """
+    if what is None and not check:
         _bring_results(root)
-    if words == ["bench"]:
+    if what == "bench":
         for name in ("bench.json", "bench.png"):
             remedy = "run `make bench` first, and this in the folder where it was run"
             _copy(paths.ARTIFACTS / "bench" / name, root / "docs" / name, remedy)
@@ -78,7 +78,7 @@ def main(words: list[str], root: Path = paths.ROOT) -> None:
                     f"{page} must have one line {begin} and after it one line {end}: put them where the results go."
                 )
             new = f"{text[: text.index(begin)]}{begin}\n{made}\n{text[text.index(end) :]}"
-            if words == ["--check"] and text != new:
+            if check and text != new:
                 sys.exit(
                     f"The block after {begin} of {page} is not that of {' and '.join(map(str, stored))}: leave it as "
                     "`python -m pipeline readme` wrote it, or run that again after `dvc repro` (of speeds: "

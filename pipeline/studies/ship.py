@@ -24,7 +24,6 @@ from pipeline.studies.learning.measures import FEATURES
 from pipeline.studies.params import Items, Params
 from pipeline.studies.recall import card as recall
 
-USAGE = "Usage: python -m pipeline ship EXPERIMENT SEED NAME"
 LARGEST = 200_000  # bytes; a wheel should not grow by more for one rule
 
 
@@ -56,21 +55,21 @@ SYSTEMS = {
 }
 
 
-def main(words: list[str], root: Path = paths.ROOT) -> None:
-    """Copy the rule and write its card, or say what is missing and exit with 1."""
-    if len(words) != 3 or not words[1].isdecimal() or not words[2].isidentifier():
-        sys.exit(f"{USAGE}, where SEED is a whole number and NAME a plain word, got {words}.")
-    if words[2].endswith(FEATURES):
-        sys.exit(f"NAME (={words[2]}) must not end in {FEATURES}, by which results name random features.")
+def main(experiment: str, seed: int, name: str, root: Path = paths.ROOT) -> None:
+    """Copy the rule and write its card.
+
+    Raises:
+      ValueError: the name will not do, or the profile has no such rule.
+      FileNotFoundError: it was not made yet.
+    """
+    if name.endswith(FEATURES):
+        raise ValueError(f"NAME (={name}) must not end in {FEATURES}, by which results name random features.")
     git = provenance.git()
     if git["tree"] != "clean":
         sys.exit(f"The tree is {git['tree']}: commit first, so that the card can say from which code the rule is.")
-    zoo, name = root / "vsml/zoo", words[2]
-    try:
-        item, path = found(params.read(), words[0], int(words[1]))
-        card = cards.page(SYSTEMS[item.stage].card(item), item, name, git["commit"])
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(str(error))
+    zoo = root / "vsml/zoo"
+    item, path = found(params.read(), experiment, seed)
+    card = cards.page(SYSTEMS[item.stage].card(item), item, name, git["commit"])
     shutil.copyfile(path, zoo / f"{name}.npz")
     artifacts.write_text(zoo / f"{name}.md", card)
     if item.stage == "feedback_train":

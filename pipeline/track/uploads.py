@@ -1,4 +1,4 @@
-"""`python -m pipeline uploads` takes the runs that wait on this machine to MLflow: what `tracking` wrote, in order.
+"""`python -m pipeline uploads` takes the runs that wait on this machine to MLflow, in order: what tracking wrote.
 
 Runs go up in the order in which they ended, since `lineage` ties a run to those that left what it read. If MLflow is
 away or refuses one, those after it wait. A run that goes on gets its MLflow run with the first row of its curve.
@@ -11,7 +11,6 @@ A run whose process was killed goes up as KILLED, with its curve. If a process r
 MLflow run is opened again and goes on.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -40,18 +39,11 @@ TAG, FOLDER = "checkpoints", "checkpoints"
 NAME = re.compile(r"[0-9a-f]{64}/\d{8,}-[0-9a-f]{64}\.npz")  # fingerprint of the machine's job / step - sha256
 
 
-def main(words: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m pipeline uploads", description=__doc__)
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--here", action="store_true", help="runs that are meant for other MLflow stores as well")
-    where.add_argument("--stay", action="store_true", help="go on as long as there is something to do, for any store")
-    given = parser.parse_args(words)
-    if given.stay:
-        return _stay()
-    try:
-        flush(given.here)
-    except TrackingError as error:
-        sys.exit(str(error))
+def main(here: bool, stay: bool) -> None:
+    if stay:
+        _stay()
+    else:
+        flush(here)
 
 
 def flush(all_here: bool = False) -> None:

@@ -20,8 +20,8 @@ def refused(monkeypatch, tmp_path) -> Callable[..., str]:
     monkeypatch.setenv("KUBECONFIG", "/nowhere")
 
     def answer(*words: str) -> str:
-        with pytest.raises(SystemExit) as exit:
-            deploy.main(list(words), tmp_path / "deployed")
+        with pytest.raises(deploy.DeployError) as exit:
+            deploy.main(words[0], words[1:], tmp_path / "deployed")
         return str(exit.value)
 
     return answer
@@ -37,7 +37,6 @@ def test_images_by_tag_on_a_cluster(refused):
 @pytest.mark.parametrize(
     ("words", "answer"),
     [
-        ([], "Usage: .* OVERLAY is one of \\['cluster', 'kind'\\]"),
         (["minikube"], "k8s/overlays has no 'minikube', only \\['cluster', 'kind'\\]."),
         (["kind", "kueue"], "k8s/components has no 'kueue', only \\["),
         (["kind", "vsml=registry.example:5000/vsml"], "has neither a tag nor a digest"),

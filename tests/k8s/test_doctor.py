@@ -130,14 +130,14 @@ WELL = dict.fromkeys(
 
 def test_all_is_well(api, capsys):
     assert verdicts() == WELL
-    doctor.main([])
+    doctor.main()
     assert "test, Kubernetes 1.34" in capsys.readouterr().out
 
 
 def test_what_is_missing_is_said_with_what_mends_it_and_the_exit_status(api, capsys):
     api.denied = {("create", "jobs"), ("get", "pods/log")}
     with pytest.raises(SystemExit, match="1 of what a stage on the cluster needs is missing"):
-        doctor.main([])
+        doctor.main()
     out = capsys.readouterr().out
     assert "MISSING  rights: This account may not create jobs, get pods/log in vsml." in out
     assert "> kubectl -n vsml create rolebinding" in out

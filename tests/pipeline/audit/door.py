@@ -36,7 +36,7 @@ def make() -> None:
         with paths.curve_csv("vsml", seed).open("w", newline="") as file:
             csv.writer(file).writerows([["step", "loss"], *enumerate(curve["loss"].tolist())])
     paths.ROOT.joinpath("dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
-    provenance.main([])
+    provenance.main()
     for item in Flow().items():
         if item.stage in RUN:
             execute_here(item.stage, item.words)

@@ -113,4 +113,4 @@ def test_a_remote_that_cannot_be_read_is_no_finding(audited, pushed):
     for name, value in {"secret_access_key": "wrong", "endpointurl": "http://127.0.0.1:9"}.items():
         audited.run("dvc", "remote", "modify", "--local", "cloud", name, value)
         status, said = audited.tell(audited.start("python", "-m", "pipeline", "audit", "--remote", cwd=audited.root))
-        assert status == 2 and f"The audit could not be made: --remote: {BUCKET}/dvc/files/md5/" in said, said
+        assert status == 2 and f"audit: --remote: {BUCKET}/dvc/files/md5/" in said, said

@@ -123,7 +123,7 @@ def test_what_an_equal_out_leads_to_does_not_start(clone):
 @pytest.mark.parametrize("blow", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_outlives_it(toy, blow):
     _tell(toy, a="stay", b="stay")
-    main = f"{MORTAL} from pipeline.run.repro import main; main(['--jobs', '2'])"
+    main = f"{MORTAL} from pipeline.__main__ import main; main(['repro', '--jobs', '2'])"
     process = toy.start("python", "-c", main)
     files = [toy.root / f"pid-{item}" for item in "ab"]
     _until(lambda: process.poll() is not None or all(file.exists() and file.read_text() for file in files))

@@ -55,11 +55,11 @@ def test_an_edited_number_is_refused_and_written_anew(root, page, monkeypatch):
     begin = edit(root / page)
     monkeypatch.chdir(root)  # where there are no artifacts
     with pytest.raises(SystemExit, match=rf"The block after {re.escape(begin)} of .*{page} is not that of .*\.json"):
-        readme.main(["--check"], root)
+        readme.main(check=True, root=root)
     shutil.copytree(root / "docs", root / "artifacts/bench")  # as if `make bench` had measured the same again
-    readme.main(["bench"], root)
+    readme.main("bench", root=root)
     assert (root / page).read_text() == before
-    readme.main(["--check"], root)
+    readme.main(check=True, root=root)
 
 
 def test_check_holds_the_pages_against_docs_and_not_against_themselves(root):
@@ -71,7 +71,7 @@ def test_check_holds_the_pages_against_docs_and_not_against_themselves(root):
     with pytest.raises(
         SystemExit, match=rf"feedback:siblings:begin.* of .*{page} is not that of .*siblings/results\.json"
     ):
-        readme.main(["--check"], root)
+        readme.main(check=True, root=root)
 
 
 @pytest.mark.parametrize("name", ["resluts", "claims", "claims/vsml", "results/learning", "claims/recall:siblings"])
@@ -81,13 +81,13 @@ def test_a_block_that_nothing_would_refresh_is_refused(root, name):
     with pytest.raises(
         SystemExit, match=rf"docs/speed\.md: <!-- {name}:begin --> begins no block that is known: kinds"
     ):
-        readme.main(["--check"], root)
+        readme.main(check=True, root=root)
 
 
 def test_pages_without_any_block_are_refused(tmp_path):
     (tmp_path / "README.md").write_text("# A page\n")
     with pytest.raises(SystemExit, match=r"No page of .* has a block: put <!-- results:begin -->"):
-        readme.main(["--check"], tmp_path)
+        readme.main(check=True, root=tmp_path)
 
 
 @pytest.mark.parametrize(

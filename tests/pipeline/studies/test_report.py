@@ -191,7 +191,7 @@ def test_a_profile_without_vsml_has_a_report_of_its_siblings_only(profile, tmp_p
     paths.PARAMS.write_text(json.dumps({name: tree[name] for name in kept}))
     Path("dvc.yaml").unlink()
     shutil.copy(paths.ROOT / "profiles/siblings/dvc.yaml", "dvc.yaml")
-    provenance.main([])
+    provenance.main()
     drawn = _make_report()
     page = Page(paths.report("index.html").read_text())
     parts = ["claims", "figures", "run", "recall", "feedback"]
@@ -242,7 +242,7 @@ def root(reported, profile, tmp_path):
     (tmp_path / "README.md").write_text(f"# Title\n\n{begin}\nold\n{end}\n{shown}\nThe end.\n")
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/page.md").write_text("![One form](figures/unification.png), `docs/mnist/figures/robustness.png`")
-    readme.main([], tmp_path)
+    readme.main(root=tmp_path)
     return tmp_path
 
 
@@ -272,7 +272,7 @@ def test_the_readme_shows_the_results_and_keeps_what_is_around_them(root):
 def test_docs_have_the_figures_that_a_page_shows_or_names_and_no_others(root, enter):
     for profile, shown in (("", ["cloning", "unification"]), ("mnist", ["robustness"])):
         items = enter(profile or "default").items
-        readme.main([], root)
+        readme.main(root=root)
         copied = sorted((root / "docs" / profile / "figures").iterdir())
         assert [path.stem for path in copied] == shown and len(items.drawn) > len(shown)
         for path in copied:
@@ -285,7 +285,7 @@ def test_every_picture_of_docs_is_on_a_page():
 
 def test_the_readme_may_have_a_block_of_random_features(root):
     _add_markers(root, "features")
-    readme.main([], root)
+    readme.main(root=root)
     found, block = json.loads((root / "docs/results.json").read_text()), _block(root, "features")
     digits, mnist = (f"rule `{name}` | rule `{name}`, random features" for name in ("digits", "mnist"))
     networks, simple = "SGD or Adam | SGD or Adam, random features", "nearest mean, ridge or naive Bayes"
@@ -306,9 +306,9 @@ def test_the_readme_says_how_fast_it_is_as_the_bench_measured_it(root, monkeypat
     _add_markers(root, "speeds")
     monkeypatch.chdir(root)
     with pytest.raises(SystemExit, match=r"artifacts/bench/bench\.json is missing: run `make bench` first"):
-        readme.main(["bench"], root)
+        readme.main("bench", root=root)
     shutil.copytree(paths.ROOT / "docs", root / "artifacts/bench")
-    readme.main(["bench"], root)
+    readme.main("bench", root=root)
     assert sha256_file(root / "docs/bench.png") == sha256_file(paths.ROOT / "docs/bench.png")
     measured, block = json.loads((paths.ROOT / "docs/bench.json").read_text()), _block(root, "speeds")
     for line, race in zip(block[2:-2], measured["races"], strict=True):
@@ -327,23 +327,23 @@ def test_a_lost_marker_is_named(root, lost):
     page = root / "README.md"
     page.write_text(page.read_text().replace(lost, ""))
     with pytest.raises(SystemExit, match=f"README.md must have one line .*{lost}"):
-        readme.main([], root)
+        readme.main(root=root)
 
 
 def test_a_report_that_was_never_made_is_named(root, tmp_path, monkeypatch):
     shutil.copy(paths.ROOT / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match=r"artifacts/report/results.json is missing: run `dvc repro` first"):
-        readme.main([], root)
+        readme.main(root=root)
 
 
 def test_another_profile_has_its_own_block_and_its_own_docs(root, enter):
     default, before = sha256_file(root / "docs/results.json"), (root / "README.md").read_text()
     enter("mnist")
-    readme.main([], root)
+    readme.main(root=root)
     assert (root / "README.md").read_text() == before, "it has no markers yet"
     _add_markers(root, "results:mnist")
-    readme.main([], root)
+    readme.main(root=root)
     assert (root / "README.md").read_text().startswith(before)
     block = "\n".join(_block(root, "results:mnist"))
     assert "| Fashion-MNIST (never seen) |" in block and "|  | 1,000 | **" in block and "Breast cancer" not in block
@@ -352,7 +352,7 @@ def test_another_profile_has_its_own_block_and_its_own_docs(root, enter):
     page = root / "README.md"
     page.write_text(page.read_text().replace("|  | 1,000 | **0.", "|  | 1,000 | **1.", 1))
     with pytest.raises(SystemExit, match=r"results:mnist:begin.* is not that of .*docs/mnist/results\.json"):
-        readme.main(["--check"], root)
+        readme.main(check=True, root=root)
 
 
 def test_markers_of_a_profile_without_results_are_named(root):
@@ -360,7 +360,7 @@ def test_markers_of_a_profile_without_results_are_named(root):
     with pytest.raises(
         SystemExit, match=r"docs/paper/results.json is missing: run `python -m pipeline readme` without"
     ):
-        readme.main(["--check"], root)
+        readme.main(check=True, root=root)
 
 
 def test_each_figure_says_how_to_draw_it_again_and_which_claims_it_shows(page, items):

@@ -26,7 +26,7 @@ from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
 from pipeline.track import tracking
 rows, ends, resumed = int(sys.argv[1]), sys.argv[2] == "ends", sys.argv[3:]
-provenance.main([])
+provenance.main()
 with tracking.run(provenance.job("test_data", ("iris",))) as run:
     if resumed:
         run.resume(*resumed)
@@ -42,7 +42,7 @@ from pathlib import Path
 from pipeline.run import artifacts
 from pipeline.run import job as provenance
 from pipeline.track import tracking
-provenance.main([])
+provenance.main()
 job, reads = provenance.job("test_data", ("iris",)), ()
 for number in range({runs}):
     out = Path(f"artifacts/chain/{{number}}.npz")
@@ -175,7 +175,7 @@ def test_a_server_is_used_where_named_and_not_waited_for_where_away(clone, tmp_p
     assert f"MLflow at {uri} does not answer" in error and "Runs that wait for it in" in error
     asked = clone.start("python", "-m", "pipeline", "whence", "artifacts/test_data/wine.npz", **tries)
     _, error = asked.communicate(timeout=60)
-    assert asked.returncode == 1 and f"MLflow at {uri} does not answer" in error
+    assert asked.returncode == 2 and f"MLflow at {uri} does not answer" in error
 
     with mlflow_server(tmp_path, port=port):
         secret = tries | {"MLFLOW_TRACKING_URI": f"http://user:password@127.0.0.1:{port}"}

@@ -1,0 +1,130 @@
+"""`python -m pipeline compare [REV]` says whether this profile's results here are those that were published.
+
+It holds numbers, verdicts and the bytes of all outs in this folder against results.json, claims.json (in docs/) and
+dvc.lock of a commit. A number agrees if it is within the tolerance, relative to what was published where that is above
+1. Other processors sum in another order, so that last bits differ; the verdicts must not. Exit status 0: reproduced; 1:
+a verdict differs, or a number does not agree or is missing.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from pipeline.run import paths
+from pipeline.run.flow import PLAN, Flow
+from pipeline.run.params import read_yaml
+
+TOLERANCE = 1e-3  # no table shows a difference that is smaller
+LISTED = 4
+
+
+def main(rev: str = "HEAD", tolerance: float = TOLERANCE) -> None:
+    lines, same = story(rev, tolerance)
+    print(*lines, sep="\n", flush=True)
+    if not same:
+        sys.exit(1)
+
+
+def after_repro() -> None:
+    """The same as the end of `repro`, which has done its part whatever comes out; nothing if there is no report."""
+    if paths.report("results.json").exists():
+        try:
+            lines, _ = story("HEAD")
+        except (FileNotFoundError, ValueError) as error:
+            lines = [f"There is nothing to compare the results with: {error}"]
+        print(*lines, sep="\n", flush=True)
+
+
+def story(rev: str, tolerance: float = TOLERANCE) -> tuple[list[str], bool]:
+    """How the results of the profile in this folder compare with those of a commit, and whether they are reproduced.
+
+    Raises:
+      FileNotFoundError: the report was not made here.
+      ValueError: the commit has no results of this profile.
+    """
+    there, here = [], []
+    names = (_docs("results.json"), _docs("claims.json"), "dvc.lock")
+    for name, path in zip(
+        names, (paths.report("results.json"), paths.report("claims.json"), Path("dvc.lock")), strict=True
+    ):
+        if not path.is_file():
+            raise FileNotFoundError(f"{path.resolve()} is missing: `make repro` makes it.")
+        if (content := _committed(rev, name)) is None:
+            raise ValueError(f"{rev} has no {name} to compare with: name a commit that has results of this profile.")
+        there.append(content)
+        here.append(path.read_bytes())
+    lines = [f"Compared with {rev}, {', '.join(names)}:"]
+
+    then, now = ({name: entry["value"] for name, entry in json.loads(one[0]).items()} for one in (there, here))
+    lost = [name for name in then if name not in now]
+    off = {name: abs(now[name] - then[name]) / max(1.0, abs(then[name])) for name in then if name in now}
+    worst = max(off, key=lambda name: off[name])
+    far = [name for name in off if not off[name] <= tolerance]
+    which = f", of {worst}: {then[worst]:.6g} then, {now[worst]:.6g} now" if off[worst] else ""
+    lines.append(f"  {len(then):,} numbers: the largest difference is {_short(off[worst])}{which}.")
+    lines += [f"    {len(lost)} are not there any more: {_listed(lost)}."] if lost else []
+    numbers = f"{len(off):,} numbers {f'agree to {_short(off[worst])}' if off[worst] else 'are equal'}"
+
+    then, now = ({claim["id"]: claim["verdict"] for claim in json.loads(one[1])["claims"]} for one in (there, here))
+    turned = [name for name in then if now.get(name) != then[name]]
+    lines.append(f"  {len(then)} verdicts: {len(turned) or 'none'} of them changed.")
+    lines += [f"    {name}: {then[name]!r} then, {now.get(name, 'no claim')!r} now" for name in turned]
+    verdicts = f"all {len(then)} verdicts are equal"
+    faults = {f"{len(far)} numbers are off by more than {tolerance:g}": far, f"{len(lost)} numbers are missing": lost}
+    faults[f"{len(turned)} of {len(then)} verdicts changed"] = turned
+
+    then, now = (read_yaml(one[2])["stages"] for one in (there, here))
+    then, now = ({name: _left(entry) for name, entry in one.items()} for one in (then, now))
+    others = [name for name in then if name not in now or now[name][1] != then[name][1]]
+    rounded = [name for name in others if name in now and now[name][0] == then[name][0]]
+    equal = len(then) - len(others)
+    lines.append(f"  {len(then)} items: {equal} left the same bytes.")
+    if rounded:
+        lines.append(f"    {len(rounded)} left other bytes by the same plan, as processors round: {_listed(rounded)}.")
+    if changed := [name for name in others if name not in rounded]:
+        lines.append(
+            f"    {len(changed)} have another plan (code, params, packages) or did not run: {_listed(changed)}."
+        )
+    lines.append(f"The page: {paths.report().resolve().as_uri()}")
+
+    if any(faults.values()):
+        lines.append(f"Not reproduced: {', '.join(fault for fault, names in faults.items() if names)}.")
+    else:
+        lines.append(f"Reproduced: {numbers}, {verdicts}, {equal} of {len(then)} items to the byte.")
+    return lines, not any(faults.values())
+
+
+def _left(entry: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
+    """Of an item in dvc.lock: the md5 of its plan (none of `plan` itself), and of each of its outs by path."""
+    plan = [dep["md5"] for dep in entry.get("deps", []) if Path(dep["path"]).is_relative_to(PLAN)]
+    return plan, {out["path"]: out["md5"] for out in entry.get("outs", [])}
+
+
+def _docs(name: str) -> str:
+    """Where results of this profile are published, relative to its folder: docs/, or docs/PROFILE/."""
+    root = Flow().root
+    return os.path.normpath(f"{root}/docs/{'' if root == '.' else Path.cwd().name}/{name}")
+
+
+def _committed(rev: str, name: str) -> bytes | None:
+    """A file of a commit, named from this folder; None if it has none of that name.
+
+    Raises:
+      ValueError: there is no such commit.
+    """
+    known = subprocess.run(["git", "rev-parse", "--verify", f"{rev}^{{commit}}"], capture_output=True, check=False)
+    if known.returncode:
+        raise ValueError(f"{rev!r} is no commit of this repository: git log --oneline names them.")
+    found = subprocess.run(["git", "show", f"{rev}:./{name}"], capture_output=True, check=False)
+    return None if found.returncode else found.stdout
+
+
+def _short(number: float) -> str:
+    return f"{number:.1e}".replace("e-0", "e-") if number else "0"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")

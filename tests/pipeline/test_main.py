@@ -1,0 +1,114 @@
+"""The command line: what a user's mistakes are answered with, by `main` itself, and that asking for help is quick."""
+
+import ast
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from pipeline.__main__ import ARGUMENTS, TOOLS, main
+from pipeline.run import paths
+from pipeline.studies.stages import STAGES
+
+HEAVY = ("dvc", "jax", "kubernetes", "matplotlib", "mlflow", "scipy", "sklearn")
+MISTAKES = {  # what was typed, the exit status, and what the one line on stderr says
+    "": (2, "'' is neither a stage nor a tool. See python -m pipeline --help."),
+    "audi": (2, "'audi' is neither a stage nor a tool. Did you mean 'audit'?"),
+    "meta_tran vsml 0": (2, "'meta_tran' is neither a stage nor a tool. Did you mean 'meta_train'?"),
+    "meta_train vsm 0": (2, "Did you mean 'vsml 0'? EXPERIMENT SEED is one of: vsml 0, vsml 1, vsml 2."),
+    "meta_train vsml": (2, "meta_train vsml: no item of the profile"),
+    "meta_train vsml 0 --seed": (2, "pipeline meta_train: '--seed' is no word that it takes."),
+    "unify 3": (2, "unify 3: no item of the profile"),
+    "baseline": (2, "BASELINE is one of: sgd, "),
+    "audit --remoot": (2, "pipeline audit: '--remoot' is no word that it takes. Did you mean '--remote'?"),
+    "audit docs": (2, "argument profile: 'docs' is no profile: name the folder of one"),
+    "evaluate --rule digits": (2, "the following arguments are required: --data"),
+    "evaluate --episodes 0": (2, "argument --episodes: '0' must be a whole number from 1 on."),
+    "evaluate --out curves.gif": (2, "argument --out: 'curves.gif' must end in .png or .pdf."),
+    "evaluate --rule digit --data a.npz": (2, "'digit' is neither a file nor one of the rules that ship, ['digits',"),
+    "evidence": (2, "the following arguments are required: folder"),
+    "evidence docs": (2, "docs exists already: name a new folder"),
+    "deploy": (2, "the following arguments are required: overlay"),
+    "doctor now": (2, "'now' is no word that it takes."),
+    "jobs cancle all": (2, "argument act: invalid choice: 'cancle'"),
+    "jobs follow": (2, "jobs: follow takes one name, got []."),
+    "plan digits": (2, "'digits' is no word that it takes."),
+    "readme benches": (2, "argument what: invalid choice: 'benches'"),
+    "readme --check bench": (2, "argument what: not allowed with argument --check"),
+    "replay meta_tran vsml 0": (2, "replay: 'meta_tran' is none of the stages"),
+    "repro --jobs 0": (2, "argument --jobs: '0' must be a whole number from 1 on."),
+    "repro nowhere/dvc.yaml": (2, "argument file: 'nowhere/dvc.yaml' is no file."),
+    "ship vsml first mine": (2, "argument seed: 'first' must be a whole number from 0 on."),
+    "ship vsml 0 ../mine": (2, "argument name: '../mine' must be a plain word"),
+    "ship vsml 0": (2, "the following arguments are required: name"),
+    "uploads --here --stay": (2, "argument --stay: not allowed with argument --here"),
+    "verify docs": (2, "verify: docs is no bundle of evidence: "),
+    "whence nothing.png": (2, "argument file: 'nothing.png' is no file."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("typed", MISTAKES)
+def test_a_mistake_is_answered_in_one_line(typed, monkeypatch, capsys):
+    monkeypatch.chdir(paths.ROOT)
+    status, sentence = MISTAKES[typed]
+    with pytest.raises(SystemExit) as stop:
+        main(typed.split())
+    out, error = capsys.readouterr()
+    assert stop.value.code == status and out == ""
+    assert sentence in error and error.count("\n") == 1
+
+
+def test_a_stage_outside_of_a_profile_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main(["meta_train", "vsml", "0"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith(f"meta_train: {tmp_path} is no profile: go to the folder of one")
+
+
+def test_ctrl_c_is_one_line(monkeypatch, capsys):
+    def pressed(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["pipeline.__main__"], "_parsed", pressed)
+    with pytest.raises(SystemExit) as stop:
+        main(["audit"])
+    assert stop.value.code == 130 and capsys.readouterr().err == "audit: stopped by Ctrl-C.\n"
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(sys.modules["pipeline.__main__"], "_parsed", lambda *given: {"no": "such argument"})
+    with pytest.raises(TypeError, match="unexpected keyword argument"):
+        main(["plan"])
+
+
+@pytest.mark.parametrize("word", TOOLS)
+def test_a_tool_takes_what_is_declared_for_it(word):
+    module = find_spec(f"pipeline.{TOOLS[word]}")
+    assert module and module.origin
+    body = ast.parse(Path(module.origin).read_bytes()).body
+    (takes,) = [node.args.args for node in body if isinstance(node, ast.FunctionDef) and node.name == "main"]
+    declared = [name.removeprefix("--").replace("-", "_") for tool, name, *_ in ARGUMENTS if tool == word]
+    names = [one.arg for one in takes if one.arg not in ("root", "folder") or one.arg in declared]  # those are of tests
+    assert sorted(names) == sorted(declared)
+
+
+@pytest.mark.parametrize("word", [*TOOLS, "meta_train", "report"])
+def test_help_has_what_the_module_says_of_itself(word, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([word, "--help"])
+    out = capsys.readouterr().out
+    assert stop.value.code == 0 and out.startswith(f"usage: python -m pipeline {word}") and out.count("\n") > 6
+
+
+def test_help_names_every_word_and_asking_imports_nothing_heavy():
+    asked = "for words in (['--help'], ['--version'], ['meta_train', '-h']):\n"
+    asked += "    try: main(words)\n    except SystemExit as end: assert end.code == 0\n"
+    code = f"import sys\nfrom pipeline.__main__ import main\n{asked}print({{*sys.modules}} & {{*{HEAVY}}})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=paths.ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for word in (*TOOLS, *STAGES, "vsml 0."):
+        assert word in done.stdout
+    assert done.stdout.splitlines()[-1] == "set()"
