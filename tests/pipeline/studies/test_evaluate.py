@@ -263,7 +263,7 @@ def test_a_file_that_is_no_npz_is_refused(rule, tmp_path, capsys):
 def test_a_file_that_is_no_rule_is_refused(rule, tmp_path, capsys):
     data, other = tmp_path / "my.npz", tmp_path / "other.npz"
     np.savez(data, x=X, y=Y)
-    assert "other.npz' is neither a file nor one of the rules that ship, ['digits'" in refusal(
+    assert "other.npz' is neither a file nor one of the rules that ship, ['clone_0'" in refusal(
         ["--rule", other, "--data", data], capsys
     )
     assert "is not a learned rule" in refusal(["--rule", data, "--data", data], capsys)
