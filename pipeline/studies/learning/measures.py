@@ -38,6 +38,7 @@ from pipeline.studies.learning import ranking
 from pipeline.studies.learning.association import associations, introspection
 from pipeline.studies.learning.tables import (
     PAPER,
+    PAPER_RATES,
     RULE,
     SYNTHETIC,
     Profile,
@@ -49,7 +50,6 @@ from pipeline.studies.learning.tables import (
     experiments,
     in_order,
     main_tasks,
-    paper_rate,
     settings,
     tasks,
     without_settings,
@@ -131,7 +131,7 @@ def outcomes(tables: Tables, task: str, learner: str, horizon: int | None = None
         return Outcomes(correct, None, np.stack(answers) if len(answers) == len(correct) else None)
     arrays = tables[path].arrays
     correct, answer = arrays[f"{task}/correct"], arrays.get(f"{task}/answer")
-    fixed = np.isclose(arrays["rate"], paper_rate(baseline)) if learner != baseline else None
+    fixed = np.isclose(arrays["rate"], PAPER_RATES[baseline.removesuffix("_hidden")]) if learner != baseline else None
     best = int(np.argmax(correct[:, :, :horizon].mean(axis=(1, 2)) if fixed is None else fixed))
     rate = None if np.isnan(arrays["rate"][best]) else float(f"{arrays['rate'][best]:.6g}")  # 0.003, not float32's
     return Outcomes(correct[best][None], rate, None if answer is None else answer[best][None])

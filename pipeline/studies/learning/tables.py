@@ -80,14 +80,12 @@ def baselines(tables: Tables) -> list[str]:
 
 def at_paper_rates(tables: Tables) -> list[str]:
     """The baselines whose grid of rates has that of the paper, under the names of that one rate."""
-    rates = {name: paper_rate(name) for name in baselines(tables)}
-    grids = {name: tables[f"baseline/{name}.npz"].arrays["rate"] for name, rate in rates.items() if rate}
-    return [name + PAPER for name, grid in grids.items() if np.isclose(grid, rates[name]).any()]
-
-
-def paper_rate(baseline: str) -> float | None:
-    """That of SGD or Adam, linear or with a hidden layer; None of others."""
-    return PAPER_RATES.get(baseline.removesuffix("_hidden"))
+    found = []
+    for name in baselines(tables):
+        rate = PAPER_RATES.get(name.removesuffix("_hidden"))
+        if rate is not None and np.isclose(tables[f"baseline/{name}.npz"].arrays["rate"], rate).any():
+            found.append(name + PAPER)
+    return found
 
 
 def tasks(tables: Tables, learner: str) -> list[str]:

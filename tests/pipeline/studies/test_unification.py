@@ -12,7 +12,7 @@ from vsml.unification.pairs import Comparison, pairs
 
 @pytest.fixture
 def tables():
-    episodes = np.array([[2.0, 3.0, 1.0]] * len(PAIRS)) * np.arange(1, 9)[:, None]
+    episodes = np.array([[2.0, 3.0, 1.0]] * len(PAIRS)) * np.arange(1, len(PAIRS) + 1)[:, None]
     arrays = {metric: episodes for metric in WORST} | {"pair": np.array(list(PAIRS))}
     counts = {"entries": 10000, "nonzero": 2320, "distinct": 48, "parameters": 32}
     arrays |= {f"matrix/{what}": np.array(count) for what, count in counts.items()}
