@@ -8,6 +8,7 @@ from pipeline.audit import cache, lock, publishers, redraw, runs, whence
 from pipeline.audit.findings import NOTED, Finding, merged, worst
 from pipeline.audit.hashing import Hasher
 from pipeline.audit.lock import Entry, Evidence
+from pipeline.run import job as provenance
 from pipeline.track import uploads
 from pipeline.track.store import Store
 
@@ -53,9 +54,10 @@ def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
 
     Raises:
       FileNotFoundError: this is no profile, or nothing has run.
-      ValueError: params.yaml is wrong, or a remote is asked for and there is none.
+      ValueError: the code that runs is another checkout's, params.yaml is wrong, or a remote is asked for and there is none.
       TrackingError: MLflow cannot be reached.
     """
+    provenance.own_code()
     began, hasher = time.monotonic(), Hasher()
     say("hashing what was read and left")
     entries = lock.read(hasher)

@@ -51,7 +51,10 @@ def job(stage: str, words: tuple[str, ...], image: str | None = None) -> Job:
     # In a pod the flags of XLA are those of its template, which the driver has made part of `image`.
     flags = {"settings.XLA_FLAGS"} if in_pod() else set()
     if other := [name for name in differences(held, made) if name not in flags]:
-        raise ValueError(f"{item.plan} is not what decides this item now, {', '.join(other)} differ: `dvc repro plan`.")
+        remedy = "`dvc repro --force --single-item plan` plans anew, after which what differs runs again"
+        if own := [name.removeprefix("settings.") for name in other if name.startswith("settings.")]:
+            remedy = f"{', '.join(own)} of the environment changes numbers: unset it; or {remedy}"
+        raise ValueError(f"{item.plan} is not what decides this item now, {', '.join(other)} differ. {remedy}.")
     where = f"image {image}" if image is not None else device() if "jax" in made["versions"] else "cpu"
     code = {name: artifacts.sha256_file(paths.ROOT / name) for name in files}
     return Job(stage, words, params, item, made, code, digests, where, fingerprint(stage, words, digests, where))
@@ -76,6 +79,7 @@ def main(words: list[str]) -> None:
     """
     if words:
         sys.exit(f"Usage: python -m pipeline plan, without further words; got {words}.")
+    own_code()
     own, tree = read(), Tree(paths.ROOT)
     for item in (item for item in Flow().items() if item.stage != "plan"):
         made, _ = planned(item, own, tree)
@@ -143,14 +147,22 @@ def device() -> str:
 
 
 def git() -> dict[str, str]:
-    """The commit and whether the tree is as committed; dvc.lock, which a repro is there to change, does not count."""
+    """The commit and whether the tree is as committed; dvc.lock, which a repro is there to change, does not count.
+
+    Raises:
+      ValueError: git refuses, as it does in a repository that another user owns.
+    """
 
     def ask(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["git", "-C", str(paths.ROOT), *words], capture_output=True, text=True, check=False)
+        command, english = ["git", "-C", str(paths.ROOT), *words], os.environ | {"LC_ALL": "C"}
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=english)
 
-    head, status = ask("rev-parse", "HEAD"), ask("status", "--porcelain", "--", ".", ":(exclude)*dvc.lock")
+    head, status = ask("rev-parse", "--verify", "HEAD"), ask("status", "--porcelain", "--", ".", ":(exclude)*dvc.lock")
     if head.returncode or status.returncode:
-        return {"commit": "none", "tree": "unversioned"}
+        said = f"{head.stderr}{status.stderr}"
+        if "not a git repository" in said or not status.returncode:  # there is none, or none with a commit
+            return {"commit": "none", "tree": "unversioned"}
+        raise ValueError(f"git does not say which commit {paths.ROOT} is at. Its own words: {said.strip()}")
     return {"commit": head.stdout.strip(), "tree": "dirty" if status.stdout.strip() else "clean"}
 
 

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-STATE = Path(os.environ.get("VSML_STATE") or ROOT).absolute()
+# `dvc exp run --temp` and the queue work in a copy of the workspace, which vanishes at the end: runs and checkpoints do
+# not, and all copies share what is compiled and downloaded.
+STATE = Path(os.environ.get("VSML_STATE") or str(ROOT).partition(f"{os.sep}.dvc{os.sep}tmp{os.sep}exps")[0]).absolute()
 CHECKPOINTS = STATE / ".checkpoints"
 COMPILED = STATE / ".compiled"
 DOWNLOADS = STATE / ".downloads"
