@@ -9,7 +9,6 @@ Axis letters: rate (of learning; one, not a number, for the rule), episode (an e
 import argparse
 import itertools
 import sys
-import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,10 @@ import numpy as np
 import psutil
 from jaxtyping import Array, Bool, Float, Int
 
+from pipeline.__main__ import XLA_FLAGS
+from pipeline.run import npz
 from pipeline.run.artifacts import read_rule
+from pipeline.run.plan import settings
 from pipeline.show.looks import LOOKS
 from pipeline.show.measures import cumulative, sd
 from pipeline.show.style import COLUMN, Figure, accuracy_axis, curve, direct_labels, example_axis, save
@@ -58,6 +60,8 @@ def main(args: list[str]) -> None:
     """Evaluate a rule as the command line says; print a table and draw the learning curves."""
     options = _options(args)
     try:
+        if options.rule.exists():
+            npz.read(options.rule)  # for what it refuses
         rule, examples = read_rule(options.rule), read_examples(options.data)
         (total, features), classes = examples.x.shape, examples.classes
         if options.length and options.length > total:
@@ -88,6 +92,9 @@ def main(args: list[str]) -> None:
     )
     if options.random_features:
         print(f"All learners see {options.random_features} random features beside these.")
+    usual = {"XLA_FLAGS": " ".join(sorted(f"{name}={value}" for name, value in XLA_FLAGS.items()))}
+    if own_settings := " ".join(f"{name}={value}" for name, value in settings().items() - usual.items()):
+        print(f"Set in this environment, which may change numbers: {own_settings}.")
     keys = jax.random.split(jax.random.key(options.seed), options.episodes)
     # As many episodes side by side as the budget holds, so that memory does not grow with their number.
     how = (examples, keys, length, max(1, BUDGET // size))
@@ -115,17 +122,7 @@ def read_examples(path: Path) -> Examples:
       OSError: the file cannot be read.
       ValueError: it is not such a file; the sentence says what was found, what is needed, and how to mend it.
     """
-    remedy = f"save it with np.savez({path.name!r}, x=x, y=y)."
-    with path.open("rb") as file:  # np.load would leave a broken file open
-        try:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("It is a single array.")
-            arrays = {name: archive[name] for name in ("x", "y") if name in archive}
-        except (ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} is not an npz file of plain arrays: {remedy}") from error
-    if len(arrays) < 2:
-        raise ValueError(f"{path} has the arrays {sorted(archive)}, it must have x and y: {remedy}")
+    arrays = npz.read(path, ("x", "y"))
     if problem := _problem(arrays["x"], arrays["y"]):
         raise ValueError(f"{path}: {problem}")
     x = arrays["x"].reshape(len(arrays["x"]), -1)
@@ -145,10 +142,17 @@ def _problem(x: np.ndarray, y: np.ndarray) -> str | None:
             f"x[{usable.argmin()}]: replace the values or remove the examples."
         )
     if y.ndim != 1:
-        return f"y has the shape {y.shape}, it must be [n], one label an example: if it is one-hot, take y.argmax(1)."
+        one_hot = y.ndim == 2 and y.dtype.kind in "biuf" and ((y != 0).sum(axis=1) == 1).all() and y.shape[1] > 1
+        take = "take y.ravel()" if y.size == len(x) else "take y.argmax(1)" if one_hot else "give each one label"
+        return f"y has the shape {y.shape}, it must be [n], one label an example: {take}."
     if y.dtype.kind not in "biuSU":
-        return f"y has the dtype {y.dtype}, labels must be integers or strings: convert it, as by y.astype(int)."
+        if y.dtype.kind == "f" and not (y == np.floor(y)).all():  # nan is not
+            return f"y has fractions or NaN, as {y[y != np.floor(y)][0]:g}: a rule learns classes, so give each a label."
+        plain = "int" if y.dtype.kind == "f" else "str"
+        return f"y has the dtype {y.dtype}, labels must be integers or strings: convert it, as by y.astype({plain})."
     if len(y) != len(x):
+        if x.shape[-1] == len(y):
+            return f"x has the shape {x.shape} and y {len(y)} labels; examples must come first: take np.moveaxis(x, -1, 0)."
         return f"x has {len(x)} examples but y has {len(y)} labels, each example must have one: align them."
     if (y == y[0]).all():
         return f"y has the one label {y[0].item()!r} only, there must be at least 2: add examples of another class."
