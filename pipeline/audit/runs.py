@@ -40,14 +40,17 @@ class Fact(NamedTuple):
     remedy: str = AGAIN
 
 
+def _git(*words: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["git", "-C", str(paths.ROOT), *words], capture_output=True, check=False)
+
+
 @functools.cache
 def committed(commit: str) -> dict[str, str] | None:
     """The sha256 of every file of a commit; None if this repository has no such commit."""
     if not commit.isalnum():
         return None
     # Its tree, since tarfile cannot read the header that git puts before a commit if no file follows.
-    command = ["git", "-C", str(paths.ROOT), "archive", "--format=tar", f"{commit}^{{commit}}^{{tree}}"]
-    done = subprocess.run(command, capture_output=True, check=False)
+    done = _git("archive", "--format=tar", f"{commit}^{{commit}}^{{tree}}")
     if done.returncode:
         return None
     with tarfile.open(fileobj=io.BytesIO(done.stdout), mode="r:") as archive:
@@ -217,8 +220,10 @@ def _commit(run: Found, code: Mapping[str, str]) -> Iterator[Fact]:
     if tree == "unversioned" or commit == "none":
         yield Fact("commit", "a commit", "it ran outside of git", NOTED, COMMIT_FIRST)
     elif (there := committed(commit)) is None:
-        remedy = f"git fetch --all, or {AGAIN}"
-        yield Fact("tag commit", "a commit of this repository", commit or None, remedy=remedy)
+        shallow = _git("rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
+        kind, more = (UNPROVEN, " --unshallow") if shallow else (BROKEN, "")
+        remedy = f"git fetch --all{more}, or {AGAIN}"
+        yield Fact("tag commit", "a commit of this repository", commit or None, kind, remedy)
     elif tree == "dirty":
         yield Fact("tag tree", "clean", "dirty: it ran with uncommitted changes", NOTED, COMMIT_FIRST)
     else:
