@@ -8,6 +8,7 @@ moment, as SQLite does, is waited for here.
 import contextlib
 import json
 import os
+import re
 import sqlite3
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -270,7 +271,9 @@ class _Explained:
             try:
                 return getattr(self._of, name)(*words, **more)
             except kinds as error:
-                said = str(error).partition("\n[SQL")[0].replace(self._uri, shown).replace("<database_uri>", shown)
+                # Of what SQLAlchemy says, without the statement and the link.
+                said = re.split(r"\n\[SQL|\n\(Background", str(error))[0]
+                said = said.replace(self._uri, shown).replace("<database_uri>", shown)
                 said = f"MLflow at {shown} does not answer or refuses: {said.rstrip('.')}."
                 raise self._kind(error)(said) from (error if shown == self._uri else None)
 
