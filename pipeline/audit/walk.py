@@ -54,7 +54,7 @@ def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
 
     Raises:
       FileNotFoundError: this is no profile, or nothing has run.
-      ValueError: the code that runs is another checkout's, params.yaml is wrong, or a remote is asked for and there is none.
+      ValueError: it is another checkout's code that runs, params.yaml is wrong, or there is no remote to look into.
       TrackingError: MLflow cannot be reached.
     """
     provenance.own_code()
@@ -102,4 +102,5 @@ def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
         say("reading the remote")
         findings += cache.check_remote(objects, hasher)
     findings += cache.check_checkpoints(hasher)
+    findings += cache.check_compiled({name: entry.code for name, entry in entries.items()})
     return Audit(merged(findings), entries, held, needs, hasher.bytes, time.monotonic() - began)

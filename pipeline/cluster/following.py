@@ -192,8 +192,14 @@ class Follower:
             return False
         if pod["metadata"].get("annotations", {}).get(NUMBER, "0") != "0":
             return False
-        with contextlib.suppress(Away, ClusterError):  # broken, quiet, or not to be had now: the next look goes on
-            self._read(name, ended=False)
+        try:
+            with contextlib.suppress(Away):  # broken or quiet: the next look goes on
+                self._read(name, ended=False)
+        except ClusterError as error:  # not to be had, be it for now: there is no hurry to ask again
+            if self._waiting.get(name) != str(error):
+                self._waiting[name] = str(error)
+                self._say(f"(What pod {name} says cannot be read: {error})")
+            return False
         return True
 
     def _read(self, name: str, ended: bool) -> None:

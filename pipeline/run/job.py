@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from pipeline.run import artifacts, paths
 from pipeline.run.flow import ARTIFACTS, Flow, Item, named
-from pipeline.run.params import digest
+from pipeline.run.params import digest, known_or_raise
 from pipeline.run.plan import Tree, differences, plan
 
 PACKAGES = ("jax", "jaxlib", "numpy", "optax", "flax")
@@ -66,7 +66,7 @@ def fingerprint(stage: str, words: Iterable[str], deps: dict[str, str], where: s
 
 def planned(item: Item, params: Any = None, tree: Tree | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The plan of an item by the code of now, and the files of that code."""
-    tree, stage = tree or Tree(paths.ROOT), stages()[item.stage]
+    tree, stage = tree or Tree(paths.ROOT), known_or_raise(stages(), item.stage, "stages")
     uses = stage.uses(params or read(), *item.words)
     starts = (stage.module, *uses.modules)
     return plan(tree, starts, uses.params), tree.code(starts).files

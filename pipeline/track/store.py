@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import sqlite3
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -85,7 +86,7 @@ class Store:
         # Several processes at once would fail to make the tables of a new database.
         with FileLock(paths.MLFLOW_DATABASE.with_suffix(".lock")) if local else contextlib.nullcontext():
             self._client = _Explained(_Explained(mlflow, self._uri).MlflowClient(self._uri), self._uri)
-            if local and IN_REPOSITORY != f"sqlite:///{paths.MLFLOW_DATABASE}":
+            if local and f"sqlite:///{paths.MLFLOW_DATABASE}" != IN_REPOSITORY:
                 with contextlib.suppress(OSError):  # MLflow makes the folder that the address names letter by letter
                     os.removedirs(Path(IN_REPOSITORY.removeprefix("sqlite:///")).parent)
             with contextlib.suppress(ExistsInStoreError):  # another client was faster
@@ -93,8 +94,11 @@ class Store:
                     self._client.create_experiment(PROJECT, here if local else None)
             found = self._client.get_experiment_by_name(PROJECT)
             if found.lifecycle_stage == "deleted":
-                restore = f"MLFLOW_TRACKING_URI={self.uri} mlflow experiments restore -x {found.experiment_id}"
-                raise TrackingError(f"Experiment {PROJECT} of MLflow at {self.uri} is deleted; to have it back: {restore}")
+                restore = f"mlflow experiments restore -x {found.experiment_id}"
+                raise TrackingError(
+                    f"Experiment {PROJECT} of MLflow at {self.uri} is deleted; to have it back: "
+                    f"MLFLOW_TRACKING_URI={shlex.quote(self.uri)} {restore}"
+                )
             if local and found.artifact_location != here:
                 _relocate(found.artifact_location, here)
             self._experiment = found.experiment_id

@@ -147,12 +147,14 @@ def _problem(x: np.ndarray, y: np.ndarray) -> str | None:
         return f"y has the shape {y.shape}, it must be [n], one label an example: {take}."
     if y.dtype.kind not in "biuSU":
         if y.dtype.kind == "f" and not (y == np.floor(y)).all():  # nan is not
-            return f"y has fractions or NaN, as {y[y != np.floor(y)][0]:g}: a rule learns classes, so give each a label."
+            value = y[y != np.floor(y)][0]
+            return f"y has fractions or NaN, as {value:g}: a rule learns classes, so give each a label."
         plain = "int" if y.dtype.kind == "f" else "str"
         return f"y has the dtype {y.dtype}, labels must be integers or strings: convert it, as by y.astype({plain})."
     if len(y) != len(x):
         if x.shape[-1] == len(y):
-            return f"x has the shape {x.shape} and y {len(y)} labels; examples must come first: take np.moveaxis(x, -1, 0)."
+            first = "examples must come first: take np.moveaxis(x, -1, 0)"
+            return f"x has the shape {x.shape} and y {len(y)} labels; {first}."
         return f"x has {len(x)} examples but y has {len(y)} labels, each example must have one: align them."
     if (y == y[0]).all():
         return f"y has the one label {y[0].item()!r} only, there must be at least 2: add examples of another class."

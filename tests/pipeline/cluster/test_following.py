@@ -140,6 +140,17 @@ def test_why_no_pod_comes_is_said_soon_and_again_and_what_is_final_ends(
         assert "VSML_PENDING_S" in str(stuck.value)
 
 
+def test_a_log_that_may_not_be_read_is_said_once_and_asked_for_seldom(api, cluster):
+    job, said = _job(api, "sleep 3; echo done"), []
+    for _ in range(4):
+        cluster.fail(r"/log\?", 403)
+    api.create(job)
+    assert Follower(api, said.append).follow(job["metadata"]["name"]) == "Complete"
+    first, last = said
+    assert "cannot be read: GET" in first and "403" in first and "cannot be had" in last
+    assert len(cluster.faults) == 2, "asked for once while it ran, and once when it had ended"
+
+
 def test_a_condition_of_the_job_says_why_and_a_time_that_is_none_is_refused(api, cluster, monkeypatch):
     cluster.at_once, job = 0, _job(api, "exit 0")
     api.create(job)
