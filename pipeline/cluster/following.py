@@ -134,7 +134,7 @@ class Follower:
         """Say why no pod runs, soon after it was so and then each minute; raise Stuck if it is for too long."""
         now, name = time.monotonic(), job["metadata"]["name"]
         if self._idle_since is None:
-            self._idle_since, self._ask_why, self._why_said = now, now + WHY_AFTER_S, 0.0
+            self._idle_since, self._ask_why = now, now + WHY_AFTER_S
         idle_s = now - self._idle_since
         if now >= self._ask_why or idle_s >= pending_s:
             self._ask_why = now + WHY_EVERY_S
@@ -151,7 +151,7 @@ class Follower:
             why = ["the cluster says nothing of it", *reasons, *of_pods][-1]
             state = f"pod {waiting[0]['metadata']['name']} does not run yet" if waiting else "no pod yet"
             if why.startswith("FailedCreate: ") and FINAL.search(why) and not waiting:
-                raise Stuck(f"Job {name} gets no pod: {why} Mend that, or the PodTemplate, and run this again.")
+                raise Stuck(f"Job {name} gets no pod: {why.rstrip('.')}. Mend that, or the PodTemplate, and run this again.")
             if idle_s >= pending_s:
                 raise Stuck(f"Job {name} had no running pod for {idle_s:.0f} s ({PENDING}): {why}")
             if why != self._why or now - self._why_said >= AGAIN_EVERY_S:

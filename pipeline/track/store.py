@@ -6,6 +6,7 @@ moment, as SQLite does, is waited for here.
 """
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -283,12 +284,14 @@ class _Explained:
 
         # Whoever waits for a server has a patience of his own.
         return lambda *words, **more: patiently(
-            lambda: call(*words, **more), f"MLflow at {shown}", 0 if at_server else LOCKED_S
+            lambda: call(*words, **more), "The database", 0 if at_server else LOCKED_S
         )
 
     def _kind(self, error: Any) -> type[TrackingError]:
         if not self._uri.startswith("http") and "database is locked" in str(error):
             return TrackerAway
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return TrackingError
         if isinstance(error, requests.RequestException):
             code, status = "", 0 if error.response is None else error.response.status_code
         else:  # none of a database or of a file
