@@ -151,7 +151,7 @@ class Follower:
             why = ["the cluster says nothing of it", *reasons, *of_pods][-1]
             state = f"pod {waiting[0]['metadata']['name']} does not run yet" if waiting else "no pod yet"
             if why.startswith("FailedCreate: ") and FINAL.search(why) and not waiting:
-                raise Stuck(f"Job {name} gets no pod: {why.rstrip('.')}. Mend that, or the PodTemplate, and run this again.")
+                raise Stuck(f"Job {name} gets no pod: {why.rstrip('.')}. Mend that, then run this again.")
             if idle_s >= pending_s:
                 raise Stuck(f"Job {name} had no running pod for {idle_s:.0f} s ({PENDING}): {why}")
             if why != self._why or now - self._why_said >= AGAIN_EVERY_S:

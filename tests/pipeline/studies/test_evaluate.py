@@ -157,7 +157,7 @@ BAD = {
     "a column": ({"x": X, "y": Y[:, None]}, "one label an example: take y.ravel()."),
     "a row": ({"x": X, "y": Y[None]}, "one label an example: take y.ravel()."),
     "several labels": ({"x": X, "y": np.ones((40, 3), int)}, "one label an example: give each one label."),
-    "float labels": ({"x": X, "y": Y.astype(float)}, "y has the dtype float64, labels must be integers or strings: convert"),
+    "float labels": ({"x": X, "y": Y.astype(float)}, "y has the dtype float64, labels must be integers"),
     "fractions": ({"x": X, "y": Y + 0.5}, "y has fractions or NaN, as 1.5: a rule learns classes"),
     "whole floats": ({"x": X, "y": Y.astype(float)}, "convert it, as by y.astype(int)."),
     "dates": ({"x": X, "y": Y.astype("datetime64[D]")}, "as by y.astype(str)."),
