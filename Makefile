@@ -10,6 +10,10 @@ JOBS ?=
 DVC_FILE = $(if $(PROFILE),profiles/$(PROFILE)/dvc.yaml,dvc.yaml)
 STAMP = .venv/.stamp
 DEVELOP = .venv/.develop
+# The tools in .venv name the place where it was made: it is made anew if the repository has moved, or is a copy.
+ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
+.PHONY: $(STAMP)
+endif
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY = true
 
@@ -46,7 +50,7 @@ ui: setup  ## show runs and learned rules in MLflow
 	MLFLOW_TRACKING_URI= python -m pipeline uploads
 	@echo "The runs: http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
 	@echo "The learned rules: http://127.0.0.1:5000/#/models"
-	mlflow ui --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db"
+	mlflow ui --backend-store-uri sqlite:///mlflow.db
 
 lint: develop  ## check style, types and the direction of imports
 	ruff check . && ruff format --check . && pyright && lint-imports
@@ -71,10 +75,10 @@ develop: $(DEVELOP)  ## make it with what tests and lints, too
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, $(PYTHON) is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install --require-hashes -r requirements.lock
 	.venv/bin/python -m pip install --no-deps --no-build-isolation -e .
-	touch $@
+	printf %s '$(subst ','\'',$(CURDIR))' > $@
 
 $(DEVELOP): $(STAMP) requirements.dev.lock
 	.venv/bin/python -m pip install --require-hashes -r requirements.dev.lock

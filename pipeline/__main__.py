@@ -217,5 +217,20 @@ def _exit(status: int, sentence: str) -> NoReturn:
     sys.exit(status)
 
 
+def run_own_code(words: list[str]) -> None:
+    """Start again with the code of the checkout that the current folder lies in, if that is another one than ours.
+
+    An environment runs the checkout that it was made in, whatever folder is the current one: in a profile of another
+    worktree, or of the copy that `dvc exp run --temp` makes, results of one code would bear the commit of another.
+    """
+    here = Path.cwd()
+    own = next((one for one in (here, *here.parents) if (one / "pipeline/__main__.py").is_file()), paths.ROOT)
+    if (own / "pipeline").resolve() != paths.ROOT / "pipeline" and os.environ.get("VSML_CODE") != str(own):
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(own), os.environ.get("PYTHONPATH"))))
+        os.environ["VSML_CODE"] = str(own)  # in vain, if something stands before PYTHONPATH: `own_code` says so
+        os.execv(sys.executable, [sys.executable, "-m", "pipeline", *words])
+
+
 if __name__ == "__main__":
+    run_own_code(sys.argv[1:])
     main()

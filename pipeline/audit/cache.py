@@ -1,6 +1,9 @@
-"""Files whose names are digests of their bytes: objects in DVC's cache and in its remote, and checkpoints."""
+"""Files with digests as names: objects in DVC's cache and in its remote, checkpoints. And compiled code."""
 
-from collections.abc import Iterator, Mapping
+import importlib.util
+import marshal
+import struct
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from dvc.exceptions import DvcException
@@ -8,6 +11,7 @@ from dvc.repo import Repo
 
 from pipeline.audit.findings import BROKEN, UNPROVEN, Finding
 from pipeline.audit.hashing import Hasher
+from pipeline.audit.lock import AGAIN
 from pipeline.run import paths
 from pipeline.run.checkpoints import NAME
 
@@ -65,3 +69,25 @@ def check_checkpoints(hasher: Hasher) -> Iterator[Finding]:
             name, remedy = path.relative_to(paths.STATE).as_posix(), "training goes on from the checkpoint before it"
             words = (f"sha256 {expected} (its name)", f"sha256 {found.sha256}", f"rm {path}; {remedy}")
             yield Finding(BROKEN, name, *words)
+
+
+def check_compiled(code: Mapping[str, Iterable[str]]) -> Iterator[Finding]:
+    """Compiled modules that Python runs in the place of sources that they are not made of.
+
+    `code` has the files of the code of each item. Python looks at time and size of a source alone.
+    """
+    users: dict[str, tuple[str, ...]] = {}
+    for item, names in code.items():
+        users |= {name: (*users.get(name, ()), item) for name in names}
+    for name, items in users.items():
+        source = paths.ROOT / name
+        compiled = Path(importlib.util.cache_from_source(str(source)))
+        if not source.is_file() or not compiled.is_file():
+            continue
+        data, status = compiled.read_bytes(), source.stat()
+        known = struct.pack("<III", 0, int(status.st_mtime) & 0xFFFFFFFF, status.st_size & 0xFFFFFFFF)
+        if data[:16] != importlib.util.MAGIC_NUMBER + known:
+            continue  # Python compiles the source anew
+        if marshal.loads(data[16:]) != compile(source.read_bytes(), str(source), "exec", dont_inherit=True):
+            expected, remedy = f"{name}, compiled", f"rm {compiled}, then, of each item: {AGAIN.format(name=items[0])}"
+            yield Finding(BROKEN, str(compiled), expected, "other code", remedy, items)

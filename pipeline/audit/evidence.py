@@ -27,6 +27,7 @@ from pipeline.run.artifacts import sha256_file, write_json, write_text
 
 STATEMENT, PREDICATE = "https://in-toto.io/Statement/v1", "https://slsa.dev/provenance/v1"
 BUILD = "urn:vsml:stage:v1"  # an item of a stage: the command of dvc.yaml, in the folder of its profile
+FLOW = (Path("dvc.yaml"), paths.PARAMS)  # which items there are, and what each of them reads
 SUMS, LOCK, CRATE_FILE = "SHA256SUMS", "requirements.lock", "ro-crate-metadata.json"
 CRATE, CRATE_PROFILE = "https://w3id.org/ro/crate/1.1", "https://w3id.org/ro/wfrun/process/0.5"
 CRATE_CONTEXT = [f"{CRATE}/context", {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}]  # it has none itself
@@ -59,6 +60,8 @@ def pack(found: Audit, folder: Path) -> None:
     write_json(folder / "audit.json", show.as_json(found))
     write_json(folder / "sbom.cdx.json", _packages())
     shutil.copyfile(paths.ROOT / LOCK, folder / LOCK)
+    for source in (*FLOW, paths.DATASETS_LOCK):
+        shutil.copyfile(source, folder / source.name)
     write_json(folder / CRATE_FILE, _crate(folder, statements))
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     lines = [f"{sha256_file(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]

@@ -124,6 +124,10 @@ def _recorded(entry: Entry, evidence: Evidence, produced: Mapping[str, str | Non
         words = (f"dvc.lock: {entry.item.name} {what}", str(expected), str(found))
         return Finding(BROKEN, *words, WRITTEN.format(name=entry.item.name))
 
+    standard = " ".join(("exec python -m pipeline", entry.item.stage, *entry.item.words))
+    if entry.item.cmd != standard:
+        remedy = f"copy the stage from the repository's own dvc.yaml, then {AGAIN.format(name=entry.item.name)}"
+        yield Finding(BROKEN, f"dvc.yaml: {entry.item.name} cmd", standard, entry.item.cmd, remedy)
     cmd = entry.lock.get("cmd")
     if cmd != entry.item.cmd:
         yield locked("cmd", f"{entry.item.cmd} (dvc.yaml)", cmd)

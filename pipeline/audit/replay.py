@@ -40,6 +40,7 @@ def replay(stage: str, words: tuple[str, ...]) -> bool:
     Raises:
       ValueError: no such item, no run of it, or its commit is not in this repository.
     """
+    provenance.own_code()
     item = Flow().item(stage, words)
     plan, _ = provenance.planned(item)
     uploads.flush()

@@ -13,7 +13,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
 from pipeline.audit.findings import BROKEN, KINDS, NOTED, UNPROVEN, Finding, changes
@@ -40,14 +40,17 @@ class Fact(NamedTuple):
     remedy: str = AGAIN
 
 
+def _git(*words: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["git", "-C", str(paths.ROOT), *words], capture_output=True, check=False)
+
+
 @functools.cache
 def committed(commit: str) -> dict[str, str] | None:
     """The sha256 of every file of a commit; None if this repository has no such commit."""
     if not commit.isalnum():
         return None
     # Its tree, since tarfile cannot read the header that git puts before a commit if no file follows.
-    command = ["git", "-C", str(paths.ROOT), "archive", "--format=tar", f"{commit}^{{commit}}^{{tree}}"]
-    done = subprocess.run(command, capture_output=True, check=False)
+    done = _git("archive", "--format=tar", f"{commit}^{{commit}}^{{tree}}")
     if done.returncode:
         return None
     with tarfile.open(fileobj=io.BytesIO(done.stdout), mode="r:") as archive:
@@ -71,8 +74,17 @@ def fetched(store: Store, run: Found, name: str) -> Iterator[IO[bytes]]:
 
 
 def manifest(store: Store, run: Found) -> dict[str, Any]:
+    """What a run read and left.
+
+    Raises:
+      ValueError: a name in it leads out of the folder of the profile.
+    """
     with fetched(store, run, "manifest.json") as file:
-        return json.load(file)
+        told = json.load(file)
+    for name in (name for kind in ("code", "deps", "outs") for name in told.get(kind, {})):
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise ValueError(f"manifest.json of run {run.id} names {name!r}, which is no place in a profile.")
+    return told
 
 
 def evidence(store: Store, every: list[Found], entry: Entry, hasher: Hasher) -> Evidence:
@@ -98,12 +110,42 @@ def evidence(store: Store, every: list[Found], entry: Entry, hasher: Hasher) -> 
         if found is not None and (best is None or weight(found) < weight(best)):
             best = found
     if best is not None:
-        return best
+        return best._replace(findings=[*best.findings, *_twins(store, best, every, entry)]) if best.run else best
     more = f", {len(alike)} of which are of this item" if alike else ""
     words = ("a run that left these bytes from these inputs", f"none among the {len(every)} runs of {store.uri}{more}")
     remedy = f"restore the run from MLflow's bin, name its server in MLFLOW_TRACKING_URI, or {AGAIN}"
     name = entry.item.name
     return Evidence(findings=[Finding(UNPROVEN, f"MLflow run of {name}", *words, remedy.format(name=name))])
+
+
+def _twins(store: Store, best: Evidence, every: list[Found], entry: Entry) -> Iterator[Finding]:
+    """Runs of the same fingerprint that left other tables: of all that decides the outs, nothing differs.
+
+    Another maker's CPU, or a GPU, gives other last digits; that is noted. More than that, no machine does.
+    """
+    from pipeline.audit.replay import DIFFERENT, compare  # which imports this module
+
+    own, tables = best.run, [name for name in best.outs if name.endswith(".npz")]
+    assert own is not None
+    tags = {f"sha256.{best.outs[name]}" for name in tables}
+    for run in every:
+        alike = run.tags.get("fingerprint") == own.tags.get("fingerprint") and run.status == "FINISHED"
+        if not alike or run.id == own.id or REFUSED in run.tags or tags <= run.tags.keys():
+            continue
+        for name in tables:
+            with contextlib.suppress(MissingInStoreError), tempfile.TemporaryDirectory() as folder:
+                both = [Path(folder) / one.id for one in (own, run)]
+                for one, path in zip((own, run), both, strict=True):
+                    store.download(one.id, f"{attempt(one)}outs/{name}", path)
+                verdict, words = compare(both[0].rename(f"{both[0]}.npz"), both[1].rename(f"{both[1]}.npz"))
+                remedy = f"python -m pipeline replay {entry.item.cmd.rpartition(' pipeline ')[2]} says which is right"
+                yield Finding(
+                    BROKEN if verdict == DIFFERENT else NOTED,
+                    f"{name} in MLflow run {run.id[:8]}",
+                    f"that of run {own.id[:8]}, which had the same inputs",
+                    f"{verdict} ({words})",
+                    remedy,
+                )
 
 
 def _examine(store: Store, run: Found, entry: Entry, hasher: Hasher) -> Evidence | None:
@@ -184,6 +226,8 @@ def _itself(run: Found, entry: Entry, told: Mapping[str, Any]) -> Iterator[Fact]
     tags, deps = run.tags, told.get("deps", {})
     yield Fact("status", "FINISHED", run.status)
     yield Fact(f"tag {REFUSED}", None, tags.get(REFUSED))
+    again = f"python -m pipeline replay {' '.join((entry.item.stage, *entry.item.words))} does it without"
+    yield Fact("tag resumed: it went on from a checkpoint", None, tags.get("resumed"), NOTED, again)
     for tag, value in {"stage": entry.item.stage, **entry.item.names}.items():
         yield Fact(f"tag {tag}", value, tags.get(tag))
     for name, planned in (entry.held or entry.plan)["versions"].items():
@@ -217,8 +261,10 @@ def _commit(run: Found, code: Mapping[str, str]) -> Iterator[Fact]:
     if tree == "unversioned" or commit == "none":
         yield Fact("commit", "a commit", "it ran outside of git", NOTED, COMMIT_FIRST)
     elif (there := committed(commit)) is None:
-        remedy = f"git fetch --all, or {AGAIN}"
-        yield Fact("tag commit", "a commit of this repository", commit or None, remedy=remedy)
+        shallow = _git("rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
+        kind, more = (UNPROVEN, " --unshallow") if shallow else (BROKEN, "")
+        remedy = f"git fetch --all{more}, or {AGAIN}"
+        yield Fact("tag commit", "a commit of this repository", commit or None, kind, remedy)
     elif tree == "dirty":
         yield Fact("tag tree", "clean", "dirty: it ran with uncommitted changes", NOTED, COMMIT_FIRST)
     else:

@@ -1,8 +1,9 @@
 """`python -m pipeline verify FOLDER` checks a bundle of evidence, offline: its bytes, and that its chains are whole.
 
 Every file has the sha256 of SHA256SUMS and none is unlisted; every figure and page is the subject of a statement; every
-artifact that a statement reads is the subject of another, down to statements that read publishers' files only. That
-SHA256SUMS itself is the one that was published, its sha256 says, which is printed. Exit status 0 if all of it holds.
+artifact that a statement reads is the subject of another, down to statements that read publishers' files only; and
+all of it is as dvc.yaml has it. That SHA256SUMS itself is the one that was published, its sha256 says, which is
+printed. Exit status 0 if all of it holds.
 """
 
 import json
@@ -12,7 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.audit.evidence import PREDICATE, STATEMENT, SUMS
+from pipeline.audit.publishers import STAGES
+from pipeline.audit.redraw import DRAWN
+from pipeline.run import paths
 from pipeline.run.artifacts import sha256_file
+from pipeline.run.flow import Flow
 
 
 def main(folder: Path, sums: str | None) -> None:
@@ -69,3 +74,29 @@ def verify(folder: Path, published: str | None = None) -> Iterator[str]:
                 continue
             if (read, one["digest"]["sha256"]) not in left:
                 yield f"{name} read {read} with sha256 {one['digest']['sha256']}, which no statement here has left."
+    yield from _chains(folder, statements)
+
+
+def _chains(folder: Path, statements: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Statements against the flow: each has the command, the deps and the outs of its item, and none is left out."""
+    items = {item.name: item for item in Flow(folder).items() if item.stage != "plan"}
+    published = (folder / paths.DATASETS_LOCK.name).read_text(encoding="utf-8")
+    for name in sorted({name for name, item in items.items() if item.stage in DRAWN} - statements.keys()):
+        yield f"{name} has no statement: pack the bundle again."
+    for name, of in statements.items():
+        build = of["predicate"]["buildDefinition"]
+        read = {one.get("name", ""): one["digest"].get("sha256", "") for one in build["resolvedDependencies"]}
+        if (item := items.get(name)) is None:
+            yield f"{name} is no item of dvc.yaml."
+            continue
+        told = build["externalParameters"]["command"]
+        if told != (standard := " ".join(("exec python -m pipeline", item.stage, *item.words))):
+            yield f"{name} was made by {told!r}, expected {standard!r}."
+        if (outs := sorted(one["name"] for one in of["subject"])) != sorted(item.outs):
+            yield f"{name} left {outs}, expected {sorted(item.outs)}."
+        every = [out for other in items.values() for out in other.outs]
+        needed = [out for out in every if any(out == dep or out.startswith(f"{dep}/") for dep in item.deps)]
+        if missing := sorted(set(needed) - read.keys()):
+            yield f"{name} names {', '.join(missing)} not among what it read."
+        if item.stage in STAGES and not any(digest and digest in published for digest in read.values()):
+            yield f"{name} read no file of a publisher of {paths.DATASETS_LOCK.name}."

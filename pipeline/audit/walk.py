@@ -8,6 +8,7 @@ from pipeline.audit import cache, lock, publishers, redraw, runs, whence
 from pipeline.audit.findings import NOTED, Finding, merged, worst
 from pipeline.audit.hashing import Hasher
 from pipeline.audit.lock import Entry, Evidence
+from pipeline.run import job as provenance
 from pipeline.track import uploads
 from pipeline.track.store import Store
 
@@ -53,9 +54,10 @@ def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
 
     Raises:
       FileNotFoundError: this is no profile, or nothing has run.
-      ValueError: params.yaml is wrong, or a remote is asked for and there is none.
+      ValueError: it is another checkout's code that runs, params.yaml is wrong, or there is no remote to look into.
       TrackingError: MLflow cannot be reached.
     """
+    provenance.own_code()
     began, hasher = time.monotonic(), Hasher()
     say("hashing what was read and left")
     entries = lock.read(hasher)
@@ -100,4 +102,5 @@ def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
         say("reading the remote")
         findings += cache.check_remote(objects, hasher)
     findings += cache.check_checkpoints(hasher)
+    findings += cache.check_compiled({name: entry.code for name, entry in entries.items()})
     return Audit(merged(findings), entries, held, needs, hasher.bytes, time.monotonic() - began)

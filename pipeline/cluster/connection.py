@@ -9,6 +9,7 @@ afterwards how things stand.
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,19 @@ class Api:
     """
 
     def __init__(self, patience_s: float = PATIENCE_S) -> None:
+        self._patience_s = patience_s
+        self.name, namespace = self._log_in()
+        self.namespace = os.environ.get("VSML_NAMESPACE") or namespace
+        self.core = f"/api/v1/namespaces/{self.namespace}"
+        self.batch = f"/apis/batch/v1/namespaces/{self.namespace}"
+
+    def _log_in(self) -> tuple[str, str]:
+        """Read who we are there, which may be another token by now; return the names of cluster and namespace."""
         settings = client.Configuration()
         settings.retries = False  # type: ignore[assignment]  # they are ours
         if not os.environ.get("KUBECONFIG") and IN_CLUSTER.exists():
             config.load_incluster_config(client_configuration=settings)
-            self.name, namespace = "the cluster of this pod", IN_CLUSTER.read_text().strip()
+            name, namespace = "the cluster of this pod", IN_CLUSTER.read_text().strip()
         else:
             # The client asks the environment for the file at import only.
             file = os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
@@ -61,11 +70,9 @@ class Api:
                     "for a kubeconfig, `export KUBECONFIG=FILE`, and choose a context with "
                     "`kubectl config use-context NAME`."
                 ) from error
-            self.name, namespace = context["name"], context["context"].get("namespace") or NAMESPACE
-        self.namespace = os.environ.get("VSML_NAMESPACE") or namespace
-        self.core = f"/api/v1/namespaces/{self.namespace}"
-        self.batch = f"/apis/batch/v1/namespaces/{self.namespace}"
-        self._host, self._client, self._patience_s = settings.host, client.ApiClient(settings), patience_s
+            name, namespace = context["name"], context["context"].get("namespace") or NAMESPACE
+        self._host, self._client = settings.host, client.ApiClient(settings)
+        return name, namespace
 
     def template(self, name: str) -> dict[str, Any]:
         found = self.unless(404, "GET", f"{self.core}/podtemplates/{name}")
@@ -85,6 +92,12 @@ class Api:
         pods = found["items"]
         pods.sort(key=lambda pod: (pod["metadata"].get("creationTimestamp") or "", pod["metadata"]["name"]))
         return pods, found.get("metadata", {}).get("resourceVersion", "")
+
+    def events(self, name: str, uid: str | None) -> list[dict[str, Any]]:
+        """What the cluster says of a Job or a pod, the newest last; not of an older one of the same name."""
+        found = self.ask("GET", f"{self.core}/events", {"fieldSelector": f"involvedObject.name={name}"})["items"]
+        found = [one for one in found if uid in (None, one["involvedObject"].get("uid", uid))]
+        return sorted(found, key=lambda one: one.get("lastTimestamp") or one.get("eventTime") or "")
 
     def create(self, job: dict[str, Any]) -> bool:
         """Create a Job; false if there is one of that name already, be it by a request whose answer was lost."""
@@ -156,15 +169,20 @@ class Api:
         """
         headers = {"Accept": "application/json, */*", "Content-Type": "application/json"}
         told = {"query_params": list(query.items()), "header_params": headers, "body": body}
-        ready = self._client.param_serialize(method, path, **told, auth_settings=["BearerToken"])
-        try:
-            answer = self._client.call_api(*ready, _request_timeout=(CONNECT_S, read_s)).response
-        except client.ApiException as error:  # of TLS
-            raise ClusterError(f"{method} {path}: {error}. Check the certificates of the kubeconfig.") from error
-        except urllib3.exceptions.HTTPError as error:
-            raise Away(f"{method} {path}: {error}.") from error
-        if answer.status < 300:
-            return answer
+        for last in (False, True):
+            ready = self._client.param_serialize(method, path, **told, auth_settings=["BearerToken"])
+            try:
+                answer = self._client.call_api(*ready, _request_timeout=(CONNECT_S, read_s)).response
+            except client.ApiException as error:  # of TLS
+                raise ClusterError(f"{method} {path}: {error}. Check the certificates of the kubeconfig.") from error
+            except urllib3.exceptions.HTTPError as error:
+                raise Away(f"{method} {path}: {error}.") from error
+            if answer.status < 300:
+                return answer
+            if answer.status != 401 or last:
+                break
+            answer.drain_conn()
+            self._log_in()  # tokens expire, and are renewed in their files
         with answer:
             text = b"".join(_pieces(answer)).decode(errors="replace")
         try:
@@ -174,7 +192,9 @@ class Api:
         said = f"{method} {path}: {answer.status} {answer.reason}: {text}"
         if answer.status in PASSING or answer.status >= 500:
             raise Away(said)
-        remedy = " Has the kubeconfig the right user, context and namespace?" if answer.status in (401, 403) else ""
+        # Who may do it all may still be refused by a quota or a policy.
+        unknown = answer.status == 401 or (answer.status == 403 and re.search(r"\bcannot\b", text))
+        remedy = " Has the kubeconfig the right user, context and namespace?" if unknown else ""
         raise ClusterError(said + remedy, answer.status)
 
 

@@ -18,6 +18,7 @@ import requests
 from pipeline.cluster.connection import NAMESPACE, Api, ClusterError
 from pipeline.cluster.manifest import LARGE_TEMPLATE, TEMPLATES, env_of, image_of, stage_container
 from pipeline.run import job as provenance
+from pipeline.track import tracking
 from pipeline.track.patience import Away
 
 OLDEST = (1, 31)  # the first Kubernetes in which podFailurePolicy is stable
@@ -165,7 +166,7 @@ def _ask(api: Api, method: str, path: str, body: dict[str, Any] | None = None) -
 
 
 def _mlflow(templates: dict[str, dict[str, Any]]) -> Iterator[Finding]:
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "").rstrip("/")
+    uri = tracking.store_uri().rstrip("/")
     if not uri.startswith(("http://", "https://")):
         not_set = f"MLFLOW_TRACKING_URI is {uri!r}, where the address of a server is expected."
         yield Finding("MLflow", "missing", not_set, FORWARD)

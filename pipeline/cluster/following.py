@@ -1,9 +1,15 @@
-"""Watches a Job to its end and says on the terminal what its pods say. The Job's status is the truth."""
+"""Watches a Job to its end and says on the terminal what its pods say. The Job's status is the truth.
+
+While no pod runs it says why, by what the cluster says of the Job and its pods. VSML_PENDING_S is for how many seconds
+that is waited for; unset, for ever.
+"""
 
 import contextlib
 import functools
+import os
 import re
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -15,7 +21,12 @@ from pipeline.track.patience import Away, patiently
 QUIET_S = 20.0  # a log without a line for so long may be a dead connection
 PAUSE_S = 0.3
 PATIENCE_S = 5 * 60  # with the end of a log
-STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$")  # of a line of a log
+PENDING = "VSML_PENDING_S"
+WHY_AFTER_S, WHY_EVERY_S, AGAIN_EVERY_S = 2.0, 5.0, 60.0  # asked for at first and then; said again, if it is the same
+# What the cluster says of a pod that it will never admit, unless another Job is made. A quota may be free later.
+FINAL = re.compile(r"^(?!.*exceeded quota).*(is forbidden|denied the request|is invalid)", re.DOTALL)
+STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$")  # of a line of a log
+REMEMBERED = 20_000  # lines; of one second there are fewer
 NUMBER = "batch.kubernetes.io/job-completion-index"  # annotation of the pods of an Indexed Job
 MEANING = {
     137: "killed: out of memory, or by the node",
@@ -35,17 +46,21 @@ def outcome(job: dict[str, Any]) -> str | None:
     return None
 
 
+class Stuck(ClusterError):  # noqa: N818 - it says what is the matter
+    """No pod of a Job runs, and none will."""
+
+
 class Reader:
     """The log of a pod, line by line, over as many connections as it takes: nothing twice, nothing lost, nothing torn.
 
     The server's time stamps tell where to go on. It is asked for all since the last one and may resend that whole
-    second, so lines before it are dropped, and of those that bear it as many as were given already.
+    second, so of lines with the same stamp and words as many are dropped as were given before. Stamps are not compared,
+    as the clock of a node may be set back.
     """
 
     def __init__(self) -> None:
         self.since: str | None = None  # the stamp of the last line given
-        self._last = ("", "")
-        self._at_last: list[str] = []  # the lines given that bear it
+        self._given: deque[tuple[str, str]] = deque(maxlen=REMEMBERED)
         self._unstamped: set[str] = set()  # what the kubelet says of itself, once each
 
     def lines(self, pieces: Iterable[bytes], ended: bool) -> Iterator[str]:
@@ -53,32 +68,26 @@ class Reader:
 
         A last line without its end is torn and comes again, unless the pod has `ended` and so has the connection.
         """
-        resent, torn = list(self._at_last), b""
+        resent, torn = Counter(self._given), b""
         for piece in pieces:
             *whole, torn = (torn + piece).split(b"\n")
             yield from self._new(whole, resent)
         if torn and ended:
             yield from self._new([torn], resent)
 
-    def _new(self, lines: list[bytes], resent: list[str]) -> Iterator[str]:
+    def _new(self, lines: list[bytes], resent: Counter[tuple[str, str]]) -> Iterator[str]:
         for line in (raw.decode(errors="replace") for raw in lines):
             stamp, _, text = line.partition(" ")
-            if not (matched := STAMP.match(stamp)):
+            if not STAMP.match(stamp):
                 if line and line not in self._unstamped:
                     self._unstamped.add(line)
                     yield line
-                continue
-            moment = (matched[1], (matched[2] or "").ljust(9, "0"))
-            if moment > self._last:
-                self._last, self.since, self._at_last = moment, stamp, []
-                resent.clear()
-            elif moment < self._last:
-                continue
-            elif text in resent:
-                resent.remove(text)
-                continue
-            self._at_last.append(text)
-            yield text
+            elif resent[stamp, text]:
+                resent[stamp, text] -= 1
+            else:
+                self._given.append((stamp, text))
+                self.since = stamp
+                yield text
 
 
 class Follower:
@@ -89,9 +98,21 @@ class Follower:
         self._readers: dict[str, Reader] = {}
         self._closed: set[str] = set()
         self._waiting: dict[str, str] = {}
+        self._idle_since: float | None = None
+        self._why, self._why_said, self._ask_why = "", 0.0, 0.0
 
     def follow(self, name: str) -> str | None:
-        """Say what the pods of a Job say until it is over; return its outcome, or None if the Job is gone."""
+        """Say what the pods of a Job say until it is over; return its outcome, or None if the Job is gone.
+
+        Raises:
+          Stuck: no pod of it will run, or none has for VSML_PENDING_S.
+          ValueError: that is no number.
+        """
+        given = os.environ.get(PENDING) or "inf"
+        try:
+            pending_s = float(given)
+        except ValueError:
+            raise ValueError(f"{PENDING} is {given!r}, expected a number of seconds; unset, it is for ever.") from None
         while True:
             job = self._api.job(name)
             if job is None:
@@ -100,10 +121,42 @@ class Follower:
             running = [self._look(pod["metadata"]["name"], pod) for pod in pods]
             if outcome(job) is not None:
                 return outcome(job)
+            if any(pod.get("status", {}).get("phase") == "Running" for pod in pods):
+                self._idle_since = None
+            else:
+                self._idle(job, pods, pending_s)
             if not any(running):  # when a pod has ended, the Job's own status follows without any change to pods
-                all_ended = pods and all(pod["metadata"]["name"] in self._closed for pod in pods)
+                all_ended = all(pod["metadata"]["name"] in self._closed for pod in pods)  # or there is none yet
                 self._api.wait_for_change(name, version, at_most_s=1 if all_ended else 10)
             time.sleep(PAUSE_S)  # a server that answers at once is still not asked too often
+
+    def _idle(self, job: dict[str, Any], pods: list[dict[str, Any]], pending_s: float) -> None:
+        """Say why no pod runs, soon after it was so and then each minute; raise Stuck if it is for too long."""
+        now, name = time.monotonic(), job["metadata"]["name"]
+        if self._idle_since is None:
+            self._idle_since, self._ask_why = now, now + WHY_AFTER_S
+        idle_s = now - self._idle_since
+        if now >= self._ask_why or idle_s >= pending_s:
+            self._ask_why = now + WHY_EVERY_S
+            waiting = [pod for pod in pods if pod["metadata"]["name"] not in self._closed][:1]
+            conditions = job.get("status", {}).get("conditions") or []
+            reasons = [f"{one['type']}: {one.get('message', '')}" for one in conditions if one["status"] == "True"]
+            try:
+                for about in (one["metadata"] for one in (job, *waiting)):
+                    events = self._api.events(about["name"], about.get("uid"))
+                    reasons += [f"{one.get('reason')}: {one.get('message')}" for one in events]
+            except ClusterError as error:
+                reasons.append(f"the cluster does not tell ({error})")
+            of_pods = [said for said in (self._waiting.get(one["metadata"]["name"]) for one in waiting) if said]
+            why = ["the cluster says nothing of it", *reasons, *of_pods][-1]
+            state = f"pod {waiting[0]['metadata']['name']} does not run yet" if waiting else "no pod yet"
+            if why.startswith("FailedCreate: ") and FINAL.search(why) and not waiting:
+                raise Stuck(f"Job {name} gets no pod: {why.rstrip('.')}. Mend that, then run this again.")
+            if idle_s >= pending_s:
+                raise Stuck(f"Job {name} had no running pod for {idle_s:.0f} s ({PENDING}): {why}")
+            if why != self._why or now - self._why_said >= AGAIN_EVERY_S:
+                self._why, self._why_said = why, now
+                self._say(f"(Job {name} waits, {state}, for {idle_s:.0f} s: {why})")
 
     def _look(self, name: str, pod: dict[str, Any]) -> bool:
         """Say what is new of a pod, for as long as it runs and speaks; tell whether it runs and is listened to.
@@ -133,13 +186,20 @@ class Follower:
             reasons = [state.get("waiting", {}), *unmet]
             why = next(filter(None, (one.get("message") or one.get("reason") for one in reasons)), "")
             if why and why != self._waiting.get(name) and not why.startswith("containers with unready status"):
-                self._waiting[name] = why
+                self._waiting[name] = self._why = why
+                self._why_said = time.monotonic()
                 self._say(f"(Pod {name} waits: {why})")
             return False
         if pod["metadata"].get("annotations", {}).get(NUMBER, "0") != "0":
             return False
-        with contextlib.suppress(Away, ClusterError):  # broken, quiet, or not to be had now: the next look goes on
-            self._read(name, ended=False)
+        try:
+            with contextlib.suppress(Away):  # broken or quiet: the next look goes on
+                self._read(name, ended=False)
+        except ClusterError as error:  # not to be had, be it for now: there is no hurry to ask again
+            if self._waiting.get(name) != str(error):
+                self._waiting[name] = str(error)
+                self._say(f"(What pod {name} says cannot be read: {error})")
+            return False
         return True
 
     def _read(self, name: str, ended: bool) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.cluster import exchange
 from pipeline.cluster.connection import Api, ClusterError
-from pipeline.cluster.following import Follower, outcome
+from pipeline.cluster.following import Follower, Stuck, outcome
 from pipeline.cluster.manifest import Submission, env_of, image_of, manifest, name_of, pods_of, template_name
 from pipeline.run import job as provenance
 from pipeline.run.job import Job
@@ -98,7 +98,11 @@ def _obtain(api: Api, store: Store, follower: Follower, job: Job, image: str, di
             lambda: exchange.place(store, job, image, dirty), "Placing what the job reads", PATIENCE_S
         )
         submission = Submission(job.stage, job.item, job.fingerprint, run, order)
-        created = api.create(manifest(submission, api.template(template_name(job.stage))))
+        try:
+            created = api.create(manifest(submission, api.template(template_name(job.stage))))
+        except (ValueError, ClusterError):
+            store.end(run, "FAILED")
+            raise
         standing = None if created else api.job(name)
         if standing is not None and _run_of(standing) != run:
             store.forget(run)
@@ -106,7 +110,12 @@ def _obtain(api: Api, store: Store, follower: Follower, job: Job, image: str, di
             print(f"Attached to Job {name}, which another process has just started.", flush=True)
         else:
             print(f"Submitted Job {name} in {api.namespace}, MLflow run {run}.", flush=True)
-    ended = follower.follow(name)
+    try:
+        ended = follower.follow(name)
+    except Stuck:
+        patiently(lambda: store.end(run, "FAILED"), "Closing the run", PATIENCE_S)
+        api.delete(name)
+        raise
     if _collected(store, run, job):
         return
     if ended is None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from pipeline.run import artifacts, paths
 from pipeline.run.flow import ARTIFACTS, Flow, Item, named
-from pipeline.run.params import digest
+from pipeline.run.params import digest, known_or_raise
 from pipeline.run.plan import Tree, differences, plan
 
 PACKAGES = ("jax", "jaxlib", "numpy", "optax", "flax")
@@ -53,7 +53,10 @@ def job(stage: str, words: tuple[str, ...], image: str | None = None) -> Job:
     # In a pod the flags of XLA are those of its template, which the driver has made part of `image`.
     flags = {"settings.XLA_FLAGS"} if in_pod() else set()
     if other := [name for name in differences(held, made) if name not in flags]:
-        raise ValueError(f"{item.plan} is not what decides this item now, {', '.join(other)} differ: `dvc repro plan`.")
+        remedy = "`dvc repro --force --single-item plan` plans anew, after which what differs runs again"
+        if own := [name.removeprefix("settings.") for name in other if name.startswith("settings.")]:
+            remedy = f"{', '.join(own)} of the environment changes numbers: unset it; or {remedy}"
+        raise ValueError(f"{item.plan} is not what decides this item now, {', '.join(other)} differ. {remedy}.")
     where = f"image {image}" if image is not None else device() if "jax" in made["versions"] else "cpu"
     code = {name: artifacts.sha256_file(paths.ROOT / name) for name in files}
     return Job(stage, words, params, item, made, code, digests, where, fingerprint(stage, words, digests, where))
@@ -65,7 +68,7 @@ def fingerprint(stage: str, words: Iterable[str], deps: dict[str, str], where: s
 
 def planned(item: Item, params: Any = None, tree: Tree | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The plan of an item by the code of now, and the files of that code."""
-    tree, stage = tree or Tree(paths.ROOT), stages()[item.stage]
+    tree, stage = tree or Tree(paths.ROOT), known_or_raise(stages(), item.stage, "stages")
     uses = stage.uses(params or read(), *item.words)
     starts = (stage.module, *uses.modules)
     return plan(tree, starts, uses.params), tree.code(starts).files
@@ -73,6 +76,7 @@ def planned(item: Item, params: Any = None, tree: Tree | None = None) -> tuple[d
 
 def main() -> None:
     """Write all plans, and make the folders that items read even if no item of this profile leaves anything there."""
+    own_code()
     own, tree = read(), Tree(paths.ROOT)
     for item in (item for item in Flow().items() if item.stage != "plan"):
         made, _ = planned(item, own, tree)
@@ -140,14 +144,22 @@ def device() -> str:
 
 
 def git() -> dict[str, str]:
-    """The commit and whether the tree is as committed; dvc.lock, which a repro is there to change, does not count."""
+    """The commit and whether the tree is as committed; dvc.lock, which a repro is there to change, does not count.
+
+    Raises:
+      ValueError: git refuses, as it does in a repository that another user owns.
+    """
 
     def ask(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["git", "-C", str(paths.ROOT), *words], capture_output=True, text=True, check=False)
+        command, english = ["git", "-C", str(paths.ROOT), *words], os.environ | {"LC_ALL": "C"}
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=english)
 
-    head, status = ask("rev-parse", "HEAD"), ask("status", "--porcelain", "--", ".", ":(exclude)*dvc.lock")
+    head, status = ask("rev-parse", "--verify", "HEAD"), ask("status", "--porcelain", "--", ".", ":(exclude)*dvc.lock")
     if head.returncode or status.returncode:
-        return {"commit": "none", "tree": "unversioned"}
+        said = f"{head.stderr}{status.stderr}"
+        if "not a git repository" in said or not status.returncode:  # there is none, or none with a commit
+            return {"commit": "none", "tree": "unversioned"}
+        raise ValueError(f"git does not say which commit {paths.ROOT} is at. Its own words: {said.strip()}")
     return {"commit": head.stdout.strip(), "tree": "dirty" if status.stdout.strip() else "clean"}
 
 

@@ -11,7 +11,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vsml"
 INSTALLED = ROOT.name in ("site-packages", "dist-packages")
-STATE = Path(os.environ.get("VSML_STATE") or (CACHE if INSTALLED else ROOT)).absolute()
+# `dvc exp run --temp` and the queue work in a copy of the workspace, which vanishes at the end: runs and checkpoints do
+# not, and all copies share what is compiled and downloaded.
+WORKSPACE = str(ROOT).partition(f"{os.sep}.dvc{os.sep}tmp{os.sep}exps")[0]
+STATE = Path(os.environ.get("VSML_STATE") or (CACHE if INSTALLED else WORKSPACE)).absolute()
 CHECKPOINTS = STATE / ".checkpoints"
 COMPILED = STATE / ".compiled"
 DOWNLOADS = STATE / ".downloads"

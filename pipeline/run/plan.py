@@ -42,16 +42,20 @@ NUMERIC = {  # distributions by the package that is imported
     "matplotlib": ("matplotlib",),
     "PIL": ("pillow",),
 }
-SETTINGS = (  # environment variables that change numbers
-    "JAX_ENABLE_X64",
-    "JAX_DEFAULT_PRNG_IMPL",
-    "JAX_THREEFRY_PARTITIONABLE",
-    "JAX_DEFAULT_MATMUL_PRECISION",
-    "JAX_NUMPY_DTYPE_PROMOTION",
-    "JAX_DISABLE_MOST_OPTIMIZATIONS",
-    "XLA_FLAGS",
+# Environment variables that may change numbers, by patterns: of JAX's all that are not known to be harmless, such as
+# those that say where to compute (which the fingerprint has as the device), what to log and how long to wait.
+SETTINGS = ("JAX_*", "XLA_FLAGS", "LIBTPU_INIT_ARGS", "NVIDIA_TF32_OVERRIDE", "NPY_*_CPU_FEATURES")
+HARMLESS = (
+    "JAX_PLATFORM*",
+    "JAX_*VISIBLE_DEVICES",
+    "JAX_*CACHE*",
+    "JAX_*LOG*",
+    "JAX_*DUMP*",
+    "JAX_*TRACEBACK*",
+    "JAX_*TIMEOUT*",
 )
-OFF = ("", "0", "false", "False")
+OFF = ("JAX_ENABLE_X64", "JAX_DISABLE_JIT", "JAX_DISABLE_MOST_OPTIMIZATIONS")  # unless they are set to more than this:
+NOT_SET = ("", "0", "false", "False")
 DEPTH = 64  # longest chain of imports that is followed; ours are a quarter as long
 
 
@@ -76,22 +80,33 @@ class Module(NamedTuple):
 def plan(tree: "Tree", starts: Iterable[str], params: Mapping[str, Any]) -> dict[str, Any]:
     """The plan of an item that starts from these modules with these parameters, as plain JSON types.
 
-    Of settings that change numbers it has those of this process, without what is off or unset.
+    Of settings that change numbers it has those of this process.
 
     Raises:
       ValueError: no such module, or a chain of imports that is too long.
     """
     found = tree.code(starts)
+    counts = "" if "jax" in found.packages else "NPY_"  # how the names of those begin that reach what it runs
     numeric = sorted({name for package in found.packages for name in NUMERIC.get(package, ())})
-    settings = {name: os.environ.get(name, "") for name in SETTINGS} if "jax" in found.packages else {}
-    if "XLA_FLAGS" in settings:
-        settings["XLA_FLAGS"] = " ".join(sorted(settings["XLA_FLAGS"].split()))
     return {
         "code": found.digest,
         "params": dict(params),
         "versions": {name: importlib.metadata.version(name) for name in numeric},
-        "settings": {name: value for name, value in settings.items() if value not in OFF},
+        "settings": {name: value for name, value in settings().items() if name.startswith(counts)},
     }
+
+
+def settings() -> dict[str, str]:
+    """The environment variables of this process that may change numbers, without what is off or unset."""
+
+    def counts(name: str, value: str) -> bool:
+        if not any(fnmatchcase(name, one) for one in SETTINGS) or any(fnmatchcase(name, one) for one in HARMLESS):
+            return False
+        return value not in NOT_SET if name in OFF else value != ""
+
+    found = {name: value for name, value in sorted(os.environ.items()) if counts(name, value)}
+    # In whatever order they were given, flags are the same.
+    return {name: " ".join(sorted(value.split())) if name == "XLA_FLAGS" else value for name, value in found.items()}
 
 
 def differences(expected: Any, found: Any, name: str = "") -> list[str]:

@@ -14,6 +14,7 @@ from pipeline.track.store import Store
 
 MADE_FROM = "made_from."  # a tag for each dep that a run of this store has left: the id of that run
 NOTE = "mlflow.note.content"  # MLflow shows it as Markdown, so the runs can be clicked
+NOTE_LETTERS = 7900  # MLflow would cut 8,000, in the middle of a link
 CONTEXTS = {"artifacts/train_data": "training", "artifacts/test_data": "evaluation"}
 ZOO = "vsml/zoo"
 RELEASED = "released"  # the alias of a rule that ships with the package
@@ -32,7 +33,9 @@ def describe(store: Store, run: str, manifest: dict[str, Any], profile: Path, re
             tags[f"{MADE_FROM}{name}"] = origin[0]
             note.append(f"- [{name}]({store.link(origin[0])})")
     if tags:
-        tags[NOTE] = "\n".join(note)
+        kept = [len("\n".join(note[:lines])) <= NOTE_LETTERS for lines in range(1, len(note) + 1)].count(True)
+        left_out = [f"- and {len(note) - kept} more, which its tags name"] if kept < len(note) else []
+        tags[NOTE] = "\n".join([*note[:kept], *left_out])
     uses = {name: CONTEXTS.get(Path(name).parent.as_posix()) for name in deps}
     if data := {name: (deps[name], use) for name, use in uses.items() if use is not None}:
         store.log_data(run, data)

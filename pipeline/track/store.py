@@ -1,12 +1,17 @@
 """MLflow as this project uses it: runs, their tags, params and curves, and files by path. Only importer of mlflow.
 
 By default runs go to mlflow.db and mlartifacts/ in the repository; MLFLOW_TRACKING_URI names a server instead. What
-goes wrong comes as a TrackingError, and as a TrackerAway if the same request may succeed later.
+goes wrong comes as a TrackingError, and as a TrackerAway if the same request may succeed later. What others lock for a
+moment, as SQLite does, is waited for here.
 """
 
 import contextlib
+import errno
 import json
 import os
+import re
+import shlex
+import sqlite3
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +21,8 @@ import requests
 from filelock import FileLock
 
 from pipeline.run import artifacts, paths
-from pipeline.track.patience import Away
+from pipeline.track.patience import Away, patiently
+from pipeline.track.tracking import store_uri, without_secrets
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # the default of 7 holds training up for four minutes
@@ -30,7 +36,9 @@ os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "false")
 PROJECT = "vsml"
 METRICS_A_BATCH, DIGEST_LETTERS = 1000, 36  # the limits of MLflow
 RULE = "rule/rule.npz"  # in a run; its folder is a version of a model
-IN_REPOSITORY = f"sqlite:///{paths.MLFLOW_DATABASE}"
+# Of the characters that a folder may have, those that mean something in an address, and no others.
+IN_REPOSITORY = f"sqlite:///{str(paths.MLFLOW_DATABASE).replace('%', '%25').replace('?', '%3F')}"
+LOCKED_S = 60.0  # that a database may be
 REFUSALS = ("INVALID_PARAMETER_VALUE", "PERMISSION_DENIED", "UNAUTHENTICATED", "BAD_REQUEST")  # will be said again
 
 
@@ -70,17 +78,31 @@ class Store:
         import mlflow  # takes two seconds, and many commands end up with nothing to ask of it
         from mlflow import entities
 
-        self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or IN_REPOSITORY
+        store_uri()
+        self._uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or IN_REPOSITORY
+        self.uri = self._uri if self._uri == IN_REPOSITORY else without_secrets(self._uri)  # for texts
         self._entities = entities
         self._folders: dict[str, str] = {}  # of a run's files, which never move
-        local = self.uri == IN_REPOSITORY
+        local, here = self._uri == IN_REPOSITORY, paths.MLFLOW_ARTIFACTS.as_uri()
         # Several processes at once would fail to make the tables of a new database.
         with FileLock(paths.MLFLOW_DATABASE.with_suffix(".lock")) if local else contextlib.nullcontext():
-            self._client = _Explained(_Explained(mlflow, self.uri).MlflowClient(self.uri), self.uri)
+            self._client = _Explained(_Explained(mlflow, self._uri).MlflowClient(self._uri), self._uri)
+            if local and f"sqlite:///{paths.MLFLOW_DATABASE}" != IN_REPOSITORY:
+                with contextlib.suppress(OSError):  # MLflow makes the folder that the address names letter by letter
+                    os.removedirs(Path(IN_REPOSITORY.removeprefix("sqlite:///")).parent)
             with contextlib.suppress(ExistsInStoreError):  # another client was faster
                 if self._client.get_experiment_by_name(PROJECT) is None:
-                    self._client.create_experiment(PROJECT, paths.MLFLOW_ARTIFACTS.as_uri() if local else None)
-            self._experiment = self._client.get_experiment_by_name(PROJECT).experiment_id
+                    self._client.create_experiment(PROJECT, here if local else None)
+            found = self._client.get_experiment_by_name(PROJECT)
+            if found.lifecycle_stage == "deleted":
+                restore = f"mlflow experiments restore -x {found.experiment_id}"
+                raise TrackingError(
+                    f"Experiment {PROJECT} of MLflow at {self.uri} is deleted; to have it back: "
+                    f"MLFLOW_TRACKING_URI={shlex.quote(self.uri)} {restore}"
+                )
+            if local and found.artifact_location != here:
+                _relocate(found.artifact_location, here)
+            self._experiment = found.experiment_id
 
     def create(self, name: str, tags: Mapping[str, str], began_ms: int | None = None) -> str:
         """Make a run that began at a time in ms since 1970, or begins now; return its id."""
@@ -227,7 +249,7 @@ class Store:
 
         if run not in self._folders:
             self.get(run)
-        return _Explained(get_artifact_repository(self._folders[run], tracking_uri=self.uri), self.uri)
+        return _Explained(get_artifact_repository(self._folders[run], tracking_uri=self._uri), self._uri)
 
     def _found(self, run: Any) -> Found:
         self._folders[run.info.run_id] = str(run.info.artifact_uri)
@@ -243,22 +265,52 @@ class _Explained:
     def __getattr__(self, name: str) -> Any:
         from mlflow import MlflowException
 
+        kinds: tuple[type[Exception], ...] = (MlflowException, OSError)  # of requests and of files, as of a full disk
+        shown, at_server = without_secrets(self._uri), self._uri.startswith("http")
+        if not at_server:
+            from sqlalchemy.exc import SQLAlchemyError
+
+            kinds = (*kinds, SQLAlchemyError)
+
         def call(*words: Any, **more: Any) -> Any:
             try:
                 return getattr(self._of, name)(*words, **more)
-            except (MlflowException, requests.RequestException) as error:
-                raise self._kind(error)(f"MLflow at {self._uri} does not answer or refuses: {error}.") from error
+            except kinds as error:
+                # Of what SQLAlchemy says, without the statement and the link.
+                said = re.split(r"\n\[SQL|\n\(Background", str(error))[0]
+                said = said.replace(self._uri, shown).replace("<database_uri>", shown)
+                said = f"MLflow at {shown} does not answer or refuses: {said.rstrip('.')}."
+                raise self._kind(error)(said) from (error if shown == self._uri else None)
 
-        return call
+        # Whoever waits for a server has a patience of his own.
+        return lambda *words, **more: patiently(
+            lambda: call(*words, **more), "The database", 0 if at_server else LOCKED_S
+        )
 
     def _kind(self, error: Any) -> type[TrackingError]:
+        if not self._uri.startswith("http") and "database is locked" in str(error):
+            return TrackerAway
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return TrackingError
         if isinstance(error, requests.RequestException):
             code, status = "", 0 if error.response is None else error.response.status_code
-        else:
-            code, status = error.error_code, 0
-        if code == "RESOURCE_DOES_NOT_EXIST" or status == 404:
+        else:  # none of a database or of a file
+            code, status = getattr(error, "error_code", ""), 0
+        if code == "RESOURCE_DOES_NOT_EXIST" or status == 404 or isinstance(error, FileNotFoundError):
             return MissingInStoreError
         if code == "RESOURCE_ALREADY_EXISTS":
             return ExistsInStoreError
         refused = code in REFUSALS or (400 <= status < 500 and status != 429)
         return TrackerAway if self._uri.startswith("http") and not refused else TrackingError
+
+
+def _relocate(old: str, new: str) -> None:
+    """The repository has moved, or was copied: have the runs in its database find their files where these are now."""
+    with contextlib.closing(sqlite3.connect(paths.MLFLOW_DATABASE, timeout=LOCKED_S)) as database, database:
+        for table, column in (
+            ("experiments", "artifact_location"),
+            ("runs", "artifact_uri"),
+            ("model_versions", "storage_location"),
+        ):
+            move = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?"
+            database.execute(move, (new, len(old) + 1, len(old), old))

@@ -181,10 +181,24 @@ def flat(value: Any, prefix: str = "") -> dict[str, str]:
 
 
 def store_uri() -> str:
-    """The MLflow store that the environment names, without user and password; empty for the one in the repository."""
-    uri = urllib.parse.urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
-    host = uri.netloc.rpartition("@")[2]
-    return uri.geturl() if host == uri.netloc else uri._replace(netloc=host).geturl()
+    """The MLflow store that the environment names, without user and password; empty for the one in the repository.
+
+    Those of a server move to the variables that MLflow has for them: its address is in many texts, also of others.
+    """
+    named = os.environ.get("MLFLOW_TRACKING_URI", "")
+    uri, plain = urllib.parse.urlsplit(named), without_secrets(named)
+    if uri.scheme in ("http", "https") and plain != named:
+        os.environ["MLFLOW_TRACKING_URI"] = plain
+        for name, value in (("USERNAME", uri.username), ("PASSWORD", uri.password)):
+            os.environ[f"MLFLOW_TRACKING_{name}"] = urllib.parse.unquote(value or "")
+    return plain
+
+
+def without_secrets(uri: str) -> str:
+    """An address without user and password, wherever in it they stand."""
+    parts = urllib.parse.urlsplit(uri)
+    host, query = parts.netloc.rpartition("@")[2], "" if parts.netloc else parts.query
+    return uri if (host, query) == parts[1:4:2] else parts._replace(netloc=host, query=query).geturl()
 
 
 def read(folder: Path, name: str) -> dict[str, Any]:

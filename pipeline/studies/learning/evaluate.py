@@ -12,7 +12,6 @@ Axis letters: rate (of learning; one, not a number, where there is none), episod
 import importlib
 import itertools
 import math
-import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import resources
@@ -27,8 +26,11 @@ import psutil
 from jaxtyping import Array, Bool, Float, Int
 from tqdm import tqdm
 
+from pipeline.__main__ import XLA_FLAGS
+from pipeline.run import npz
 from pipeline.run.artifacts import read_rule, write_json
 from pipeline.run.params import known_or_raise
+from pipeline.run.plan import settings
 from pipeline.show.intervals import LEVEL, Interval, interval
 from pipeline.show.looks import GREY, LOOKS, Look, growing
 from pipeline.show.measures import cumulative, sd, summary
@@ -170,6 +172,9 @@ def main(
     )
     if random_features:
         print(f"All learners see {random_features} random features beside these.")
+    usual = {"XLA_FLAGS": " ".join(sorted(f"{name}={value}" for name, value in XLA_FLAGS.items()))}
+    if own_settings := " ".join(f"{name}={value}" for name, value in settings().items() - usual.items()):
+        print(f"Set in this environment, which may change numbers: {own_settings}.")
     keys = jax.random.split(jax.random.key(seed), episodes)
     rows, looks = [], {}
     with tqdm(total=(len(rules) + len(RIVALS)) * episodes, unit=" episodes", disable=None, leave=False) as progress:
@@ -211,6 +216,7 @@ def _rules(rule: str) -> list[Entrant]:
     path = files.get(rule, Path(rule))
     if not path.exists():
         raise ValueError(f"{rule!r} is neither a file nor one of the rules that ship, {names}: correct its name.")
+    npz.read(path)  # for what it refuses
     given = read_rule(path)
     if given.learner.get("name") in NOT_CLASSIFIERS:
         raise ValueError(f"The rule is of the kind {given.learner['name']!r}: use one that classifies, like digits.")
@@ -249,30 +255,12 @@ def read_examples(data: str, labels: str | None = None) -> Examples:
                 raise ValueError(f"{path} has no labels beside the examples: name their file, --labels y.npy.")
             x, y = _npy(path), _npy(Path(labels))
         case _:
-            x, y = _npz(path)
+            x, y = npz.read(path, PAIRS).values()
     if problem := _problem(x, y):
         raise ValueError(f"{data}: {problem}")
     x = x.reshape(len(x), -1)
     names, y = np.unique(y, return_inverse=True)
     return Examples(standardise(Facts(x.shape[1], len(names)), x), y.astype(np.int32), len(names))
-
-
-def _npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    remedy = f"save it with np.savez({path.name!r}, x=x, y=y)."
-    with path.open("rb") as file:  # np.load would leave a broken file open
-        try:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("It is a single array.")
-            pair = next((pair for pair in PAIRS if all(name in archive for name in pair)), ())
-            arrays = [archive[name] for name in pair]
-        except (ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} is not an npz file of plain arrays: {remedy}") from error
-    if not pair:
-        pairs = " or ".join(" and ".join(pair) for pair in PAIRS)
-        raise ValueError(f"{path} has the arrays {sorted(archive)}, it must have {pairs}: {remedy}")
-    x, y = arrays
-    return x, y
 
 
 def _npy(path: Path) -> np.ndarray:
@@ -332,10 +320,18 @@ def _problem(x: np.ndarray, y: np.ndarray) -> str | None:
             f"x[{usable.argmin()}]: replace the values or remove the examples."
         )
     if y.ndim != 1:
-        return f"y has the shape {y.shape}, it must be [n], one label an example: if it is one-hot, take y.argmax(1)."
-    if y.dtype.kind not in "biuSU" and not (y.dtype.kind == "f" and (y == y.round()).all()):
-        return f"y has the dtype {y.dtype}, labels must be integers or strings: convert it, as by y.astype(int)."
+        one_hot = y.ndim == 2 and y.dtype.kind in "biuf" and ((y != 0).sum(axis=1) == 1).all() and y.shape[1] > 1
+        take = "take y.ravel()" if y.size == len(x) else "take y.argmax(1)" if one_hot else "give each one label"
+        return f"y has the shape {y.shape}, it must be [n], one label an example: {take}."
+    if y.dtype.kind == "f" and not (y == np.floor(y)).all():  # nan is not
+        value = y[y != np.floor(y)][0]
+        return f"y has fractions or NaN, as {value:g}: a rule learns classes, so give each a label."
+    if y.dtype.kind not in "biufSU":
+        return f"y has the dtype {y.dtype}, labels must be integers or strings: convert it, as by y.astype(str)."
     if len(y) != len(x):
+        if x.shape[-1] == len(y):
+            first = "examples must come first: take np.moveaxis(x, -1, 0)"
+            return f"x has the shape {x.shape} and y {len(y)} labels; {first}."
         return f"x has {len(x)} examples but y has {len(y)} labels, each example must have one: align them."
     if 3 * (count := len(np.unique(y))) > len(y) > count:
         return f"y has {count} labels for {len(y)} examples, it must have 3 of each or more: take classes, no quantity."

@@ -133,14 +133,36 @@ def _lost(bundle):
     return "cloning_figure@cloning read artifacts/clone_test/0.npz"
 
 
-@pytest.mark.parametrize("harm", [_painted, _added, _lost])
+def _cut(bundle):
+    """A figure that is said to have read nothing, and all that it read taken out."""
+    return _restated(bundle, "cloning_figure@cloning", lambda of: [one for one in of if "gitCommit" in one["digest"]])
+
+
+def _unpublished(bundle):
+    return _restated(
+        bundle, "test_data@iris", lambda of: [one for one in of if "uri" not in one or "git" in one["uri"]]
+    )
+
+
+def _restated(bundle, name, change):
+    """A statement that says that other things were read, and the sums made again."""
+    path, sums = bundle / f"statements/{name}.json", bundle / "SHA256SUMS"
+    before, statement = sha256_file(path), json.loads(path.read_text())
+    build = statement["predicate"]["buildDefinition"]
+    build["resolvedDependencies"] = change(build["resolvedDependencies"])
+    path.write_text(json.dumps(statement))
+    sums.write_text(sums.read_text().replace(before, sha256_file(path)))
+    return f"{name} names artifacts/clone_test/0.npz" if "figure" in name else f"{name} read no file of a publisher"
+
+
+@pytest.mark.parametrize("harm", [_painted, _added, _lost, _cut, _unpublished])
 def test_a_bundle_that_was_tampered_with_is_named(bundle, tmp_path, harm):
     copy = shutil.copytree(bundle, tmp_path / "bundle")
     published = sha256_file(copy / "SHA256SUMS")
     expected = harm(copy)
     faults = list(verify(copy, published))
     assert any(one.startswith(expected) for one in faults), faults
-    assert harm is not _lost or "is not the bundle that was published" in faults[0]
+    assert harm in (_painted, _added) or "is not the bundle that was published" in faults[0]
 
 
 def _replay(audited) -> tuple[int, str]:
@@ -165,3 +187,8 @@ def test_a_replay_is_identical_until_the_original_was_another(audited, tmp_path)
     left.write_bytes(before[0])
     manifest.write_text(before[1])
     assert status == 1 and f"{name}: different (x by" in said, said
+    for away in ("artifacts/../../planted", "/tmp/planted"):
+        manifest.write_text(json.dumps(json.loads(before[1]) | {"deps": {away: sha256_file(left)}}))
+        status, said = _replay(audited)
+        assert status == 2 and f"names '{away}', which is no place in a profile" in said, said
+    manifest.write_text(before[1])

@@ -141,8 +141,16 @@ def test_a_second_clone_elsewhere_is_proved_by_the_same_server(audited, tmp_path
     assert json.loads(pages["json"].read_text())["findings"] == []
     assert "3 figures and pages: 3 proved" in pages["html"].read_text()
 
+    # A clone of the last commit alone has not the one that the runs name, and cannot tell.
+    audited.run(
+        "git", "-C", str(again), "-c", "user.name=t", "-c", "user.email=t", "commit", "--allow-empty", "-qm", "more"
+    )
+    audited.run("git", "clone", "--quiet", "--depth=1", f"file://{again}", str(tmp_path / "shallow"))
+    shutil.rmtree(again / ".git")
+    (tmp_path / "shallow/.git").rename(again / ".git")
     (again / "artifacts/figure/cloning.png").write_bytes(b"no picture")
     process = audited.start("python", "-m", "pipeline", "audit", cwd=again)
     out, error = process.communicate(timeout=600)
     assert process.returncode == 1, error
-    assert "\u2717 cloning_figure@cloning  broken" in out and "\u2713 learning_figure@meta_training  proved" in out
+    assert "\u2717 cloning_figure@cloning  broken" in out and "learning_figure@meta_training  unproven" in out
+    assert "git fetch --all --unshallow" in out

@@ -5,10 +5,13 @@ A case undoes what it did. A round fails for a case that is not found, and for a
 
 import contextlib
 import hashlib
+import importlib.util
 import io
 import json
+import marshal
 import os
 import shutil
+import struct
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -99,6 +102,41 @@ def lost_remote_object(audited, lock) -> Iterator[Expected]:
     path = _object(audited.remote, lock["unify"]["outs"][0]["md5"])
     with _gone(path):
         yield "unproven", f"DVC remote object {path}"
+
+
+def planted_run(audited, lock) -> Iterator[Expected]:
+    """Of the same inputs, with other numbers: no matter which of both came first."""
+    name, honest = "artifacts/baseline/sgd.npz", audited.run_of("baseline", baseline="sgd")
+    table = read_table(audited.root / name)
+    arrays = {one: ~array if array.dtype == bool else array for one, array in table.arrays.items()}
+    write_table(audited.root.parent / "planted.npz", arrays, table.axes)
+    run = audited.do(
+        "from pathlib import Path\n"
+        f"tags = {{k: v for k, v in store.get({honest!r}).tags.items() if not k.startswith(('mlflow.', 'sha256.'))}}\n"
+        "answer = store.create('baseline sgd', tags)\n"
+        f"store.upload(answer, 'outs/{name}', Path('../planted.npz'))\n"
+        "store.end(answer, 'FINISHED')"
+    )
+    yield "broken", f"{name} in MLflow run {run[:8]}"
+    audited.do(f"store.forget({run!r})")
+
+
+def own_command(audited, lock) -> Iterator[Expected]:
+    lock["unify"]["cmd"] += " ; true"
+    with _edited(audited.root / "dvc.yaml", lambda data: data.replace(b"pipeline unify", b"pipeline unify ; true")):
+        yield "broken", "dvc.yaml: unify cmd"
+
+
+def poisoned_module(audited, lock) -> Iterator[Expected]:
+    """Compiled from other code, with the time and size of the source."""
+    source = audited.root / "vsml/learners/gradient.py"
+    compiled, status = Path(importlib.util.cache_from_source(str(source))), source.stat()
+    before = compiled.read_bytes() if compiled.exists() else None
+    head = importlib.util.MAGIC_NUMBER + struct.pack("<III", 0, int(status.st_mtime), status.st_size)
+    compiled.parent.mkdir(exist_ok=True)
+    compiled.write_bytes(head + marshal.dumps(compile(source.read_text() + "\nMORE = 1\n", str(source), "exec")))
+    yield "broken", str(compiled)
+    compiled.unlink() if before is None else compiled.write_bytes(before)
 
 
 def flipped_checkpoint(audited, lock) -> Iterator[Expected]:
@@ -363,6 +401,7 @@ ROUNDS = {  # cases that do not meet, and patterns of what else they rightly lea
         [*ARTIFACTS, *TAGS, deleted_run, another_commit, failed_run],
         ["* at commit *", "artifacts/baseline/sgd.npz, read by introspect@vsml-0"],
     ),
+    "bypasses": ([planted_run, own_command, poisoned_module], ["artifacts/plan", "artifacts/plan/*"]),
     "numbers": ([remade_and_committed], ["artifacts/baseline/sgd.npz, read by *"]),
     "pixels": ([painted_everywhere], ["artifacts/figure/meta_training.png, read by report"]),
 }

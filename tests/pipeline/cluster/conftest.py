@@ -100,6 +100,8 @@ class Cluster:
         self.faults: list[Fault] = []
         self.created = 0
         self.at_once = 1  # pods that a Job starts with: "may sometimes be started twice"
+        self.events: list[dict[str, str]] = []  # of the only Job
+        self.token: str | None = None  # that a request must bear, if any
         self.down = False
         self.lock = threading.RLock()
         self.closed = threading.Event()
@@ -226,11 +228,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self._json({"message": "scripted"}, fault.how)
         if fault is not None and fault.how == "reset":
             return self._reset()
+        if self.cluster.token is not None and self.headers.get("Authorization") != f"Bearer {self.cluster.token}":
+            return self._json({"message": "Unauthorized"}, 401)
         split = urllib.parse.urlsplit(self.path)
         query = dict(urllib.parse.parse_qsl(split.query))
         *_, kind, name = [*split.path.split("/namespaces/test/")[1].split("/"), ""][:2]
         if split.path.endswith("/log"):
             self._log(name, query, fault)
+        elif kind == "events":
+            name = query["fieldSelector"].removeprefix("involvedObject.name=")
+            about = {
+                "involvedObject": {"name": name, "uid": self.cluster.jobs.get(name, {}).get("metadata", {}).get("uid")}
+            }
+            self._json({"items": [about | event for event in self.cluster.events if name in self.cluster.jobs]})
         elif kind == "podtemplates":
             self._maybe(self.cluster.templates.get(name))
         elif kind == "pods" and "watch" in query:

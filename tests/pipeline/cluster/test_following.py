@@ -1,12 +1,13 @@
 """Logs over a bad connection, from an API that fails in every scripted way; the pods are real processes."""
 
+import json
 import threading
 import time
 
 import pytest
 
 from pipeline.cluster.connection import Api, ClusterError
-from pipeline.cluster.following import Follower, Reader
+from pipeline.cluster.following import Follower, Reader, Stuck
 from pipeline.cluster.manifest import Submission, manifest
 from pipeline.track.patience import Away
 
@@ -99,11 +100,87 @@ def test_what_fails_in_passing_is_tried_again_and_what_is_refused_is_not(api, cl
         cluster.fail("GET .*/jobs/", how)
     assert api.job("none") is None
     cluster.fail("GET .*/jobs/", 403)
-    with pytest.raises(ClusterError, match=r"403.*scripted.*right user"):
+    with pytest.raises(ClusterError, match=r"403.*scripted$"):  # not for want of a right: a quota, say
         api.job("none")
     cluster.down = True
     with pytest.raises(Away, match="jobs/none"):
         Api(patience_s=0.1).job("none")
+
+
+REFUSED = 'Error creating: pods "vsml-x" is forbidden: '
+EVENTS = {  # what a cluster says of a Job that gets no pod: whether that is final, its reason and its message
+    "quota": (False, "FailedCreate", REFUSED + "exceeded quota: team, requested: cpu=2, used: cpu=7, limited: cpu=8"),
+    "webhook away": (False, "FailedCreate", "Internal error occurred: failed calling webhook: connection refused"),
+    "kueue": (False, "Suspended", "Not admitted: insufficient unused quota for nvidia.com/gpu"),
+    "limits": (True, "FailedCreate", REFUSED + "maximum cpu usage per Container is 1, but limit is 2"),
+    "security": (True, "FailedCreate", REFUSED + 'violates PodSecurity "restricted:latest"'),
+    "webhook": (True, "FailedCreate", 'admission webhook "policy.example" denied the request: no team label'),
+}
+
+
+@pytest.mark.parametrize(("final", "reason", "message"), EVENTS.values(), ids=EVENTS)
+def test_why_no_pod_comes_is_said_soon_and_again_and_what_is_final_ends(
+    api, cluster, monkeypatch, final, reason, message
+):
+    monkeypatch.setattr("pipeline.cluster.following.WHY_AFTER_S", 0.1)
+    monkeypatch.setattr("pipeline.cluster.following.WHY_EVERY_S", 0.1)
+    monkeypatch.setattr("pipeline.cluster.following.AGAIN_EVERY_S", 0.5)
+    monkeypatch.setenv("VSML_PENDING_S", "3")
+    cluster.at_once, cluster.events = 0, [{"reason": reason, "message": message}]
+    job, said = _job(api, "exit 0"), []
+    api.create(job)
+    began = time.monotonic()
+    with pytest.raises(Stuck) as stuck:
+        Follower(api, said.append).follow(job["metadata"]["name"])
+    assert message in str(stuck.value)
+    if final:
+        assert not said and time.monotonic() - began < 2 and "gets no pod" in str(stuck.value)
+    else:
+        assert len(said) >= 2 and all(message in line and "no pod yet" in line for line in said)
+        assert "VSML_PENDING_S" in str(stuck.value)
+
+
+def test_a_log_that_may_not_be_read_is_said_once_and_asked_for_seldom(api, cluster):
+    job, said = _job(api, "sleep 3; echo done"), []
+    for _ in range(4):
+        cluster.fail(r"/log\?", 403)
+    api.create(job)
+    assert Follower(api, said.append).follow(job["metadata"]["name"]) == "Complete"
+    first, last = said
+    assert "cannot be read: GET" in first and "403" in first and "cannot be had" in last
+    assert len(cluster.faults) == 2, "asked for once while it ran, and once when it had ended"
+
+
+def test_a_condition_of_the_job_says_why_and_a_time_that_is_none_is_refused(api, cluster, monkeypatch):
+    cluster.at_once, job = 0, _job(api, "exit 0")
+    api.create(job)
+    name = job["metadata"]["name"]
+    condition = {"type": "Suspended", "status": "True", "message": "Job suspended"}
+    cluster.jobs[name]["status"]["conditions"] = [condition]
+    monkeypatch.setenv("VSML_PENDING_S", "0.2")
+    with pytest.raises(Stuck, match="Suspended: Job suspended"):
+        Follower(api).follow(name)
+    monkeypatch.setenv("VSML_PENDING_S", "soon")
+    with pytest.raises(ValueError, match="VSML_PENDING_S is 'soon', expected a number of seconds"):
+        Follower(api).follow(name)
+
+
+@pytest.mark.parametrize("renewed", [True, False])
+def test_a_token_that_is_renewed_in_its_file_is_read_again_once(cluster, tmp_path, renewed):
+    token, config = tmp_path / "token", json.loads(cluster.kubeconfig.read_text())
+    token.write_text("old")
+    config["users"][0]["user"] = {"tokenFile": str(token)}
+    cluster.kubeconfig.write_text(json.dumps(config))
+    cluster.token = "old"
+    api = Api(patience_s=1)
+    assert api.job("none") is None
+    cluster.token = "new"
+    if renewed:
+        token.write_text("new")
+        assert api.job("none") is None
+    else:
+        with pytest.raises(ClusterError, match=r"401.*Has the kubeconfig the right user"):
+            api.job("none")
 
 
 def _read(reader, *lines, ended=True):
@@ -117,17 +194,13 @@ def test_lines_of_one_moment_are_told_apart_by_their_number():
     assert reader.since == at
 
 
-def test_stamps_are_compared_as_times_and_not_as_letters():
+def test_every_stamp_that_a_runtime_writes_is_known_and_a_clock_may_be_set_back():
     reader = Reader()
-    stamps = (
-        "2026-11-21T10:00:00.1Z",
-        "2026-11-21T10:00:00.12Z",
-        "2026-11-21T10:00:01Z",
-        "2026-11-21T10:00:01.000001Z",
-    )
-    lines = [f"{stamp} {i}\n" for i, stamp in enumerate(stamps)]
-    assert _read(reader, *lines) == ["0", "1", "2", "3"]
+    times = ("00.1Z", "00.12Z", "01Z", "01.000001Z", "00.5Z", "00.7+00:00")
+    lines = [f"2026-11-21T10:00:{time} {i}\n" for i, time in enumerate(times)]
+    assert _read(reader, *lines) == ["0", "1", "2", "3", "4", "5"]
     assert _read(reader, *lines) == []
+    assert reader.since == "2026-11-21T10:00:00.7+00:00"
 
 
 def test_a_torn_line_is_not_said_until_it_is_whole():

@@ -263,6 +263,19 @@ def test_detached_evicted_listed_cancelled(slow, cluster, mlflow):
     assert not cluster.jobs
 
 
+def test_a_job_that_is_refused_or_gets_no_pod_leaves_no_run_that_seems_to_go_on(slow, cluster, mlflow):
+    cluster.fail("POST .*/jobs", 403)
+    status, _, error = _ends(slow.start("test_data", "iris"))
+    assert status and "403" in error
+    refused = 'Error creating: pods "x" is forbidden: maximum cpu usage per Container is 1, but limit is 2'
+    cluster.at_once, cluster.events = 0, [{"reason": "FailedCreate", "message": refused}]
+    status, _, error = _ends(slow.start("test_data", "iris"))
+    assert status and f"gets no pod: FailedCreate: {refused}" in error
+    assert not cluster.jobs
+    runs = Store().find({"stage": "test_data", "set": "iris", "executor": "kubernetes"})
+    assert {run.status for run in runs[:2]} == {"FAILED"}
+
+
 def test_other_code_in_the_image_is_refused_by_the_driver_and_by_the_pod(slow, cluster, mlflow):
     (slow.root / "pipeline/run/artifacts.py").write_text(
         (slow.root / "pipeline/run/artifacts.py").read_text() + "\nMORE = 1\n"

@@ -119,6 +119,17 @@ def test_the_run_of_a_report_has_the_verdicts(finish, store, client, tmp_path):
     assert (tags["claim.vsml-differs"], tags["claim.vsml-robust"]) == ("reproduced", "not run")
 
 
+def test_a_note_is_not_cut_inside_a_link(finish, store, client, tmp_path):
+    names = [f"artifacts/meta_test/a_long_name_of_an_experiment-{seed}.npz" for seed in range(80)]
+    for name in names:
+        artifacts.write_text(tmp_path / name, f"{name} of {tmp_path}")
+    finish("all", (), (), names)
+    note = client.get_run(finish("figure", ("cloning",), names, ())).data.tags["mlflow.note.content"]
+    *links, more = note.splitlines()[2:]
+    assert all(line.startswith("- [") and line.endswith(")") for line in links)
+    assert more == f"- and {80 - len(links)} more, which its tags name" and 7000 < len(note) <= 8000
+
+
 def test_describing_a_run_takes_less_than_three_seconds(finish, store, tmp_path):
     names = [f"artifacts/meta_test/vsml-{seed}.npz" for seed in range(40)]
     for name in names:

@@ -230,6 +230,16 @@ def test_versions_and_settings_are_those_that_change_numbers(root, monkeypatch):
     edit(root, "vsml/start.py", ("import numpy", "import jax\nimport numpy"))
     made = plan.plan(plan.Tree(root), [START], {"rate": 1})
     assert (made["settings"], list(made["versions"])) == ({"XLA_FLAGS": "--a=1 --b=2"}, ["jax", "jaxlib", "numpy"])
-    monkeypatch.setenv("JAX_ENABLE_X64", "1")
+    settings = {
+        "JAX_ENABLE_X64": "1",
+        "JAX_DEFAULT_PRNG_IMPL": "rbg",
+        "JAX_DEFAULT_MATMUL_PRECISION": "bfloat16",
+        "JAX_THREEFRY_PARTITIONABLE": "0",  # which is on unless it is set
+        "JAX_A_FLAG_OF_TOMORROW": "1",
+        "NPY_DISABLE_CPU_FEATURES": "AVX512F",
+        "NVIDIA_TF32_OVERRIDE": "0",
+    }
+    for name, value in {**settings, "JAX_LOG_COMPILES": "1", "JAX_PLATFORMS": "cpu"}.items():
+        monkeypatch.setenv(name, value)
     again = plan.plan(plan.Tree(root), [START], {"rate": 2})
-    assert plan.differences(made, again) == ["params.rate", "settings.JAX_ENABLE_X64"]
+    assert plan.differences(made, again) == ["params.rate", *(f"settings.{name}" for name in sorted(settings))]

@@ -1,7 +1,9 @@
 """A learned rule on a user's data: what is printed and drawn, and one clear sentence for everything that is wrong."""
 
+import io
 import json
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +226,8 @@ def spoiled(value):
 BAD = {
     "no x": ({"images": X, "y": Y}, "my.npz has the arrays ['images', 'y'], it must have x and y or X and y or"),
     "no y": ({"x": X}, "has the arrays ['x'], it must have x and y"),
-    "pickled": ({"x": X, "y": Y.astype(object)}, "is not an npz file of plain arrays: save it with np.savez"),
+    "objects": ({"x": X, "y": Y.astype(object)}, "as by y=y.astype(str)."),
+    "object x": ({"x": X.astype(object), "y": Y}, "x holds Python objects, it must be plain numbers or strings"),
     "text": ({"x": X.astype(str), "y": Y}, "x has the dtype <U32, it must be of real numbers: convert"),
     "complex": ({"x": X.astype(complex), "y": Y}, "x has the dtype complex128"),
     "nan": ({"x": spoiled(np.nan), "y": Y}, "x has NaN, infinite or too large values in 2 of 40 examples, the first"),
@@ -233,8 +236,13 @@ BAD = {
     "flat": ({"x": X[:, 0, 0], "y": Y}, "x has the shape (40,), it must be [n, …]"),
     "empty": ({"x": X[:0], "y": Y[:0]}, "x has the shape (0, 2, 3)"),
     "no features": ({"x": X[:, :0], "y": Y}, "x has the shape (40, 0, 3)"),
-    "one-hot": ({"x": X, "y": np.eye(2)[Y]}, "y has the shape (40, 2), it must be [n], one label an example: if it"),
-    "float labels": ({"x": X, "y": Y + 0.5}, "y has the dtype float64, labels must be integers or strings"),
+    "one-hot": ({"x": X, "y": np.eye(2)[Y]}, "one label an example: take y.argmax(1)."),
+    "a column": ({"x": X, "y": Y[:, None]}, "one label an example: take y.ravel()."),
+    "a row": ({"x": X, "y": Y[None]}, "one label an example: take y.ravel()."),
+    "several labels": ({"x": X, "y": np.ones((40, 3), int)}, "one label an example: give each one label."),
+    "fractions": ({"x": X, "y": Y + 0.5}, "y has fractions or NaN, as 1.5: a rule learns classes"),
+    "dates": ({"x": X, "y": Y.astype("datetime64[D]")}, "as by y.astype(str)."),
+    "examples last": ({"x": X.transpose(1, 2, 0), "y": Y}, "examples must come first: take np.moveaxis(x, -1, 0)."),
     "mismatch": ({"x": X, "y": Y[:39]}, "x has 40 examples but y has 39 labels"),
     "one class": ({"x": X, "y": np.full(40, "cat")}, "y has the one label 'cat' only, there must be at least 2"),
 }  # fmt: skip
@@ -246,18 +254,54 @@ def test_bad_data_is_refused_in_one_sentence(rule, tmp_path, capsys, arrays, sen
     assert sentence in refusal(["--rule", rule, "--data", tmp_path / "my.npz"], capsys)
 
 
+def _zipped(path, compression=zipfile.ZIP_STORED, **members):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(f"{name}.npy", content)
+
+
+def _npy(array, shape):
+    """The bytes of an array whose header says another shape."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array) | {"shape": shape})
+    return file.getvalue() + array.tobytes()
+
+
 def test_a_file_that_is_no_npz_is_refused(rule, tmp_path, capsys):
     data = tmp_path / "my.npz"
-    assert "my.npz cannot be opened: No such file" in refusal(["--rule", rule, "--data", data], capsys)
+
+    def said(content=None):
+        if content is not None:
+            data.write_bytes(content)
+        return refusal(["--rule", rule, "--data", data], capsys)
+
+    assert "my.npz cannot be opened: No such file" in said()
     assert "cannot be opened: Is a directory" in refusal(["--rule", rule, "--data", tmp_path], capsys)
     np.savez(data, x=X, y=Y)
     whole = data.read_bytes()
-    for content in (b"", b"x,y\n1,2\n", whole[:-100], whole.replace(whole[300:340], bytes(40))):
-        data.write_bytes(content)
-        assert "is not an npz file of plain arrays" in refusal(["--rule", rule, "--data", data], capsys)
+    for content in (b"", b"x,y\n1,2\n", whole[:-100]):
+        assert "is no npz file, or but a part of one, it must be an npz file: save it with np.savez('my.npz'" in said(
+            content
+        )
+    np.savez_compressed(data, x=X, y=Y)
+    for content in (whole, data.read_bytes()):  # its own bytes, or a stream of zlib, are not what was written
+        assert "my.npz is damaged (" in said(content[:300] + bytes(40) + content[340:])
     with data.open("wb") as file:
         np.save(file, X)
-    assert "is not an npz file of plain arrays" in refusal(["--rule", rule, "--data", data], capsys)
+    assert "is a single array, it must be an npz file" in said()
+    _zipped(data, x=b"1,2,3\n4,5,6\n", y=b"0\n1\n")
+    assert "x is no array of numpy, though it lies in a zip: save it with np.savez('my.npz', x=x, y=y)." in said()
+    _zipped(data, x=_npy(X, (40, 2, 10**12)), y=_npy(Y, (40,)))
+    assert "needs at least 5.96e+05 GiB of memory" in said()
+    _zipped(data, x=_npy(X, (40, 2, 4)), y=_npy(Y, (40,)))
+    assert "my.npz is damaged (" in said()
+
+
+def test_a_rule_of_a_size_that_no_memory_holds_is_refused(rule, tmp_path, capsys):
+    np.savez(tmp_path / "my.npz", x=X, y=Y)
+    other = tmp_path / "other.npz"
+    _zipped(other, **{"theta/w": _npy(np.zeros(4), (10**13,))})
+    assert "other.npz needs at least 7.45e+04 GiB" in refusal(["--rule", other, "--data", tmp_path / "my.npz"], capsys)
 
 
 def test_a_file_that_is_no_rule_is_refused(rule, tmp_path, capsys):
@@ -290,7 +334,7 @@ def test_a_life_cannot_be_longer_than_the_data(rule, tmp_path, capsys):
 
 def test_data_that_no_memory_can_hold_is_refused(rule, tmp_path, capsys, monkeypatch):
     np.savez(tmp_path / "my.npz", x=X, y=Y)
-    free = psutil.virtual_memory()._replace(available=1000)
+    free = psutil.virtual_memory()._replace(available=3000)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
     sentence = refusal(["--rule", rule, "--data", tmp_path / "my.npz"], capsys)
     assert "6 features and 2 classes need about" in sentence and "make the examples smaller" in sentence

@@ -1,0 +1,227 @@
+"""Checkouts, folders and stores in other places and states than one thinks: what runs is right, or refused."""
+
+import contextlib
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from pipeline.run import paths
+from pipeline.track import tracking
+from tests.pipeline.conftest import Clone
+
+STAGES = """
+import os
+from pipeline.__main__ import main
+main(["plan"])
+main(["test_data", "iris"])
+os.environ["VSML_UPLOAD"] = "later"
+main(["test_data", "wine"])
+"""
+TROUBLE = """
+import contextlib, multiprocessing, resource, sqlite3
+import mlflow
+from pipeline.run import paths
+from pipeline.track import uploads
+def take_up():
+    try:
+        uploads.main([])
+    except SystemExit as error:
+        print(error, flush=True)
+def go(what):
+    print(what, flush=True)
+    process = multiprocessing.get_context("fork").Process(target=take_up)
+    process.start()
+    process.join()
+whole = paths.MLFLOW_DATABASE.read_bytes()
+for change in ("experiments set lifecycle_stage = 'deleted'", "alembic_version set version_num = '451aebb31d03'"):
+    with contextlib.closing(sqlite3.connect(paths.MLFLOW_DATABASE)) as store, store:
+        store.execute(f"update {change}")
+    go(change)
+    paths.MLFLOW_DATABASE.write_bytes(whole)
+paths.MLFLOW_DATABASE.write_bytes(b"scrambled" * 1000)
+go("scrambled")
+paths.MLFLOW_DATABASE.write_bytes(whole)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+go("disk full")
+"""
+COMMANDS = """
+import contextlib
+from pipeline.__main__ import main
+for words in (["audit", "--json", "found.json"], ["doctor"], ["uploads"], ["whence", "params.yaml"]):
+    print(words)
+    try:
+        main(words)
+    except SystemExit as error:
+        print(error)
+"""
+IRIS = ("python", "-m", "pipeline", "test_data", "iris")
+
+
+@pytest.fixture
+def small(clone, tiny, write_params):
+    """A clone whose only items are two data sets: one has run, the run of the other waits to be taken to MLflow."""
+    empty = {kind: [] for kind in tiny["items"] if kind != "figures"} | {"test_sets": ["iris", "wine"]}
+    items = empty | {"figures": {study: [] for study in tiny["items"]["figures"]}}
+    write_params(clone.root / "params.yaml", {"root": ".", "items": items})
+    lines = (clone.root / "dvc.yaml").read_text().split("  meta_train:")[0]
+    (clone.root / "dvc.yaml").write_text(lines)
+    (clone.root / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")
+    (clone.root / "profiles/other").mkdir(parents=True)
+    write_params(clone.root / "profiles/other/params.yaml", {"root": "../..", "items": items})
+    (clone.root / "profiles/other/dvc.yaml").write_text(lines)
+    for key in ("name", "email"):
+        clone.run("git", "config", f"user.{key}", "t@t")
+    _commit(clone)
+    return clone
+
+
+@pytest.fixture
+def waiting(small):
+    """With a run in MLflow, and another one that waits to be taken there."""
+    small.run("python", "-c", STAGES)
+    return small
+
+
+def _commit(clone):
+    clone.run("git", "add", "-A")
+    clone.run("git", "commit", "-qm", "now")
+
+
+def _edit(clone):
+    """Have the clone's own code say that it runs."""
+    splits = clone.root / "pipeline/data/splits.py"
+    splits.write_text(splits.read_text().replace("    name, split", "    print('edited')\n    name, split", 1))
+    splits.write_text(splits.read_text().replace("    (name,), ", "    print('edited')\n    (name,), ", 1))
+    assert "edited" in splits.read_text()
+
+
+def _ask(root, query):
+    with contextlib.closing(sqlite3.connect(root / "mlflow.db")) as store, store:
+        return store.execute(query).fetchall()
+
+
+def test_a_profile_runs_the_code_of_its_own_checkout_whatever_environment_is_active(small):
+    """PYTHONPATH stands for the environment of another checkout, which is the one that is tested here."""
+    _edit(small)
+    other = Clone(small.root / "profiles/other")
+    other.env |= small.env | {"PYTHONPATH": str(paths.ROOT)}
+    assert "edited" in other.run(*IRIS)
+    assert _ask(small.root, "select value from tags where key = 'tree'") == [("dirty",)]
+    other.env |= {"VSML_CODE": str(small.root)}  # as if to start again with PYTHONPATH had been in vain
+    for words in (("plan",), ("audit",), ("replay", "test_data", "iris")):
+        process = other.start("env", "python", "-m", "pipeline", *words)
+        _, error = process.communicate(timeout=60)
+        assert process.returncode and f"This profile belongs to {small.root}, but the code that runs is" in error
+
+
+@pytest.mark.slow
+def test_an_experiment_in_a_copy_runs_the_copy_s_code_and_leaves_its_run_here(small):
+    small.run("dvc", "repro", "--quiet")
+    _commit(small)
+    _edit(small)
+    other = Clone(small.root / "profiles/other")
+    other.env |= small.env | {"PYTHONPATH": str(paths.ROOT)}
+    assert "edited" in other.run("dvc", "exp", "run", "--temp", "--set-param", "items.test_sets=[digits]")
+    where = "artifact_uri like '" + (small.root / "mlartifacts").as_uri() + "/%'"
+    assert ("test_data digits", "FINISHED") in _ask(small.root, f"select name, status from runs where {where}")
+
+
+def test_a_repository_that_moves_takes_its_runs_along_wherever_it_goes(waiting):
+    name = "50%20off, a?b#c ü"
+    moved = Clone(waiting.root.with_name(name))
+    shutil.move(waiting.root, moved.root)
+    moved.run("python", "-m", "pipeline", "uploads")
+    uris = _ask(moved.root, "select artifact_uri from runs union select artifact_location from experiments")
+    assert sum((moved.root / "mlartifacts").as_uri() in uri for (uri,) in uris) == 3, "two runs and their experiment"
+    assert "These are the very bytes" in moved.run("python", "-m", "pipeline", "whence", "artifacts/test_data/iris.npz")
+    assert [path.name for path in moved.root.parent.iterdir()] == [name], "nothing is written elsewhere"
+
+
+def test_trouble_with_the_local_store_is_said_with_its_own_remedy_and_loses_no_run(waiting):
+    said = waiting.run("python", "-c", TROUBLE)
+    for words in (
+        "Experiment vsml of MLflow at sqlite:///",
+        "mlflow experiments restore -x 1",
+        "out-of-date database schema",
+        "'mlflow db upgrade sqlite:///",
+        "disk full\nMLflow at sqlite:///",
+        "file is not a database",
+    ):
+        assert words in said, said
+    assert said.count("\n") == 8, "a sentence each"
+    with contextlib.closing(sqlite3.connect(waiting.root / "mlflow.db", check_same_thread=False)) as other:
+        other.execute("begin exclusive")
+        process = waiting.start("python", "-m", "pipeline", "uploads")
+        threading.Timer(8, other.rollback).start()  # SQLite itself waits for 5 s
+        output = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert _ask(waiting.root, "select status from runs") == [("FINISHED",)] * 2
+
+
+def test_a_password_in_an_address_is_in_no_text(waiting):
+    (waiting.root / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
+    away = {"MLFLOW_TRACKING_URI": "http://me:s3cr%40t@127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    process = waiting.start("python", "-c", COMMANDS, **away)
+    said = "".join(process.communicate(timeout=100))
+    assert process.returncode == 0 and said.count("MLflow at http://127.0.0.1:9 does not answer") >= 2, said
+    assert "http://127.0.0.1:9 does not answer: " in said and "s3cr" not in said
+    kept = [path.read_bytes() for path in waiting.root.rglob("*.json*") if path.is_file()]
+    assert not any(b"s3cr" in content for content in kept)
+    address = "postgresql://me:s3cret@db.example:5432/runs?password=s3cret"
+    assert tracking.without_secrets(address) == "postgresql://db.example:5432/runs"
+    assert tracking.without_secrets("sqlite:////a@b/c%20d.db?timeout=1") == "sqlite:////a@b/c%20d.db?timeout=1"
+
+
+def test_a_repository_that_git_does_not_trust_is_refused_with_git_s_remedy(small):
+    small.run("python", "-m", "pipeline", "plan")
+    process = small.start("env", "GIT_TEST_ASSUME_DIFFERENT_OWNER=1", *IRIS)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode and "dubious ownership" in error and "git config --global --add safe.directory" in error
+    assert not (small.root / "artifacts/test_data/iris.npz").exists() and not list((small.root / ".runs").glob("*/"))
+
+
+def test_a_setting_that_changes_numbers_is_not_taken_over_in_silence(clone):
+    clone.run("python", "-m", "pipeline", "plan")
+    process = clone.start("env", "JAX_ENABLE_X64=1", "python", "-m", "pipeline", "baseline", "sgd")
+    _, error = process.communicate(timeout=60)
+    name = "JAX_ENABLE_X64"
+    assert (
+        process.returncode and f"settings.{name} differ. {name} of the environment changes numbers: unset it" in error
+    )
+
+
+def test_a_clone_has_the_same_bytes_whatever_its_line_endings(tmp_path):
+    first, again = tmp_path / "first", tmp_path / "again"
+    first.mkdir()
+    shutil.copy(paths.ROOT / ".gitattributes", first)
+    (first / "params.yaml").write_bytes(b"root: .\nitems:\r\n")
+    (first / "rule.npz").write_bytes(b"PK\x03\x04\r\n\n")
+    git = ("git", "-c", "user.name=t", "-c", "user.email=t@t", "-c", "core.autocrlf=true")
+    for words in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "now"), ("clone", "-q", ".", str(again))):
+        subprocess.run([*git, *words], cwd=first, check=True)
+    assert {path.name: path.read_bytes() for path in first.iterdir() if path.is_file()} == {
+        path.name: path.read_bytes() for path in again.iterdir() if path.is_file()
+    }
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+def test_the_environment_is_made_anew_where_the_repository_has_moved(tmp_path):
+    old, new = tmp_path / "old's place", tmp_path / "new place"
+    (old / ".venv").mkdir(parents=True)
+    for name in ("Makefile", "requirements.lock", "requirements.dev.lock", "pyproject.toml"):
+        shutil.copy(paths.ROOT / name, old)
+
+    def planned(folder: Path) -> str:
+        words = ["make", "--dry-run", "setup", f"PYTHON={sys.executable}"]
+        return subprocess.run(words, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+    *_, last = planned(old).splitlines()
+    subprocess.run(["sh", "-c", last], cwd=old, check=True)  # which leaves the mark of an environment that is whole
+    assert "venv" not in planned(old)
+    shutil.move(old, new)
+    assert "-m venv --clear .venv" in planned(new)
