@@ -10,18 +10,19 @@ from pipeline.studies.learning.words import size
 
 
 def card(item: Item) -> Card:
-    section, improved = item.settings.clone, item.stage == "improve"
-    own = item.settings.improve if improved else section
+    improved = item.stage == "improve"
+    section, further = item.settings.clone, item.settings.improve
     random, shadow = section.random, section.shadow
     if improved:
-        episodes = " and ".join(f"{one.population} of {one.length} examples" for one in own.episodes)
-        made = [["whole episodes", str(own.steps), f"{episodes} of {own.set}, for their accuracy"]]
+        episodes = " and ".join(f"{one.population} of {one.length} examples" for one in further.episodes)
+        made = [["whole episodes", str(further.steps), f"{episodes} of {further.set}, for their accuracy"]]
     else:
         connections = f"{random.population} x {random.connections} random connections for {random.length} examples"
         layers = "-".join(map(str, shadow.hidden_layers))
         beside = f"{shadow.population} networks ({layers} hidden units) for {shadow.length} examples of {shadow.set}"
         made = [["coarse", str(random.coarse), connections], ["fine", str(random.fine), connections]]
         made.append(["beside a network", str(shadow.steps), beside])
+    optimizer = further.optimizer if improved else section.optimizer
     rows = []
     for task, every in tested(figures.read((f"clone_test/{item.seed}.npz",))).items():
         learner = "improved" if improved else "clone"
@@ -35,7 +36,7 @@ def card(item: Item) -> Card:
         "reproduction in kind: not the authors' clone.",
         use=["predictions = rollout(rule.learner(features, classes), rule.theta, jax.random.key(0), episode)"],
         made_by=f"Settings: `{item.rule.learner}`; `rate` is that of the gradient descent that is cloned. Optimiser: "
-        f"`{plain(own.optimizer)}`" + (f"; it started from `clone@{item.seed}`." if improved else "."),
+        f"`{plain(optimizer)}`" + (f"; it started from `clone@{item.seed}`." if improved else "."),
         made=Table(("phase", "meta-steps", "a meta-step"), made).markdown("lrl"),
         fares=[
             "Accuracy early in the episode, and on unseen images at its end; there also that of gradient descent from "

@@ -128,7 +128,7 @@ def test_what_is_no_image_cannot_be_convolved():
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "sgd_hidden", "adam_hidden"])
 def test_the_rates_of_a_baseline_are_half_decades_in_order(name):
-    rates = np.log10(params.read(paths.ROOT / "params.yaml").baselines[name].rates)
+    rates = np.log10(params.read(paths.ROOT / "params.yaml").baselines[name].grid)
     np.testing.assert_allclose(np.diff(rates), 0.5, atol=0.03)
 
 

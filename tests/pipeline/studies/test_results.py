@@ -192,13 +192,13 @@ def agreeing():
 
 
 def test_agreement_is_the_share_of_equal_answers_and_that_among_errors_of_both(agreeing):
-    found = results.agreement(agreeing, "iris", "vsml", "sgd")
+    found, first = (results.agreement(agreeing, "iris", "vsml", "sgd", horizon=horizon) for horizon in (None, 1))
+    of_seeds = results.agreement(agreeing, "iris", "vsml", "vsml")
+    assert found and first and of_seeds
     assert found.equal.tolist() == [[1, 0], [0.5, 0.25]]
     # seed 0: errors 1 and 2 are the same; no error in common in episode 2 but for example 0 of seed 1
     np.testing.assert_array_equal(found.equal_wrong, [[1, np.nan], [0, 0]])
-    first = results.agreement(agreeing, "iris", "vsml", "sgd", horizon=1)
     assert first.equal.tolist() == [[1, 0], [1, 0]]
-    of_seeds = results.agreement(agreeing, "iris", "vsml", "vsml")
     assert (of_seeds.equal.tolist(), of_seeds.equal_wrong.tolist()) == ([[0.5, 0.5]], [[0, 1]])
     del agreeing["meta_test/vsml-1.npz"].arrays["iris/answer"]
     assert results.agreement(agreeing, "iris", "vsml", "sgd") is None
