@@ -92,7 +92,7 @@ def tasks(tables: Tables, learner: str) -> list[str]:
     """What `learner` was tested on: learners of different suites have different tasks."""
     path = f"baseline/{learner.removesuffix(PAPER)}.npz"
     table = tables[path] if path in tables else next(iter(by_seed(tables, "meta_test", learner).values()))
-    return sorted(name.removesuffix("/correct") for name in table.arrays if name.endswith("/correct"))
+    return sorted(name.removesuffix("/correct") for name in table.arrays if re.fullmatch("[^/]+/correct", name))
 
 
 def in_order(names: Iterable[str], seen: Collection[str]) -> list[str]:

@@ -117,7 +117,7 @@ def test_the_lead_is_over_whoever_is_best_at_that_moment(enter):
     for rival in ("sgd", "adam", "sgd_hidden", "adam_hidden"):
         tables[f"baseline/{rival}.npz"].arrays["mnist/correct"] = np.stack([early, late])
     zoo = tables["zoo_test/mnist.npz"].arrays
-    zoo |= {"features/zoo_mnist/mnist/correct": np.ones((8, 2000), bool), "mnist/correct": np.zeros((8, 2000), bool)}
+    zoo |= {"features/mnist/correct": np.ones((8, 2000), bool), "mnist/correct": np.zeros((8, 2000), bool)}
     (panel,) = [
         axes for axes in module.draw(tables, Profile.of(found)).findobj(Axes) if axes.get_title("left") == "MNIST"
     ]
