@@ -156,11 +156,15 @@ def second_exposure(made: Made, *, against: Rival | float) -> Effects:
     every = introspection.associations(made.tables, RULE) if RULE in experiments(made.tables, "introspect") else ()
     found = {name: values for name, metric, values in every if metric == "second_exposure_accuracy"}
     if found:
-        other, words = (against, f"{against:g}") if isinstance(against, float) else (found[against], LOOKS[against].words)
+        other, words = (
+            (against, f"{against:g}") if isinstance(against, float) else (found[against], LOOKS[against].words)
+        )
         yield f"Right at the second exposure: VSML less {words}", found[RULE] - other
 
 
-def association(made: Made, *, of: Literal["gain_own", "told_apart"], age: Literal["initial", "later"], against: Rival) -> Effects:
+def association(
+    made: Made, *, of: Literal["gain_own", "told_apart"], age: Literal["initial", "later"], against: Rival
+) -> Effects:
     """VSML's lead in what an exposure ties to the image: `gain_own` or `told_apart` of association.py.
 
     `age` is that of the state: initial, or after examples of the episode.
