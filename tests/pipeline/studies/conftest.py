@@ -358,7 +358,7 @@ def folders(tmp_path_factory) -> dict[str, Path]:
             _write_params(name)
             Path("dvc.yaml").symlink_to(paths.ROOT / "dvc.yaml")
             _fill(params.read())
-            provenance.main()
+            provenance.write_plans()
     return made
 
 
