@@ -107,7 +107,7 @@ def _found(profile: str, claim: dict[str, Any]) -> str:
 
 
 def studies(*judged: Judged) -> Iterator[str]:
-    """The overview: how many claims of each study have which verdict, and what the evidence is against; for README.md."""
+    """The overview: how many claims of each study have which verdict, and those with evidence against them."""
     every, rows = list(evidence(STUDIES, judged)), []
     for name, study in STUDIES.items():
         own = [one.claim for one in every if one.study == name]
