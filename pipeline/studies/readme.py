@@ -4,7 +4,8 @@ The pages are README.md, docs/*.md and pipeline/studies/*/README.md. A block is 
 
     <!-- NAME:begin -->              of the default profile, made from docs/results.json or the like (BLOCKS has all)
     <!-- NAME:PROFILE:begin -->      of another profile, made from docs/PROFILE/
-    <!-- claims/STUDY:begin -->      the claims of one study, with the verdicts of all profiles that are evidence for it
+    <!-- claims:begin -->            all claims, with the verdicts of all profiles that are evidence for them
+    <!-- claims/STUDY:begin -->      those of one study
     <!-- studies:begin -->           the overview of all studies
 
 and the same with `end`. The default profile owns docs/results.json, docs/claims.json and docs/figures/, another one,

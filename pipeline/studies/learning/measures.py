@@ -216,6 +216,11 @@ def guessing(tables: Tables, task: Task) -> float:
     return float(counts.max() / counts.sum())
 
 
+def inputs(tables: Tables, task: Task) -> int:
+    """How many numbers an example of a task has; that of a set without a file says so itself."""
+    return task.inputs or tables[f"test_data/{task.set}.npz"].arrays["x"].shape[-1]
+
+
 def classes(tables: Tables, task: Task) -> int:
     """How many classes a task has."""
     if task.set in SYNTHETIC:

@@ -117,7 +117,8 @@ def _fill(found: Params) -> None:
     items = found.items
     for name in items.test_sets:
         y = (np.arange(620) % CLASSES[name]).astype(np.int32)
-        _write(paths.test_data(name), {"x": (np.zeros((620, 2), np.uint8), "example feature"), "y": (y, "example")})
+        x = np.zeros((620, SETS[name].features), np.uint8)
+        _write(paths.test_data(name), {"x": (x, "example feature"), "y": (y, "example")})
     for experiment, seed in itertools.product(items.experiments, items.seeds):
         _fill_rule(found, experiment, seed)
         tasks = _tasks(found, found.experiments[experiment].suites)
