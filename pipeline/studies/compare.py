@@ -53,7 +53,7 @@ def after_repro(states: Mapping[str, str], began_ms: int) -> list[str]:
         metrics = counts | (headline.of_item("report", ()) if reported else {})
         manifest = {"stage": "repro", "item": [], "fingerprint": name, "deps": {}, "outs": {}, "metrics": metrics}
         begin = {
-            "name": "repro" if Flow().root == "." else f"repro of {Path.cwd().name}",
+            "name": "repro" if Path.cwd() == paths.ROOT else f"repro of {Path.cwd().name}",
             "tags": tags,
             "began_ms": began_ms,
         }

@@ -11,8 +11,10 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sqlite3
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -327,15 +329,21 @@ class _Explained:
 def _save_model(folder: Path, rule: Path) -> None:
     """Write a rule as a model of MLflow that LOADER loads: no code and no pickle beside it, and a signature."""
     import numpy as np
-    from mlflow import pyfunc
-    from mlflow.models import ModelSignature
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # MLflow's import warns of a type hint of its own
+        from mlflow.pyfunc import add_to_model  # from mlflow itself it would be imported later
+    from mlflow.models import Model, ModelSignature
     from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
     x, y = TensorSpec(np.dtype(float), (-1, -1), "x"), TensorSpec(np.dtype("int64"), (-1,), "y")
     params = [ParamSpec(name, DataType.long, 0) for name in ("classes", "random_features", "seed")]
-    signature = ModelSignature(Schema([x, y]), Schema([TensorSpec(np.dtype(float), (-1, -1))]), ParamSchema(params))
-    needs = ["vsml"]  # of this repository
-    pyfunc.save_model(folder, loader_module=LOADER, data_path=rule, signature=signature, pip_requirements=needs)
+    answer = TensorSpec(np.dtype(float), (-1, -1))
+    model = Model(signature=ModelSignature(Schema([x, y]), Schema([answer]), ParamSchema(params)))
+    add_to_model(model, loader_module=LOADER, data="rule.npz")
+    folder.mkdir()
+    shutil.copyfile(rule, folder / "rule.npz")
+    model.save(folder / "MLmodel")
 
 
 def _relocate(old: str, new: str) -> None:
