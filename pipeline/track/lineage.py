@@ -17,6 +17,7 @@ from pipeline.track.tracking import PART_OF
 MADE_FROM = "made_from."  # a tag for each dep that a run of this store has left: the id of that run
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"  # MLflow shows it as Markdown, so the runs can be clicked
+ABOUT_LETTERS = 4900  # of a model's description; MLflow's databases take 5,000
 NOTE_LETTERS = 7900  # MLflow would cut 8,000, in the middle of a link
 CONTEXTS = {"artifacts/train_data": "training", "artifacts/test_data": "evaluation"}
 ZOO = "vsml/zoo"
@@ -47,7 +48,8 @@ def describe(store: Store, run: str, manifest: dict[str, Any], profile: Path, re
     uses = {name: CONTEXTS.get(Path(name).parent.as_posix()) for name in deps}
     if data := {name: (deps[name], use) for name, use in uses.items() if use is not None}:
         store.log_data(run, data)
-    store.log_metrics(run, manifest.get("metrics", {}))
+    if metrics := manifest.get("metrics"):
+        store.log_metrics(run, metrics)
     item, about = "-".join(manifest["item"]), {"stage": manifest["stage"], "fingerprint": manifest["fingerprint"]}
     match manifest["stage"]:
         case "meta_train":
@@ -61,6 +63,8 @@ def describe(store: Store, run: str, manifest: dict[str, Any], profile: Path, re
             about |= {"sha256": deps[rule]} | {name: str(value) for name, value in manifest.get("metrics", {}).items()}
             card = (paths.ROOT / rule).with_suffix(".md").read_text(encoding="utf-8")
             words = f"{HOW_TO_USE}\n\n{card}"
+            if len(words) > ABOUT_LETTERS:  # cut after a line
+                words = "\n".join([*words[:ABOUT_LETTERS].split("\n")[:-1], f"\nThe rest stands beside {rule}."])
             store.register(f"shipped.{item}", run, repository / rule, about, RELEASED, words)
         case "report":
             tags |= verdicts(profile)
