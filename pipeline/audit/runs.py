@@ -7,8 +7,10 @@ went in, which can be made again from what the run says of itself: who changes o
 import contextlib
 import functools
 import hashlib
+import importlib
 import io
 import json
+import math
 import subprocess
 import tarfile
 import tempfile
@@ -26,6 +28,7 @@ from pipeline.run.params import digest as digest_of
 from pipeline.track.store import Found, MissingInStoreError, Store
 from pipeline.track.tracking import flat
 
+ROUNDING = 1e-5  # of metrics, which have six digits
 CUT_AT = 6000  # MLflow cuts longer params
 COMMIT_FIRST = f"commit and push, then {AGAIN}"
 
@@ -189,6 +192,11 @@ def _examine(store: Store, run: Found, entry: Entry, hasher: Hasher) -> Evidence
     for name in entry.item.outs if told else ():
         facts += _out(run, entry, name, outs.get(name), artifacts.get(name))
     facts += [*_itself(run, entry, told), *_commit(run, code)]
+    if told and not other_outs:  # what is in the tables on disk, the metrics must say, too
+        measured = importlib.import_module("pipeline.studies.headline").of_item(entry.item.stage, entry.item.words)
+        logged = {name: run.metrics[name] for name in measured if name in run.metrics}
+        same = {name: math.isclose(value, measured[name], rel_tol=ROUNDING) for name, value in logged.items()}
+        facts += [Fact(f"metric {name}", measured[name], logged[name]) for name in same if not same[name]]
     findings = [
         Finding(
             one.kind,

@@ -56,3 +56,4 @@ def execute_here(stage: str, item: tuple[str, ...]) -> None:
                 module.main(list(item))
             else:
                 module.main(job, run)
+            run.measure(importlib.import_module("pipeline.studies.headline").of_item(stage, item))

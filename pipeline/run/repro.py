@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, nullcontext
 from graphlib import TopologicalSorter
@@ -58,6 +59,7 @@ class Stopped(SystemExit):
 
 def main(jobs: int, file: Path) -> None:
     os.chdir(file.parent)
+    began_ms = time.time_ns() // 10**6
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # of the commands' `python`
     # Not above: every stage imports this module, and stages need no DVC.
     from dvc.exceptions import DvcException
@@ -72,20 +74,17 @@ def main(jobs: int, file: Path) -> None:
             needs = {name: {need.addressing for need in graph.successors(stage)} for name, stage in stages.items()}
             with repo.lock:
                 due = closure((name for name, stage in stages.items() if stage.changed()), needs)
+            os.environ["VSML_REPRO"] = uuid.uuid4().hex  # what its items say that they are part of
             states = run(stages, {name: needs[name] & due for name in needs if name in due}, jobs) if due else {}
     except DvcException as error:
         sys.exit(f"DVC cannot go on in {Path.cwd()}: {error}")
+    # Whether what is there now is what was published; studies are reached by name alone.
+    lines = importlib.import_module("pipeline.studies.compare").after_repro(states, began_ms)
     # Runs that wait are taken up; one of them that cannot be taken up now is no failure of an item.
     subprocess.run([sys.executable, "-m", "pipeline", "uploads"], check=False)
-    if not due:
-        print("Data and pipelines are up to date.")
-    else:
-        done = list(states.values()).count("done")
-        print(f"{done} of {len(states)} items are done.", flush=True)
-        if done < len(states):
-            sys.exit(1)
-    # Whether what is there now is what was published; studies are reached by name alone.
-    importlib.import_module("pipeline.studies.compare").after_repro()
+    print(*lines, sep="\n", flush=True)
+    if any(state != "done" for state in states.values()):
+        sys.exit(1)
 
 
 def closure(changed: Iterable[str], needs: Mapping[str, set[str]]) -> set[str]:

@@ -10,12 +10,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.run import paths
+from pipeline.run import job, paths
 from pipeline.run.flow import PLAN, Flow
 from pipeline.run.params import read_yaml
+from pipeline.studies import headline
+from pipeline.track import lineage, tracking
 
 TOLERANCE = 1e-3  # no table shows a difference that is smaller
 LISTED = 4
@@ -28,14 +31,34 @@ def main(rev: str = "HEAD", tolerance: float = TOLERANCE) -> None:
         sys.exit(1)
 
 
-def after_repro() -> None:
-    """The same as the end of `repro`, which has done its part whatever comes out; nothing if there is no report."""
-    if paths.report("results.json").exists():
+def after_repro(states: Mapping[str, str], began_ms: int) -> list[str]:
+    """How a repro ended, by items, and the same as `main` says, if all are done and there is a report.
+
+    If an item ran, that is also written down as a run, of which those of the items are made the children.
+    """
+    counts = {f"items/{state}": list(states.values()).count(state) for state in ("done", "FAILED", "skipped")}
+    whole = counts["items/done"] == len(states)
+    lines = [f"{counts['items/done']} of {len(states)} items are done."]
+    lines = lines if states else ["Data and pipelines are up to date."]
+    reported = whole and paths.report("results.json").exists()
+    if reported:
         try:
-            lines, _ = story("HEAD")
+            lines += story("HEAD")[0]
         except (FileNotFoundError, ValueError) as error:
-            lines = [f"There is nothing to compare the results with: {error}"]
-        print(*lines, sep="\n", flush=True)
+            lines.append(f"There is nothing to compare the results with: {error}")
+    if states:
+        name = os.environ[tracking.REPRO]
+        tags = {"stage": "repro", **job.git(), lineage.NOTE: "\n".join(f"- {line.strip()}" for line in lines)}
+        tags |= lineage.verdicts(Path()) if reported else {}
+        metrics = counts | (headline.of_item("report", ()) if reported else {})
+        manifest = {"stage": "repro", "item": [], "fingerprint": name, "deps": {}, "outs": {}, "metrics": metrics}
+        begin = {
+            "name": "repro" if Path.cwd() == paths.ROOT else f"repro of {Path.cwd().name}",
+            "tags": tags,
+            "began_ms": began_ms,
+        }
+        tracking.whole(name, begin, {"status": "FINISHED" if whole else "FAILED", "manifest": manifest})
+    return lines
 
 
 def story(rev: str, tolerance: float = TOLERANCE) -> tuple[list[str], bool]:

@@ -15,7 +15,7 @@ from pipeline.run.params import digest
 from pipeline.show import figures, intervals
 from pipeline.show.display import Cell, Table
 from pipeline.show.measures import Results, named
-from pipeline.studies import claims, params
+from pipeline.studies import claims, headline, params
 from pipeline.studies.cloning import claims as of_cloning
 from pipeline.studies.cloning import measures as cloning
 from pipeline.studies.feedback import claims as of_feedback
@@ -63,7 +63,7 @@ MEASURES: dict[str, claims.Measure] = {  # by the names that the tests of claims
 
 
 def main(item: list[str]) -> None:
-    """Write results.json, claims.json and index.html; what the profile has no items of has no part in the page."""
+    """Write the JSON files and index.html; what the profile has no items of has no part in the page."""
     own = params.read()
     items, profile = own.items, Profile.of(own)
     tables = figures.read(TABLES)
@@ -76,6 +76,7 @@ def main(item: list[str]) -> None:
     judged = claims.judge(claims.read(MEASURES), MEASURES, made)
     tally = claims.counts(judged)
     write_json(paths.report("claims.json"), {"level": intervals.LEVEL, "counts": tally, "claims": judged})
+    write_json(paths.report("metrics.json"), headline.of_profile(found, tally))
     trained_on = " and ".join(ranking.title(name) for name in profile.trained_on.get(RULE, ()))
     page: dict[str, Any] = dict.fromkeys(
         ("headline", "introspection", "replayed", "learned", "shipped", "cloning", "unification", "recall", "feedback")

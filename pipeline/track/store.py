@@ -11,8 +11,10 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sqlite3
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,7 +37,8 @@ os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "false")
 
 PROJECT = "vsml"
 METRICS_A_BATCH, DIGEST_LETTERS = 1000, 36  # the limits of MLflow
-RULE = "rule/rule.npz"  # in a run; its folder is a version of a model
+RULE = "rule"  # a folder of a run, which is a version of a model
+LOADER = "vsml.pyfunc"  # what `mlflow.pyfunc.load_model` imports for it
 # Of the characters that a folder may have, those that mean something in an address, and no others.
 IN_REPOSITORY = f"sqlite:///{str(paths.MLFLOW_DATABASE).replace('%', '%25').replace('?', '%3F')}"
 LOCKED_S = 60.0  # that a database may be
@@ -69,6 +72,7 @@ class Found(NamedTuple):
     status: str
     tags: dict[str, str]
     params: dict[str, str]
+    metrics: dict[str, float]
 
 
 class Store:
@@ -106,7 +110,11 @@ class Store:
 
     def create(self, name: str, tags: Mapping[str, str], began_ms: int | None = None) -> str:
         """Make a run that began at a time in ms since 1970, or begins now; return its id."""
-        return self._client.create_run(self._experiment, began_ms, dict(tags), name).info.run_id
+        user = os.environ.get("LOGNAME") or os.environ.get("USER") or str(os.getuid())
+        own = {"user": user, "source.name": f"python -m pipeline {name}", "source.type": "LOCAL"}
+        own |= {"source.git.commit": commit} if (commit := tags.get("commit", "none")) != "none" else {}
+        tags = {f"mlflow.{key}": value for key, value in own.items()} | dict(tags)  # what MLflow's pages show
+        return self._client.create_run(self._experiment, began_ms, tags, name).info.run_id
 
     def find(self, tags: Mapping[str, str]) -> list[Found]:
         """The runs that have all these tags and are not deleted, the newest first."""
@@ -144,6 +152,11 @@ class Store:
                 for name, value in row.items()
             ]
             self._client.log_batch(run, metrics=metrics)
+
+    def log_metrics(self, run: str, metrics: Mapping[str, float]) -> None:
+        """Log numbers without a step, as of the start of the run: what is logged again, MLflow keeps once."""
+        at_ms = self._client.get_run(run).info.start_time
+        self._client.log_batch(run, [self._entities.Metric(name, value, at_ms, 0) for name, value in metrics.items()])
 
     def last_step(self, run: str) -> int:
         """The last step of the curve that is logged."""
@@ -220,16 +233,25 @@ class Store:
             data.append(self._entities.DatasetInput(dataset, [self._entities.InputTag("mlflow.data.context", use)]))
         self._client.log_inputs(run, data)
 
-    def register(self, model: str, run: str, path: Path, tags: Mapping[str, str], alias: str | None) -> None:
-        """Make a file of a run a version of a model, once for the sha256 among its tags; and let `alias` name it."""
+    def register(
+        self, model: str, run: str, path: Path, tags: Mapping[str, str], alias: str | None, about: str
+    ) -> None:
+        """Make a file of a run a version of a model, once for the sha256 among its tags; and let `alias` name it.
+
+        It is loaded by `mlflow.pyfunc.load_model`; `about` is its description, as Markdown.
+        """
         versions = self._client.search_model_versions(f"name = '{model}'")
-        known = [int(one.version) for one in versions if one.tags.get("sha256") == tags["sha256"]]
+        own = {"sha256": tags["sha256"], "loader": LOADER}  # earlier versions had none and cannot be loaded
+        known = [int(one.version) for one in versions if own.items() <= one.tags.items()]
         if not known:
-            self.upload(run, RULE, path)
+            with tempfile.TemporaryDirectory() as folder:
+                _save_model(Path(folder) / RULE, path)
+                self.upload_folder(run, RULE, Path(folder) / RULE)
             with contextlib.suppress(ExistsInStoreError):
                 self._client.create_registered_model(model)
-            source = f"runs:/{run}/{Path(RULE).parent.as_posix()}"
-            made = self._client.create_model_version(model, source, run, tags=dict(tags), await_creation_for=0)
+            made = self._client.create_model_version(
+                model, f"runs:/{run}/{RULE}", run, dict(tags) | own, description=about, await_creation_for=0
+            )
             known = [int(made.version)]
         if alias is not None:
             self._client.set_registered_model_alias(model, alias, str(max(known)))
@@ -253,7 +275,7 @@ class Store:
 
     def _found(self, run: Any) -> Found:
         self._folders[run.info.run_id] = str(run.info.artifact_uri)
-        return Found(run.info.run_id, run.info.status, dict(run.data.tags), dict(run.data.params))
+        return Found(run.info.run_id, run.info.status, *map(dict, (run.data.tags, run.data.params, run.data.metrics)))
 
 
 class _Explained:
@@ -302,6 +324,26 @@ class _Explained:
             return ExistsInStoreError
         refused = code in REFUSALS or (400 <= status < 500 and status != 429)
         return TrackerAway if self._uri.startswith("http") and not refused else TrackingError
+
+
+def _save_model(folder: Path, rule: Path) -> None:
+    """Write a rule as a model of MLflow that LOADER loads: no code and no pickle beside it, and a signature."""
+    import numpy as np
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # MLflow's import warns of a type hint of its own
+        from mlflow.pyfunc import add_to_model  # from mlflow itself it would be imported later
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+
+    x, y = TensorSpec(np.dtype(float), (-1, -1), "x"), TensorSpec(np.dtype("int64"), (-1,), "y")
+    params = [ParamSpec(name, DataType.long, 0) for name in ("classes", "random_features", "seed")]
+    answer = TensorSpec(np.dtype(float), (-1, -1))
+    model = Model(signature=ModelSignature(Schema([x, y]), Schema([answer]), ParamSchema(params)))
+    add_to_model(model, loader_module=LOADER, data="rule.npz")
+    folder.mkdir()
+    shutil.copyfile(rule, folder / "rule.npz")
+    model.save(folder / "MLmodel")
 
 
 def _relocate(old: str, new: str) -> None:

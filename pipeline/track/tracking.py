@@ -7,7 +7,8 @@ mlflow, and a tracker that is away can neither fail nor slow down a computation.
     curve.jsonl  one line per row of the curve: [ms since 1970 at which it was written, {name: value}]
     deps/        copies of the deps of up to 1 MiB, as they were when the job began
     outs/        hard links to the outs (copies where a file system has none), so that no later repro changes them
-    end.json     status and time of the end, and the manifest of a finished run; written last, and atomically
+    end.json     status and time of the end, and the manifest of a finished run, with its metrics; written last, and
+                 atomically
 
 The runs of this machine lie in .runs/. A process holds the lock .runs/NAME.lock while it lives, and the kernel frees it
 however the process ends: so a folder without end.json whose lock is free is of a process that was killed.
@@ -41,6 +42,7 @@ from pipeline.run.job import Job, dep_files, git, versions
 from pipeline.run.params import digest
 
 FOLDER, RUN = "VSML_SPOOL", "VSML_RUN"  # environment of a stage in a pod
+REPRO, PART_OF = "VSML_REPRO", "repro"  # environment of the items of a `make repro`, and a tag: which one it is
 UPLOAD, MODES = "VSML_UPLOAD", ("background", "now", "later")
 BEGIN, CURVE, END = "begin.json", "curve.jsonl", "end.json"
 UPLOADER_LOCK, LOG = "uploader.lock", "uploader.log"  # in .runs/
@@ -54,6 +56,7 @@ class Run:
         self.id = run_id
         self.last_acts: list[Callable[[], None]] = []
         self._job, self._folder, self._written = job, folder, 0
+        self._metrics: dict[str, float] = {}
         for kept in ("deps", "outs"):
             (folder / kept).mkdir(parents=True, exist_ok=True)
         for name, path in dep_files(job.flow, job.params.root).items():
@@ -81,6 +84,10 @@ class Run:
             file.writelines(f"{line}\n" for line in lines)
         self._written = len(curve["loss"])
 
+    def measure(self, metrics: dict[str, float]) -> None:
+        """Have these numbers be the metrics of the run, by which it is compared with others."""
+        self._metrics = metrics
+
     def at_end(self, act: Callable[[], None]) -> None:
         """Have `act` done when the outs are written and kept."""
         self.last_acts.append(act)
@@ -96,7 +103,7 @@ class Run:
             except OSError:  # another file system, or one without hard links
                 shutil.copyfile(name, kept)
             outs[name] = artifacts.sha256_file(kept)
-        self.end("FINISHED", manifest=manifest(self._job, outs))
+        self.end("FINISHED", manifest=manifest(self._job, outs) | {"metrics": self._metrics})
 
     def end(self, status: str, **more: Any) -> None:
         artifacts.write_json(self._folder / END, {"status": status, "ended_ns": time.time_ns(), **more})
@@ -145,11 +152,24 @@ def run(job: Job) -> Iterator[Run]:
             subprocess.run([sys.executable, "-m", "pipeline", "uploads"], check=False)
 
 
+def whole(name: str, begin: dict[str, Any], end: dict[str, Any]) -> None:
+    """Write down a run of no job, which has ended: begin.json and end.json say this, beside its id and its end."""
+    held, folder = lock(paths.RUNS / f"{name}.lock"), paths.RUNS / name
+    for kept in ("deps", "outs"):
+        (folder / kept).mkdir(parents=True)
+    about = {"id": name, "uri": store_uri(), "params": {}, "machine": {}}
+    artifacts.write_json(folder / BEGIN, about | begin)
+    artifacts.write_json(folder / END, {"ended_ns": time.time_ns(), **end})
+    if held is not None:
+        os.close(held)
+
+
 def facts(job: Job) -> dict[str, Any]:
     """The run of a job as it is made: its name, its tags, and its params with the digests that decide its outs."""
     params = job.plan["params"]
     tags = {"fingerprint": job.fingerprint, "params_digest": digest(params)}
     tags |= {"plan": job.deps[job.flow.plan.as_posix()]}
+    tags |= {PART_OF: os.environ[REPRO]} if REPRO in os.environ else {}
     return {
         "name": " ".join((job.stage, *job.item)),
         "tags": {"stage": job.stage, **job.flow.names, **git(), **tags},

@@ -142,8 +142,7 @@ class Uploads:
         run, curve = self._run(one, uri)
         store = self._stores[uri]
         curve.send(one.folder)
-        if end["status"] == "FINISHED":
-            made = end["manifest"]
+        if (made := end.get("manifest")) is not None:
             for kind in ("deps", "outs"):
                 store.upload_folder(run, kind, one.folder / kind)
             store.write(run, "manifest.json", made)
@@ -177,7 +176,8 @@ class Uploads:
                 run, begin["params"]
             )  # of one that was found too: whoever made it may have come no further
             if begin.get("resumed"):
-                store.tag(run, {"resumed": "true"})
+                part_of = {key: begin["tags"][key] for key in (tracking.PART_OF,) if key in begin["tags"]}
+                store.tag(run, {"resumed": "true"} | part_of)
             self._open[key] = run, Curve(store, run)
         return self._open[key]
 

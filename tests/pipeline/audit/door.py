@@ -20,7 +20,7 @@ from pipeline.run import job as provenance
 from pipeline.run import paths
 from pipeline.run.artifacts import read_table, write_table
 from pipeline.run.flow import Flow
-from pipeline.studies import params
+from pipeline.studies import headline, params
 from pipeline.track import tracking, uploads
 from pipeline.track.store import Store
 from tests.pipeline.studies import conftest as made_up
@@ -44,8 +44,8 @@ def make() -> None:
             for number, out in enumerate(item.outs):
                 if not Path(out).exists():  # a rule that no figure reads
                     write_table(out, {"theta": np.full(3, number)}, {"theta": ("value",)})
-            with tracking.run(provenance.job(item.stage, item.words)):
-                pass
+            with tracking.run(provenance.job(item.stage, item.words)) as run:
+                run.measure(headline.of_item(item.stage, item.words))
     uploads.flush()
 
 

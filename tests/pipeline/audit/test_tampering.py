@@ -121,6 +121,15 @@ def planted_run(audited, lock) -> Iterator[Expected]:
     audited.do(f"store.forget({run!r})")
 
 
+def better_metric(audited, lock) -> Iterator[Expected]:
+    """Logged over the metric of a run, as MLflow lets anyone do."""
+    run, name = audited.run_of("baseline", baseline="adam"), "digits/accuracy"
+    before = audited.do(f"answer = store.get({run!r}).metrics[{name!r}]")
+    audited.do(f"store.log_rows({run!r}, 0, [(1, {{ {name!r}: 0.9999 }})])")
+    yield "broken", f"metric {name} of MLflow run {run[:8]}"
+    audited.do(f"store.log_rows({run!r}, 1, [(2, {{ {name!r}: {before} }})])")
+
+
 def own_command(audited, lock) -> Iterator[Expected]:
     lock["unify"]["cmd"] += " ; true"
     with _edited(audited.root / "dvc.yaml", lambda data: data.replace(b"pipeline unify", b"pipeline unify ; true")):
@@ -401,7 +410,7 @@ ROUNDS = {  # cases that do not meet, and patterns of what else they rightly lea
         [*ARTIFACTS, *TAGS, deleted_run, another_commit, failed_run],
         ["* at commit *", "artifacts/baseline/sgd.npz, read by introspect@vsml-0"],
     ),
-    "bypasses": ([planted_run, own_command, poisoned_module], ["artifacts/plan", "artifacts/plan/*"]),
+    "bypasses": ([planted_run, better_metric, own_command, poisoned_module], ["artifacts/plan", "artifacts/plan/*"]),
     "numbers": ([remade_and_committed], ["artifacts/baseline/sgd.npz, read by *"]),
     "pixels": ([painted_everywhere], ["artifacts/figure/meta_training.png, read by report"]),
 }

@@ -4,6 +4,8 @@ import json
 import time
 from pathlib import Path
 
+import mlflow as mlflow_client
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
@@ -34,10 +36,10 @@ def finish(store, tmp_path):
     for name in (DATA, TEST, LEARNED, TABLE, PLAN):
         artifacts.write_text(tmp_path / name, f"{name} of {tmp_path}")
 
-    def of(stage, item, deps, outs):
+    def of(stage, item, deps, outs, **more):
         run = store.create(f"{stage} {item}", {"stage": stage})
         digests = {name: artifacts.sha256_file(tmp_path / name) for name in (*deps, *outs)}
-        manifest = {"stage": stage, "item": list(item), "fingerprint": "f" * 64}
+        manifest = {"stage": stage, "item": list(item), "fingerprint": "f" * 64} | more
         manifest |= {"deps": {name: digests[name] for name in deps}, "outs": {name: digests[name] for name in outs}}
         lineage.describe(store, run, manifest, tmp_path)
         for name in outs:
@@ -97,18 +99,50 @@ def test_a_learned_rule_is_one_version_however_often_it_is_made(finish, client, 
     assert newest.tags["sha256"] == artifacts.sha256_file(tmp_path / LEARNED) != digest
 
 
-def test_a_rule_that_ships_is_found_and_fetched_by_its_alias(store, client, tmp_path):
-    rule = "vsml/zoo/mnist.npz"
+def test_a_rule_that_ships_is_found_by_its_alias_and_predicts_online(store, client, tmp_path):
+    rule, stays = "vsml/zoo/mnist.npz", {"stage": "zoo_test", "item": ["mnist"], "fingerprint": "f" * 64, "outs": {}}
     digest = artifacts.sha256_file(paths.ROOT / rule)
-    manifest = {"stage": "zoo_test", "item": ["mnist"], "fingerprint": "f" * 64, "deps": {rule: digest}, "outs": {}}
     for _ in range(2):
         run = store.create("zoo_test mnist", {"stage": "zoo_test"})
+        manifest = stays | {"deps": {rule: digest}, "metrics": {"digits/accuracy": 0.875}}
         lineage.describe(store, run, manifest, tmp_path)
     found = client.get_model_version_by_alias("shipped.mnist", "released")
-    assert found.tags["sha256"] == digest
+    assert (found.tags["sha256"], found.tags["digits/accuracy"]) == (digest, "0.875")
+    assert "## How it was made" in found.description and len(found.description) < 5000  # the card
+    assert len(client.search_model_versions("name = 'shipped.mnist'")) == 1
     got = download_artifacts(artifact_uri="models:/shipped.mnist@released", dst_path=str(tmp_path / "got"))
     assert artifacts.sha256_file(Path(got) / "rule.npz") == digest
-    assert len(client.search_model_versions("name = 'shipped.mnist'")) == 1
+
+    model = mlflow_client.pyfunc.load_model("models:/shipped.mnist@released")
+    key = np.random.default_rng(0)
+    y = key.integers(0, 2, 60)
+    x = key.normal(size=(60, 5)) + 4 * y[:, None]
+    shown = np.where(np.arange(60) < 40, y, -1)
+    probabilities = model.predict({"x": x, "y": shown})
+    assert probabilities.shape == (60, 2) and np.allclose(probabilities.sum(1), 1)
+    assert (probabilities.argmax(1) == y)[40:].mean() > 0.9
+    assert np.allclose(probabilities[0], model.predict({"x": x[:1], "y": shown[:1] * 0 - 1}, {"classes": 2})[0])
+    with pytest.raises(Exception, match="y"):
+        model.predict({"x": x})
+
+
+def test_a_run_has_its_numbers_once_its_commit_and_its_figures(finish, store, client, tmp_path):
+    numbers, picture = {"digits/accuracy": 0.875, "digits/accuracy_100": 0.5}, "artifacts/figure/a b.png"
+    artifacts.write_text(tmp_path / picture, "pixels")
+    run = finish("figure", ("a b",), (), (picture,), metrics=numbers)
+    lineage.describe(
+        store,
+        run,
+        {"stage": "figure", "item": [], "fingerprint": "", "deps": {}, "outs": {}} | {"metrics": numbers},
+        tmp_path,
+    )
+    assert client.get_run(run).data.metrics == numbers
+    assert [len(client.get_metric_history(run, name)) for name in numbers] == [1, 1]
+    shown = f"![{picture}](get-artifact?run_uuid={run}&path=outs/artifacts/figure/a%20b.png)"
+    assert client.get_run(run).data.tags["mlflow.note.content"].startswith(shown)
+    made = client.get_run(store.create("unify", {"stage": "unify", "commit": "c" * 40})).data.tags
+    assert (made["mlflow.source.git.commit"], made["mlflow.source.name"]) == ("c" * 40, "python -m pipeline unify")
+    assert made["mlflow.user"]
 
 
 def test_the_run_of_a_report_has_the_verdicts(finish, store, client, tmp_path):

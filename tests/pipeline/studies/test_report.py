@@ -156,7 +156,7 @@ def test_results_are_flat_and_finite_json(reported, profile):
 
 
 def test_the_same_tables_give_the_same_report(reported, profile):
-    outs = [paths.report(name) for name in ("index.html", "results.json", "claims.json")]
+    outs = [paths.report(name) for name in ("index.html", "results.json", "claims.json", "metrics.json")]
     before = [sha256_file(path) for path in outs]
     report.main([])
     assert [sha256_file(path) for path in outs] == before

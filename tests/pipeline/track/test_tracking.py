@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.run import artifacts
+from pipeline.run.params import read_yaml
 from pipeline.track import tracking
 from tests.servers import free_port, mlflow_server, until
 
@@ -146,6 +147,27 @@ def test_a_stage_imports_no_mlflow(clone):
         _stop_uploader(clone.root)
     ((_, name, status, _),) = _runs(clone.root)
     assert (name, status) == ("test_data iris", "FINISHED")
+
+
+def test_a_repro_is_a_run_above_those_of_its_items(clone, write_params):
+    flow = read_yaml(clone.root / "dvc.yaml")
+    flow["stages"] = {name: flow["stages"][name] for name in ("plan", "test_data")}
+    write_params(clone.root / "dvc.yaml", flow)
+    clone.run("python", "-m", "pipeline", "repro", VSML_UPLOAD="later")
+    items = [f"test_data {name}" for name in read_yaml(clone.root / "params.yaml")["items"]["test_sets"]]
+    (parent, *_), *children = _runs(clone.root)
+    assert [name for _, name, _, _ in children] == sorted(items)
+    parents = {_tags(clone.root, run)["mlflow.parentRunId"] for run, *_ in children}
+    assert parents == {parent} and "mlflow.parentRunId" not in _tags(clone.root, parent)
+    tags = _tags(clone.root, parent)
+    commit = clone.run("git", "rev-parse", "HEAD").strip()
+    assert (tags["stage"], tags["mlflow.source.git.commit"]) == ("repro", commit)
+    assert tags["mlflow.note.content"] == f"- {len(items) + 1} of {len(items) + 1} items are done."
+    with contextlib.closing(sqlite3.connect(clone.root / "mlflow.db")) as store:
+        counts = dict(store.execute("select key, value from metrics where run_uuid = ?", (parent,)))
+    assert counts == {"items/done": len(items) + 1, "items/FAILED": 0, "items/skipped": 0}
+    clone.run("python", "-m", "pipeline", "repro", VSML_UPLOAD="later")
+    assert len(_runs(clone.root)) == len(items) + 1  # nothing ran
 
 
 def _uploader(root):
