@@ -34,6 +34,7 @@ LOOK_EVERY_S = 0.1
 SAY_EVERY_S = 30.0  # what long items said last
 STOPS_WITHIN_S = 20.0
 OWN = re.compile(r"exec python -m pipeline (\w+)(.*)")
+CARRIERS = ("pipeline.cluster.execute", "pipeline.studies.headline")  # that every item imports, by name as it does
 LINES_SHOWN = 15  # of an item that failed
 UNKNOWN_S = 10.0  # an item of a stage that never ran here
 MEMORY = 1.5 * 2**30  # bytes that must be free before another item starts: what the largest of the default profile take
@@ -245,7 +246,8 @@ def _start(stage: Any, path: Path, fork: Any) -> Running | None:
             held.close()
             raise
     if own := OWN.fullmatch(stage.cmd):  # here, and not once an item
-        importlib.import_module(job.stages()[own[1]].module if own[1] in job.stages() else "pipeline.run.job")
+        for module in (*CARRIERS, *(one.module for name, one in job.stages().items() if name == own[1])):
+            importlib.import_module(module)
     path.unlink(missing_ok=True)
     log = path.open("a+b")  # appends always: the item shares the place in it with us, who read
     sys.stdout.flush()
