@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 
 from pipeline.run import paths
-from pipeline.run.artifacts import write_text
+from pipeline.run.artifacts import write_json, write_text
 from pipeline.show.measures import parsed
 from pipeline.studies import params
 from pipeline.studies.blocks import BLOCKS, STUDIES
@@ -99,6 +99,8 @@ def _bring_results(root: Path) -> None:
     docs = root / "docs" / ("" if settings.root == "." else Path.cwd().name)
     for name in ("results.json", "claims.json"):
         _copy(paths.report(name), docs / name, NOT_MADE)
+    if taken := json.loads(paths.SECONDS.read_text()).get(paths.profile()) if paths.SECONDS.exists() else None:
+        write_json(docs / "seconds.json", taken)  # how long each item took, for whoever makes it the first time
     shown = pictures(root)
     for name in settings.items.drawn:
         if (target := docs / "figures" / f"{name}.png").resolve() in shown:
