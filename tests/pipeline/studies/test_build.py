@@ -52,6 +52,14 @@ def test_lives_depend_on_seed_task_and_number_alone(profile):
     assert np.any(few.episodes.x[0] != few.episodes.x[1])
 
 
+def test_tasks_of_one_set_have_the_same_images_in_the_same_order(profile):
+    tasks = {"as_it_is": Task(set="digits"), "shuffled": Task(set="digits", view="shuffled")}
+    tests = params.Tests(suites={"one": tasks}, episodes=2, length=20, seed=1)
+    plain, shuffled = (trial.episodes for trial in build.trials(tests, ("one",)))
+    np.testing.assert_array_equal(plain.y, shuffled.y)
+    np.testing.assert_allclose(np.sort(plain.x, axis=-1), np.sort(shuffled.x, axis=-1), atol=1e-5)
+
+
 def test_a_life_ends_when_the_examples_do_and_meets_each_once(profile):
     episodes = _trial({"episodes": 2, "length": 480, "seed": 1}, set="iris").episodes
     assert episodes.x.shape == (2, 150, 4)
