@@ -75,8 +75,13 @@ def planned(item: Item, params: Any = None, tree: Tree | None = None) -> tuple[d
 
 
 def main() -> None:
-    """Write all plans, and make the folders that items read even if no item of this profile leaves anything there."""
+    """Write all plans of the profile in this folder."""
     own_code()
+    write_plans()
+
+
+def write_plans() -> None:
+    """Write all plans, and make the folders that items read even if no item of this profile leaves anything there."""
     own, tree = read(), Tree(paths.ROOT)
     for item in (item for item in Flow().items() if item.stage != "plan"):
         made, _ = planned(item, own, tree)

@@ -19,6 +19,7 @@ CHECKPOINTS = STATE / ".checkpoints"
 COMPILED = STATE / ".compiled"
 DOWNLOADS = STATE / ".downloads"
 JOBS = STATE / ".jobs"
+SECONDS = JOBS / "seconds.json"  # how long each item took, by profile
 RUNS = STATE / ".runs"
 MLFLOW_DATABASE = STATE / "mlflow.db"
 MLFLOW_ARTIFACTS = STATE / "mlartifacts"
@@ -52,6 +53,12 @@ feedback_curve = _out("feedback_train/%s-%s/curve.npz")
 feedback_test = _out("feedback_test/%s-%s.npz")
 recall_train = _out("recall_train/%s-%s.npz")
 recall_test = _out("recall_test/%s-%s.npz")
+
+
+def profile() -> str:
+    """The profile in the current folder, by its folder relative to the repository."""
+    here = Path.cwd()
+    return str(here.relative_to(ROOT)) if here.is_relative_to(ROOT) else str(here)
 
 
 def figure(name: str, ending: str = "png") -> Path:

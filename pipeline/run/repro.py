@@ -34,6 +34,7 @@ LOOK_EVERY_S = 0.1
 SAY_EVERY_S = 30.0  # what long items said last
 STOPS_WITHIN_S = 20.0
 OWN = re.compile(r"exec python -m pipeline (\w+)(.*)")
+CARRIERS = ("pipeline.cluster.execute", "pipeline.studies.headline")  # that every item imports, by name as it does
 LINES_SHOWN = 15  # of an item that failed
 UNKNOWN_S = 10.0  # an item of a stage that never ran here
 MEMORY = 1.5 * 2**30  # bytes that must be free before another item starts: what the largest of the default profile take
@@ -104,18 +105,21 @@ def run(stages: Mapping[str, Any], needs: Mapping[str, set[str]], jobs: int) -> 
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
-    logs, known = paths.JOBS / "logs", paths.JOBS / "seconds.json"
+    logs, known = paths.JOBS / "logs", paths.SECONDS
     logs.mkdir(parents=True, exist_ok=True)
     print(f"{len(needs)} items are due, up to {jobs} at once; what they say: {logs}", flush=True)
 
-    # How long each took when it last ran here, and the longest way from its start to the end of all.
-    profile = str(Path.cwd().relative_to(paths.ROOT)) if Path.cwd().is_relative_to(paths.ROOT) else str(Path.cwd())
+    # How long each took when it last ran, here or where the published results were made, and the longest way from its
+    # start to the end of all.
+    profile = paths.profile()
     times = json.loads(known.read_text()) if known.exists() else {}
     seconds: dict[str, float] = times.setdefault(profile, {})
+    published = paths.ROOT / "docs" / Path(profile).name / "seconds.json"
+    typical = (json.loads(published.read_text()) if published.exists() else {}) | seconds
     way: dict[str, float] = {}
     for name in reversed(list(TopologicalSorter(needs).static_order())):
         after = max((way[other] for other, wanted in needs.items() if name in wanted), default=0.0)
-        way[name] = _expected(name, seconds)[0] + after
+        way[name] = _expected(name, typical)[0] + after
 
     from dvc.exceptions import DvcException
 
@@ -130,7 +134,7 @@ def run(stages: Mapping[str, Any], needs: Mapping[str, set[str]], jobs: int) -> 
 
     def settle(name: str, state: str, more: str) -> None:
         states[name] = state
-        left = [_expected(other, seconds) for other in needs if other not in states]
+        left = [_expected(other, typical | seconds) for other in needs if other not in states]
         estimate = ""
         if left and all(sure for _, sure in left):
             estimate = f", about {_in_words(sum(taken for taken, _ in left) / jobs)} left"
@@ -245,7 +249,8 @@ def _start(stage: Any, path: Path, fork: Any) -> Running | None:
             held.close()
             raise
     if own := OWN.fullmatch(stage.cmd):  # here, and not once an item
-        importlib.import_module(job.stages()[own[1]].module if own[1] in job.stages() else "pipeline.run.job")
+        for module in (*CARRIERS, *(one.module for name, one in job.stages().items() if name == own[1])):
+            importlib.import_module(module)
     path.unlink(missing_ok=True)
     log = path.open("a+b")  # appends always: the item shares the place in it with us, who read
     sys.stdout.flush()

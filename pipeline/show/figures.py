@@ -10,7 +10,7 @@ from types import ModuleType
 from pipeline.run.artifacts import Table, read_table
 from pipeline.run.flow import ARTIFACTS, Flow
 
-UNREAD = ("x", "*/loss")  # arrays that no figure and no number needs, and nine tenths of the bytes
+UNREAD = "*/loss"  # arrays that no figure and no number needs; together with images nine tenths of the bytes
 
 
 def module(name: str) -> ModuleType:
@@ -23,9 +23,11 @@ def needed(needs: tuple[str, ...]) -> list[str]:
 
 
 def read(needs: tuple[str, ...]) -> dict[str, Table]:
-    """The same tables by their paths, without the arrays that are `UNREAD`."""
+    """The same tables by their paths; without `UNREAD`, and of images only the first, which has their size."""
     found = {name: read_table(ARTIFACTS / name) for name in needed(needs)}
     for table in found.values():
-        for key in [key for key in table.arrays if any(fnmatchcase(key, pattern) for pattern in UNREAD)]:
+        for key in [key for key in table.arrays if fnmatchcase(key, UNREAD)]:
             del table.arrays[key]
+        if "x" in table.arrays:
+            table.arrays["x"] = table.arrays["x"][:1].copy()
     return found

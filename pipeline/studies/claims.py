@@ -28,6 +28,7 @@ Measure = Callable[..., Effects]
 MARKS = {  # of several verdicts the first holds
     "not run": "\u2013",
     "not reproduced": "\u2717",
+    "contrary": "\u2260",
     "underpowered": "?",
     "consistent": "\u2248",
     "reproduced": "\u2713",
@@ -186,7 +187,7 @@ def verdict(expect: str, margin: float, found: Interval, seeds: int) -> str:
         "not_worse": ((-margin, math.inf), (-margin, math.inf)),
     }[expect]
     if found.high < matters[0] or found.low > matters[1]:
-        return "not reproduced" if seeds >= SEEDS else "underpowered"
+        return "not reproduced" if seeds >= SEEDS else "contrary"
     if claimed[0] < found.low and found.high < claimed[1] and found.mean >= matters[0]:
         return "reproduced" if seeds >= SEEDS else "consistent"
     return "consistent" if claimed[0] < found.mean < claimed[1] else "underpowered"

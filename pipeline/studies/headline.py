@@ -65,7 +65,7 @@ def of_item(stage: str, words: tuple[str, ...], profile: Path = Path()) -> dict[
     accuracies = {}
     for name, correct in read_table(folder / stage / f"{item}.npz").arrays.items():
         *features, task = name.removesuffix("/correct").split("/")
-        if name.endswith("/correct") and (not features or features[1].startswith("zoo_")):
+        if name.endswith("/correct"):
             metric, length = f"{task}/accuracy{FEATURES if features else ''}", correct.shape[-1]
             accuracies[metric] = _short(correct.mean((-2, -1)).max())
             if length > EARLY and not features:

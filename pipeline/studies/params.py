@@ -100,6 +100,11 @@ class Params(Section):
         """Whether the profile has that section, or leaves it out."""
         return section in self.model_fields_set
 
+    def features_of(self, baseline: str) -> int:
+        """How many random features a baseline sees in a second round of its tests, for rules that ship; 0 for none."""
+        beside = self.items.zoo and self.has("random_features") and baseline in self.random_features.baselines
+        return self.random_features.count if beside else 0
+
     if not TYPE_CHECKING:  # a type checker would take it for a promise that every attribute exists
 
         def __getattribute__(self, name: str) -> Any:

@@ -4,7 +4,8 @@ The pages are README.md, docs/*.md and pipeline/studies/*/README.md. A block is 
 
     <!-- NAME:begin -->              of the default profile, made from docs/results.json or the like (BLOCKS has all)
     <!-- NAME:PROFILE:begin -->      of another profile, made from docs/PROFILE/
-    <!-- claims/STUDY:begin -->      the claims of one study, with the verdicts of all profiles that are evidence for it
+    <!-- claims:begin -->            all claims, with the verdicts of all profiles that are evidence for them
+    <!-- claims/STUDY:begin -->      those of one study
     <!-- studies:begin -->           the overview of all studies
 
 and the same with `end`. The default profile owns docs/results.json, docs/claims.json and docs/figures/, another one,
@@ -20,7 +21,7 @@ import sys
 from pathlib import Path
 
 from pipeline.run import paths
-from pipeline.run.artifacts import write_text
+from pipeline.run.artifacts import write_json, write_text
 from pipeline.show.measures import parsed
 from pipeline.studies import params
 from pipeline.studies.blocks import BLOCKS, STUDIES
@@ -98,6 +99,8 @@ def _bring_results(root: Path) -> None:
     docs = root / "docs" / ("" if settings.root == "." else Path.cwd().name)
     for name in ("results.json", "claims.json"):
         _copy(paths.report(name), docs / name, NOT_MADE)
+    if taken := json.loads(paths.SECONDS.read_text()).get(paths.profile()) if paths.SECONDS.exists() else None:
+        write_json(docs / "seconds.json", taken)  # how long each item took, for whoever makes it the first time
     shown = pictures(root)
     for name in settings.items.drawn:
         if (target := docs / "figures" / f"{name}.png").resolve() in shown:

@@ -45,14 +45,14 @@ class Stage(NamedTuple):
                 return Uses(_tests(params, known_or_raise(params.experiments, experiment, "experiments").suites))
             case "baseline", name:
                 own = known_or_raise(params.baselines, name, "baselines")
-                return Uses({"baseline": plain(own), **_tests(params, own.suites)})
+                features = params.features_of(name)
+                return Uses({"baseline": plain(own), "random_features": features, **_tests(params, own.suites)})
             case "introspect", _, _:
                 rivals = _baselines(params, ("sgd", "adam"))
                 return Uses({"introspect": plain(params.introspect), "baselines": rivals})
             case "zoo_test", _:
-                own = params.random_features
-                shared = {"random_features": plain(own), "baselines": _baselines(params, own.baselines)}
-                return Uses({**shared, **_tests(params, params.defaults.suites)})
+                count = params.random_features.count
+                return Uses({"random_features": count, **_tests(params, params.defaults.suites)})
             case ("unify",):
                 return Uses({"unify": plain(params.unify)})
             case "clone", _:

@@ -25,9 +25,10 @@ SCORES: dict[Score, tuple[str, Callable[[Tested], Effect]]] = {  # the last two:
 def feedback_score(made: Made, *, score: Score, of: str, against: str | None = None, task: str) -> Effects:
     """By how much a learner does better than another, or than 0, on the same task and episodes.
 
-    `final`: accuracy, or mean squared error, at the end. `forgetting`: how much worse parts are known then than right
-    after them. `hidden_cosine`: absolute cosine of updates of hidden layers with the gradient's. `interference`: what
-    updates for a part do to other parts. Less is better of all but accuracy.
+    `final`: accuracy at the end, or mean squared error as a share of the other's mean, since errors differ by factors.
+    `forgetting`: how much worse parts are known then than right after them. `hidden_cosine`: absolute cosine of updates
+    of hidden layers with the gradient's. `interference`: what updates for a part do to other parts. Less is better of
+    all but accuracy.
     """
     every = tested(made.tables)
     names = [f"{learner}{ON}{task}" for learner in (of, against) if learner is not None]
@@ -36,6 +37,8 @@ def feedback_score(made: Made, *, score: Score, of: str, against: str | None = N
     (what, measured), (own, *others) = SCORES[score], [every[name] for name in names]
     values = measured(own)
     less = measured(others[0]) - values if others else -values
+    if score == "final" and own.regression and others:
+        less, what = less / measured(others[0]).mean(), f"{what}, as a share of that of {others[0].name}"
     first, second = (others[0].name, own.name) if others else ("0", own.name)
     if score == "final" and not own.regression:  # more is better
         less, what = -less, "accuracy"

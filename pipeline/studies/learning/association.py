@@ -11,6 +11,8 @@ a row; KIND: what an example is to the learner, see `exposures`):
   gain_own@AGE                gain_same less gain_stranger: what is tied to the image, and not said of everything
   gain_QUERY_after_GAP@AGE    what of the gain is left when so many further examples have been seen
   gain_…_less_BASELINE@AGE    gain of VSML less that of the baseline in the very same episode; episodes: how many differ
+  told_apart@AGE              share of episodes in which a wrong label, shown once, is then more probable for that image
+                              than for strangers; no temperature changes that. 0.5 is chance
   wrong_gained_QUERY@AGE    rise of the probability of a wrong label that was shown once
   wrong_lost_QUERY@AGE        the right class after the wrong label, less that after the right one (negative: lost)
   cosine, cosine_first, _last between a step's change of the function and a gradient step's; of all and of quarters
@@ -153,6 +155,8 @@ def exposures(seeds: list[dict[str, Any]]) -> dict[tuple[str, int], Float[np.nda
                 found[f"gain_{query}_after_{gap}", age] = gain[:, a, :, gap, p]
             found[f"wrong_gained_{query}", age] = gained_wrong[:, a, :, 0, p]
             found[f"wrong_lost_{query}", age] = lost[:, a, :, 0, p]
+        same, _, stranger = np.moveaxis(_stack(seeds, "query_probability")[:, a, :, WRONG_LABEL, 0, :, WRONG], -1, 0)
+        found["told_apart", age] = (np.sign(same - stranger) + 1) / 2  # a draw is a half
         found["gain_own", age] = found["gain_same", age] - found["gain_stranger", age]
     return found
 

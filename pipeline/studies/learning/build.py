@@ -99,12 +99,13 @@ class Trial:
 def trials(tests: Tests, suites: tuple[str, ...]) -> Iterator[Trial]:
     """The episodes of each task of some suites, spread over the devices if they can be shared out evenly.
 
-    They depend on the seed of `tests`, the name of the task and the number of the episode alone. An episode is as long
+    Examples and their order depend on the seed of `tests`, the set of the task and the number of the episode alone, so
+    that tasks of one set can be compared episode by episode, unless their classes differ. An episode is as long
     as `tests` says or as the task has examples, whichever is less. Instead of a long episode, one-shot tasks have many
     short ones, as many examples in all.
     """
     for name, task in ((name, task) for suite in suites for name, task in tests.suites[suite].items()):
-        task_key = jax.random.fold_in(jax.random.key(tests.seed), zlib.crc32(name.encode()))
+        task_key = jax.random.fold_in(jax.random.key(tests.seed), zlib.crc32(task.set.encode()))
         init_key, episode_key = jax.random.split(task_key)
         one_shot = task.episodes == "one_shot"
         numbers = jnp.arange(tests.episodes * (tests.length // (_count(task.set, task.classes) + 1) if one_shot else 1))

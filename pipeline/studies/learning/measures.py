@@ -70,11 +70,12 @@ def results(tables: Tables, profile: Profile) -> Results:
     found = accuracies(tables, profile)
     # Rules that ship, and those that see the same random features, each at its best rate for the very number.
     for rule in shipped_rules(tables):
-        arrays, tests = tables[f"{SHIPPED}{rule}.npz"].arrays, shipped_tests(tables, rule)
+        tests = shipped_tests(tables, rule)
         for task in in_order(tests, ()):
             able = [name for name in baselines(tables) if task in tasks(tables, name)]
             for learner, correct in tests[task].items():
-                rates = arrays.get(f"rate/{learner.removesuffix(FEATURES)}")
+                own = tables.get(f"baseline/{learner.removesuffix(FEATURES)}.npz")
+                rates = own.arrays["rate"] if own else None
                 for key, moment in _moments(profile, task, learner, correct.shape[-1]):
                     accuracy = cumulative(correct)[..., moment - 1]
                     best = int(accuracy.mean(1).argmax())
@@ -215,6 +216,11 @@ def guessing(tables: Tables, task: Task) -> float:
     return float(counts.max() / counts.sum())
 
 
+def inputs(tables: Tables, task: Task) -> int:
+    """How many numbers an example of a task has; that of a set without a file says so itself."""
+    return task.inputs or tables[f"test_data/{task.set}.npz"].arrays["x"].shape[-1]
+
+
 def classes(tables: Tables, task: Task) -> int:
     """How many classes a task has."""
     if task.set in SYNTHETIC:
@@ -244,14 +250,16 @@ def shipped_tests(tables: Tables, rule: str) -> dict[str, dict[str, Bool[np.ndar
 
     First the rule as it is, then all with random features beside those of each example: the rule, SGD and Adam.
     """
+    every = {f"zoo_{rule}": tables[f"{SHIPPED}{rule}.npz"]}
+    every |= {name: tables[f"baseline/{name}.npz"] for name in LOOKS if f"baseline/{name}.npz" in tables}
     found: dict[str, dict[str, np.ndarray]] = {}
-    for name, correct in tables[f"{SHIPPED}{rule}.npz"].arrays.items():
-        *features, task, kind = name.split("/")
-        if kind == "correct":
-            learner = features[1] + FEATURES if features else f"zoo_{rule}"
-            found.setdefault(task, {})[learner] = correct if correct.ndim == 3 else correct[None]
-    order = [f"zoo_{rule}", f"zoo_{rule}{FEATURES}", *(rival + FEATURES for rival in LOOKS)]
-    return {task: {who: of[who] for who in sorted(of, key=order.index)} for task, of in found.items()}
+    for learner, table in every.items():
+        for name, correct in table.arrays.items():
+            features, task = name.startswith("features/"), name.removeprefix("features/").removesuffix("/correct")
+            if name.endswith("/correct") and (features or learner.startswith("zoo_")):
+                of_task = found.setdefault(task, {})
+                of_task[learner + FEATURES if features else learner] = correct if correct.ndim == 3 else correct[None]
+    return {task: dict(sorted(of.items(), key=lambda one: one[0] != f"zoo_{rule}")) for task, of in found.items()}
 
 
 def robust(tables: Tables) -> str:

@@ -34,6 +34,7 @@ class Task(NamedTuple):
     set: str
     classes: tuple[int, ...] | int | None = None
     one_shot: bool = False
+    inputs: int | None = None  # None for those of the set
 
 
 class Profile(NamedTuple):
@@ -49,7 +50,7 @@ class Profile(NamedTuple):
         """That of a profile, which may have no item of VSML and then need not have all sections."""
         suites = params.tests.suites if params.has("tests") else {}
         every = [item for suite in suites.values() for item in suite.items()]
-        tasks = {name: Task(task.set, task.classes, task.episodes == "one_shot") for name, task in every}
+        tasks = {name: Task(task.set, task.classes, task.episodes == "one_shot", task.inputs) for name, task in every}
         trained_on = {name: params.experiments[name].data.sets for name in params.items.experiments}
         horizons = params.results.horizons if params.has("results") else ()
         introspected = params.introspect.set if params.has("introspect") else ""
@@ -92,7 +93,7 @@ def tasks(tables: Tables, learner: str) -> list[str]:
     """What `learner` was tested on: learners of different suites have different tasks."""
     path = f"baseline/{learner.removesuffix(PAPER)}.npz"
     table = tables[path] if path in tables else next(iter(by_seed(tables, "meta_test", learner).values()))
-    return sorted(name.removesuffix("/correct") for name in table.arrays if name.endswith("/correct"))
+    return sorted(name.removesuffix("/correct") for name in table.arrays if re.fullmatch("[^/]+/correct", name))
 
 
 def in_order(names: Iterable[str], seen: Collection[str]) -> list[str]:

@@ -38,6 +38,7 @@ GAINS = {
     "gain_other": "Another image of the class",
     "gain_stranger": "Images of other classes",
     "gain_own": "Same less other classes",
+    "told_apart": "Told from other classes",
 }
 GROUPS = {
     "hidden": "All hidden",
@@ -334,7 +335,8 @@ def introspected(found: Results, profile: Profile, items: Items, gaps: int, leng
             _rows(found, exposures),
             "One exposure",
             f"One exposure on unseen images of {title(task)}: what it adds to the probability of the right "
-            "class, and what one wrong label does to the image\u2019s",
+            "class, and what one wrong label does to the image\u2019s; told from other classes: share of episodes in "
+            "which a wrong label, shown once, is then more probable for the image than for others (chance: 0.5)",
         ),
         Table(
             ("Learner", *quarters, "Steps large enough to have a direction", "n"),

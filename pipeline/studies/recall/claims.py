@@ -1,5 +1,6 @@
 """Effects of update rules that learned to remember."""
 
+import itertools
 from typing import Annotated, Any
 
 from pydantic import Field, PositiveInt
@@ -15,7 +16,8 @@ def recall_accuracy(
     """Share of bits recalled of the last D snippets by rules trained to remember D, less others' in the same streams.
 
     For each such D of at most `up_to`. `against` is an experiment, where it was trained for D as well, or `fixed` for
-    the best rule of a grid, in hindsight and on these very streams, or a number.
+    the best rule of a grid, in hindsight, or a number. All experiments have the same streams, and the fixed rules ran
+    on these beside one of them.
     """
     tables, every = made.tables, recall.in_order(made.tables)
     if of not in every or (isinstance(against, str) and against not in ("fixed", *every)):
@@ -28,8 +30,8 @@ def recall_accuracy(
         rivals, words = recall.last(tables, against), recall.name(against)
     else:
         words = "the best fixed rule"
-        for horizon in own if of in recall.thorough(tables) else ():
-            shares = recall.share(recall.tests(tables, of)[0], "fixed")[..., :horizon].mean(-1)
+        for beside, horizon in itertools.product(recall.thorough(tables)[:1], own):
+            shares = recall.share(recall.tests(tables, beside)[0], "fixed")[..., :horizon].mean(-1)
             rivals[horizon] = shares[shares.mean(1).argmax()]
     for horizon, accuracy in own.items():
         if horizon in rivals and horizon <= up_to:

@@ -117,7 +117,8 @@ def _fill(found: Params) -> None:
     items = found.items
     for name in items.test_sets:
         y = (np.arange(620) % CLASSES[name]).astype(np.int32)
-        _write(paths.test_data(name), {"x": (np.zeros((620, 2), np.uint8), "example feature"), "y": (y, "example")})
+        x = np.zeros((620, SETS[name].features), np.uint8)
+        _write(paths.test_data(name), {"x": (x, "example feature"), "y": (y, "example")})
     for experiment, seed in itertools.product(items.experiments, items.seeds):
         _fill_rule(found, experiment, seed)
         tasks = _tasks(found, found.experiments[experiment].suites)
@@ -135,11 +136,7 @@ def _fill(found: Params) -> None:
         columns = {}
         for task in _tasks(found, found.defaults.suites):
             columns[f"{task}/correct"] = _correct("zoo", task, found), "lifetime time"
-            columns[f"features/zoo_{name}/{task}/correct"] = _correct("zoo", task, found, 1, skill=1.1), "lifetime time"
-            for rival in found.random_features.baselines:
-                correct = [_correct(rival, task, found, 9, i, skill=k) for i, k in enumerate((0.7, 1.0, 0.9))]
-                columns[f"features/{rival}/{task}/correct"] = np.stack(correct), "rate lifetime time"
-                columns[f"rate/{rival}"] = np.array([0.01, 0.03, 0.1], np.float32), "rate"
+            columns[f"features/{task}/correct"] = _correct("zoo", task, found, 1, skill=1.1), "lifetime time"
         _write(paths.zoo_test(name), columns)
     for name in items.baselines:
         tuned = len(found.baselines[name].grid) > 1
@@ -149,6 +146,9 @@ def _fill(found: Params) -> None:
             correct = np.stack([_correct(name, task, found, i, skill=k) for i, k in enumerate(skills)])
             columns[f"{task}/correct"] = correct, "rate lifetime time"
             columns[f"{task}/answer"] = _answer(correct, task, found), "rate lifetime time"
+            if found.features_of(name):
+                correct = np.stack([_correct(name, task, found, 9, i, skill=k) for i, k in enumerate(skills)])
+                columns[f"features/{task}/correct"] = correct, "rate lifetime time"
         _write(paths.baseline(name), columns)
     for seed in items.clones:
         _write(paths.clone_test(seed), _cloning(np.random.default_rng(seed), found))
@@ -358,7 +358,7 @@ def folders(tmp_path_factory) -> dict[str, Path]:
             _write_params(name)
             Path("dvc.yaml").symlink_to(paths.ROOT / "dvc.yaml")
             _fill(params.read())
-            provenance.main()
+            provenance.write_plans()
     return made
 
 

@@ -1,4 +1,5 @@
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -145,7 +146,7 @@ def test_theta_starts_from_the_numbers_given_and_otherwise_as_it_is_drawn(profil
 
 
 @pytest.mark.parametrize("folder", PROFILES, ids=str)
-def test_every_experiment_builds_and_every_task_of_its_suite_fits_it(profile, folder):
+def test_every_experiment_lowers_for_gpus_and_every_task_of_its_suite_fits_it(profile, folder):
     found = params.read(paths.ROOT / folder / "params.yaml")
     seen = set()  # tracing the same program again would tell nothing
     for section in found.experiments.values():
@@ -160,8 +161,10 @@ def test_every_experiment_builds_and_every_task_of_its_suite_fits_it(profile, fo
                 if size in seen:
                     continue
                 seen.add(size)
-                _, grad = jax.eval_shape(group.value_and_grad, outer.state.theta, keys, group.draw)
-                assert jax.tree.structure(grad) == jax.tree.structure(outer.state.theta)
+                lowered = jax.export.export(jax.jit(group.value_and_grad), platforms=["cuda"])
+                given, draw = jax.tree.map(jnp.shape, outer.state.theta), group.draw
+                _, *grad = lowered(outer.state.theta, keys, draw).out_avals
+                assert [leaf.shape for leaf in grad] == jax.tree.leaves(given, is_leaf=lambda z: isinstance(z, tuple))
         for task in (task for suite in section.suites for task in found.tests.suites[suite].values()):
             features = task.inputs or SETS[task.set].features
             classes = {"random": 10, "sum_sign": 2}.get(task.set) or build._count(task.set, task.classes)

@@ -71,6 +71,15 @@ def test_a_wrong_label_is_against_the_right_one():
     assert found["digits/vsml/wrong_gained_other@0"]["value"] == pytest.approx(0)
 
 
+def test_an_image_is_told_apart_whatever_the_temperature():
+    probability = np.copy(_table().arrays["query_probability"])
+    probability[0, 0, :, 2, 0, 0, 1], probability[0, 0, :, 2, 0, 2, 1] = (0.3, 0.2, 0.1, 0.1), (0.2, 0.3, 0.1, 0.05)
+    for sharper in (1, 4):
+        found = _found(_table(query_probability=probability**sharper))
+        assert found["digits/vsml/told_apart@0"]["value"] == (1 + 0 + 0.5 + 1) / 4
+        assert found["digits/sgd/told_apart@0"]["value"] == 1
+
+
 def test_learners_are_compared_life_by_life():
     lead = _found(_table())["digits/vsml/gain_same_less_sgd@10"]
     assert lead["value"] == pytest.approx(0)

@@ -74,7 +74,7 @@ def test_check_holds_the_pages_against_docs_and_not_against_themselves(root):
         readme.main(check=True, root=root)
 
 
-@pytest.mark.parametrize("name", ["resluts", "claims", "claims/vsml", "results/learning", "claims/recall:siblings"])
+@pytest.mark.parametrize("name", ["resluts", "claim", "claims/vsml", "results/learning", "claims/recall:siblings"])
 def test_a_block_that_nothing_would_refresh_is_refused(root, name):
     page = root / "docs/speed.md"
     page.write_text(f"{page.read_text()}\n<!-- {name}:begin -->\n<!-- {name}:end -->\n")
@@ -112,12 +112,56 @@ def test_each_claim_belongs_to_one_study_and_the_overview_counts_them():
     judged = json.loads((paths.ROOT / "docs/claims.json").read_text())["claims"]
     rows = {name: row("README.md", f"[{name}](pipeline/studies/{name}/README.md)") for name in blocks.STUDIES}
     assert sum(int(cells[2]) for cells in rows.values()) == len(judged)
-    for verdict in ("reproduced", "not reproduced", "not run"):
-        found = [re.search(rf"(?:^|, )(\d+) {verdict}", cells[3]) for cells in rows.values()]
-        assert sum(int(match[1]) for match in found if match) == sum(claim["verdict"] == verdict for claim in judged)
+    for cells in rows.values():
+        assert sum(int(number) for number in re.findall(r"\d+", cells[3])) == int(cells[2])
+    whole = (paths.ROOT / "docs/claims.md").read_text()
+    not_run = sum(int(number) for cells in rows.values() for number in re.findall(r"(\d+) not run", cells[3]))
+    assert whole.count("| \u2013\u00a0not\u00a0run |") == not_run > 0
+    assert all(f"| {claim['says']} |" in whole for claim in judged)
     for name in blocks.STUDIES:
         text = (paths.ROOT / f"pipeline/studies/{name}/README.md").read_text()
         assert sum(f"| {claim['says']} |" in text for claim in judged) == int(rows[name][2])
+
+
+def _judged(verdict, seeds=3, because=None):
+    effects = [{"seeds": seeds, "episodes": episodes} for episodes in (8, 16)] if seeds else []
+    claim = {"id": "vsml-learns", "says": "It learns.", "where": "abstract", "sure": "abstract"}
+    return claim | {"tables": ["meta_test/*.npz"], "verdict": verdict, "because": because, "effects": effects}
+
+
+@pytest.mark.parametrize(
+    ("default", "mnist", "best", "others"),
+    [
+        (
+            _judged("reproduced"),
+            _judged("consistent", 1),
+            "\u2713\u00a0reproduced (default, 3 \u00d7 8)",
+            "`mnist`, 1 \u00d7 8",
+        ),
+        (
+            _judged("consistent"),
+            _judged("contrary", 1),
+            "\u2248\u00a0consistent (default",
+            "**\u2260\u00a0contrary (`mnist`",
+        ),
+        (
+            _judged("consistent", 3, "1 of 2"),
+            _judged("contrary", 1),
+            "\u2260\u00a0contrary (`mnist`",
+            "**\u2248\u00a0consistent (d",
+        ),
+        (_judged("not run", 0, "None"), _judged("underpowered", 1), "?\u00a0underpowered (`mnist`, 1 \u00d7 8)", ""),
+        (_judged("not run", 0, "None"), None, "\u2013\u00a0not\u00a0run", ""),
+    ],
+)
+def test_the_best_evidence_is_whole_then_of_most_seeds_and_bold_where_profiles_disagree(default, mnist, best, others):
+    of_profile = {"": [default], "mnist": [mnist] if mnist else []}
+    judged = [{"claims": of_profile.get(profile, [])} for profile in blocks.PROFILES]
+    table, _ = blocks.claims(["learning"], *judged)
+    *_, first, second = table.splitlines()[-1].removeprefix("| ").removesuffix(" |").split(" | ")
+    assert best in first and others in second and ("**" in second) == ("**" in others)
+    *_, against = blocks.studies(*judged)
+    assert ("- It learns." in against) == ("contrary" in best)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -223,7 +223,7 @@ def test_a_profile_without_vsml_has_a_report_of_its_siblings_only(profile, tmp_p
     paths.PARAMS.write_text(json.dumps({name: tree[name] for name in kept}))
     Path("dvc.yaml").unlink()
     shutil.copy(paths.ROOT / "profiles/siblings/dvc.yaml", "dvc.yaml")
-    provenance.main()
+    provenance.write_plans()
     drawn = _make_report()
     page = Page(paths.report("index.html").read_text())
     parts = ["claims", "figures", "run", "recall", "feedback"]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.show.style import FAINT, PAGE, Figure, accuracy_axis, band, seed_dots
+from pipeline.show.style import FAINT, PAGE, Figure, accuracy_axis, curve, seed_dots
 from pipeline.studies.feedback.measures import by_method, on, tasks
 from pipeline.studies.learning.ranking import title
 from pipeline.studies.learning.tables import Profile, Tables
@@ -32,7 +32,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         if look := each.look:
             of_class = each.episodes("correct")[:, :, -1].mean(1)  # [seed, class]
             style = look.style | {"marker": look.marker, "markersize": 3.5, "label": look.name}
-            band(right, np.arange(1, parts + 1), of_class.mean(0), of_class.std(0), style)
+            curve(right, np.arange(1, parts + 1), of_class, style)
     left.axvline(1 / parts, color=FAINT, linestyle="--", linewidth=0.8)
     right.axhline(1 / parts, color=FAINT, linestyle="--", linewidth=0.8)
     accuracy_axis(left, "x", (0, 1.03))

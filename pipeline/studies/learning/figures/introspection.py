@@ -77,10 +77,10 @@ def draw(tables: Tables, profile: Profile) -> Figure:
 
     for name, seeds in learners.items():
         values = np.concatenate([arrays["cosine"] for arrays in seeds])
-        drawn = np.isfinite(values).any(0)
+        drawn = np.isfinite(values).sum(0) > 1  # of one value there is no deviation
         known = values[:, drawn]
         x = np.array(moment)[drawn]
-        band(cosine, x, np.nanmean(known, 0), np.nanstd(known, 0), LOOKS[name].style, shade=0.1)
+        band(cosine, x, np.nanmean(known, 0), np.nanstd(known, 0, ddof=1), LOOKS[name].style, shade=0.1)
     cosine.axhline(0, **ZERO)
     ticks = moment[:: max(1, len(moment) // 4)]
     cosine.set(xlabel="examples seen", xlim=(0, max(moment[-1], 1)), xticks=ticks, ylim=(-0.5, 1.08))
