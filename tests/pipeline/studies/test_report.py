@@ -161,7 +161,10 @@ def test_the_metrics_of_a_profile_and_of_its_items_are_those_of_its_results(repo
     metrics = json.loads(paths.report("metrics.json").read_text())
     claimed = json.loads(paths.report("claims.json").read_text())
     assert metrics["claims"] == claimed["counts"] and sum(map(len, metrics.values())) < 60
-    whole = {task: max(int(name.split("@")[1]) for name in found if name.startswith(f"{task}/sgd/cumulative@")) for task in SETS}
+    whole = {
+        task: max(int(name.split("@")[1]) for name in found if name.startswith(f"{task}/sgd/cumulative@"))
+        for task in SETS
+    }
     for task, end in whole.items():
         accuracies = {who: found[f"{task}/{who}/cumulative@{end}"]["value"] for who in ("vsml", "sgd")}
         shown = {who: metrics["accuracy"][f"{task}/{who}"] for who in accuracies}
