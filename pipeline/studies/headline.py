@@ -18,7 +18,7 @@ from pipeline.studies.learning import ranking
 from pipeline.studies.learning.association import introspection
 from pipeline.studies.learning.measures import FEATURES
 from pipeline.studies.learning.tables import RULE, Profile, Tables
-from pipeline.studies.recall.measures import RECALL, recall
+from pipeline.studies.recall.measures import RECALL, middle, recall
 from pipeline.studies.unification.measures import UNIFICATION, unification
 
 EARLY = 100  # examples after which accuracy is taken once more, in episodes that are longer
@@ -42,6 +42,12 @@ STAGES = {
     "feedback_test": Own(
         feedback, {name: name for name in ("accuracy", "mse", "initial", "interference", "forgetting")}
     ),
+}
+STUDIES = {  # metrics of a whole profile, by the subject of a study
+    CLONING: {"agreement": "agreement", "improved": "improved"},
+    FEEDBACK: {"accuracy": "accuracy", "mse": "mse"},
+    RECALL: {"last": "accuracy_last"},
+    UNIFICATION: {"learning": "deviation"},
 }
 
 
@@ -69,19 +75,19 @@ def of_item(stage: str, words: tuple[str, ...], profile: Path = Path()) -> dict[
 
 def of_profile(found: Results, tally: Mapping[str, int]) -> dict[str, dict[str, float]]:
     """Of a profile, from the numbers of its report and how many claims have each verdict."""
-    of_studies = {
-        CLONING: {"agreement": "agreement", "improved": "improved"},
-        FEEDBACK: {"accuracy": "accuracy", "mse": "mse"},
-        RECALL: {"last": "accuracy_last"},
-        UNIFICATION: {"learning": "deviation"},
-    }
     every: dict[str, dict[str, float]] = {"claims": dict(tally), "accuracy": {}}
     for task in ranking.tasks(found):
         for who in (RULE, "sgd", "adam"):
             if entry := ranking.accuracy(found, task, who, None):
                 every["accuracy"][f"{task}/{who}"] = _short(entry["value"])
-    for subject, names in of_studies.items():
-        every[subject] = _shown({key: entry for key, entry in found.items() if key.subject == subject}, names)
+    of_study = {subject: {key: found[key] for key in found if key.subject == subject} for subject in STUDIES}
+    horizons = sorted({key.at for key in of_study[RECALL] if key.metric == "last" and key.at is not None})
+    for subject, own in of_study.items():
+        if subject == RECALL and horizons:
+            own = {key: entry for key, entry in own.items() if key.at == middle(horizons)}
+        every[subject] = _shown(own, STUDIES[subject])
+    if deviations := every[UNIFICATION].values():
+        every[UNIFICATION] = {"deviation": max(deviations)}
     return {section: numbers for section, numbers in every.items() if numbers}
 
 

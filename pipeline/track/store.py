@@ -7,6 +7,7 @@ moment, as SQLite does, is waited for here.
 
 import contextlib
 import errno
+import getpass
 import json
 import os
 import re
@@ -110,7 +111,10 @@ class Store:
 
     def create(self, name: str, tags: Mapping[str, str], began_ms: int | None = None) -> str:
         """Make a run that began at a time in ms since 1970, or begins now; return its id."""
-        user = os.environ.get("LOGNAME") or os.environ.get("USER") or str(os.getuid())
+        try:
+            user = getpass.getuser()
+        except (KeyError, OSError):  # a number without a name, as in containers
+            user = str(os.getuid())
         own = {"user": user, "source.name": f"python -m pipeline {name}", "source.type": "LOCAL"}
         own |= {"source.git.commit": commit} if (commit := tags.get("commit", "none")) != "none" else {}
         tags = {f"mlflow.{key}": value for key, value in own.items()} | dict(tags)  # what MLflow's pages show

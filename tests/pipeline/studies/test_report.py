@@ -17,10 +17,11 @@ from pipeline.run.flow import Flow
 from pipeline.run.params import digest
 from pipeline.show import figures
 from pipeline.show.measures import parsed
-from pipeline.studies import figure, params, readme, report
+from pipeline.studies import figure, headline, params, readme, report
 from pipeline.studies.learning.tables import Profile
 from pipeline.studies.stages import STAGES
 
+SETS = ("digits", "wine", "iris")
 VOID = {"meta", "img", "br", "link", "input"}
 
 
@@ -153,6 +154,40 @@ def test_results_are_flat_and_finite_json(reported, profile):
     assert found["digits/vsml/second_exposure_probability"]["n"] == 24
     assert found["digits/sgd/first_exposure_accuracy"]["n"] == 8
     assert found["meta_train/vsml/final_loss"]["n"] == 3
+
+
+def test_the_metrics_of_a_profile_and_of_its_items_are_those_of_its_results(reported, profile):
+    found = json.loads(paths.report("results.json").read_text())
+    metrics = json.loads(paths.report("metrics.json").read_text())
+    claimed = json.loads(paths.report("claims.json").read_text())
+    assert metrics["claims"] == claimed["counts"] and sum(map(len, metrics.values())) < 60
+    whole = {
+        task: max(int(name.split("@")[1]) for name in found if name.startswith(f"{task}/sgd/cumulative@"))
+        for task in SETS
+    }
+    for task, end in whole.items():
+        accuracies = {who: found[f"{task}/{who}/cumulative@{end}"]["value"] for who in ("vsml", "sgd")}
+        shown = {who: metrics["accuracy"][f"{task}/{who}"] for who in accuracies}
+        assert shown == pytest.approx(accuracies, abs=1e-5)
+        assert headline.of_item("baseline", ("sgd",))[f"{task}/accuracy"] == shown["sgd"]
+        of_seeds = [headline.of_item("meta_test", ("vsml", str(seed)))[f"{task}/accuracy"] for seed in range(3)]
+        assert np.mean(of_seeds) == pytest.approx(shown["vsml"], abs=1e-5)
+        own = headline.of_item("zoo_test", ("mnist",))
+        for metric, learner in (("accuracy", "zoo_mnist"), ("accuracy_features", "zoo_mnist_features")):
+            assert own[f"{task}/{metric}"] == pytest.approx(
+                found[f"{task}/{learner}/cumulative@{end}"]["value"], abs=1e-5
+            )
+    early = found["digits/sgd/cumulative@100"]["value"]
+    assert headline.of_item("baseline", ("sgd",))["digits/accuracy_100"] == pytest.approx(early, abs=1e-5)
+    recalled = headline.of_item("recall_test", ("direct", "0"))
+    assert {name.rpartition("_")[0] for name in recalled} >= {"accuracy_last", "delta/accuracy_last"}
+    flat = {f"{section}/{name}": value for section, own in metrics.items() for name, value in own.items()}
+    assert headline.of_item("report", ()) == flat
+    counts = {item.name: len(headline.of_item(item.stage, item.words)) for item in Flow().items()}
+    assert max(counts[name] for name in counts if name != "report") <= 24
+    silent = ("plan", "train_data", "test_data", "meta_train", "recall_train", "feedback_train", "clone", "improve")
+    silent = {item.name for item in Flow().items() if item.stage in (*silent, "shipped_clone", "figure")}
+    assert {name for name, count in counts.items() if not count} == silent
 
 
 def test_the_same_tables_give_the_same_report(reported, profile):
