@@ -1,6 +1,6 @@
 """Do the tests' laws have teeth? Puts one plausible bug at a time into a copy of the code; a few tests must fail of it.
 
-    python -m tests.mutants [NAME…]    those whose names begin so; without words all, half an hour on two cores
+    python -m tests.mutants [NAME…]    those whose names begin so; without words all, a quarter of an hour
     python -m tests.mutants --list     their names, and what each changes
 
 Exit status 1: a mutant survived, or tests fail without any. A mutant is what somebody might have written in good faith.
@@ -20,7 +20,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("vsml", "pipeline", "tests", "profiles", "params.yaml", "dvc.yaml", "claims.yaml", "datasets.lock")
 COPIED += ("requirements.lock", "pyproject.toml", ".dvcignore", ".dvc/config")
-PYTEST = ("-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider")
+PYTEST = ("-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--basetemp=temporary")
 
 
 class Mutant(NamedTuple):
@@ -51,6 +51,10 @@ SKIPPED = f"{LOOP}a_meta_gradient_that_is_not_finite_is_skipped"
 CODE = "pipeline/run/test_plan.py"
 JUDGED = "pipeline/studies/test_claims.py::test_each_verdict_is_what_the_document_says"
 STUDENT = "pipeline/studies/test_claims.py::test_each_part_of_an_interval_alone_is_students_t"
+AUDIT = "pipeline/audit/test_quick.py::test_every_check_says_what_it_is_there_for"
+OBJECTS = "pipeline/audit/test_quick.py::test_objects_of_the_cache_and_of_the_remote_are_read"
+ON_DISK, ALIKE = "pipeline/audit/test_lock.py", "pipeline/audit/test_compare.py"
+LOCK, RUNS, CACHE, WALK, REPLAY = (f"pipeline/audit/{name}.py" for name in ("lock", "runs", "cache", "walk", "replay"))
 # fmt: off
 MUTANTS = (
     M("cell-offset-of-forget-gate", CELL, '"f": 5.0', '"f": 0.0', TICK),
@@ -125,6 +129,33 @@ MUTANTS = (
     M("intervals-normal-for-t", INTERVALS, "random.standard_t(seeds - 1, draws)", "random.standard_normal(draws)", STUDENT),
     M("intervals-episodes-not-wider", INTERVALS, "mean) * wider", "mean)", STUDENT),
     M("intervals-error-over-all-values", INTERVALS, "/ np.sqrt(seeds)", "/ np.sqrt(values.size)", "pipeline/studies/test_claims.py::test_an_interval_covers_the_truth_as_often_as_it_says[3-16-1-0]"),
+    M("audit-lock-believes-digests", LOCK, 'elif was == f"md5 {md5}":', 'elif line.get("hash") == "md5":', AUDIT),
+    M("audit-lock-believes-sizes", LOCK, '(name == "size" or name in line)', '(name != "size" and name in line)', AUDIT),
+    M("audit-lock-believes-commands", LOCK, "if cmd != entry.item.cmd:", "if not cmd:", AUDIT),
+    M("audit-lock-blames-itself", LOCK, "            elif culprits:", "            elif culprits and not evidence.deps:", AUDIT),
+    M("audit-lock-lost-is-empty", LOCK, "if not there and not Path(path).is_dir():", "if not there and Path(path).is_file():", ON_DISK),
+    M("audit-lock-stale-code", LOCK, 'if entry.held["code"] != entry.plan["code"]:', 'if not entry.held["code"]:', AUDIT),
+    M("audit-lock-stale-params", LOCK, 'flat(entry.plan["params"])):', 'flat(entry.held["params"])):', AUDIT),
+    M("audit-lock-inputs-of-the-run", LOCK, "if name not in said:", "if name in said:", AUDIT),
+    M("audit-stray-file-below", "pipeline/audit/hashing.py", 'path.rglob("*")', 'path.glob("*")', ON_DISK),
+    M("audit-manifest-not-compared", RUNS, 'in manifest.json", truth, listed)', 'in manifest.json", listed, listed)', AUDIT),
+    M("audit-artifact-not-compared", RUNS, '{place}", truth, known[1]', '{place}", known[1], known[1]', AUDIT),
+    M("audit-inputs-not-compared", RUNS, "again = provenance.fingerprint(entry.item.stage, entry.item.words, deps, where)", "again = truth", AUDIT),
+    M("audit-status-not-compared", RUNS, '"FINISHED", run.status)', "run.status, run.status)", AUDIT),
+    M("audit-plan-of-the-run", RUNS, 'deps.get(entry.item.plan.as_posix()), tags.get("plan"))', 'tags.get("plan"), tags.get("plan"))', AUDIT),
+    M("audit-names-of-the-run", RUNS, 'f"tag {tag}", value, tags.get(tag)', 'f"tag {tag}", bool(value), tag in tags', AUDIT),
+    M("audit-data-not-parsed-again", "pipeline/audit/publishers.py", "if expected != found:", "if not expected:", AUDIT),
+    M("audit-data-by-size", "pipeline/data/download.py", "digest == file.sha256 and file.bytes in (None, size)", "digest == file.sha256 or file.bytes in (None, size)", AUDIT),
+    M("audit-redraw-by-size", "pipeline/audit/redraw.py", "(folder / name).read_bytes() != Path(name).read_bytes()", "(folder / name).stat().st_size != Path(name).stat().st_size", AUDIT),
+    M("audit-not-redrawn", WALK, "redraw.DRAWN and as_it_ran", "redraw.DRAWN and not against", AUDIT),
+    M("audit-no-checkpoints", WALK, "    findings += cache.check_checkpoints(hasher)\n", "", AUDIT),
+    M("audit-one-finding-an-object", "pipeline/audit/findings.py", "whole[one[:5]] = ", "whole[one[:2]] = ", AUDIT),
+    M("audit-cache-by-name", CACHE, "found[path].md5 != md5.removesuffix(FOLDER)", "not found[path].md5", OBJECTS),
+    M("audit-remote-by-name", CACHE, "if found != md5.removesuffix(FOLDER)", "if not found", OBJECTS),
+    M("audit-remote-lost-is-harmless", CACHE, '                yield Finding(UNPROVEN, what, expected, "no such object", "dvc push", items)\n', "", OBJECTS),
+    M("audit-replay-tolerance", REPLAY, "LEVEL = 1e-5, 0.01", "LEVEL = 1e-3, 0.01", ALIKE),
+    M("audit-replay-few-samples", REPLAY, "if 2.0 ** (1 - size) > LEVEL / len(names):", "if size < 2:", ALIKE),
+    M("audit-replay-always-alike", REPLAY, "ALIKE if p >= LEVEL / len(tested)", "ALIKE if p <= 1", ALIKE),
 )
 # fmt: on
 
@@ -168,7 +199,9 @@ def _killed(tree: Path, one: Mutant) -> bool:
     status, said, seconds = _run(tree, one.tests)
     path.write_text(text, encoding="utf-8")
     if status not in (0, 1):  # of pytest: passed, failed
-        sys.exit(f"{said}\n{one.name}: its tests could not be run (pytest ended with {status}): it is no bug but damage.")
+        sys.exit(
+            f"{said}\n{one.name}: its tests could not be run (pytest ended with {status}): it is no bug but damage."
+        )
     print(f"{one.name:<44} {'killed' if status else 'SURVIVED':<9} {seconds:5.1f} s", flush=True)
     return bool(status)
 

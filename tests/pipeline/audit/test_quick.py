@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from dvc.repo import Repo
 
 from pipeline.audit import cache, lock, walk
+from pipeline.audit.findings import NOTED
 from pipeline.audit.hashing import Hasher, dvc_md5
 from pipeline.run import job as provenance
 from pipeline.run import paths
@@ -21,9 +23,9 @@ from tests.pipeline.conftest import write_yaml
 from tests.pipeline.studies import conftest as made_up
 
 # What MLflow meets in packages that it uses is not ours.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 SETS, NOTHING = ("digits", "iris", "wine", "breast_cancer"), "0" * 64
-TABLE, PNG, PDF = "artifacts/unify/unification.npz", *(f"artifacts/figure/unification.{end}" for end in ("png", "pdf"))
+PLAN, PDF = "artifacts/plan/test_data@wine.json", "artifacts/figure/cloning.pdf"
 
 
 @pytest.fixture
@@ -37,13 +39,13 @@ def profile(tmp_path, monkeypatch):
     made_up._write_params("default")
     tree = read_yaml(Path("params.yaml")) | {"root": str(paths.ROOT)}
     tree["items"] |= {"seeds": [0], "feedback": [], "recall_seeds": [0], "clones": [0], "shipped_clones": [0]}
-    tree["items"]["figures"] = {study: ["unification"][: study == "unification"] for study in tree["items"]["figures"]}
+    tree["items"]["figures"] = {study: ["cloning"] * (study == "cloning") for study in tree["items"]["figures"]}
     write_yaml(Path("params.yaml"), tree)
     Path("dvc.yaml").symlink_to(paths.ROOT / "dvc.yaml")
     Path("dvc.lock").write_text("stages: {}\n")
     provenance.main([])
-    made_up._write(paths.unify(), made_up._unification(made_up.np.random.default_rng(0), params.read().unify.seeds))
-    for stage, *words in (*(("test_data", name) for name in SETS), ("figure", "unification")):
+    made_up._write(paths.clone_test(0), made_up._cloning(np.random.default_rng(0), params.read()))
+    for stage, *words in (*(("test_data", name) for name in SETS), ("figure", "cloning")):
         job, module = provenance.job(stage, tuple(words)), importlib.import_module(provenance.stages()[stage].module)
         with tracking.run(job) as run:
             module.main(*((words,) if stage == "figure" else (job, run)))
@@ -62,7 +64,8 @@ def profile(tmp_path, monkeypatch):
     Path("dvc.lock").write_text(json.dumps({"stages": stages}))
 
     def found():
-        return {(one.object, one.expected.split()[0]) for one in walk.audit().findings if {*one.items} <= made.keys()}
+        known = [one for one in walk.audit().findings if one.kind != NOTED and made.keys() >= {*one.items}]
+        return sorted(re.sub("^/.*/", "", one.object) for one in known)
 
     return SimpleNamespace(store=Store(), stages=stages, found=found)
 
@@ -74,35 +77,53 @@ def _edit(path, before, after):
 
 
 def test_every_check_says_what_it_is_there_for(profile, tmp_path, monkeypatch):
-    clean = {one for one in profile.found() if one[1] != "clean" and one[0][:6] != "commit"}  # a note, while one works
-    assert clean == {("MLflow run of unify", "a")}
+    # That table was made up, without what it would be of.
+    clean = ["MLflow run of clone_test@0", "artifacts/clone/0.npz", "artifacts/improve/0.npz"]
+    assert profile.found() == clean
 
     ids = {run.tags.get("set", run.tags["stage"]): run.id for run in profile.store.find({})}
-    manifests = {name: next(tmp_path.rglob(f"{run}/artifacts/manifest.json")) for name, run in ids.items()}
-    told = json.loads(manifests["digits"].read_text())
-    _edit(Path("artifacts/test_data/iris.npz"), b"PK", b"QK")
-    tree = read_yaml(Path("params.yaml"))
-    tree["unify"]["length"] += 1
-    write_yaml(Path("params.yaml"), tree)
-    plan = "artifacts/plan/test_data@wine.json"
-    code = json.loads(Path(plan).read_text())["code"]
-    _edit(Path(plan), code.encode(), NOTHING.encode())
-    (out,) = profile.stages["test_data@breast_cancer"]["outs"]
-    out["md5"] = NOTHING[:32]
-    profile.stages["unify"]["cmd"] += " --quick"
-    Path("dvc.lock").write_text(json.dumps({"stages": profile.stages}))
-    _edit(manifests["digits"], told["outs"]["artifacts/test_data/digits.npz"].encode(), NOTHING.encode())
-    _edit(manifests["breast_cancer"], told["deps"]["datasets.lock"].encode(), NOTHING.encode())
-    profile.store.tag(ids["digits"], {"plan": NOTHING, "params_digest": NOTHING, "set": "others"})
-    _edit(Path(PDF), b"/Page", b"/Pagf")
+    manifest = {name: next(tmp_path.rglob(f"{run}/artifacts/manifest.json")) for name, run in ids.items()}
+    told, data = json.loads(manifest["digits"].read_text()), "artifacts/test_data/%s.npz"
+    _edit(Path(data % "iris"), b"PK", b"QK")
+    profile.store.end(ids["iris"], "FAILED")
+    code = json.loads(Path(PLAN).read_text())["code"]
+    _edit(Path(PLAN), code.encode(), NOTHING.encode())  # of wine
     publishers = json.loads(paths.DATASETS_LOCK.read_text())
     publishers["wine"]["files"]["wine_data.csv"]["sha256"] = NOTHING
     Path("datasets.lock").write_text(json.dumps(publishers))
     monkeypatch.setattr(paths, "DATASETS_LOCK", Path("datasets.lock").absolute())
+    tree = read_yaml(Path("params.yaml"))
+    tree["clone_test"]["length"] += 1
+    write_yaml(Path("params.yaml"), tree)
+    profile.stages["clone_test@0"]["cmd"] += " --quick"
+    profile.stages["test_data@breast_cancer"]["outs"][0]["md5"] = NOTHING[:32]
+    profile.stages["test_data@digits"]["deps"][0]["size"] += 1
+    Path("dvc.lock").write_text(json.dumps({"stages": profile.stages}))
+    _edit(manifest["digits"], told["outs"][data % "digits"].encode(), NOTHING.encode())
+    _edit(manifest["breast_cancer"], told["deps"]["datasets.lock"].encode(), NOTHING.encode())
+    _edit(manifest["breast_cancer"].with_name("outs") / (data % "breast_cancer"), b"PK", b"QK")
+    profile.store.tag(ids["digits"], {"plan": NOTHING, "params_digest": NOTHING, "set": "others"})
+    _edit(Path(PDF), b"/Page", b"/Pagf")
     (checkpoint := tmp_path / f".checkpoints/f/00000010-{NOTHING}.npz").parent.mkdir(parents=True)
     checkpoint.write_bytes(b"other bytes")
-    found = {(re.sub(r"[0-9a-f]{8}$", "RUN", re.sub("^/.*/", "", name)), expected) for name, expected in profile.found()}
-    assert found - clean == {}
+
+    names = {run[:8]: name for name, run in ids.items()}
+    found = [re.sub("[0-9a-f]{8}$", lambda run: names[run[0]], one) for one in profile.found()]
+    assert found == sorted(
+        [
+            *clean,
+            *(f".checkpoints/f/{checkpoint.name}", "artifacts/test_data", "wine_data.csv", PLAN, "code of test_data@wine"),
+            *(data % "iris", data % "iris", "status of MLflow run iris"),  # not as locked, and not as published
+            *(PDF, PDF, "params.yaml: clone_test.length", "dvc.lock: clone_test@0 cmd"),  # nor as drawn
+            "dvc.lock: test_data@breast_cancer outs artifacts/test_data/breast_cancer.npz",
+            "artifact outs/artifacts/test_data/breast_cancer.npz of MLflow run breast_cancer",
+            "inputs (deps in manifest.json, tags device and image) of MLflow run breast_cancer",
+            "datasets.lock, read by test_data@breast_cancer",
+            "dvc.lock: test_data@digits deps artifacts/plan/test_data@digits.json size",
+            "artifacts/test_data/digits.npz in manifest.json of MLflow run digits",
+            *(f"tag {one} of MLflow run digits" for one in ("params_digest", "plan", "set")),
+        ]
+    )
 
 
 def test_objects_of_the_cache_and_of_the_remote_are_read(tmp_path, monkeypatch):
@@ -110,13 +131,15 @@ def test_objects_of_the_cache_and_of_the_remote_are_read(tmp_path, monkeypatch):
     (tmp_path / ".dvc/config").write_text(f"[core]\nno_scm = true\nremote = r\n['remote \"r\"']\nurl = {tmp_path}/r\n")
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     md5 = "900150983cd24fb0d6963f7d28e17f72"  # of b"abc", RFC 1321
-    for place in (tmp_path / ".dvc/cache", tmp_path / "r"):
-        (one := place / "files/md5" / md5[:2] / md5[2:]).parent.mkdir(parents=True)
-        one.write_bytes(b"abc")
-    for check in (cache.check, cache.check_remote):
-        assert not list(check({md5: ("unify",)}, Hasher()))
-        (lost := [*check({md5[::-1]: ("unify",)}, Hasher())]) if check is cache.check_remote else (lost := [])
-    assert [finding.kind for finding in lost] == ["unproven"]
-    for place, check in ((tmp_path / ".dvc/cache", cache.check), (tmp_path / "r", cache.check_remote)):
-        (place / "files/md5" / md5[:2] / md5[2:]).write_bytes(b"abd")
-        assert [finding.kind for finding in check({md5: ("unify",)}, Hasher())] == ["broken"]
+    for folder, check in ((".dvc/cache", cache.check), ("r", cache.check_remote)):
+
+        def kinds(check=check):
+            return [one.kind for one in check({md5: ("unify",)}, Hasher())]
+
+        path = tmp_path / folder / "files/md5" / md5[:2] / md5[2:]
+        assert kinds() == ["unproven"] * (folder == "r")  # what is not in the cache harms nothing
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"abc")
+        assert kinds() == []
+        path.write_bytes(b"abd")
+        assert kinds() == ["broken"]

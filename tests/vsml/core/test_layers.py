@@ -78,7 +78,8 @@ def test_the_state_of_shared_cells_is_the_mean_over_positions():
     def heard(cells, fwd, bwd, ticks):
         return Cells(cells.hidden + fwd.sum(), cells.memory + bwd.sum()), bwd, fwd
 
-    fwd, bwd, state = jnp.arange(4.0)[:, None, None], jnp.array([1.0, 2.0, 5.0, 8.0])[:, None, None], jnp.ones((1, 1, 1, 1))
+    fwd, bwd = (jnp.array(z)[:, None, None] for z in ([0.0, 1.0, 2.0, 3.0], [1.0, 2.0, 5.0, 8.0]))
+    state = jnp.ones((1, 1, 1, 1))
     cells, _, _ = convolve(heard, Cells(state, state), fwd, bwd, taps((2, 2, 1), 1, 1))
     assert (float(cells.hidden.sum()), float(cells.memory.sum())) == (1 + 1.5, 1 + 4.0)
 

@@ -16,6 +16,4 @@ def test_cross_entropy_is_that_of_optax_and_the_error_is_its_gradient(key):
 
 
 def test_logits_bend_towards_their_bound():
-    np.testing.assert_allclose(
-        bounded(jnp.array([-1e9, 0.01, 50.0])), [-100, 0.01, 100 * np.tanh(0.5)], rtol=1e-5
-    )
+    np.testing.assert_allclose(bounded(jnp.array([-1e9, 0.01, 50.0])), [-100, 0.01, 100 * np.tanh(0.5)], rtol=1e-5)
