@@ -59,7 +59,6 @@ LOCK, RUNS, CACHE, WALK, REPLAY = (f"pipeline/audit/{name}.py" for name in ("loc
 MUTANTS = (
     M("cell-offset-of-forget-gate", CELL, '"f": 5.0', '"f": 0.0', TICK),
     M("cell-offset-of-input-gate", CELL, '{"i": -5.0', '{"i": 5.0', TICK),
-    M("cell-scale-of-output-gate", CELL, '"f": 0.5, "o": 0.5', '"f": 0.5, "o": 1.0', TICK),
     M("cell-no-bias", CELL, "constant_values=1.0", "constant_values=0.0", TICK),
     M("cell-tanh-sign-of-last", CELL, "-8.60467152213735e-11", "8.60467152213735e-11", TANH),
     M("cell-tanh-sign-of-first", CELL, "-2.76076847742355e-16", "2.76076847742355e-16", TANH),
@@ -67,12 +66,10 @@ MUTANTS = (
     M("cell-sum-of-messages", CELL, "hidden.mean(axis) @ head", "hidden.sum(axis) @ head", TICK),
     M("cell-norm-not-centred", CELL, "(z - z.mean(-1, keepdims=True) for z in", "(z for z in", NORM),
     M("cell-norm-after-mean", CELL, "kernel, bias, hidden).mean(axis) *", "kernel, bias, hidden.mean(axis, keepdims=True)).mean(axis) *", NORM),
-    M("cell-norm-by-sum", CELL, "jnp.square(said).mean(", "jnp.square(said).sum(", NORM),
     M("cell-grad-of-input-gate", CELL, "half * g * (1 - i * i)", "half * g * (1 - i)", TICK),
     M("cell-grad-of-candidate", CELL, "half * (1 + i) * (1 - g * g)", "half * i * (1 - g * g)", TICK),
     M("cell-grad-of-output-gate", CELL, "0.5 * d_hidden * squashed * (1", "d_hidden * squashed * (1", TICK),
     M("cell-grad-of-memory", CELL, "half * (1 + f),", "half * f,", TICK),
-    M("cell-grad-of-weights", CELL, "return cotangent @ matrix.T, jnp.tensordot(x, cot", "return cotangent @ matrix.T, 2 * jnp.tensordot(x, cot", TICK),
     M("cell-grad-drops-memory", CELL, " + 0.5 * d_memory * under) / under", ") / under", TICK),
     M("cell-one-tick", CELL, "for _ in range(ticks)", "for _ in range(1)", "vsml/core/test_layers.py::test_a_kernel_of_one_on_one_position_is_dense[2]"),
     M("layers-sum-over-taps", LAYERS, "up.mean(1)", "up.sum(1)", LINEAR),
@@ -83,9 +80,7 @@ MUTANTS = (
     M("layers-fan-in", LAYERS, "half)) * fan_in**-0.5", "half)) * fan_in**-1.0", "vsml/core/test_cell.py::test_half_of_the_memory_starts_random"),
     M("layers-fan-in-of-image", LAYERS, "self.channels), taps, hidden)", "self.channels), self.below, hidden)", "vsml/core/test_layers.py::test_initial_cells_vary_with_their_fan_in"),
     M("rollout-label-first", ROLLOUT, "learner.step(theta, s, *example), state", "learner.step(theta, learner.step(theta, s, *example)[0], *example), state", LAW),
-    M("rollout-backwards", ROLLOUT, "*example), state, tuple(examples))", "*example), state, tuple(examples), reverse=True)", LAW),
     M("rollout-never-truncated", ROLLOUT, "(state) if truncate else state", "(state) if False else state", f"{ESTIMATE}truncation_at_the_end_is_no_truncation"),
-    M("rollout-always-truncated", ROLLOUT, "(state) if truncate else state", "(state) if True else state", f"{ESTIMATE}rematerialisation_changes_nothing"),
     M("gradient-predicts-after-update", "vsml/learners/gradient.py", "memory), logits", "memory), loss(optax.apply_updates(weights, updates), x, y)[1]", LAW),
     M("scores-sign", SCORES, "return -jnp.sum(", "return jnp.sum(", WORTH),
     M("scores-no-logarithm", SCORES, "jax.nn.log_softmax(", "jax.nn.softmax(", WORTH),
@@ -93,7 +88,6 @@ MUTANTS = (
     M("scores-error-sign", SCORES, "jax.nn.softmax(logits) - y", "y - jax.nn.softmax(logits)", WORTH),
     M("es-sign", ESTIMATORS, "(above - below)", "(below - above)", ES),
     M("es-no-pair", ESTIMATORS, "t - std * n", "t - 0 * n", ES),
-    M("es-scale", ESTIMATORS, "/ (2 * std)", "/ std", ES),
     M("es-std-left-out", ESTIMATORS, "/ (2 * std)", "/ 2", ES),
     M("es-one-perturbation-for-all", ESTIMATORS, "jax.random.fold_in(key, NOISE)", "jax.random.key(NOISE)", ES),
     M("es-other-key-below", ESTIMATORS, "t - std * n, theta, noise), *lifetime)", "t - std * n, theta, noise), jax.random.fold_in(key, 3), lifetime[1])", f"{ESTIMATE}es_sees_the_episodes_of_backprop"),
@@ -115,14 +109,10 @@ MUTANTS = (
     M("plan-falsy-fields-do-not-count", PLAN, "and value not in (None, [])", "and value", CODE),
     M("plan-settings-off-count", PLAN, "if value not in OFF}", "}", CODE),
     M("plan-one-round", PLAN, "for _ in range(DEPTH):  # each", "for _ in range(1):  # each", CODE),
-    M("plan-packages-without-effect", PLAN, "sorted({one.on_import for one in around} - {\"\"})", "[]", CODE),
-    M("plan-order-of-imports-counts", PLAN, "for binding in sorted(bound)", "for binding in bound", CODE),
-    M("plan-names-of-modules-only", PLAN, 'f"import({binding},{name},<{len(self.imports)}>)"', 'f"import({binding},{name})"', CODE),
     M("claims-equivalent-has-no-upper-bound", CLAIMS, '"equivalent": ((-margin, margin), (-margin, margin))', '"equivalent": ((-margin, math.inf), (-margin, math.inf))', JUDGED),
     M("claims-equivalent-is-never-refuted-above", CLAIMS, "(-margin, margin), (-margin, margin))", "(-margin, margin), (-margin, math.inf))", JUDGED),
     M("claims-mean-need-not-matter", CLAIMS, " and found.mean >= matters[0]:", ":", JUDGED),
     M("claims-seeds-needed", CLAIMS, 'return "reproduced" if seeds >= SEEDS', 'return "reproduced" if seeds > SEEDS', JUDGED),
-    M("claims-not-worse-is-superior", CLAIMS, '"not_worse": ((-margin, math.inf)', '"not_worse": ((0.0, math.inf)', JUDGED),
     M("intervals-population-sd", INTERVALS, "ddof=1", "ddof=0", STUDENT),
     M("intervals-level", INTERVALS, "LEVEL = 0.95", "LEVEL = 0.9", STUDENT),
     M("intervals-one-sided", INTERVALS, "[(1 - LEVEL) / 2, (1 + LEVEL) / 2]", "[1 - LEVEL, LEVEL]", STUDENT),
@@ -132,18 +122,14 @@ MUTANTS = (
     M("audit-lock-believes-digests", LOCK, 'elif was == f"md5 {md5}":', 'elif line.get("hash") == "md5":', AUDIT),
     M("audit-lock-believes-sizes", LOCK, '(name == "size" or name in line)', '(name != "size" and name in line)', AUDIT),
     M("audit-lock-believes-commands", LOCK, "if cmd != entry.item.cmd:", "if not cmd:", AUDIT),
-    M("audit-lock-blames-itself", LOCK, "            elif culprits:", "            elif culprits and not evidence.deps:", AUDIT),
     M("audit-lock-lost-is-empty", LOCK, "if not there and not Path(path).is_dir():", "if not there and Path(path).is_file():", ON_DISK),
     M("audit-lock-stale-code", LOCK, 'if entry.held["code"] != entry.plan["code"]:', 'if not entry.held["code"]:', AUDIT),
     M("audit-lock-stale-params", LOCK, 'flat(entry.plan["params"])):', 'flat(entry.held["params"])):', AUDIT),
-    M("audit-lock-inputs-of-the-run", LOCK, "if name not in said:", "if name in said:", AUDIT),
     M("audit-stray-file-below", "pipeline/audit/hashing.py", 'path.rglob("*")', 'path.glob("*")', ON_DISK),
     M("audit-manifest-not-compared", RUNS, 'in manifest.json", truth, listed)', 'in manifest.json", listed, listed)', AUDIT),
     M("audit-artifact-not-compared", RUNS, '{place}", truth, known[1]', '{place}", known[1], known[1]', AUDIT),
     M("audit-inputs-not-compared", RUNS, "again = provenance.fingerprint(entry.item.stage, entry.item.words, deps, where)", "again = truth", AUDIT),
     M("audit-status-not-compared", RUNS, '"FINISHED", run.status)', "run.status, run.status)", AUDIT),
-    M("audit-plan-of-the-run", RUNS, 'deps.get(entry.item.plan.as_posix()), tags.get("plan"))', 'tags.get("plan"), tags.get("plan"))', AUDIT),
-    M("audit-names-of-the-run", RUNS, 'f"tag {tag}", value, tags.get(tag)', 'f"tag {tag}", bool(value), tag in tags', AUDIT),
     M("audit-data-not-parsed-again", "pipeline/audit/publishers.py", "if expected != found:", "if not expected:", AUDIT),
     M("audit-data-by-size", "pipeline/data/download.py", "digest == file.sha256 and file.bytes in (None, size)", "digest == file.sha256 or file.bytes in (None, size)", AUDIT),
     M("audit-redraw-by-size", "pipeline/audit/redraw.py", "(folder / name).read_bytes() != Path(name).read_bytes()", "(folder / name).stat().st_size != Path(name).stat().st_size", AUDIT),
@@ -154,7 +140,6 @@ MUTANTS = (
     M("audit-remote-by-name", CACHE, "if found != md5.removesuffix(FOLDER)", "if not found", OBJECTS),
     M("audit-remote-lost-is-harmless", CACHE, '                yield Finding(UNPROVEN, what, expected, "no such object", "dvc push", items)\n', "", OBJECTS),
     M("audit-replay-tolerance", REPLAY, "LEVEL = 1e-5, 0.01", "LEVEL = 1e-3, 0.01", ALIKE),
-    M("audit-replay-few-samples", REPLAY, "if 2.0 ** (1 - size) > LEVEL / len(names):", "if size < 2:", ALIKE),
     M("audit-replay-always-alike", REPLAY, "ALIKE if p >= LEVEL / len(tested)", "ALIKE if p <= 1", ALIKE),
 )
 # fmt: on
@@ -195,9 +180,13 @@ def _killed(tree: Path, one: Mutant) -> bool:
     text = path.read_text(encoding="utf-8")
     if (times := text.count(one.old)) != 1:
         sys.exit(f"{one.name}: {one.old!r} is {times} times in {one.file}, must be once: write it anew.")
+    before = path.stat().st_mtime
     path.write_text(text.replace(one.old, one.new), encoding="utf-8")
+    # Bytecode is told from its source by size and second: each mutant has a second of its own, long ago.
+    os.utime(path, (0, MUTANTS.index(one)))
     status, said, seconds = _run(tree, one.tests)
     path.write_text(text, encoding="utf-8")
+    os.utime(path, (0, before))
     if status not in (0, 1):  # of pytest: passed, failed
         sys.exit(
             f"{said}\n{one.name}: its tests could not be run (pytest ended with {status}): it is no bug but damage."
@@ -207,8 +196,7 @@ def _killed(tree: Path, one: Mutant) -> bool:
 
 
 def _run(tree: Path, tests: str) -> tuple[int, str, float]:
-    # Bytecode is told from its source by size and second, in which a mutant may be alike.
-    env = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(tree)}
+    env = os.environ | {"PYTHONPATH": str(tree)}
     ids = [f"tests/{one}" for one in dict.fromkeys(tests.split(" "))]
     began = time.monotonic()
     done = subprocess.run([sys.executable, *PYTEST, *ids], cwd=tree, env=env, capture_output=True, text=True)

@@ -112,7 +112,8 @@ def test_every_check_says_what_it_is_there_for(profile, tmp_path, monkeypatch):
     assert found == sorted(
         [
             *clean,
-            *(f".checkpoints/f/{checkpoint.name}", "artifacts/test_data", "wine_data.csv", PLAN, "code of test_data@wine"),
+            *(f".checkpoints/f/{checkpoint.name}", "artifacts/test_data"),
+            *("wine_data.csv", PLAN, "code of test_data@wine"),
             *(data % "iris", data % "iris", "status of MLflow run iris"),  # not as locked, and not as published
             *(PDF, PDF, "params.yaml: clone_test.length", "dvc.lock: clone_test@0 cmd"),  # nor as drawn
             "dvc.lock: test_data@breast_cancer outs artifacts/test_data/breast_cancer.npz",
