@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("vsml", "pipeline", "tests", "profiles", "params.yaml", "dvc.yaml", "claims.yaml", "datasets.lock")
 COPIED += ("requirements.lock", "pyproject.toml", ".dvcignore", ".dvc/config")
 PYTEST = ("-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--basetemp=temporary")
+PYTEST += ("-p", "no:hydra_pytest", "-p", "no:anyio")  # plugins of packages that are needed by others: seconds
 
 
 class Mutant(NamedTuple):
@@ -53,8 +54,9 @@ JUDGED = "pipeline/studies/test_claims.py::test_each_verdict_is_what_the_documen
 STUDENT = "pipeline/studies/test_claims.py::test_each_part_of_an_interval_alone_is_students_t"
 AUDIT = "pipeline/audit/test_quick.py::test_every_check_says_what_it_is_there_for"
 OBJECTS = "pipeline/audit/test_quick.py::test_objects_of_the_cache_and_of_the_remote_are_read"
-ON_DISK, ALIKE = "pipeline/audit/test_lock.py", "pipeline/audit/test_compare.py"
-LOCK, RUNS, CACHE, WALK, REPLAY = (f"pipeline/audit/{name}.py" for name in ("lock", "runs", "cache", "walk", "replay"))
+ON_DISK, ALIKE, BUNDLE = (f"pipeline/audit/test_{name}.py" for name in ("lock", "compare", "verify"))
+PARTS = ("lock", "runs", "cache", "walk", "replay", "verify")
+LOCK, RUNS, CACHE, WALK, REPLAY, VERIFY = (f"pipeline/audit/{name}.py" for name in PARTS)
 # fmt: off
 MUTANTS = (
     M("cell-offset-of-forget-gate", CELL, '"f": 5.0', '"f": 0.0', TICK),
@@ -136,6 +138,11 @@ MUTANTS = (
     M("audit-not-redrawn", WALK, "redraw.DRAWN and as_it_ran", "redraw.DRAWN and not against", AUDIT),
     M("audit-no-checkpoints", WALK, "    findings += cache.check_checkpoints(hasher)\n", "", AUDIT),
     M("audit-one-finding-an-object", "pipeline/audit/findings.py", "whole[one[:5]] = ", "whole[one[:2]] = ", AUDIT),
+    M("audit-gap-is-whole", "pipeline/audit/whence.py", "left {name} with sha256 {digest}\")\n                whole = False", "left {name} with sha256 {digest}\")", AUDIT),
+    M("audit-bundle-bytes", VERIFY, "(found := sha256_file(folder / name)) != digest", "not (found := sha256_file(folder / name))", BUNDLE),
+    M("audit-bundle-strays", VERIFY, "there - listed.keys()", "listed.keys() - there", BUNDLE),
+    M("audit-bundle-chain", VERIFY, 'if (read, one["digest"]["sha256"]) not in left:', "if read not in dict(left):", BUNDLE),
+    M("audit-bundle-without-commit", VERIFY, "if not any(", "if resolved and not any(", BUNDLE),
     M("audit-cache-by-name", CACHE, "found[path].md5 != md5.removesuffix(FOLDER)", "not found[path].md5", OBJECTS),
     M("audit-remote-by-name", CACHE, "if found != md5.removesuffix(FOLDER)", "if not found", OBJECTS),
     M("audit-remote-lost-is-harmless", CACHE, '                yield Finding(UNPROVEN, what, expected, "no such object", "dvc push", items)\n', "", OBJECTS),

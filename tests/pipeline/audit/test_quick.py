@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from dvc.repo import Repo
 
-from pipeline.audit import cache, lock, walk
+from pipeline.audit import cache, lock, walk, whence
 from pipeline.audit.findings import NOTED
 from pipeline.audit.hashing import Hasher, dvc_md5
 from pipeline.run import job as provenance
@@ -80,10 +80,12 @@ def test_every_check_says_what_it_is_there_for(profile, tmp_path, monkeypatch):
     # That table was made up, without what it would be of.
     clean = ["MLflow run of clone_test@0", "artifacts/clone/0.npz", "artifacts/improve/0.npz"]
     assert profile.found() == clean
+    data = "artifacts/test_data/%s.npz"
+    assert [whence.story(profile.store, Path(one))[1] for one in (data % "iris", PDF)] == [True, False]  # for its table
 
     ids = {run.tags.get("set", run.tags["stage"]): run.id for run in profile.store.find({})}
     manifest = {name: next(tmp_path.rglob(f"{run}/artifacts/manifest.json")) for name, run in ids.items()}
-    told, data = json.loads(manifest["digits"].read_text()), "artifacts/test_data/%s.npz"
+    told = json.loads(manifest["digits"].read_text())
     _edit(Path(data % "iris"), b"PK", b"QK")
     profile.store.end(ids["iris"], "FAILED")
     code = json.loads(Path(PLAN).read_text())["code"]
