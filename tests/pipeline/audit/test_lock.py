@@ -36,7 +36,8 @@ def test_an_empty_folder_is_no_missing_one(findings):
 
 
 def test_a_file_in_it_and_its_loss_are_found(findings, tmp_path):
-    (tmp_path / FOLDER / "new.npz").write_bytes(b"new")
+    (tmp_path / FOLDER / "deep").mkdir()
+    (tmp_path / FOLDER / "deep/new.npz").write_bytes(b"new")
     (changed,) = findings()
     assert (changed.kind, changed.object) == (lock.BROKEN, FOLDER)
     shutil.rmtree(tmp_path / FOLDER)

@@ -165,6 +165,19 @@ def test_only_what_an_item_runs_counts(root):
     assert "vsml/unused.py" not in plan.Tree(root).code([START]).files
 
 
+@pytest.mark.parametrize(
+    ("name", "carries"),
+    [("run/flow", True), ("track/store", True), ("studies/recall/params", True), ("run/other", False)],
+)
+def test_what_only_carries_a_stage_does_not_count(root, name, carries):
+    (path := root / f"pipeline/{name}.py").parent.mkdir(parents=True)
+    path.write_text("X = 1\n")
+    edit(root, "vsml/helper.py", ("state = 0", f"from pipeline.{name.replace('/', '.')} import X\n\nstate = X"))
+    before = digest(root)
+    path.write_text("X = 2\n")
+    assert (digest(root) == before) == carries
+
+
 def test_modules_that_import_each_other_have_a_digest(root):
     edit(root, "vsml/helper.py", ("    state = 1", "    from vsml.inner.cell import COUNT\n    state = COUNT"))
     edit(root, "vsml/inner/cell.py", ("    # why\n", "    from vsml.helper import state\n"))

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from pipeline.run import paths
 from pipeline.run.artifacts import read_table, write_table
 from pipeline.show import figures
-from pipeline.show.intervals import LEVEL, Interval, interval
+from pipeline.show.intervals import Interval, interval
 from pipeline.studies import claims, params
 from pipeline.studies.learning import ranking as comparison
 from pipeline.studies.learning.claims import Made
@@ -161,7 +161,7 @@ def test_an_interval_is_the_same_from_the_same_numbers_and_shrinks_with_more():
 )
 def test_each_part_of_an_interval_alone_is_students_t(values, width, place):
     """Where there is no other part, ends and width are known. Draws of 10^5 are within 2 % of them."""
-    low, high = scipy.stats.t.interval(LEVEL, values.size - 1, values.mean(), scipy.stats.sem(values.ravel()))
+    low, high = scipy.stats.t.interval(0.95, values.size - 1, values.mean(), scipy.stats.sem(values.ravel()))
     found = interval(values, draws=100_000)
     assert found.high - found.low == pytest.approx(high - low, rel=width)
     assert (found.low, found.high) == pytest.approx((low, high), abs=place * (high - low))

@@ -108,3 +108,12 @@ def test_the_gates_saturate_and_pass_on_what_is_not_a_number(key):
     assert all(np.isfinite(z).all() for z in far)
     assert np.abs(far.hidden).max() <= 1 + 1e-6
     assert np.isnan(cell.apply({"params": theta}, cells, fwd.at[0, 0].set(jnp.nan), bwd, 1)[0].hidden[0]).all()
+
+
+def test_tanh_is_right_to_a_millionth(key):
+    """With weights of zero nothing is let in, and each cell says half the tanh of the memory that it kept."""
+    cell, theta, cells, fwd, bwd = some_layer(key, 80, 1, False)
+    memory = jnp.broadcast_to(jnp.linspace(-12, 12, 80)[:, None, None], cells.memory.shape)
+    after = cell.apply({"params": jax.tree.map(jnp.zeros_like, theta)}, Cells(cells.hidden, memory), fwd, bwd, 1)[0]
+    expected = np.tanh(np.float64(memory) / (1 + np.exp(-5))) / 2
+    np.testing.assert_allclose(after.hidden, expected, rtol=1e-6)

@@ -74,6 +74,16 @@ def test_a_kernel_of_one_on_one_position_is_dense(key, ticks):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a.reshape(b.shape), b, atol=1e-6), ours, theirs)
 
 
+def test_the_state_of_shared_cells_is_the_mean_over_positions():
+    def heard(cells, fwd, bwd, ticks):
+        return Cells(cells.hidden + fwd.sum(), cells.memory + bwd.sum()), bwd, fwd
+
+    fwd, bwd = (jnp.array(z)[:, None, None] for z in ([0.0, 1.0, 2.0, 3.0], [1.0, 2.0, 5.0, 8.0]))
+    state = jnp.ones((1, 1, 1, 1))
+    cells, _, _ = convolve(heard, Cells(state, state), fwd, bwd, taps((2, 2, 1), 1, 1))
+    assert (float(cells.hidden.sum()), float(cells.memory.sum())) == (1 + 1.5, 1 + 4.0)
+
+
 def test_initial_cells_vary_with_their_fan_in(key):
     conv = Convolution((28, 28, 4), 64, 3, 2).initial_state(key, 16)
     assert conv.memory.shape == (9, 4, 64, 16)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
+from vsml.core.rollout import rollout
 from vsml.core.scores import cross_entropy
 from vsml.core.types import Episode
 from vsml.learners.network import network
@@ -56,6 +57,13 @@ def test_backprop_is_the_mean_over_episodes_one_by_one(lifetimes):
     mean = jax.tree.map(lambda *z: sum(z) / len(z), *unrolled)
     close(jax.jit(backprop(lifetime_loss(LEARNER, cross_entropy)))(*lifetimes), mean)
     assert len({float(value) for value, _ in unrolled}) == len(keys)  # each key its own lifetime
+
+
+def test_the_loss_of_the_last_predictions_is_theirs(lifetimes):
+    theta, (key, *_), draw = lifetimes
+    scores = cross_entropy(rollout(LEARNER, theta, key, draw(key)), draw(key).y)
+    last = lifetime_loss(LEARNER, cross_entropy, last=3)(theta, key, draw(key))
+    assert float(last) == pytest.approx(float(scores[-3:].mean()), rel=1e-5)
 
 
 def test_rematerialisation_changes_nothing(lifetimes):

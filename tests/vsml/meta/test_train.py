@@ -98,7 +98,7 @@ def test_groups_of_other_sizes_add_up_to_the_mean_over_all_episodes():
         Group(backprop(lifetime_loss(learner, cross_entropy)), jax.tree_util.Partial(draw), population)
         for learner, draw, population in ((LEARNER, always_the_same_class, 8), (wide, wider, 4))
     ]
-    guard = guarded(optax.sgd(1.0), 3)
+    guard = guarded(optax.sgd(0.5), 3)
     theta, key = LEARNER.init_theta(jax.random.key(0)), jax.random.key(1)
     ((_, state, report),) = meta_train(groups, guard, start(theta, guard), key, steps=1, patience=3)
     step_key, parts = jax.random.fold_in(key, 0), []
@@ -107,7 +107,8 @@ def test_groups_of_other_sizes_add_up_to_the_mean_over_all_episodes():
         parts.append(group.value_and_grad(theta, keys, group.draw))
     loss, grad = jax.tree.map(lambda a, b: (8 * a + 4 * b) / 12, *parts)
     assert float(report.loss) == pytest.approx(float(loss), rel=1e-5)
-    moved = jax.tree.map(lambda before, after: before - after, theta, state.theta)
+    assert float(report.grad_norm) == pytest.approx(float(optax.tree.norm(grad)), rel=1e-5)
+    moved = jax.tree.map(lambda before, after: (before - after) / 0.5, theta, state.theta)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), moved, grad)
 
 
