@@ -148,7 +148,7 @@ def judge(claims: Claims, measures: Mapping[str, Measure], made: Any) -> list[di
             # A claim holds if all of its effects do; what was not tested keeps it from being reproduced.
             worst = min((effect["verdict"] for effect in effects), key=VERDICTS.index, default="not run")
             which = "None of its tests ran" if idle == len(tests) else f"{idle} of its {len(tests)} tests did not run"
-            because = f"{which}: this profile has no such task or learner." if idle else None
+            because = f"{which}: this profile has no such task, learner or rate." if idle else None
             facts = {
                 "sure": SURE[claim.sure],
                 "compared": "in kind",
