@@ -106,7 +106,9 @@ def story(rev: str, tolerance: float = TOLERANCE) -> tuple[list[str], bool]:
     equal = len(then) - len(others)
     lines.append(f"  {len(then)} items: {equal} left the same bytes.")
     if rounded:
-        lines.append(f"    {len(rounded)} left other bytes by the same plan, as processors round: {_listed(rounded)}.")
+        lines.append(
+            f"    {len(rounded)} left other bytes by the same plan (processors round, or data differ): {_listed(rounded)}."
+        )
     if changed := [name for name in others if name not in rounded]:
         lines.append(
             f"    {len(changed)} have another plan (code, params, packages) or did not run: {_listed(changed)}."
