@@ -68,7 +68,7 @@ def test_rounding_is_no_failure_and_the_largest_difference_is_named(made, result
     print(*compare.after_repro({}, 0), sep="\n")
     out = capsys.readouterr().out
     assert f"the largest difference is 2.4e-5, of {small}: " in out
-    assert "1 left other bytes by the same plan, as processors round: meta_train@vsml-0." in out
+    assert "1 left other bytes by the same plan (processors round, or data differ): meta_train@vsml-0." in out
     assert "1 have another plan (code, params, packages) or did not run: clone@0." in out
     count = len(lock["stages"])
     assert out.endswith(f"agree to 2.4e-5, all 30 verdicts are equal, {count - 2} of {count} items to the byte.\n")
