@@ -106,9 +106,8 @@ def story(rev: str, tolerance: float = TOLERANCE) -> tuple[list[str], bool]:
     equal = len(then) - len(others)
     lines.append(f"  {len(then)} items: {equal} left the same bytes.")
     if rounded:
-        lines.append(
-            f"    {len(rounded)} left other bytes by the same plan (processors round, or data differ): {_listed(rounded)}."
-        )
+        why = "by the same plan (processors round, or data differ)"
+        lines.append(f"    {len(rounded)} left other bytes {why}: {_listed(rounded)}.")
     if changed := [name for name in others if name not in rounded]:
         lines.append(
             f"    {len(changed)} have another plan (code, params, packages) or did not run: {_listed(changed)}."
