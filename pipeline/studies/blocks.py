@@ -90,6 +90,8 @@ def evidence(names: Iterable[str], judged: Iterable[Judged]) -> Iterator[Evidenc
         if re.match(STUDIES[study].table, claim["tables"][0]):
             found = {profile: every[profile].get(name, {"effects": []}) for profile in STUDIES[study].profiles}
             ran = {profile: one for profile, one in found.items() if one["effects"]}
+            now = {key: claim[key] for key in ("says", "where", "sure")}  # a profile that is older may have other words
+            ran = {profile: one | now | {"earlier": one["says"] != now["says"]} for profile, one in ran.items()}
             best = max(ran, key=lambda profile: (not ran[profile]["because"], *_size(ran[profile])), default="")
             yield Evidence(study, ran.pop(best, claim), best, ran)
 
@@ -102,6 +104,7 @@ def _size(claim: dict[str, Any]) -> tuple[int, int]:
 def _found(profile: str, claim: dict[str, Any]) -> str:
     """A verdict, where it is from, and of how many meta-seeds and episodes; of one that is not run, that."""
     seeds = f", {_size(claim)[0]} \u00d7 {_size(claim)[1]}" if claim["effects"] else ""
+    seeds += ", by an earlier wording" if claim.get("earlier") else ""
     verdict = f"{MARKS[claim['verdict']]} {claim['verdict']}".replace(" ", "\u00a0")
     return f"{verdict} ({f'`{profile}`' if profile else 'default'}{seeds})" if seeds else verdict
 

@@ -154,6 +154,7 @@ def run(job: Job) -> Iterator[Run]:
 
 def whole(name: str, begin: dict[str, Any], end: dict[str, Any]) -> None:
     """Write down a run of no job, which has ended: begin.json and end.json say this, beside its id and its end."""
+    paths.RUNS.mkdir(parents=True, exist_ok=True)
     held, folder = lock(paths.RUNS / f"{name}.lock"), paths.RUNS / name
     for kept in ("deps", "outs"):
         (folder / kept).mkdir(parents=True)

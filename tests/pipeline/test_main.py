@@ -27,7 +27,7 @@ MISTAKES = {  # what was typed, the exit status, and what the one line on stderr
     "evaluate --rule digits": (2, "the following arguments are required: --data"),
     "evaluate --episodes 0": (2, "argument --episodes: '0' must be a whole number from 1 on."),
     "evaluate --out curves.gif": (2, "argument --out: 'curves.gif' must end in .png or .pdf."),
-    "evaluate --rule digit --data a.npz": (2, "'digit' is neither a file nor one of the rules that ship, ['digits',"),
+    "evaluate --rule digit --data a.npz": (2, "'digit' is neither a file nor one of the rules that ship, ['clone_0',"),
     "evidence": (2, "the following arguments are required: folder"),
     "evidence docs": (2, "docs exists already: name a new folder"),
     "deploy": (2, "the following arguments are required: overlay"),

@@ -83,7 +83,7 @@ def formless(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (lambda at: vsml.load(at / "none.npz"), r"none.npz' is none of the rules \['digits'.*, and no file either"),
+        (lambda at: vsml.load(at / "none.npz"), r"none.npz' is none of the rules \[.*'digits'.*, and no file either"),
         (lambda at: vsml.load(damaged(at)), "half.npz is no learned rule: use one of `vsml.save`"),
         (lambda at: vsml.load(table(at)), "table.npz is no learned rule"),
         (lambda at: vsml.load(formless(at)), "flp.json is missing, which says the form of the network"),

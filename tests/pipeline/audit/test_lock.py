@@ -10,7 +10,7 @@ from pipeline.audit.hashing import Hasher, files
 from pipeline.run.flow import Item
 
 # What DVC 3 writes of a folder that is empty but for what .dvcignore names: a profile without items of that stage.
-FOLDER = "artifacts/recall_test"
+FOLDER, DRAW = "artifacts/recall_test", "exec python -m pipeline figure"
 LINE = {"path": FOLDER, "hash": "md5", "md5": "d751713988987e9331980363e24189ce.dir", "size": 0, "nfiles": 0}
 
 
@@ -24,8 +24,8 @@ def findings(tmp_path, monkeypatch):
         there = files(Path(FOLDER))
         digests = Hasher().each(there.values())
         disk = {name: digests[path] for name, path in there.items() if path in digests}
-        item = Item("figure", "figure", (), {}, "draw", (FOLDER,), ())
-        entry = lock.Entry(item, {"cmd": "draw", "deps": [LINE]}, ".", {FOLDER: disk})
+        item = Item("figure", "figure", (), {}, DRAW, (FOLDER,), ())
+        entry = lock.Entry(item, {"cmd": DRAW, "deps": [LINE]}, ".", {FOLDER: disk})
         return lock.check(entry, lock.Evidence(), {})
 
     return check

@@ -12,6 +12,15 @@ COMMIT = {"uri": "git:.", "digest": {"gitCommit": "c" * 40}}
 FIGURE, TABLE = "artifacts/figure/one.png", "artifacts/unify/one.npz"
 
 
+COMMAND = "exec python -m pipeline "
+FLOW = {  # JSON is YAML
+    "stages": {
+        "unify": {"cmd": f"{COMMAND}unify", "outs": [TABLE]},
+        "figure": {"cmd": f"{COMMAND}figure", "deps": [TABLE], "outs": [FIGURE]},
+    }
+}
+
+
 def _named(name, content):
     return {"name": name, "digest": {"sha256": hashlib.sha256(content).hexdigest()}}
 
@@ -19,9 +28,10 @@ def _named(name, content):
 def _files(drawn=b"drawn", read=b"computed", source=(COMMIT,)):
     left = {"figure": (_named(FIGURE, b"drawn"), [COMMIT, _named(TABLE, read)])}
     left["unify"] = _named(TABLE, b"computed"), list(source)
-    files = {FIGURE: drawn}
+    files = {FIGURE: drawn, "dvc.yaml": json.dumps(FLOW).encode(), "params.yaml": b"root: .", "datasets.lock": b"{}"}
     for item, (subject, deps) in left.items():
-        of = {"buildDefinition": {"resolvedDependencies": deps}}
+        given = {"command": COMMAND + item}
+        of = {"buildDefinition": {"externalParameters": given, "resolvedDependencies": deps}}
         one = {"_type": STATEMENT, "predicateType": PREDICATE, "subject": [subject], "predicate": of}
         files[f"statements/{item}.json"] = json.dumps(one).encode()
     return files

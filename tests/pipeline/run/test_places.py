@@ -27,10 +27,11 @@ import contextlib, multiprocessing, resource, sqlite3
 import mlflow
 from pipeline.run import paths
 from pipeline.track import uploads
+from pipeline.track.store import TrackingError
 def take_up():
     try:
-        uploads.main([])
-    except SystemExit as error:
+        uploads.main(here=False, stay=False)
+    except TrackingError as error:
         print(error, flush=True)
 def go(what):
     print(what, flush=True)
