@@ -451,13 +451,14 @@ def draw(rows: list[Row], looks: dict[str, Look], length: int) -> Figure:
     """Learning curves with ± 1 standard deviation over episodes; baselines at their best rate for the whole episode."""
     figure = Figure((COLUMN, 2.6))
     axes = figure.add_subplot(xlabel="examples seen", ylabel="cumulative accuracy")
-    axes.set_title(f"mean ± 1 sd over n = {rows[0].found.shape[1]} episodes", fontweight="normal", fontsize=6.5)
+    title = f"mean over n = {rows[0].found.shape[1]} episodes; shaded: ± 1 sd of the rule"
+    axes.set_title(title, fontweight="normal", fontsize=6.5)
     first, ends = (5 if length > 10 else 1), []  # a share of the first few examples is noise
     for row in rows:
         if look := looks.get(row.name):
             best = row.best(length)
             accuracy = cumulative(row.found[best])[:, first - 1 :]
-            curve(axes, np.arange(first, length + 1), accuracy, look.style, shade=0.16)
+            curve(axes, np.arange(first, length + 1), accuracy, look.style, shade=0.16 if row is rows[0] else 0.0)
             shown = look if len(row.rates) == 1 else look._replace(name=f"{look.name} at {row.rates[best]:g}")
             ends.append((float(accuracy[:, -1].mean()), shown))
     accuracy_axis(axes, "y")
