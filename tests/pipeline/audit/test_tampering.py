@@ -323,7 +323,7 @@ MET = "artifacts/meta_test/vsml-1.npz"
 ARTIFACTS = [
     _artifact_case("outs/artifacts/baseline/sgd.npz", {"stage": "baseline", "baseline": "sgd"}, _edited, "artifact "),
     _artifact_case("outs/artifacts/baseline/adam.npz", {"stage": "baseline", "baseline": "adam"}, _gone, "artifact "),
-    _artifact_case("manifest.json", {"stage": "clone", "seed": "0"}, _gone),
+    _artifact_case("manifest.json", {"stage": "shipped_clone", "kind": "clone", "seed": "0"}, _gone),
     _manifest_case(f"{MET} in manifest.json", MET, META_TEST[1]),
     _manifest_case(INPUTS, "artifacts/baseline/sgd.npz", {"stage": "introspect", "experiment": "vsml", "seed": "0"}),
 ]
@@ -383,7 +383,7 @@ LOCKED = [
     _lock_case("meta_train@vsml-1", "deps", "artifacts/train_data", md5=f"{NO_MD5}.dir"),
     _lock_case("baseline@adam_hidden", "deps", "artifacts/plan/baseline@adam_hidden.json", md5=NO_MD5),
     _lock_case("clone_test@0", "outs", "artifacts/clone_test/0.npz", size=1),
-    _lock_case("clone@0", "outs", "artifacts/clone/0.npz", hash="md5-dos2unix"),
+    _lock_case("shipped_clone@clone-0", "outs", "artifacts/clone/0.npz", hash="md5-dos2unix"),
 ]
 ROUNDS = {  # cases that do not meet, and patterns of what else they rightly lead to
     "files": (
