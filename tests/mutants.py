@@ -1,6 +1,6 @@
 """Do the tests' laws have teeth? Puts one plausible bug at a time into a copy of the code; a few tests must fail of it.
 
-    python -m tests.mutants [NAME…]    those whose names begin so; without words all, a quarter of an hour
+    python -m tests.mutants [NAME…]    those whose names begin so; without words all
     python -m tests.mutants --list     their names, and what each changes
 
 Exit status 1: a mutant survived, or tests fail without any. A mutant is what somebody might have written in good faith.

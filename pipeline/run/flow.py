@@ -2,7 +2,8 @@
 
 DVC's Python interface is not a stable one and its state database is what an audit must not believe, so the files are
 read as the plain YAML that they are. A stage has one name: its module, its word on the command line and its folder
-under artifacts/. Its entry in dvc.yaml has that name, too, but for figures, which have an entry for each study.
+under artifacts/; but `shipped_clone` leaves its outs where the stages leave theirs that learn them. Its entry in
+dvc.yaml has that name, too, but for figures, which have an entry for each study.
 """
 
 import itertools
