@@ -1,6 +1,7 @@
 """Checkouts, folders and stores in other places and states than one thinks: what runs is right, or refused."""
 
 import contextlib
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -218,8 +219,9 @@ def test_the_environment_is_made_anew_where_the_repository_has_moved(tmp_path):
         shutil.copy(paths.ROOT / name, old)
 
     def planned(folder: Path) -> str:
-        words = ["make", "--dry-run", "setup", f"PYTHON={sys.executable}"]
-        return subprocess.run(words, cwd=folder, check=True, capture_output=True, text=True).stdout
+        words = ["make", "--dry-run", "--no-print-directory", "setup", f"PYTHON={sys.executable}"]
+        apart = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # as under `make test`
+        return subprocess.run(words, cwd=folder, check=True, capture_output=True, text=True, env=apart).stdout
 
     *_, last = planned(old).splitlines()
     subprocess.run(["sh", "-c", last], cwd=old, check=True)  # which leaves the mark of an environment that is whole
