@@ -78,7 +78,7 @@ MUTANTS = (
     M("layers-padding-on-one-side", LAYERS, "+ kernel - size, 0) // 2", "+ kernel - size, 0)", LINEAR),
     M("layers-state-of-one-position", LAYERS, "lambda z: z.mean(0), cells", "lambda z: z[0], cells", STATE),
     M("layers-fan-in", LAYERS, "half)) * fan_in**-0.5", "half)) * fan_in**-1.0", "vsml/core/test_cell.py::test_half_of_the_memory_starts_random"),
-    M("layers-fan-in-of-image", LAYERS, "self.channels), taps, hidden)", "self.channels), self.below, hidden)", "vsml/core/test_layers.py::test_initial_cells_vary_with_their_fan_in"),
+    M("layers-fan-in-of-image", LAYERS, "self.channels), self.kernel, hidden)", "self.channels), self.kernel**2, hidden)", "vsml/core/test_layers.py::test_initial_cells_vary_with_their_fan_in"),
     M("rollout-label-first", ROLLOUT, "learner.step(theta, s, *example), state", "learner.step(theta, learner.step(theta, s, *example)[0], *example), state", LAW),
     M("rollout-never-truncated", ROLLOUT, "(state) if truncate else state", "(state) if False else state", f"{ESTIMATE}truncation_at_the_end_is_no_truncation"),
     M("gradient-predicts-after-update", "vsml/learners/gradient.py", "memory), logits", "memory), loss(optax.apply_updates(weights, updates), x, y)[1]", LAW),

@@ -41,7 +41,10 @@ class Dense(NamedTuple):
 
 
 class Convolution(NamedTuple):
-    """A 2-D convolution with zero padding, as wide as SAME: out = ceil(in / stride). The cells are [k a b h]."""
+    """A 2-D convolution, (kernel - 1) // 2 zeros above and left of the image: out = ceil(in / stride).
+
+    A kernel of 3 has a zero on each side, as in the released code. The cells are [k a b h].
+    """
 
     image: Image  # below
     channels: int  # above
@@ -62,8 +65,7 @@ class Convolution(NamedTuple):
         return int(np.prod(self.result))
 
     def initial_state(self, key: RandomKey, hidden: int) -> Cells:
-        taps = self.kernel**2
-        return initial_cells(key, (taps, self.image[2], self.channels), taps, hidden)
+        return initial_cells(key, (self.kernel**2, self.image[2], self.channels), self.kernel, hidden)
 
     def tick(self, grid: Grid, cells: Cells, fwd: Array, bwd: Array, ticks: int) -> tuple[Cells, Array, Array]:
         """As that of a dense layer; units are in the order height, width, channel."""
@@ -107,11 +109,16 @@ def taps(image: Image, kernel: int, stride: int) -> Int[np.ndarray, "p k"]:
     """For each position above and each offset of the kernel, the position below; their number stands for padding.
 
     Raises:
-      ValueError: the kernel is narrower than the stride, so that some position would have no connection.
+      ValueError: the stride is too wide for the kernel, so that some position would have no connection.
     """
-    if not 1 <= stride <= kernel:
+    if (
+        stride < 1
+        or kernel < 1
+        or not all(np.isin(np.arange(size), _reach(size, kernel, stride)).all() for size in image[:2])
+    ):
         raise ValueError(
-            f"stride (={stride}) must be from 1 to the width of the kernel (={kernel}), to reach all inputs."
+            f"stride (={stride}) must be 1 or more, and less than what a kernel (={kernel}) reaches: some inputs of an "
+            f"image of {image[0]} x {image[1]} would reach nothing. Take a wider kernel."
         )
     rows, columns = (_reach(size, kernel, stride) for size in image[:2])
     outside = image[0] * image[1]
@@ -121,10 +128,8 @@ def taps(image: Image, kernel: int, stride: int) -> Int[np.ndarray, "p k"]:
 
 
 def _reach(size: int, kernel: int, stride: int) -> Int[np.ndarray, "out kernel"]:
-    """Along one axis, the position below that each offset hears, -1 for padding; split as XLA splits SAME."""
-    out = -(-size // stride)
-    before = max((out - 1) * stride + kernel - size, 0) // 2
-    reach = np.arange(out)[:, None] * stride + np.arange(kernel)[None, :] - before
+    """Along one axis, the position below that each offset hears, -1 for padding."""
+    reach = np.arange(-(-size // stride))[:, None] * stride + np.arange(kernel)[None, :] - (kernel - 1) // 2
     return np.where((reach >= 0) & (reach < size), reach, -1)
 
 
@@ -132,7 +137,7 @@ def initial_cells(key: RandomKey, grid: tuple[int, ...], fan_in: int, hidden: in
     """The initial cells of a layer, random for every episode and not meta-learned (released code).
 
     The first half of the memory is truncated normal (two sd) of sd 1 / sqrt(fan_in), all else is zero. The fan-in of a
-    dense layer are its units below, that of a convolution the taps of its kernel.
+    dense layer are its units below, that of a convolution the side of its kernel.
     """
     half = hidden // 2
     memory = jax.random.truncated_normal(key, -2.0, 2.0, (*grid, half)) * fan_in**-0.5

@@ -67,8 +67,10 @@ def test_episode(
     return Episode(jnp.asarray(x)[order], jax.nn.one_hot(jnp.asarray(y)[order], classes))
 
 
-def stream(tasks: Sequence[Task], length: int, projections: int | None = None) -> Draw:
+def stream(tasks: Sequence[Task], length: int, projections: int | None = None, *, proportional: bool = False) -> Draw:
     """Draw one of `tasks`, and `length` examples of it: a class uniformly, then one of its examples, with replacement.
+
+    If `proportional`, all examples have equal chances, so that classes are as frequent as in the set (released code).
 
     With `projections`, there are so many different views in all, instead of one for each episode.
 
@@ -78,7 +80,7 @@ def stream(tasks: Sequence[Task], length: int, projections: int | None = None) -
     Raises:
       ValueError: the tasks differ in their number of classes, or have more than their source.
     """
-    return _draw(tasks, partial(_stream_labels, length=length), projections)
+    return _draw(tasks, partial(_stream_labels, length=length, proportional=proportional), projections)
 
 
 def one_shot(tasks: Sequence[Task], projections: int | None = None) -> Draw:
@@ -155,9 +157,14 @@ def _episode(
 
 
 def _stream_labels(
-    key: RandomKey, sizes: Int[Array, " classes"], *, length: int
+    key: RandomKey, sizes: Int[Array, " classes"], *, length: int, proportional: bool
 ) -> tuple[Int[Array, " time"], Int[Array, " time"]]:
     """The class of each example, and its number within the class."""
+    if proportional:
+        ends = jnp.cumsum(sizes)
+        example = jax.random.randint(key, (length,), 0, ends[-1])
+        label = jnp.searchsorted(ends, example, side="right")
+        return label, example - (ends - sizes)[label]
     label_key, rank_key = jax.random.split(key)
     label = jax.random.randint(label_key, (length,), 0, len(sizes))
     return label, jax.random.randint(rank_key, (length,), 0, sizes[label])

@@ -7,9 +7,13 @@ from vsml.core.types import Episode, RandomKey
 
 
 def random_points(key: RandomKey, length: int, features: int, classes: int = 10, points: int = 20) -> Episode:
-    """`points` fixed points of N(0, 1) with random labels, revisited at random: association and nothing else."""
+    """`points` fixed points of N(0, 1) with random labels: association and nothing else.
+
+    Each is shown once in every `points` examples, each time in a new order (once in so many: released code).
+    """
     point_key, label_key, visit_key = jax.random.split(key, 3)
-    visited = jax.random.randint(visit_key, (length,), 0, points)
+    rounds = jax.random.split(visit_key, -(-length // points))
+    visited = jax.vmap(lambda one: jax.random.permutation(one, points))(rounds).ravel()[:length]
     x = jax.random.normal(point_key, (points, features))
     y = jax.nn.one_hot(jax.random.randint(label_key, (points,), 0, classes), classes)
     return Episode(x[visited], y[visited])

@@ -73,7 +73,8 @@ def training_episodes(data: Data, sizes: EpisodeSizes) -> Iterator[Drawn]:
             if data.episodes == "one_shot":
                 draw = episodes.one_shot(tasks, data.projections)
             else:
-                draw = episodes.stream(tasks, sizes.length, data.projections)
+                proportional = data.episodes == "proportional_stream"
+                draw = episodes.stream(tasks, sizes.length, data.projections, proportional=proportional)
         yield Drawn(inputs, count, draw, len(members) / len(combinations))
 
 

@@ -94,14 +94,15 @@ Estimator = Annotated[Backprop | TruncatedBptt | AntitheticEs, Field(discriminat
 
 
 class Data(Section):
-    """What is meta-trained on. In a `stream` every prediction counts.
+    """What is meta-trained on. In a `stream` every prediction counts, and classes are equally frequent.
 
-    In `one_shot` each class is shown once, and only the prediction for one more example counts. Episodes see the sets
-    through so many different `projections` in all; null draws one for each episode.
+    In a `proportional_stream` they are as frequent as in the set, as in the released code. In `one_shot` each class is
+    shown once, and only the prediction for one more example counts. Episodes see the sets through so many different
+    `projections` in all; null draws one for each episode.
     """
 
     sets: Some[Name]
-    episodes: Literal["stream", "one_shot"]
+    episodes: Literal["stream", "proportional_stream", "one_shot"]
     projections: PositiveInt | None
 
 

@@ -29,9 +29,7 @@ def test_linear_cells_convolve_and_their_messages_down_are_the_transpose(key, im
     weights = jax.random.normal(w_key, (kernel, kernel, image[2], channels))
 
     def convolution(x):
-        return jax.lax.conv_general_dilated(
-            x[None], weights, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )[0]
+        return convolved(x, weights, stride)
 
     y, transpose = jax.vjp(convolution, x)
     assert y.shape == layer.result
@@ -45,17 +43,25 @@ def test_linear_cells_convolve_and_their_messages_down_are_the_transpose(key, im
         taps(image, kernel, stride),
     )
     np.testing.assert_allclose(up.reshape(y.shape) * kernel**2, y, atol=1e-5)
-    hears = jax.vjp(lambda x: convolution_of_ones(x, kernel, stride), jnp.ones((*image[:2], 1)))[1]
+    hears = jax.vjp(lambda x: convolved(x, jnp.ones((kernel, kernel, 1, 1)), stride), jnp.ones((*image[:2], 1)))[1]
     count = hears(jnp.ones((*y.shape[:2], 1)))[0]
     np.testing.assert_allclose(down.reshape(image) * count, transpose(g)[0], atol=1e-5)
     assert float(count.min()) >= 1, "a message must come down to every position"
 
 
-def convolution_of_ones(x, kernel, stride):
-    ones = jnp.ones((kernel, kernel, 1, 1))
-    return jax.lax.conv_general_dilated(
-        x[None], ones, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )[0]
+def convolved(x, weights, stride):
+    """By XLA, with the released code's padding for a kernel of 3: a zero on each side, or none needed at the far one."""
+    kernel = len(weights)
+    before = (kernel - 1) // 2
+    padding = [(before, (-(-size // stride) - 1) * stride + kernel - size - before) for size in x.shape[:2]]
+    dimensions = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(x[None], weights, (stride, stride), padding, dimension_numbers=dimensions)[0]
+
+
+def test_a_kernel_of_three_has_a_zero_on_each_side():
+    table = taps((28, 28, 1), 3, 2)
+    assert table.shape == (14 * 14, 9)
+    np.testing.assert_array_equal(table[0], [784, 784, 784, 784, 0, 1, 784, 28, 29])
 
 
 @pytest.mark.parametrize("ticks", [1, 2])
@@ -87,12 +93,14 @@ def test_the_state_of_shared_cells_is_the_mean_over_positions():
 def test_initial_cells_vary_with_their_fan_in(key):
     conv = Convolution((28, 28, 4), 64, 3, 2).initial_state(key, 16)
     assert conv.memory.shape == (9, 4, 64, 16)
-    assert float(conv.memory[..., :8].std()) == pytest.approx(0.88 / 3, rel=0.1)
+    assert float(conv.memory[..., :8].std()) == pytest.approx(
+        0.88 / 3**0.5, rel=0.1
+    )  # of the side of the kernel, as released
 
 
-@pytest.mark.parametrize(("kernel", "stride"), [(1, 2), (3, 4), (3, 0)])
+@pytest.mark.parametrize(("kernel", "stride"), [(1, 2), (3, 4), (4, 4), (3, 0)])
 def test_a_stride_that_leaves_inputs_out_is_refused(kernel, stride):
-    with pytest.raises(ValueError, match=f"stride \\(={stride}\\) must be from 1 to the width of the kernel"):
+    with pytest.raises(ValueError, match=f"stride \\(={stride}\\) must be 1 or more, and less than what a kernel"):
         taps((8, 8, 1), kernel, stride)
 
 

@@ -74,6 +74,15 @@ def test_classes_are_even_and_every_example_of_them_is_drawn():
     assert set(number.ravel()) == set(range(EXAMPLES))
 
 
+def test_a_proportional_stream_has_the_frequencies_of_the_set():
+    number, true, label = told(many(stream([Task(SOURCE, RAW, (4, 0, 2))], 300, proportional=True)))
+    np.testing.assert_array_equal(np.array([4, 0, 2])[label], true)
+    np.testing.assert_array_equal(Y[number], true)
+    sizes = np.bincount(Y)[[4, 0, 2]]
+    np.testing.assert_allclose(np.bincount(label.ravel()) / label.size, sizes / sizes.sum(), atol=0.02)
+    assert len(set(number.ravel())) == sizes.sum(), "every example of them is drawn"
+
+
 def test_tasks_take_turns_at_random_with_their_own_source_units_and_view():
     doubled = view("projected", None, FEATURES, FEATURES)
     tasks = [Task(SOURCE, RAW, (0, 1)), Task(OTHER, RAW, (0, 1)), Task(OTHER, doubled, 2)]

@@ -16,6 +16,9 @@ def test_random_points_are_revisited_with_the_same_label(key):
     labels = np.asarray(jnp.argmax(episode.y, axis=1))
     assert all(len(set(labels[which == point])) == 1 for point in range(20))
     assert len(set(labels)) > 3
+    rounds = which.ravel().reshape(15, 20)
+    np.testing.assert_array_equal(np.sort(rounds), np.tile(np.arange(20), (15, 1)))  # each once in 20, as released
+    assert len(np.unique(rounds, axis=0)) == 15
 
 
 def test_random_points_are_standard_normal_and_new_in_every_episode(key):
