@@ -117,6 +117,7 @@ def main(words: list[str] | None = None) -> None:
     # Compiled programs are kept for the next seed and the next repro. Who can write there can run code as this user,
     # so it is the repository's own folder, and never a shared one unless the user says so.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(paths.COMPILED))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # each item has dozens of small programs
     # jaxlib 0.10.1 calls each kept program foreign, in a line of a thousand characters: it compares two tuning hints
     # with the features of the machine (github.com/openxla/xla/issues/44565). Errors come as exceptions all the same.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

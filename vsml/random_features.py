@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vsml.core import draws
 from vsml.core.types import Learner, RandomKey, State, Theta
 
 # Chosen among 1, 2 and 4 for the rule `mnist`, on training images of MNIST and Fashion-MNIST; they hardly differ.
@@ -43,7 +44,7 @@ def with_random_features(sized: Callable[[int, int], Learner], count: int) -> Ca
 
         def init_state(theta: Theta, key: RandomKey) -> Shown:
             weights_key, bias_key, inner_key = jax.random.split(key, 3)
-            weights = jax.random.normal(weights_key, (features, count)) * (GAIN * features**-0.5)
+            weights = draws.normal(weights_key, (features, count)) * (GAIN * features**-0.5)
             return Shown(weights, jax.random.normal(bias_key, (count,)), inner.init_state(theta, inner_key))
 
         def step(theta: Theta, state: Shown, x: Float[Array, " features"], y: Float[Array, " classes"]):

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from vsml.cloning.clone import Form, Said, initial_weights
 from vsml.cloning.exact import Layer, climb, descend
+from vsml.core import draws
 from vsml.core.cell import Cells
 from vsml.core.scores import bounded, prediction_error
 from vsml.core.types import Episode, Learner, RandomKey, Theta
@@ -159,9 +160,7 @@ def random_data(connections: int, length: int) -> Draw:
 def _random(key: RandomKey, *, connections: int, length: int) -> Episode:
     shape = (length, connections)
     which, normal, uniform, size, sign = jax.random.split(key, 5)
-    wide = jax.random.uniform(uniform, shape, minval=-3.0, maxval=3.0)
-    x = jnp.where(jax.random.bernoulli(which, shape=shape), 1.5 * jax.random.normal(normal, shape), wide)
-    error = jax.random.rademacher(sign, shape, jnp.float32) * 10 ** jax.random.uniform(
-        size, shape, minval=-3.0, maxval=0.0
-    )
+    wide = draws.uniform(uniform, shape, minval=-3.0, maxval=3.0)
+    x = jnp.where(draws.bernoulli(which, shape), 1.5 * draws.normal(normal, shape), wide)
+    error = draws.rademacher(sign, shape, dtype=jnp.float32) * 10 ** draws.uniform(size, shape, minval=-3.0, maxval=0.0)
     return Episode(x, error)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from vsml.core import draws
 from vsml.core.cell import Cells
 from vsml.core.types import RandomKey
 
@@ -140,7 +141,7 @@ def initial_cells(key: RandomKey, grid: tuple[int, ...], fan_in: int, hidden: in
     dense layer are its units below, that of a convolution the side of its kernel.
     """
     half = hidden // 2
-    memory = jax.random.truncated_normal(key, -2.0, 2.0, (*grid, half)) * fan_in**-0.5
+    memory = draws.truncated_normal(key, (*grid, half), -2.0, 2.0) * fan_in**-0.5
     memory = jnp.concatenate([memory, jnp.zeros((*grid, hidden - half))], axis=-1)
     return Cells(jnp.zeros_like(memory), memory)
 

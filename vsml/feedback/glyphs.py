@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
+from vsml.core import draws
 from vsml.core.types import RandomKey
 
 SIDE = 28  # pixels
@@ -23,7 +24,7 @@ def glyphs(key: RandomKey, classes: int, drawings: int) -> UInt8[Array, "class d
     @jax.jit
     def character(key: RandomKey) -> UInt8[Array, "drawing pixel"]:
         shape_key, count_key, hand_key = jax.random.split(key, 3)
-        points = jax.random.uniform(shape_key, (STROKES, 3, 2), minval=-0.8, maxval=0.8)
+        points = draws.uniform(shape_key, (STROKES, 3, 2), minval=-0.8, maxval=0.8)
         used = jnp.arange(STROKES) < jax.random.randint(count_key, (), FEWEST, STROKES + 1)
         hands = jax.random.split(hand_key, drawings)
         return jax.vmap(lambda hand: _drawn(hand, points, used))(hands)
@@ -33,9 +34,9 @@ def glyphs(key: RandomKey, classes: int, drawings: int) -> UInt8[Array, "class d
 
 def _drawn(key: RandomKey, points: Float[Array, "stroke 3 2"], used: Array) -> UInt8[Array, " pixel"]:
     shake_key, form_key, place_key, width_key = jax.random.split(key, 4)
-    form = jnp.eye(2) + 0.15 * jax.random.normal(form_key, (2, 2))
-    points = points + 0.07 * jax.random.normal(shake_key, points.shape)
-    points = points @ form + 0.06 * jax.random.normal(place_key, (1, 1, 2))
+    form = jnp.eye(2) + 0.15 * draws.normal(form_key, (2, 2))
+    points = points + 0.07 * draws.normal(shake_key, points.shape)
+    points = points @ form + 0.06 * draws.normal(place_key, (1, 1, 2))
     at = jnp.linspace(0, 1, DOTS)
     bend = jnp.stack([(1 - at) ** 2, 2 * at * (1 - at), at**2])
     dots = jnp.einsum("pd,spx->sdx", bend, points)

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vsml.core import draws
 from vsml.core.types import Episode, Learner, RandomKey, Theta
 
 Layers = dict[str, dict[str, Array]]  # by number from 0 on: w and b, or what belongs to them
@@ -23,7 +24,7 @@ KINDS = ("synapse", "neuron", "layer", "one")
 
 def kaiming(key: RandomKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
     """Normal with sd sqrt(2 / fan-in); all axes but the last one are below."""
-    return jax.random.normal(key, shape) * (2 / math.prod(shape[:-1])) ** 0.5
+    return draws.normal(key, shape) * (2 / math.prod(shape[:-1])) ** 0.5
 
 
 def initial_layers(shapes: list[tuple[int, ...]], key: RandomKey) -> Layers:

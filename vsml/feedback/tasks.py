@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
+from vsml.core import draws
 from vsml.core.types import Episode, RandomKey
 from vsml.feedback.hands import Image, redrawn
 from vsml.meta.estimators import Draw
@@ -55,7 +56,7 @@ def _sines(key: RandomKey, *, course: Course, points: int, functions: int | None
     drawn = jax.vmap(function)(which)
     amplitude, phase = 5 * (drawn[:, 0] + 0.02), jnp.pi * drawn[:, 1]
     shape = (course.parts, course.support + course.queries, points, 1)
-    x = jax.random.uniform(x_key, shape, minval=-5.0, maxval=5.0)
+    x = draws.uniform(x_key, shape, minval=-5.0, maxval=5.0)
     y = amplitude[:, None, None, None] * jnp.sin(x + phase[:, None, None, None])
     slot = jnp.broadcast_to(jnp.eye(course.parts)[:, None, None], (*shape[:-1], course.parts))
     return _arranged(order_key, course, jnp.concatenate([slot, x], -1), y)

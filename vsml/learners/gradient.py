@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
+from vsml.core import draws
 from vsml.core.layers import Image
 from vsml.core.scores import bounded, cross_entropy
 from vsml.core.types import Learner, RandomKey
@@ -39,7 +40,7 @@ def gradient(
         del theta
         keys = jax.random.split(key, len(shapes))
         weights = [
-            (jax.random.truncated_normal(k, -2.0, 2.0, shape) / math.prod(shape[:-1]) ** 0.5, jnp.zeros(shape[-1]))
+            (draws.truncated_normal(k, shape, -2.0, 2.0) / math.prod(shape[:-1]) ** 0.5, jnp.zeros(shape[-1]))
             for k, shape in zip(keys, shapes, strict=True)
         ]
         return weights, optimizer.init(weights)

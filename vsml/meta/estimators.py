@@ -14,6 +14,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Key
 
+from vsml.core import draws
 from vsml.core.types import Episode, Learner, RandomKey, Theta
 from vsml.meta.losses import MetaLoss, Score, lifetime_loss
 
@@ -134,4 +135,4 @@ def _lifetime(key: RandomKey, draw: Draw) -> tuple[RandomKey, Episode]:
 def _normal_like(key: RandomKey, theta: Theta) -> Theta:
     leaves, treedef = jax.tree.flatten(theta)
     keys = jax.random.split(key, len(leaves))
-    return treedef.unflatten([jax.random.normal(k, z.shape, z.dtype) for k, z in zip(keys, leaves, strict=True)])
+    return treedef.unflatten([draws.normal(k, z.shape, z.dtype) for k, z in zip(keys, leaves, strict=True)])

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vsml.core import draws
 from vsml.core.types import RandomKey
 
 Weights = Mapping[str, Array]
@@ -32,13 +33,13 @@ def init(kind: str, key: RandomKey, state: int, heard: int, width: int, gate_bia
     columns = {"gated": 2 * width, "mlp": width, "gru": 3 * state}[kind]
     scale = (state + heard) ** -0.5
     weights = {
-        "own": scale * jax.random.normal(own_key, (state, columns)),
-        "heard": scale * jax.random.normal(heard_key, (heard, columns)),
+        "own": scale * draws.normal(own_key, (state, columns)),
+        "heard": scale * draws.normal(heard_key, (heard, columns)),
         "bias": jnp.zeros(columns),
     }
     if kind == "gru":
         return weights | {"bias": weights["bias"].at[state : 2 * state].set(gate_bias)}
-    out = width**-0.5 * jax.random.normal(out_key, (width, 2 * state))
+    out = width**-0.5 * draws.normal(out_key, (width, 2 * state))
     return weights | {"out": out, "out_bias": jnp.zeros(2 * state).at[state:].set(gate_bias)}
 
 

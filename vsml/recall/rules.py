@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vsml.core import draws
 from vsml.core.types import Learner, RandomKey, Theta
 from vsml.recall.functions import candidate_and_gate, init
 from vsml.recall.graphs import Graph
@@ -61,9 +62,9 @@ class Rules(NamedTuple):
         return {
             "body": init(self.kind, keys[0], b, b + HEARD_OUTSIDE + e, self.width, BODY_GATE),
             "synapse": init(self.kind, keys[1], s, 2 * (b + e), self.width, SYNAPSE_GATE),
-            "message_synapse": s**-0.5 * jax.random.normal(keys[2], (s, b)),
-            "message_body": b**-0.5 * jax.random.normal(keys[3], (b, b)),
-            "embedding": jax.random.normal(keys[4], (types, e)),
+            "message_synapse": s**-0.5 * draws.normal(keys[2], (s, b)),
+            "message_body": b**-0.5 * draws.normal(keys[3], (b, b)),
+            "embedding": draws.normal(keys[4], (types, e)),
             "read_out": jax.random.normal(keys[5], (b,)),
         }
 
@@ -86,9 +87,9 @@ def initial_synapses(graph: Graph, rules: Rules, key: RandomKey) -> Synapses:
     for number, (source, target) in enumerate(graph.blocks):
         value_key, present_key = jax.random.split(jax.random.fold_in(key, number))
         shape = graph.sizes[source], graph.sizes[target]
-        there = jax.random.bernoulli(present_key, graph.density, shape).astype(jnp.float32)
+        there = draws.bernoulli(present_key, shape, graph.density).astype(jnp.float32)
         there = there * (1 - jnp.eye(*shape)) if source == target else there
-        values.append(there[..., None] * INITIAL_SD * jax.random.normal(value_key, (*shape, rules.synapse)))
+        values.append(there[..., None] * INITIAL_SD * draws.normal(value_key, (*shape, rules.synapse)))
         present.append(there)
     return Synapses(tuple(values), tuple(present))
 

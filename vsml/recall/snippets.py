@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from vsml.core import draws
 from vsml.core.types import Episode, Learner, RandomKey, Theta
 from vsml.recall.graphs import Graph
 from vsml.recall.rules import Rules, Synapses, neural_rules, perceive, read_out, teach
@@ -41,9 +42,9 @@ def snippets(
 ) -> tuple[Float[Array, "time n"], Float[Array, "time n"]]:
     """Random cues and answers. The bits of cues agree with those of the episode's random pattern by `correlation`."""
     cue_key, answer_key, pattern_key = jax.random.split(key, 3)
-    alike = jax.random.bernoulli(cue_key, (1 + correlation) / 2, (length, size))
-    pattern = _signs(jax.random.bernoulli(pattern_key, 0.5, (1, size)))
-    return _signs(alike) * pattern, _signs(jax.random.bernoulli(answer_key, 0.5, (length, size)))
+    alike = draws.bernoulli(cue_key, (length, size), (1 + correlation) / 2)
+    pattern = _signs(draws.bernoulli(pattern_key, (1, size)))
+    return _signs(alike) * pattern, _signs(draws.bernoulli(answer_key, (length, size)))
 
 
 def _signs(chosen: Bool[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -58,7 +59,7 @@ def stream_with_queries(key: RandomKey, size: int, length: int, horizon: Float[A
     stream_key, lag_key = jax.random.split(key)
     cue, answer = snippets(stream_key, size, length)
     known = jnp.minimum(jnp.arange(1.0, length + 1), horizon)
-    part, within = jnp.arange(asked).astype(jnp.float32), jax.random.uniform(lag_key, (length, asked))
+    part, within = jnp.arange(asked).astype(jnp.float32), draws.uniform(lag_key, (length, asked))
     share = (part[None, :] + within) / asked
     lag = jnp.minimum(share * known[:, None], known[:, None] - 1).astype(jnp.int32)
     return with_queries(cue, answer, jnp.arange(length)[:, None] - lag)

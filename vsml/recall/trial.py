@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int8
 
+from vsml.core import draws
 from vsml.core.rollout import rollout
 from vsml.core.types import Episode, RandomKey, Theta
 from vsml.recall.fixed import maps, pseudo_inverse, recalled
@@ -33,7 +34,7 @@ def fully_queried_stream(
     stream_key, flip_key = jax.random.split(key)
     about = jnp.arange(length)[:, None] - jnp.arange(lags)[None, :]
     episode = with_queries(*snippets(stream_key, size, length, difficulty.correlation), jnp.maximum(about, 0))
-    flipped = jax.random.bernoulli(flip_key, difficulty.noise, (length, lags, size))
+    flipped = draws.bernoulli(flip_key, (length, lags, size), difficulty.noise)
     asked = episode.x[:, 2:] * jnp.where(flipped, -1.0, 1.0)
     return Episode(jnp.concatenate([episode.x[:, :2], asked], axis=1), episode.y), about >= 0
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from vsml.core import draws
 from vsml.core.types import Episode, RandomKey
 
 
@@ -14,7 +15,7 @@ def random_points(key: RandomKey, length: int, features: int, classes: int = 10,
     point_key, label_key, visit_key = jax.random.split(key, 3)
     rounds = jax.random.split(visit_key, -(-length // points))
     visited = jax.vmap(lambda one: jax.random.permutation(one, points))(rounds).ravel()[:length]
-    x = jax.random.normal(point_key, (points, features))
+    x = draws.normal(point_key, (points, features))
     y = jax.nn.one_hot(jax.random.randint(label_key, (points,), 0, classes), classes)
     return Episode(x[visited], y[visited])
 
@@ -26,5 +27,5 @@ def sum_sign(key: RandomKey, length: int, features: int) -> Episode:
     """
     mean_key, noise_key = jax.random.split(key)
     mean = jax.random.uniform(mean_key, (length, 1), minval=-1.0, maxval=1.0)
-    x = mean + jax.random.truncated_normal(noise_key, -2.0, 2.0, (length, features))
+    x = mean + draws.truncated_normal(noise_key, (length, features), -2.0, 2.0)
     return Episode(x, jax.nn.one_hot((jnp.sum(x, axis=1) >= 0).astype(int), 2))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from vsml.core import draws
 from vsml.core.layers import Image
 from vsml.core.types import RandomKey
 
@@ -49,7 +50,7 @@ def random_projection(key: RandomKey, features: int, inputs: int) -> Matrix:
     """
     limit = (6 / (features + inputs)) ** 0.5
     scale = ((features + inputs) / (2 * features)) ** 0.5
-    return scale * jax.random.uniform(key, (features, inputs), minval=-limit, maxval=limit)
+    return scale * draws.uniform(key, (features, inputs), minval=-limit, maxval=limit)
 
 
 def resizing(image: Image | None, features: int, inputs: int) -> Float[np.ndarray, "features inputs"]:

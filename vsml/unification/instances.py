@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vsml.core import draws
 from vsml.core.cell import NORM_EPSILON, Cells
 from vsml.core.layers import boundary, initial_cells
 from vsml.core.scores import LOGIT_BOUND, bounded
@@ -301,7 +302,7 @@ def _message(inputs: int, outputs: int, hidden: int) -> int:
 
 
 def _weights(key: RandomKey, features: int, classes: int) -> Float[Array, "features classes"]:
-    return jax.random.truncated_normal(key, -2.0, 2.0, (features, classes)) / features**0.5
+    return draws.truncated_normal(key, (features, classes), -2.0, 2.0) / features**0.5
 
 
 def _affine(theta: Mapping[str, Array], z: Float[Array, " z"]) -> Float[Array, " out"]:

@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from vsml.core import draws
 from vsml.core.types import RandomKey, Theta
 from vsml.unification.general import Instance, Messages, Outside, Seen, silent
 
@@ -43,12 +44,12 @@ def minimal(units: int, channels: int) -> Instance:
     def init_theta(key: RandomKey) -> Theta:
         within, between = jax.random.split(key)
         return {
-            "within": jax.random.normal(within, (channels, channels)) / (2 * channels) ** 0.5,
-            "between": jax.random.normal(between, (channels, channels)) / (2 * units * channels) ** 0.5,
+            "within": draws.normal(within, (channels, channels)) / (2 * channels) ** 0.5,
+            "between": draws.normal(between, (channels, channels)) / (2 * units * channels) ** 0.5,
         }
 
     def init_state(theta: Theta, key: RandomKey) -> tuple[Float[Array, "a b n"], Outside]:
-        return 0.5 * jax.random.normal(key, (units, units, channels)), ()
+        return 0.5 * draws.normal(key, (units, units, channels)), ()
 
     def say(theta: Theta, outside: Outside, seen: Seen, heard: Messages):
         return outside, heard.up.at[:, 0].add(seen.x), jnp.zeros((units, 0))  # the units above are the units below

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Shaped
 
+from vsml.core import draws
 from vsml.core.types import Episode, Learner, RandomKey, State, Theta
 from vsml.learners.fast_memory import fast_memory
 from vsml.learners.gradient import gradient
@@ -143,8 +144,8 @@ def clusters(key: RandomKey, length: int, features: int, classes: int) -> Episod
     """An episode on classes that are clusters around random centres."""
     centre_key, label_key, noise_key = jax.random.split(key, 3)
     label = jax.random.randint(label_key, (length,), 0, classes)
-    centres = jax.random.normal(centre_key, (classes, features))
-    x = centres[label] + SPREAD * jax.random.normal(noise_key, (length, features))
+    centres = draws.normal(centre_key, (classes, features))
+    x = centres[label] + SPREAD * draws.normal(noise_key, (length, features))
     return Episode(x, jax.nn.one_hot(label, classes, dtype=x.dtype))
 
 
@@ -168,7 +169,7 @@ def _mishearing(instance: Instance, change: Callable[[Array], Array]) -> Instanc
 def _off_start(theta: Theta, key: RandomKey, noise: float) -> Theta:
     leaves, shape = jax.tree.flatten(theta)
     keys = jax.random.split(key, max(len(leaves), 1))
-    moved = [z + noise * jax.random.normal(k, z.shape) for z, k in zip(leaves, keys, strict=False)]
+    moved = [z + noise * draws.normal(k, z.shape) for z, k in zip(leaves, keys, strict=False)]
     return jax.tree.unflatten(shape, moved)
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vsml.core import draws
 from vsml.core.scores import bounded, prediction_error
 from vsml.core.types import Learner, RandomKey, Theta
 from vsml.unification.matrix import big_matrix
@@ -25,7 +26,7 @@ def local_rule(features: int, classes: int, *, units: int = 8) -> Learner:
     def init_theta(key: RandomKey) -> Theta:
         keys = jax.random.split(key, 4)
         return {
-            "w_in": jax.random.normal(keys[0], (4, units)),
+            "w_in": draws.normal(keys[0], (4, units)),
             "b_in": jax.random.normal(keys[1], (units,)),
             "w_out": RATE * jax.random.normal(keys[2], (units,)),
             "b_out": RATE * jax.random.normal(keys[3], ()),
@@ -33,7 +34,7 @@ def local_rule(features: int, classes: int, *, units: int = 8) -> Learner:
 
     def init_state(theta: Theta, key: RandomKey) -> Float[Array, "features classes"]:
         del theta
-        return jax.random.truncated_normal(key, -2.0, 2.0, (features, classes)) / features**0.5
+        return draws.truncated_normal(key, (features, classes), -2.0, 2.0) / features**0.5
 
     def step(
         theta: Theta, w: Float[Array, "features classes"], x: Float[Array, " features"], y: Float[Array, " classes"]
