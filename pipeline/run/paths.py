@@ -39,6 +39,7 @@ train_data = _out("train_data/%s.npz")  # of a set
 test_data = _out("test_data/%s.npz")
 rule = _out("meta_train/%s-%s/rule.npz")  # of an experiment and a seed
 curve = _out("meta_train/%s-%s/curve.npz")
+snapshots = _out("meta_train/%s-%s/snapshots.npz")
 curve_csv = _out("meta_train/%s-%s/curve.csv")
 meta_test = _out("meta_test/%s-%s.npz")
 baseline = _out("baseline/%s.npz")

@@ -7,7 +7,7 @@ from its newest checkpoint and ends with the same bits.
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -59,31 +59,47 @@ def adam(
     return optax.chain(clipped, optax.adam(rate, b2=b2))
 
 
+class Trained(NamedTuple):
+    state: Any  # at the end
+    curve: dict[str, np.ndarray]  # loss, gradient norm, whether the step was skipped, number of its phase [step]
+    kept: dict[int, Any]  # the state after so many steps
+
+
 def train(
-    job: Job, run: "Run", state: Any, phases: Sequence[Phase], place: Callable[[Any], Any] = lambda tree: tree
-) -> tuple[Any, dict[str, np.ndarray]]:
+    job: Job,
+    run: "Run",
+    state: Any,
+    phases: Sequence[Phase],
+    place: Callable[[Any], Any] = lambda tree: tree,
+    keep: Collection[int] = (),
+) -> Trained:
     """Train from `state`, or from the newest whole checkpoint of this job, to the end of the last phase.
 
     `state` is a pytree of arrays. `place` puts a restored state where a fresh one lies, such as on all devices. A
     checkpoint is saved every few seconds and at the end; all are removed when the job's outs are written and logged.
-    Returns the last state and, with one entry per step, loss, gradient norm, whether the step was skipped, and the
-    number of its phase.
+    The states after the steps in `keep` are kept, 0 being the start.
     """
     folder = Folder(paths.CHECKPOINTS / job.fingerprint)
     curve: dict[str, list[Any]] = {name: [] for name in CURVE}
+    leaves, structure = jax.tree.flatten(state)
+    kept = {0: [np.asarray(leaf) for leaf in leaves]} if 0 in keep else {}
     last = folder.load()
     if last is not None:
         run.resume(last.facts["run"])
         print(f"Going on from the checkpoint of meta-step {last.step}", flush=True)
-        leaves, structure = jax.tree.flatten(state)
-        restored = [jnp.asarray(last.arrays[f"state/{number:03d}"]) for number in range(len(leaves))]
-        state = place(structure.unflatten(restored))
+
+        def restored(prefix: str) -> list[np.ndarray]:
+            return [last.arrays[f"{prefix}/{number:03d}"] for number in range(len(leaves))]
+
+        state = place(structure.unflatten(map(jnp.asarray, restored("state"))))
         curve = {name: last.arrays[f"curve/{name}"].tolist() for name in CURVE}
+        kept = {step: restored(f"kept/{step}") for step in keep if step <= last.step}
 
     def save() -> None:
         run.follow(curve)
         arrays = {f"state/{number:03d}": leaf for number, leaf in enumerate(jax.tree.leaves(state))}
         arrays |= {f"curve/{name}": np.asarray(curve[name], kind) for name, kind in CURVE.items()}
+        arrays |= {f"kept/{step}/{number:03d}": leaf for step, own in kept.items() for number, leaf in enumerate(own)}
         folder.save(len(curve["loss"]), arrays, {"run": run.id})
 
     saved_s, phase_end = time.monotonic(), 0
@@ -95,13 +111,16 @@ def train(
                 _, state, report = advanced
                 for name, value in (*report._asdict().items(), ("phase", number)):
                     curve[name].append(np.asarray(value).item())
+                if len(curve["loss"]) in keep:
+                    kept[len(curve["loss"])] = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
                 if time.monotonic() - saved_s >= SAVE_EVERY_S:
                     save()
                     saved_s = time.monotonic()
                 progress.update(phase.weight)
     save()
     run.at_end(folder.remove)
-    return state, {name: np.asarray(curve[name], kind) for name, kind in CURVE.items()}
+    curves = {name: np.asarray(curve[name], kind) for name, kind in CURVE.items()}
+    return Trained(state, curves, {step: structure.unflatten(leaves) for step, leaves in sorted(kept.items())})
 
 
 class Progress(tqdm):

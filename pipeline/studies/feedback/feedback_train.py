@@ -28,7 +28,7 @@ def main(job: Job, run: Run) -> None:
     optimizer = guarded(by_group(training, theta), training.patience)
     group = Group(backprop(loss), draw, training.population)
     steps = partial(meta_train, [group], optimizer, key=train_key, patience=training.patience)
-    state, curve = train(job, run, start(theta, optimizer), [Phase(training.steps, steps)])
+    state, curve, _ = train(job, run, start(theta, optimizer), [Phase(training.steps, steps)])
 
     del curve["phase"]  # there is one
     artifacts.write_table(paths.feedback_curve(experiment, seed), curve, dict.fromkeys(curve, ("step",)))

@@ -45,7 +45,8 @@ def main(job: Job, run: Run) -> None:
         Phase(phase.steps, partial(meta_train, groups, outer.optimizer, **rest), sum(map(_work, phase.episodes)))
         for phase, groups in zip(section.curriculum, outer.phases, strict=True)
     ]
-    state, curve = train(job, run, outer.state, phases, partial(on_all, jax.devices()))
+    place = partial(on_all, jax.devices())
+    state, curve, kept = train(job, run, outer.state, phases, place, section.snapshots)
 
     artifacts.write_table(paths.curve(experiment, seed), curve, dict.fromkeys(curve, ("step",)))
     loss = curve["loss"]
@@ -55,6 +56,9 @@ def main(job: Job, run: Run) -> None:
     data = [paths.train_data(name) for name in section.data.sets if name not in GENERATED]
     origin = provenance.learned_from(job, data, len(loss))
     artifacts.write_rule(paths.rule(experiment, seed), state.theta, plain(section.learner), origin)
+    # Rules of the snapshots, by their meta-steps; `meta_test` tells what came of them.
+    thetas = {str(step): snapshot.theta for step, snapshot in kept.items()}
+    artifacts.write_rule(paths.snapshots(experiment, seed), thetas, plain(section.learner), origin)
 
 
 def build(section: Experiment, seed: int) -> Outer:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
+from pydantic import Field, PositiveFloat, PositiveInt, TypeAdapter, ValidationError, model_validator
 
 from pipeline.run.params import Count, Kernel, Name, Optimizer, Section, Sizes, plain
 
@@ -136,6 +136,7 @@ class Experiment(Section):
     """All that decides what an experiment learns, and the suites of tests that it goes through.
 
     start: the number that a leaf of theta starts from, by the leaf's name; others are drawn as the learner draws them.
+    snapshots: meta-steps after which the rule is kept, to be tested on the first task.
     """
 
     learner: Learner
@@ -145,6 +146,14 @@ class Experiment(Section):
     curriculum: Some[Phase]
     suites: Some[Name]
     start: dict[str, float] = Field(default_factory=dict)
+    snapshots: tuple[Count, ...] = ()
+
+    @model_validator(mode="after")
+    def _snapshots_are_of_the_curriculum(self) -> "Experiment":
+        steps = sum(phase.steps for phase in self.curriculum)
+        if wrong := [step for step in self.snapshots if step > steps]:
+            raise ValueError(f"snapshots (={wrong}) must be at most {steps}, the meta-steps of the curriculum.")
+        return self
 
 
 class Task(Section):

@@ -57,7 +57,7 @@ def main(job: Job, run: Run) -> None:
     thetas = jax.vmap(lambda key: rules.init_theta(graph, key))(jax.random.split(theta_key, number))
     initial, train_key = on_all(devices, (start(thetas, optimizer), train_key))
     phase = Phase(training.steps, partial(meta_train, [group], optimizer, key=train_key, patience=settings.patience))
-    state, curve = train(job, run, initial, [phase], partial(on_all, devices))
+    state, curve, _ = train(job, run, initial, [phase], partial(on_all, devices))
 
     twentieth = max(training.steps // 20, 1)
     ends = {"first": curve["loss"][:twentieth], "last": curve["loss"][-twentieth:]}
