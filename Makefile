@@ -17,7 +17,7 @@ endif
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: repro compare help audit test test-cluster bench ui lint image deploy setup develop lock
+.PHONY: repro compare help audit test test-cluster bench ui api lint image deploy setup develop lock
 
 repro: setup  ## make all that is out of date, and compare it with what is published
 	python -m pipeline repro $(if $(JOBS),--jobs $(JOBS)) $(DVC_FILE)
@@ -51,6 +51,9 @@ ui: setup  ## show runs and learned rules in MLflow
 	@echo "The runs: http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
 	@echo "The learned rules: http://127.0.0.1:5000/#/models"
 	mlflow ui --backend-store-uri sqlite:///mlflow.db
+
+api: develop  ## pages of the library, made from its docstrings, into artifacts/api
+	python docs/api.py
 
 lint: develop  ## check style, types and the direction of imports
 	ruff check . && ruff format --check . && pyright && lint-imports
