@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from pipeline.run import paths
-from pipeline.run.params import Count, Name, Section, checked, known_or_raise, overlaid
+from pipeline.run.params import Count, Name, Section, checked, known_or_raise
 from pipeline.studies.cloning.params import Clone, CloneTest, Improve
 from pipeline.studies.feedback.params import Drawings, Feedback
-from pipeline.studies.feedback.params import Experiment as FeedbackExperiment
 from pipeline.studies.learning.params import (
     GENERATED,
     PAPER_RATES,
@@ -26,10 +25,9 @@ from pipeline.studies.learning.params import (
     ResultsSection,
     Tests,
 )
-from pipeline.studies.recall.params import Recall, RecallExperiment
+from pipeline.studies.recall.params import Recall
 from pipeline.studies.unification.params import Unify
 
-SYSTEMS = (("feedback", FeedbackExperiment), ("recall", RecallExperiment))  # with experiments of their own
 NEEDS = {  # the sections that items of each kind are made by
     "experiments": ("defaults", "tests", "results"),
     "introspect": ("introspect",),
@@ -197,10 +195,4 @@ def read(path: str | Path = paths.PARAMS) -> Params:
     if not path.exists():
         raise FileNotFoundError(f"{path.resolve()} is missing: run in the folder of a profile, which has one.")
 
-    def completed(tree: Any) -> Any:  # those of systems with sections of their own, too
-        if not isinstance(tree, dict):
-            return tree
-        systems = {name: overlaid(tree[name], kind, f"{name}.experiments") for name, kind in SYSTEMS if name in tree}
-        return overlaid(tree, Experiment, "experiments") | systems
-
-    return checked(Params, path, completed)
+    return checked(Params, path)
