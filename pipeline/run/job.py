@@ -105,10 +105,10 @@ def dep_files(item: Item, root: str) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for name, path in ((named(dep, root), Path(dep)) for dep in item.deps):
         if path.is_dir():
-            inside = {file.relative_to(path): file for file in path.rglob("*") if file.is_file()}
+            inside = [file.relative_to(path) for file in path.rglob("*") if file.is_file()]
             # .dvcignore and git keep the others out of a folder's hash.
             kept = [one for one in inside if "__pycache__" not in one.parts and not one.name.startswith(".")]
-            files |= {f"{name}/{one.as_posix()}": inside[one] for one in kept}
+            files |= {f"{name}/{one.as_posix()}": path / one for one in kept}
         elif path.exists():
             files[name] = path
         else:

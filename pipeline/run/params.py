@@ -16,6 +16,9 @@ Name = Annotated[str, Field(pattern=PLAIN)]
 Count = Annotated[int, Field(ge=0)]
 Sizes = tuple[PositiveInt, ...]
 Kernel = tuple[PositiveInt, PositiveInt, PositiveInt]
+Share = Annotated[float, Field(gt=0, le=1)]
+One = TypeVar("One")
+Some = Annotated[tuple[One, ...], Field(min_length=1)]
 
 
 class Section(BaseModel):
@@ -30,7 +33,7 @@ class Optimizer(Section):
 
     learning_rate: PositiveFloat
     warmup: Count
-    final: Annotated[float, Field(gt=0, le=1)]
+    final: Share
     clip: PositiveFloat | None
     patience: PositiveInt
 

@@ -43,15 +43,12 @@ MEMORY = 1.5 * 2**30  # bytes that must be free before another item starts: what
 class Running(NamedTuple):
     """A running item."""
 
+    name: str
     stage: Any  # of DVC
     process: Any  # of multiprocessing
     log: IO[bytes]
     began: float
     held: ExitStack  # its log, and DVC's locks on what it reads and writes
-
-    @property
-    def name(self) -> str:
-        return self.stage.addressing
 
 
 def main(jobs: int, file: Path) -> None:
@@ -232,7 +229,7 @@ def _start(repo: Any, stage: Any, path: Path) -> Running | None:
     fork = multiprocessing.get_context("fork")
     process = fork.Process(target=_item, args=(stage.cmd, log.fileno(), os.getpid()))
     process.start()
-    return Running(stage, process, log, time.monotonic(), held)
+    return Running(stage.addressing, stage, process, log, time.monotonic(), held)
 
 
 def _keep(stage: Any) -> None:

@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from pipeline.run.params import Count, Name, Optimizer, Section, known_or_raise
+from pipeline.run.params import Count, Name, Optimizer, Section, Share, Some, known_or_raise
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Degree = Annotated[float, Field(ge=0, le=1)]
 
 
 class RecallGraph(Section):
@@ -14,7 +14,7 @@ class RecallGraph(Section):
 
     name: Literal["direct", "hidden", "recurrent"]
     hidden: Count
-    density: Annotated[float, Field(gt=0, le=1)]
+    density: Share
 
 
 class RecallRules(Section):
@@ -41,7 +41,7 @@ class RecallTraining(Section):
     length: PositiveInt
     window: PositiveInt
     queries: PositiveInt
-    horizons: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    horizons: Some[PositiveInt]
     optimizer: Optimizer
 
     @model_validator(mode="after")
@@ -72,8 +72,8 @@ class RecallTests(Section):
     lags: PositiveInt
     seed: Count
     thorough: tuple[Name, ...]
-    noise: tuple[Share, ...]
-    correlation: tuple[Share, ...]
+    noise: tuple[Degree, ...]
+    correlation: tuple[Degree, ...]
     sizes: tuple[PositiveInt, ...]
     transfer: tuple[RecallGraph, ...]
 

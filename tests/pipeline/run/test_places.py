@@ -76,9 +76,7 @@ def small(clone, tiny, write_params):
     (clone.root / "profiles/other").mkdir(parents=True)
     write_params(clone.root / "profiles/other/params.yaml", {"root": "../..", "items": items})
     (clone.root / "profiles/other/dvc.yaml").write_text(lines)
-    for key in ("name", "email"):
-        clone.run("git", "config", f"user.{key}", "t@t")
-    _commit(clone)
+    clone.commit()
     return clone
 
 
@@ -87,11 +85,6 @@ def waiting(small):
     """With a run in MLflow, and another one that waits to be taken there."""
     small.run("python", "-c", STAGES)
     return small
-
-
-def _commit(clone):
-    clone.run("git", "add", "-A")
-    clone.run("git", "commit", "-qm", "now")
 
 
 def _edit(clone):
@@ -124,7 +117,7 @@ def test_a_profile_runs_the_code_of_its_own_checkout_whatever_environment_is_act
 @pytest.mark.slow
 def test_an_experiment_in_a_copy_runs_the_copy_s_code_and_leaves_its_run_here(small):
     small.run("dvc", "repro", "--quiet")
-    _commit(small)
+    small.commit()
     _edit(small)
     other = Clone(small.root / "profiles/other")
     other.env |= small.env | {"PYTHONPATH": str(paths.ROOT)}
@@ -220,7 +213,8 @@ def test_the_environment_is_made_anew_where_the_repository_has_moved(tmp_path):
 
     def planned(folder: Path) -> str:
         words = ["make", "--dry-run", "--no-print-directory", "setup", f"PYTHON={sys.executable}"]
-        apart = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # as under `make test`
+        # What `make test` itself sets is not for this one.
+        apart = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
         return subprocess.run(words, cwd=folder, check=True, capture_output=True, text=True, env=apart).stdout
 
     *_, last = planned(old).splitlines()
