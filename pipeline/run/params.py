@@ -96,7 +96,7 @@ def completed(tree: Any, kind: type[Section], place: str = "") -> Any:
     """
     if not isinstance(tree, dict):
         return tree
-    kinds = {name: field.annotation for name, field in kind.model_fields.items()}
+    kinds: dict[str, Any] = {name: field.annotation for name, field in kind.model_fields.items()}
     inner = [name for name in tree if _is_section(kinds.get(name))]
     tree = tree | {name: completed(tree[name], kinds[name], f"{place}{name}.") for name in inner}
     defaults, experiments = tree.get("defaults", {}), tree.get("experiments")

@@ -12,21 +12,11 @@ from pydantic import Field, model_validator
 
 from pipeline.run import paths
 from pipeline.run.params import Count, Name, Section, checked, known_or_raise
-from pipeline.studies.cloning.params import Clone, CloneTest, Improve
-from pipeline.studies.feedback.params import Drawings, Feedback
-from pipeline.studies.learning.params import (
-    GENERATED,
-    PAPER_RATES,
-    Baseline,
-    Descent,
-    Experiment,
-    Introspect,
-    RandomFeatures,
-    ResultsSection,
-    Tests,
-)
-from pipeline.studies.recall.params import Recall
-from pipeline.studies.unification.params import Unify
+from pipeline.studies.cloning import params as of_cloning
+from pipeline.studies.feedback import params as of_feedback
+from pipeline.studies.learning import params as of_learning
+from pipeline.studies.recall import params as of_recall
+from pipeline.studies.unification import params as of_unification
 
 NEEDS = {  # the sections that items of each kind are made by
     "experiments": ("defaults", "tests", "results"),
@@ -80,19 +70,19 @@ class Params(Section):
 
     root: str
     items: Items
-    defaults: Experiment = LEFT_OUT
-    experiments: dict[Name, Experiment] = Field(default_factory=dict)
-    baselines: dict[Name, Baseline] = Field(default_factory=dict)
-    tests: Tests = LEFT_OUT
-    random_features: RandomFeatures = LEFT_OUT
-    introspect: Introspect = LEFT_OUT
-    results: ResultsSection = LEFT_OUT
-    unify: Unify = LEFT_OUT
-    clone: Clone = LEFT_OUT
-    improve: Improve = LEFT_OUT
-    clone_test: CloneTest = LEFT_OUT
-    recall: Recall = LEFT_OUT
-    feedback: Feedback = LEFT_OUT
+    defaults: of_learning.Experiment = LEFT_OUT
+    experiments: dict[Name, of_learning.Experiment] = Field(default_factory=dict)
+    baselines: dict[Name, of_learning.Baseline] = Field(default_factory=dict)
+    tests: of_learning.Tests = LEFT_OUT
+    random_features: of_learning.RandomFeatures = LEFT_OUT
+    introspect: of_learning.Introspect = LEFT_OUT
+    results: of_learning.ResultsSection = LEFT_OUT
+    unify: of_unification.Unify = LEFT_OUT
+    clone: of_cloning.Clone = LEFT_OUT
+    improve: of_cloning.Improve = LEFT_OUT
+    clone_test: of_cloning.CloneTest = LEFT_OUT
+    recall: of_recall.Recall = LEFT_OUT
+    feedback: of_feedback.Feedback = LEFT_OUT
 
     def has(self, section: str) -> bool:
         """Whether the profile has that section, or leaves it out."""
@@ -131,13 +121,13 @@ class Params(Section):
             )
         for name in self.random_features.baselines if self.has("random_features") else ():
             rival = self.baselines[name]
-            if isinstance(rival, Descent) and (rival.hidden_layers or rival.convolutions):
+            if isinstance(rival, of_learning.Descent) and (rival.hidden_layers or rival.convolutions):
                 raise ValueError(
                     f"baselines.{name}, which random_features.baselines names, must be linear: give it neither hidden "
                     f"layers (={rival.hidden_layers}) nor convolutions (={rival.convolutions})."
                 )
         for name, rival in self.baselines.items():
-            if (own := name.partition("_")[0]) in PAPER_RATES and rival.name != own:
+            if (own := name.partition("_")[0]) in of_learning.PAPER_RATES and rival.name != own:
                 raise ValueError(
                     f"baselines.{name}.name (={rival.name!r}) must be {own!r}, whose rates and looks it has: name the "
                     "baseline otherwise."
@@ -164,20 +154,20 @@ class Params(Section):
                 yield known[name].suites, self.tests.suites, "suites of tests"
         yield items.introspect, items.experiments, "items.experiments"
         for name in items.experiments:
-            yield self.experiments[name].data.sets, (*items.train_sets, *GENERATED), "items.train_sets"
+            yield self.experiments[name].data.sets, (*items.train_sets, *of_learning.GENERATED), "items.train_sets"
         if items.clones:
             yield (self.clone.shadow.set, self.improve.set, *self.clone_test.sets), *train_sets
             yield self.clone_test.sets, *test_sets
         if items.feedback:
             yield items.feedback, self.feedback.experiments, "feedback.experiments"
             tasks = [self.feedback.experiments[name].task for name in items.feedback]
-            drawings = [task for task in tasks if isinstance(task, Drawings)]
+            drawings = [task for task in tasks if isinstance(task, of_feedback.Drawings)]
             yield [task.train_set for task in drawings], *train_sets
             yield [task.test_set for task in drawings], *test_sets
         if items.recall:
             yield items.recall, self.recall.experiments, "recall.experiments"
         for suite in self.tests.suites.values() if self.has("tests") else ():
-            yield (task.set for task in suite.values()), (*items.test_sets, *GENERATED), "items.test_sets"
+            yield (task.set for task in suite.values()), (*items.test_sets, *of_learning.GENERATED), "items.test_sets"
         if self.has("random_features"):
             yield self.random_features.baselines, self.baselines, "baselines"
         if self.has("introspect"):

@@ -52,21 +52,6 @@ def test_what_is_stated_whole_is_itself_and_what_is_not_stated_stays(system):
         assert merged(kind, other, one) == one
 
 
-def test_an_experiment_states_only_the_leaves_in_which_it_differs(read, tiny):
-    tiny["experiments"]["small"] = {"optimizer": {"clip": None}, "learner": {"hidden": 3}}
-    found = read(tiny).experiments
-    own, default = plain(found["small"]), plain(found["vsml"])
-    assert own["optimizer"] == default["optimizer"] | {"clip": None} != default["optimizer"]
-    assert own["learner"] == default["learner"] | {"hidden": 3} != default["learner"]
-    assert {**own, "optimizer": 0, "learner": 0} == {**default, "optimizer": 0, "learner": 0}
-    deep = {"training": {"optimizer": {"final": 0.5}}}
-    tiny["recall"]["experiments"]["direct"] = deep
-    found = read(tiny).recall
-    own, default = plain(found.experiments["direct"]), plain(found.defaults)
-    default["training"]["optimizer"]["final"] = 0.5
-    assert own == default
-
-
 def test_a_section_of_another_kind_a_list_and_a_table_of_free_names_are_stated_whole(read, tiny):
     tiny["defaults"]["start"] = {"norm_fwd_scale": 5.0}
     given = {"estimator": {"name": "antithetic_es", "std": 0.1, "at_once": 2}, "start": {"norm_bwd_scale": 2.0}}
@@ -80,19 +65,28 @@ def test_a_section_of_another_kind_a_list_and_a_table_of_free_names_are_stated_w
     assert list(own.rates) == ["forward"] and own.steps == default.steps
 
 
-def test_an_experiment_is_like_another_wherever_that_stands(read, tiny):
+def test_an_experiment_is_the_default_or_like_another_but_for_the_leaves_that_it_states(read, tiny):
     tiny["experiments"] = {
         "third": {"like": "second", "optimizer": {"final": 0.5}},
         "second": {"like": "vsml", "learner": {"ticks": 3}},
-        "vsml": {"optimizer": {"clip": 7.0}},
+        "vsml": {"optimizer": {"clip": None}},
     }
-    found = read(tiny).experiments
-    third = found["third"]
-    assert (third.optimizer.final, third.learner.ticks, third.optimizer.clip) == (0.5, 3, 7.0)
-    assert found["second"].optimizer == found["vsml"].optimizer
+    tiny["recall"]["experiments"]["direct"] = {"training": {"optimizer": {"final": 0.5}}}
     tiny["feedback"]["experiments"]["flp_on_sines"] = {"like": "flp_on_glyphs", "learner": {"plastic": 1}}
-    found = read(tiny).feedback.experiments
-    own, other = found["flp_on_sines"], found["flp_on_glyphs"]
+    found = read(tiny)
+    expected = plain(found.defaults)
+    for name, section, leaf, value in (
+        ("vsml", "optimizer", "clip", None),
+        ("second", "learner", "ticks", 3),
+        ("third", "optimizer", "final", 0.5),
+    ):
+        assert expected[section][leaf] != value
+        expected[section][leaf] = value
+        assert plain(found.experiments[name]) == expected
+    own, default = plain(found.recall.experiments["direct"]), plain(found.recall.defaults)
+    default["training"]["optimizer"]["final"] = 0.5
+    assert own == default
+    own, other = (found.feedback.experiments[name] for name in ("flp_on_sines", "flp_on_glyphs"))
     assert own.task == other.task and own.learner == other.learner.model_copy(update={"plastic": 1}) != other.learner
 
 
@@ -127,21 +121,20 @@ def test_a_name_that_could_reach_a_shell_is_refused(read, tiny, where, name):
     assert f"{name!r} is no name: it becomes part of commands and of paths, so rename it wi" in str(refused.value)
 
 
-LEARNING = ("defaults", "experiments", "baselines", "tests", "random_features", "results", "unify")
-CLONING = ("clone", "improve", "clone_test")
+LEFT_OUT = ("defaults", "experiments", "baselines", "tests", "random_features", "results", "unify")
+LEFT_OUT += ("clone", "improve", "clone_test", "feedback")
 
 
 def test_a_profile_may_leave_out_what_it_has_no_items_of(read, tiny):
     for kind in ("experiments", "introspect", "seeds", "clones", "learned_clones", "zoo", "baselines", "feedback"):
         tiny["items"][kind] = []
     tiny["items"]["figures"] = {study: [] for study in tiny["items"]["figures"]}
-    for section in (*LEARNING, *CLONING, "feedback"):
+    for section in LEFT_OUT:
         del tiny[section]
     found = read(tiny)
     assert found.recall.experiments.keys() == {"direct", "hidden", "frozen"} and found.introspect.set == "digits"
     assert found.experiments == found.baselines == {}
-    assert [name for name in (*LEARNING, *CLONING, "feedback") if found.has(name)] == []
-    assert found.has("recall") and found.has("introspect")
+    assert [name for name in (*LEFT_OUT, "recall", "introspect") if found.has(name)] == ["recall", "introspect"]
     with pytest.raises(ValueError, match=r"Section clone_test is left out of this profile, and is needed here: add it"):
         _ = found.clone_test.episodes
     with pytest.raises(AttributeError, match="clone_tset"):

@@ -14,30 +14,20 @@ from pipeline.run.params import read_yaml
 DVC = """
 stages:
   first:
-    matrix:
-      item: [a, b]
+    matrix: {item: [a, b]}
     cmd: exec python stage.py first ${item.item}
-    deps:
-      - stage.py
-      - first-${item.item}
-    outs:
-      - out-${item.item}
+    deps: [stage.py, "first-${item.item}"]
+    outs: ["out-${item.item}"]
   then:
-    matrix:
-      item: [a, b]
+    matrix: {item: [a, b]}
     cmd: exec python stage.py then ${item.item}
-    deps:
-      - out-${item.item}
-    outs:
-      - then-${item.item}
+    deps: ["out-${item.item}"]
+    outs: ["then-${item.item}"]
   more:
-    matrix:
-      item: [c, d]
+    matrix: {item: [c, d]}
     cmd: exec python stage.py more ${item.item}
-    deps:
-      - out-a
-    outs:
-      - more-${item.item}
+    deps: [out-a]
+    outs: ["more-${item.item}"]
   last:
     cmd: exec python stage.py last all
     deps: [then-a, then-b]
