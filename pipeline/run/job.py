@@ -126,10 +126,8 @@ def own_code() -> None:
     """
     root = (Path.cwd() / Flow().root).resolve()
     if root != paths.ROOT and not in_pod():
-        raise ValueError(
-            f"This profile belongs to {root}, but the code that runs is that of {paths.ROOT}: use that "
-            f"repository's own environment (make repro there), or put it first: PYTHONPATH={root}."
-        )
+        remedy = f"use that repository's own environment (make repro there), or put it first: PYTHONPATH={root}"
+        raise ValueError(f"This profile belongs to {root}, but the code that runs is that of {paths.ROOT}: {remedy}.")
 
 
 def in_pod() -> bool:

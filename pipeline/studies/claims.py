@@ -97,14 +97,12 @@ class Claims(Section, Generic[AnyTest]):
                 if not name.startswith(f"{paper}-"):  # so that no two papers have the same ids
                     raise ValueError(f"The id {name!r} must begin with its paper's name, {paper + '-'!r}: rename it.")
                 if bool(claim.tests) == bool(claim.untested):
-                    raise ValueError(
-                        f"{name} must have either tests or `untested`, why it has none: add or remove one."
-                    )
+                    wrong = f"{name} must have either tests or `untested`, why it has none"
+                    raise ValueError(f"{wrong}: add or remove one.")
                 if claim.reported is not None and claim.sure in SURELY:
-                    raise ValueError(
-                        f"{name} has surely known values (={claim.reported!r}), but all claims are compared in kind "
-                        "only: add a test that compares values, or say that they are second_hand or recalled."
-                    )
+                    wrong = f"surely known values (={claim.reported!r}), but all claims are compared in kind only"
+                    remedy = "add a test that compares values, or say that they are second_hand or recalled"
+                    raise ValueError(f"{name} has {wrong}: {remedy}.")
         return self
 
 

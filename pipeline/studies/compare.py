@@ -102,11 +102,10 @@ def story(rev: str, tolerance: float = TOLERANCE) -> tuple[list[str], bool]:
     changed = [name for name in others if name not in rounded]
     equal = len(then) - len(others)
     lines.append(f"  {len(then)} items: {equal} left the same bytes.")
-    for names, why in (
-        (rounded, "left other bytes by the same plan (processors round, or data differ)"),
-        (changed, "have another plan (code, params, packages) or did not run"),
-    ):
-        lines += [f"    {len(names)} {why}: {_listed(names)}."] if names else []
+    why = "left other bytes by the same plan (processors round, or data differ)"
+    lines += [f"    {len(rounded)} {why}: {_listed(rounded)}."] if rounded else []
+    why = "have another plan (code, params, packages) or did not run"
+    lines += [f"    {len(changed)} {why}: {_listed(changed)}."] if changed else []
     lines.append(f"The page: {paths.report().resolve().as_uri()}")
 
     faults = [f"{len(far)} numbers are off by more than {tolerance:g}"] if far else []

@@ -104,44 +104,35 @@ class Params(Section):
     @model_validator(mode="after")
     def _sound(self) -> "Params":
         for kind, sections in NEEDS.items():
-            for section in sections:
-                if (named := getattr(self.items, kind)) and not self.has(section):
-                    raise ValueError(
-                        f"{section} is missing, and items.{kind} (={list(named)}) needs it: add this section, or empty "
-                        "that list."
-                    )
+            named = getattr(self.items, kind)
+            if lost := [section for section in sections if named and not self.has(section)]:
+                wrong = f"{lost[0]} is missing, and items.{kind} (={list(named)}) needs it"
+                raise ValueError(f"{wrong}: add this section, or empty that list.")
         for names, known, kind in self._names():
             for name in names:
                 known_or_raise(known, name, kind)
         clones = self.items.learned_clones + self.items.shipped_clones
         if sorted(clones) != sorted(self.items.clones):
-            raise ValueError(
-                f"items.clones (={list(self.items.clones)}), which are tested, must be those of items.learned_clones "
-                f"and items.shipped_clones (={list(clones)}), each once: name those that are missing, drop the others."
-            )
+            wrong = f"items.clones (={list(self.items.clones)}), which are tested, must be those of"
+            wrong += f" items.learned_clones and items.shipped_clones (={list(clones)}), each once"
+            raise ValueError(f"{wrong}: name those that are missing, drop the others.")
         for name in self.random_features.baselines if self.has("random_features") else ():
             rival = self.baselines[name]
             if isinstance(rival, of_learning.Descent) and (rival.hidden_layers or rival.convolutions):
-                raise ValueError(
-                    f"baselines.{name}, which random_features.baselines names, must be linear: give it neither hidden "
-                    f"layers (={rival.hidden_layers}) nor convolutions (={rival.convolutions})."
-                )
+                lacks = f"neither hidden layers (={rival.hidden_layers}) nor convolutions (={rival.convolutions})"
+                wrong = f"baselines.{name}, which random_features.baselines names, must be linear"
+                raise ValueError(f"{wrong}: give it {lacks}.")
         for name, rival in self.baselines.items():
             if (own := name.partition("_")[0]) in of_learning.PAPER_RATES and rival.name != own:
-                raise ValueError(
-                    f"baselines.{name}.name (={rival.name!r}) must be {own!r}, whose rates and looks it has: name the "
-                    "baseline otherwise."
-                )
-        if self.has("introspect") and self.introspect.length % self.introspect.every:
-            raise ValueError(
-                f"introspect.every (={self.introspect.every}) must divide introspect.length "
-                f"(={self.introspect.length}): choose such a number."
-            )
-        if self.has("introspect") and self.introspect.shown > self.introspect.episodes:
-            raise ValueError(
-                f"introspect.shown (={self.introspect.shown}) must be at most introspect.episodes "
-                f"(={self.introspect.episodes}): show fewer, or run more episodes."
-            )
+                wrong = f"baselines.{name}.name (={rival.name!r}) must be {own!r}, whose rates and looks it has"
+                raise ValueError(f"{wrong}: name the baseline otherwise.")
+        look = self.introspect if self.has("introspect") else None
+        if look and look.length % look.every:
+            wrong = f"introspect.every (={look.every}) must divide introspect.length (={look.length})"
+            raise ValueError(f"{wrong}: choose such a number.")
+        if look and look.shown > look.episodes:
+            wrong = f"introspect.shown (={look.shown}) must be at most introspect.episodes (={look.episodes})"
+            raise ValueError(f"{wrong}: show fewer, or run more episodes.")
         return self
 
     def _names(self) -> Iterator[tuple[Iterable[str], Collection[str], str]]:
@@ -160,10 +151,10 @@ class Params(Section):
             yield self.clone_test.sets, *test_sets
         if items.feedback:
             yield items.feedback, self.feedback.experiments, "feedback.experiments"
-            tasks = [self.feedback.experiments[name].task for name in items.feedback]
-            drawings = [task for task in tasks if isinstance(task, of_feedback.Drawings)]
-            yield [task.train_set for task in drawings], *train_sets
-            yield [task.test_set for task in drawings], *test_sets
+        for task in (self.feedback.experiments[name].task for name in items.feedback):
+            if isinstance(task, of_feedback.Drawings):
+                yield (task.train_set,), *train_sets
+                yield (task.test_set,), *test_sets
         if items.recall:
             yield items.recall, self.recall.experiments, "recall.experiments"
         for suite in self.tests.suites.values() if self.has("tests") else ():

@@ -88,7 +88,6 @@ def found(settings: Params, experiment: str, seed: int) -> tuple[Item, Path]:
     path = Path(made)
     rule = artifacts.read_rule(path)
     if (size := path.stat().st_size) > LARGEST:
-        raise ValueError(
-            f"{path} has {size:,} bytes, and rules that ship have at most {LARGEST:,}: ship a smaller one."
-        )
+        wrong = f"{path} has {size:,} bytes, and rules that ship have at most {LARGEST:,}"
+        raise ValueError(f"{wrong}: ship a smaller one.")
     return Item(settings, stage, experiment, seed, rule), path

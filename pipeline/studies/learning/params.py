@@ -236,7 +236,5 @@ def learner_section(settings: Mapping[str, Any]) -> dict[str, Any]:
         return plain(TypeAdapter(Learner).validate_json(json.dumps(settings)))
     except ValidationError as error:
         problems = "; ".join(problem["msg"].lower() for problem in error.errors(include_url=False))
-        raise ValueError(
-            f"The rule has the settings {dict(settings)}, which this version does not understand ({problems}): "
-            "meta-train it again."
-        ) from None
+        wrong = f"The rule has the settings {dict(settings)}, which this version does not understand ({problems})"
+        raise ValueError(f"{wrong}: meta-train it again.") from None
