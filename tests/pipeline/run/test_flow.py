@@ -46,8 +46,10 @@ def test_items_are_those_that_dvc_resolves(profile):
 
 
 @pytest.mark.parametrize("profile", PROFILES, ids=str)
-def test_a_profile_has_stages_of_the_default_one(profile):
+def test_a_profile_is_whole_and_has_stages_of_the_default_one(profile):
     """Its dvc.yaml is no link, which DVC could not follow in a revision; it may leave stages out."""
+    found = params.read(paths.ROOT / profile / "params.yaml")
+    assert (paths.ROOT / profile / found.root).resolve() == paths.ROOT
     path, whole = paths.ROOT / profile / "dvc.yaml", read_yaml(paths.ROOT / "dvc.yaml")
     own = read_yaml(path)
     assert not path.is_symlink() and own["params"] == whole["params"]

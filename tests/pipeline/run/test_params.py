@@ -9,14 +9,11 @@ from pipeline.run.params import merged, plain
 from pipeline.studies import params
 from pipeline.studies.cloning import params as cloning
 from pipeline.studies.feedback import params as feedback
-from pipeline.studies.learning.params import Experiment
 from pipeline.studies.recall import params as recall
 from vsml.cloning.clone import Form
 from vsml.feedback.descent import Descent
 from vsml.feedback.local_plasticity import Rule
 from vsml.recall.rules import Rules
-
-PROFILES = sorted(path.parent.relative_to(paths.ROOT) for path in paths.ROOT.glob("**/params.yaml"))
 
 
 @pytest.fixture
@@ -28,24 +25,11 @@ def read(tmp_path):
     return written
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=str)
-def test_the_profiles_are_whole(profile):
-    found = params.read(paths.ROOT / profile / "params.yaml")
-    assert (paths.ROOT / profile / found.root).resolve() == paths.ROOT
-
-
-SYSTEMS = {
-    "learning": (Experiment, lambda found: found),
-    "feedback": (feedback.Experiment, lambda found: found.feedback),
-    "recall": (recall.RecallExperiment, lambda found: found.recall),
-}
-
-
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", ["learning", "feedback", "recall"])
 def test_what_is_stated_whole_is_itself_and_what_is_not_stated_stays(system):
-    kind, of = SYSTEMS[system]
-    experiments = of(params.read(paths.ROOT / "profiles/smoke/params.yaml")).experiments
-    every = [plain(experiment) for experiment in experiments.values()]
+    found = params.read(paths.ROOT / "profiles/smoke/params.yaml")
+    experiments = [*(found if system == "learning" else getattr(found, system)).experiments.values()]
+    kind, every = type(experiments[0]), [plain(one) for one in experiments]
     assert len({str(one) for one in every}) == len(every) > 2  # they do differ
     for one, other in product(every, every):
         assert merged(kind, one, {}) == one

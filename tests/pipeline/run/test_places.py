@@ -111,9 +111,8 @@ def test_a_profile_runs_the_code_of_its_own_checkout_whatever_environment_is_act
     assert _ask(small.root, "select value from tags where key = 'tree'") == [("dirty",)]
     other.env |= {"VSML_CODE": str(small.root)}  # as if to start again with PYTHONPATH had been in vain
     for words in (("plan",), ("audit",), ("replay", "test_data", "iris")):
-        process = other.start("env", "python", "-m", "pipeline", *words)
-        _, error = process.communicate(timeout=60)
-        assert process.returncode and f"This profile belongs to {small.root}, but the code that runs is" in error
+        error = _refused(other, "python", "-m", "pipeline", *words)
+        assert f"This profile belongs to {small.root}, but the code that runs is" in error
 
 
 @pytest.mark.slow
@@ -169,22 +168,25 @@ def test_a_password_in_an_address_is_in_no_text(waiting):
     assert tracking.without_secrets("sqlite:////a@b/c%20d.db?timeout=1") == "sqlite:////a@b/c%20d.db?timeout=1"
 
 
+def _refused(clone, *command):
+    process = clone.start("env", *command)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode
+    return error
+
+
 def test_a_repository_that_git_does_not_trust_is_refused_with_git_s_remedy(small):
     small.run("python", "-m", "pipeline", "plan")
-    process = small.start("env", "GIT_TEST_ASSUME_DIFFERENT_OWNER=1", *IRIS)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode and "dubious ownership" in error and "git config --global --add safe.directory" in error
+    error = _refused(small, "GIT_TEST_ASSUME_DIFFERENT_OWNER=1", *IRIS)
+    assert "dubious ownership" in error and "git config --global --add safe.directory" in error
     assert not (small.root / "artifacts/test_data/iris.npz").exists() and not list((small.root / ".runs").glob("*/"))
 
 
 def test_a_setting_that_changes_numbers_is_not_taken_over_in_silence(clone):
     clone.run("python", "-m", "pipeline", "plan")
-    process = clone.start("env", "JAX_ENABLE_X64=1", "python", "-m", "pipeline", "baseline", "sgd")
-    _, error = process.communicate(timeout=60)
     name = "JAX_ENABLE_X64"
-    assert (
-        process.returncode and f"settings.{name} differ. {name} of the environment changes numbers: unset it" in error
-    )
+    error = _refused(clone, f"{name}=1", "python", "-m", "pipeline", "baseline", "sgd")
+    assert f"settings.{name} differ. {name} of the environment changes numbers: unset it" in error
 
 
 def test_a_clone_has_the_same_bytes_whatever_its_line_endings(tmp_path):
