@@ -159,8 +159,10 @@ def test_trouble_with_the_local_store_is_said_with_its_own_remedy_and_loses_no_r
 def test_a_password_in_an_address_is_in_no_text(waiting):
     (waiting.root / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
     away = {"MLFLOW_TRACKING_URI": "http://me:s3cr%40t@127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-    said = "".join(waiting.start("python", "-c", COMMANDS, **away).communicate(timeout=100))
-    assert said.count("MLflow at http://127.0.0.1:9 does not answer: ") >= 2 and "s3cr" not in said, said
+    process = waiting.start("python", "-c", COMMANDS, **away)
+    said = "".join(process.communicate(timeout=100))
+    assert process.returncode == 0 and said.count("MLflow at http://127.0.0.1:9 does not answer") >= 2, said
+    assert "http://127.0.0.1:9 does not answer: " in said and "s3cr" not in said
     kept = [path.read_bytes() for path in waiting.root.rglob("*.json*") if path.is_file()]
     assert not any(b"s3cr" in content for content in kept)
     address = "postgresql://me:s3cret@db.example:5432/runs?password=s3cret"
