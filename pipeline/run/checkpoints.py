@@ -28,11 +28,10 @@ class Checkpoint(NamedTuple):
     facts: dict[str, Any]
 
 
-class Folder:
+class Folder(NamedTuple):
     """The checkpoints of one job; `folder` is named after its fingerprint."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    folder: Path
 
     def save(self, step: int, arrays: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         temporary = self.folder / "unfinished"

@@ -105,10 +105,10 @@ def dep_files(item: Item, root: str) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for name, path in ((named(dep, root), Path(dep)) for dep in item.deps):
         if path.is_dir():
-            inside = {file.relative_to(path): file for file in path.rglob("*") if file.is_file()}
+            inside = [file.relative_to(path) for file in path.rglob("*") if file.is_file()]
             # .dvcignore and git keep the others out of a folder's hash.
             kept = [one for one in inside if "__pycache__" not in one.parts and not one.name.startswith(".")]
-            files |= {f"{name}/{one.as_posix()}": inside[one] for one in kept}
+            files |= {f"{name}/{one.as_posix()}": path / one for one in kept}
         elif path.exists():
             files[name] = path
         else:
@@ -126,10 +126,8 @@ def own_code() -> None:
     """
     root = (Path.cwd() / Flow().root).resolve()
     if root != paths.ROOT and not in_pod():
-        raise ValueError(
-            f"This profile belongs to {root}, but the code that runs is that of {paths.ROOT}: use that "
-            f"repository's own environment (make repro there), or put it first: PYTHONPATH={root}."
-        )
+        remedy = f"use that repository's own environment (make repro there), or put it first: PYTHONPATH={root}"
+        raise ValueError(f"This profile belongs to {root}, but the code that runs is that of {paths.ROOT}: {remedy}.")
 
 
 def in_pod() -> bool:

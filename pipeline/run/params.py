@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 from ruamel.yaml import YAML
@@ -16,6 +16,9 @@ Name = Annotated[str, Field(pattern=PLAIN)]
 Count = Annotated[int, Field(ge=0)]
 Sizes = tuple[PositiveInt, ...]
 Kernel = tuple[PositiveInt, PositiveInt, PositiveInt]
+Share = Annotated[float, Field(gt=0, le=1)]
+One = TypeVar("One")
+Some = Annotated[tuple[One, ...], Field(min_length=1)]
 
 
 class Section(BaseModel):
@@ -30,7 +33,7 @@ class Optimizer(Section):
 
     learning_rate: PositiveFloat
     warmup: Count
-    final: Annotated[float, Field(gt=0, le=1)]
+    final: Share
     clip: PositiveFloat | None
     patience: PositiveInt
 
@@ -43,14 +46,14 @@ def read_yaml(source: Path | bytes) -> Any:
     return YAML(typ="safe", pure=True).load(source)  # the parser that DVC uses: 1e-3 is a number in both
 
 
-def checked(kind: type[Checked], path: str | Path, change: Callable[[Any], Any] = lambda tree: tree) -> Checked:
-    """Read a YAML file as what it should be.
+def checked(kind: type[Checked], path: str | Path) -> Checked:
+    """Read a YAML file as what it should be, experiments as `completed`.
 
     Raises:
       ValueError: unknown or missing keys or values of the wrong kind, each by its name.
     """
     try:
-        return kind.model_validate_json(json.dumps(change(read_yaml(Path(path)))))
+        return kind.model_validate_json(json.dumps(completed(read_yaml(Path(path)), kind)))
     except YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}") from None
     except ValidationError as error:
@@ -81,20 +84,25 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def overlaid(tree: Any, kind: type[Section], where: str) -> Any:
-    """Complete the `experiments` of a tree that was read from YAML, which are sections of one `kind`.
+def completed(tree: Any, kind: type[Section], place: str = "") -> Any:
+    """A section as it was read from YAML with its `experiments` complete, and so in each of its own sections.
 
-    An experiment is laid over `defaults`, or over the experiment that its key `like` names. What is malformed stays as
-    it is: the check that follows refuses it by its name.
-
-    where: the path to the experiments, for errors.
+    An experiment is laid over `defaults`, which is a section of the same kind, or over the experiment that its key
+    `like` names. What is malformed stays as it is: the check that follows refuses it by its name. `place` is the path
+    to the section, for errors.
 
     Raises:
       ValueError: `like` names none of the experiments, or leads back to where it came from.
     """
-    defaults, experiments = (tree.get("defaults", {}), tree.get("experiments")) if isinstance(tree, dict) else ({}, {})
-    if not isinstance(defaults, dict) or not isinstance(experiments, dict) or not experiments:
+    if not isinstance(tree, dict):
         return tree
+    kinds: dict[str, Any] = {name: field.annotation for name, field in kind.model_fields.items()}
+    inner = [name for name in tree if _is_section(kinds.get(name))]
+    tree = tree | {name: completed(tree[name], kinds[name], f"{place}{name}.") for name in inner}
+    defaults, experiments = tree.get("defaults", {}), tree.get("experiments")
+    if "defaults" not in kinds or not isinstance(defaults, dict) or not isinstance(experiments, dict):
+        return tree
+    kind, where = kinds["defaults"], f"{place}experiments"
     shared = {name: section for name, section in defaults.items() if name in kind.model_fields}
 
     def complete(name: str, *heirs: str) -> Any:
@@ -114,25 +122,25 @@ def overlaid(tree: Any, kind: type[Section], where: str) -> Any:
     return tree | {"experiments": {name: complete(name) for name in experiments}}
 
 
-def merged(annotation: Any, base: Any, own: Any) -> Any:
-    """`own` laid over `base`, both values of a field with this annotation.
+def merged(kind: Any, base: Any, own: Any) -> Any:
+    """`own` laid over `base`, both values of a field of this kind.
 
     Sections merge leaf by leaf. All else replaces what was there: a list, a table whose keys are free, and a section of
     another kind, which its `name` tells.
     """
     if not isinstance(base, dict) or not isinstance(own, dict) or own.get("name", base.get("name")) != base.get("name"):
         return own
-    kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-    sections = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)]
-    if len(sections) > 1:  # told apart by the name that each admits
-        sections = [kind for kind in sections if base.get("name") in get_args(kind.model_fields["name"].annotation)]
-    if not sections:
-        return own
-    fields = sections[0].model_fields
-    return base | {
-        name: merged(fields[name].annotation, base[name], value) if name in fields and name in base else value
-        for name, value in own.items()
-    }
+    kinds = [one for one in (get_args(kind) if isinstance(kind, UnionType) else (kind,)) if _is_section(one)]
+    if len(kinds) > 1:  # told apart by the name that each admits
+        kinds = [one for one in kinds if base.get("name") in get_args(one.model_fields["name"].annotation)]
+    for one in kinds:
+        fields = {name: field.annotation for name, field in one.model_fields.items() if name in base}
+        own = base | {name: merged(fields.get(name), base.get(name), value) for name, value in own.items()}
+    return own
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Section)
 
 
 def _sentence(problem: Any) -> str:

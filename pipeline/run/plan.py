@@ -10,11 +10,13 @@ default, an operator, a decorator, which module a name is imported from. Of the 
 """
 
 import ast
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -33,27 +35,13 @@ CARRIERS = (  # patterns of their names
     "pipeline.studies.stages",
     "pipeline.track.*",
 )
-NUMERIC = {  # distributions by the package that is imported
-    "jax": ("jax", "jaxlib"),
-    "numpy": ("numpy",),
-    "optax": ("optax",),
-    "flax": ("flax",),
-    "scipy": ("scipy",),
-    "matplotlib": ("matplotlib",),
-    "PIL": ("pillow",),
-}
+NUMERIC = {name: (name,) for name in ("numpy", "optax", "flax", "scipy", "matplotlib")}
+NUMERIC |= {"jax": ("jax", "jaxlib"), "PIL": ("pillow",)}  # distributions by the package that is imported
 # Environment variables that may change numbers, by patterns: of JAX's all that are not known to be harmless, such as
 # those that say where to compute (which the fingerprint has as the device), what to log and how long to wait.
 SETTINGS = ("JAX_*", "XLA_FLAGS", "LIBTPU_INIT_ARGS", "NVIDIA_TF32_OVERRIDE", "NPY_*_CPU_FEATURES")
-HARMLESS = (
-    "JAX_PLATFORM*",
-    "JAX_*VISIBLE_DEVICES",
-    "JAX_*CACHE*",
-    "JAX_*LOG*",
-    "JAX_*DUMP*",
-    "JAX_*TRACEBACK*",
-    "JAX_*TIMEOUT*",
-)
+HARMLESS = tuple(f"JAX_*{what}*" for what in ("VISIBLE_DEVICES", "CACHE", "LOG", "DUMP", "TRACEBACK", "TIMEOUT"))
+HARMLESS += ("JAX_PLATFORM*",)
 OFF = ("JAX_ENABLE_X64", "JAX_DISABLE_JIT", "JAX_DISABLE_MOST_OPTIMIZATIONS")  # unless they are set to more than this:
 NOT_SET = ("", "0", "false", "False")
 DEPTH = 64  # longest chain of imports that is followed; ours are a quarter as long
@@ -98,34 +86,29 @@ def plan(tree: "Tree", starts: Iterable[str], params: Mapping[str, Any]) -> dict
 
 def settings() -> dict[str, str]:
     """The environment variables of this process that may change numbers, without what is off or unset."""
-
-    def counts(name: str, value: str) -> bool:
-        if not any(fnmatchcase(name, one) for one in SETTINGS) or any(fnmatchcase(name, one) for one in HARMLESS):
-            return False
-        return value not in NOT_SET if name in OFF else value != ""
-
-    found = {name: value for name, value in sorted(os.environ.items()) if counts(name, value)}
-    # In whatever order they were given, flags are the same.
-    return {name: " ".join(sorted(value.split())) if name == "XLA_FLAGS" else value for name, value in found.items()}
+    return {
+        # In whatever order they were given, flags are the same.
+        name: " ".join(sorted(value.split())) if name == "XLA_FLAGS" else value
+        for name, value in sorted(os.environ.items())
+        if _matches(name, SETTINGS) and not _matches(name, HARMLESS)
+        if value not in (NOT_SET if name in OFF else ("",))
+    }
 
 
 def differences(expected: Any, found: Any, name: str = "") -> list[str]:
     """The dotted names of the leaves in which two plans differ."""
     if not isinstance(expected, dict) or not isinstance(found, dict):
         return [] if expected == found else [name]
-    nothing, names = object(), []
-    for key in dict.fromkeys((*expected, *found)):
-        inner = f"{name}.{key}" if name else key
-        names += differences(expected.get(key, nothing), found.get(key, nothing), inner)
-    return names
+    nothing, keys = object(), dict.fromkeys((*expected, *found))
+    pairs = [(f"{name}.{key}" if name else key, expected.get(key, nothing), found.get(key, nothing)) for key in keys]
+    return [leaf for inner, one, other in pairs for leaf in differences(one, other, inner)]
 
 
 class Tree:
     """The modules of ours under a folder, each read once."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
-        self._modules: dict[str, Module | None] = {}
+        self._root, self._module = root, functools.cache(functools.partial(_module, root))
 
     def code(self, starts: Iterable[str]) -> Code:
         """The code that some modules run."""
@@ -143,33 +126,32 @@ class Tree:
         names = {name: hashlib.sha256(one.text.encode()).hexdigest() for name, one in modules.items()}
         for _ in range(DEPTH):  # each round, a module's name tells modules apart that are one import further away
             names = {name: _sha256([names[name], *map(names.get, one.imports)]) for name, one in modules.items()}
-        paths = [name.split(".") for name in modules]
-        packages = {".".join(path[:depth]) for path in paths for depth in range(1, len(path))}
+        packages = {name[: dot.start()] for name in modules for dot in re.finditer(r"\.", name)}
         around = [one for package in packages if (one := self._module(package))]
         digest = _sha256([sorted(names[start] for start in starts), sorted({one.on_import for one in around} - {""})])
         files = {one.file for one in (*modules.values(), *around)}
         foreign = frozenset(package for one in modules.values() for package in one.packages)
         return Code(digest, tuple(sorted(files)), foreign)
 
-    def _module(self, name: str) -> Module | None:
-        if name in self._modules:
-            return self._modules[name]
-        found = None
-        if (path := _file(self._root, name)) is not None:
-            package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-            body, reader = ast.parse(path.read_bytes()).body, _Reader(self._root, package)
-            text = reader.body(body)
-            effects = [node for node in _undocumented(body) if not _defines(node)]
-            on_import = _Reader(self._root, package).body(effects) if effects else ""
-            file = path.relative_to(self._root).as_posix()
-            found = Module(file, text, tuple(reader.imports), frozenset(reader.packages), on_import)
-        self._modules[name] = found
-        return found
+
+def _module(root: Path, name: str) -> Module | None:
+    if (path := _file(root, name)) is None:
+        return None
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    body, reader = ast.parse(path.read_bytes()).body, _Reader(root, package)
+    text = reader.body(body)
+    effects = [node for node in _undocumented(body) if not _defines(node)]
+    on_import = _Reader(root, package).body(effects) if effects else ""
+    return Module(path.relative_to(root).as_posix(), text, tuple(reader.imports), frozenset(reader.packages), on_import)
 
 
 def _file(root: Path, name: str) -> Path | None:
     path = root.joinpath(*name.split("."))
     return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _defines(node: ast.stmt) -> bool:
@@ -250,7 +232,7 @@ class _Reader:
         if top not in OURS:
             self.packages.add(top)
             return f"import({binding},{name},{source})"
-        if any(fnmatchcase(source, carrier) for carrier in CARRIERS):
+        if _matches(source, CARRIERS):
             return f"import({binding},{name})"
         self.imports.append(source)
         return f"import({binding},{name},<{len(self.imports)}>)"

@@ -18,8 +18,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack, nullcontext
+from collections.abc import Mapping
+from contextlib import ExitStack
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -43,19 +43,12 @@ MEMORY = 1.5 * 2**30  # bytes that must be free before another item starts: what
 class Running(NamedTuple):
     """A running item."""
 
+    name: str
     stage: Any  # of DVC
     process: Any  # of multiprocessing
     log: IO[bytes]
     began: float
-    held: ExitStack  # DVC's locks on what it reads and writes
-
-    @property
-    def name(self) -> str:
-        return self.stage.addressing
-
-
-class Stopped(SystemExit):
-    """A signal ends it all."""
+    held: ExitStack  # its log, and DVC's locks on what it reads and writes
 
 
 def main(jobs: int, file: Path) -> None:
@@ -66,17 +59,19 @@ def main(jobs: int, file: Path) -> None:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc.repo.index import Index
+    from networkx import ancestors
 
     logging.getLogger("dvc").setLevel(logging.WARNING)  # our own lines say what runs
     try:
         with Repo(_wait_for_lock=True) as repo:
             graph = Index.from_file(repo, str(Path(file.name).absolute())).graph
-            stages = {stage.addressing: stage for stage in graph}
-            needs = {name: {need.addressing for need in graph.successors(stage)} for name, stage in stages.items()}
             with repo.lock:
-                due = closure((name for name, stage in stages.items() if stage.changed()), needs)
+                changed = [stage for stage in graph if stage.changed()]
+            due = set(changed).union(*(ancestors(graph, stage) for stage in changed))  # what depends on them, too
+            stages = {stage.addressing: stage for stage in graph if stage in due}
+            needs = {name: {one.addressing for one in graph[stage] if one in due} for name, stage in stages.items()}
             os.environ["VSML_REPRO"] = uuid.uuid4().hex  # what its items say that they are part of
-            states = run(stages, {name: needs[name] & due for name in needs if name in due}, jobs) if due else {}
+            states = run(repo, stages, needs, jobs) if due else {}
     except DvcException as error:
         sys.exit(f"DVC cannot go on in {Path.cwd()}: {error}")
     # Whether what is there now is what was published; studies are reached by name alone.
@@ -88,42 +83,30 @@ def main(jobs: int, file: Path) -> None:
         sys.exit(1)
 
 
-def closure(changed: Iterable[str], needs: Mapping[str, set[str]]) -> set[str]:
-    """The items that are changed, and all that depend on them."""
-    due = set(changed) & needs.keys()
-    for name in TopologicalSorter(needs).static_order():
-        if needs[name] & due:
-            due.add(name)
-    return due
-
-
-def run(stages: Mapping[str, Any], needs: Mapping[str, set[str]], jobs: int) -> dict[str, str]:
+def run(repo: Any, stages: Mapping[str, Any], needs: Mapping[str, set[str]], jobs: int) -> dict[str, str]:
     """Run items, each after those that it needs, up to `jobs` at once; how each ended. `stages` are DVC's, by name.
 
     Raises:
-      Stopped: a signal came; nothing runs any more.
+      SystemExit: a signal came; nothing runs any more.
     """
+    from dvc.exceptions import DvcException
+
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
-    logs, known = paths.JOBS / "logs", paths.SECONDS
+    logs = paths.JOBS / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     print(f"{len(needs)} items are due, up to {jobs} at once; what they say: {logs}", flush=True)
 
     # How long each took when it last ran, here or where the published results were made, and the longest way from its
     # start to the end of all.
     profile = paths.profile()
-    times = json.loads(known.read_text()) if known.exists() else {}
-    seconds: dict[str, float] = times.setdefault(profile, {})
-    published = paths.ROOT / "docs" / Path(profile).name / "seconds.json"
-    typical = (json.loads(published.read_text()) if published.exists() else {}) | seconds
+    times, published = map(_seconds, (paths.SECONDS, paths.ROOT / "docs" / Path(profile).name / "seconds.json"))
+    here: dict[str, float] = times.setdefault(profile, {})
     way: dict[str, float] = {}
     for name in reversed(list(TopologicalSorter(needs).static_order())):
         after = max((way[other] for other, wanted in needs.items() if name in wanted), default=0.0)
-        way[name] = _expected(name, typical)[0] + after
+        way[name] = (_expected(name, published | here) or UNKNOWN_S) + after
 
-    from dvc.exceptions import DvcException
-
-    fork = multiprocessing.get_context("fork")
     sorter = TopologicalSorter(needs)
     sorter.prepare()
     ready: list[str] = []
@@ -134,10 +117,9 @@ def run(stages: Mapping[str, Any], needs: Mapping[str, set[str]], jobs: int) -> 
 
     def settle(name: str, state: str, more: str) -> None:
         states[name] = state
-        left = [_expected(other, typical | seconds) for other in needs if other not in states]
-        estimate = ""
-        if left and all(sure for _, sure in left):
-            estimate = f", about {_in_words(sum(taken for taken, _ in left) / jobs)} left"
+        left = [_expected(other, published | here) for other in needs if other not in states]
+        known = [taken for taken in left if taken is not None]
+        estimate = f", about {_in_words(sum(known) / jobs)} left" if known and len(known) == len(left) else ""
         print(f"{name}: {state} {more} ({len(states)} of {len(needs)}{estimate})", flush=True)
         sorter.done(name)  # however it ended: what needs it is told below
 
@@ -148,7 +130,7 @@ def run(stages: Mapping[str, Any], needs: Mapping[str, set[str]], jobs: int) -> 
                 if lost := [need for need in sorted(needs[name]) if states[need] != "done"]:
                     settle(name, "skipped", f"it needs {', '.join(lost)}")
                     continue
-                with stages[name].repo.lock:
+                with repo.lock:
                     changed = stages[name].changed()
                 if changed:
                     ready.append(name)
@@ -164,9 +146,8 @@ def run(stages: Mapping[str, Any], needs: Mapping[str, set[str]], jobs: int) -> 
                 compiling = {_kind(item.name) for item in running} - compiled
                 name = min(ready, key=lambda name: (_kind(name) in compiling, -way[name]))
                 ready.remove(name)
-                log = logs / f"{name.replace('/', '_')}.log"
                 try:
-                    started = _start(stages[name], log, fork)
+                    started = _start(repo, stages[name], logs / f"{name.replace('/', '_')}.log")
                 except (DvcException, FileNotFoundError) as error:  # a dep that no item makes and that is not there
                     settle(name, "FAILED", f"before it ran: {error}")
                     continue
@@ -179,49 +160,47 @@ def run(stages: Mapping[str, Any], needs: Mapping[str, set[str]], jobs: int) -> 
             if time.monotonic() - said > SAY_EVERY_S:
                 said = time.monotonic()
                 for item in running:
-                    if last := _said(item.log)[-1:]:
-                        print(f"  {item.name}, for {_in_words(said - item.began)}: {last[0]}", flush=True)
+                    for last in _said(item.log)[-1:]:
+                        print(f"  {item.name}, for {_in_words(said - item.began)}: {last}", flush=True)
             for item in [one for one in running if not one.process.is_alive()]:
                 running.remove(item)
-                took, problem = time.monotonic() - item.began, ""
-                try:
-                    if item.process.exitcode == 0:
-                        _keep(item.stage)
-                except (DvcException, FileNotFoundError) as error:  # an out is not there
-                    problem = f"{error} "
-                with item.stage.repo.lock:
+                took, whole, problem = time.monotonic() - item.began, item.process.exitcode == 0, ""
+                with repo.lock:
+                    try:
+                        if whole:
+                            _keep(item.stage)
+                    except (DvcException, FileNotFoundError) as error:  # an out is not there
+                        whole, problem = False, f"{error} "
+                    lines = [f"    {line}" for line in _said(item.log)[-LINES_SHOWN:]]
                     item.held.close()
-                if item.process.exitcode == 0 and not problem:
-                    seconds[item.name] = round(took, 1)
+                if whole:
+                    here[item.name] = round(took, 1)
                     compiled.add(_kind(item.name))
                     settle(item.name, "done", f"in {_in_words(took)}")
                 else:
                     where = f"all that it said is in {item.log.name}; its end:"
                     settle(item.name, "FAILED", f"in {_in_words(took)}: {problem}{where}")
-                    lines = _said(item.log)[-LINES_SHOWN:]
-                    print("\n".join(f"    {line}" for line in lines), flush=True)
-                item.log.close()
-    except Stopped:
+                    print("\n".join(lines), flush=True)
+    except SystemExit:
         # Everything that runs ends: as after a Ctrl-C, then, what does not mind that, by force.
         for blow, wait_s in ((signal.SIGINT, STOPS_WITHIN_S), (signal.SIGKILL, 5.0)):
-            for item in running:
-                if item.process.is_alive():
-                    os.killpg(item.process.pid, blow)
+            alive = [item.process for item in running if item.process.is_alive()]
+            for process in alive:
+                os.killpg(process.pid, blow)
             give_up = time.monotonic() + wait_s
-            while any(item.process.is_alive() for item in running) and time.monotonic() < give_up:
-                time.sleep(LOOK_EVERY_S)
-        for item in running:
-            item.log.close()
-            with item.stage.repo.lock:
+            for process in alive:
+                process.join(max(0.0, give_up - time.monotonic()))
+        with repo.lock:
+            for item in running:
                 item.held.close()
-            print(f"{item.name}: stopped", flush=True)
+                print(f"{item.name}: stopped", flush=True)
         raise
     finally:
-        write_json(known, times)
+        write_json(paths.SECONDS, times)
     return states
 
 
-def _start(stage: Any, path: Path, fork: Any) -> Running | None:
+def _start(repo: Any, stage: Any, path: Path) -> Running | None:
     """Start an item as DVC does, but in a fork of this process; None if DVC has its outs from an earlier run.
 
     Raises:
@@ -230,45 +209,38 @@ def _start(stage: Any, path: Path, fork: Any) -> Running | None:
     from dvc.rwlock import rwlock
     from dvc.stage.cache import RunCacheNotFoundError
 
-    held, repo = ExitStack(), stage.repo
     reads, writes = ([one.fs_path for one in some] for some in (stage.deps, stage.outs))
-    with repo.lock:
-        hard = repo.config["core"].get("hardlink_lock", False)
-        held.enter_context(rwlock(repo.tmp_dir, repo.fs, " ".join(sys.argv), reads, writes, hard))
+    hard = repo.config["core"].get("hardlink_lock", False)
+    with repo.lock, ExitStack() as stack:
+        stack.enter_context(rwlock(repo.tmp_dir, repo.fs, " ".join(sys.argv), reads, writes, hard))
+        stage.remove_outs(ignore_remove=False, force=False)
         try:
-            stage.remove_outs(ignore_remove=False, force=False)
-            try:
-                repo.stage_cache.restore(stage)
-            except RunCacheNotFoundError:
-                stage.save_deps()
-            else:
-                _keep(stage, locked=True)
-                held.close()
-                return None
-        except BaseException:
-            held.close()
-            raise
+            repo.stage_cache.restore(stage)
+            return _keep(stage)
+        except RunCacheNotFoundError:
+            stage.save_deps()
+        held = stack.pop_all()
     if own := OWN.fullmatch(stage.cmd):  # here, and not once an item
         for module in (*CARRIERS, *(one.module for name, one in job.stages().items() if name == own[1])):
             importlib.import_module(module)
     path.unlink(missing_ok=True)
-    log = path.open("a+b")  # appends always: the item shares the place in it with us, who read
+    log = held.enter_context(path.open("a+b"))  # appends always: the item shares the place in it with us, who read
     sys.stdout.flush()
+    fork = multiprocessing.get_context("fork")
     process = fork.Process(target=_item, args=(stage.cmd, log.fileno(), os.getpid()))
     process.start()
-    return Running(stage, process, log, time.monotonic(), held)
+    return Running(stage.addressing, stage, process, log, time.monotonic(), held)
 
 
-def _keep(stage: Any, locked: bool = False) -> None:
-    """Have DVC keep the outs of an item and note them in dvc.lock.
+def _keep(stage: Any) -> None:
+    """Have DVC, whose lock is held, keep the outs of an item and note them in dvc.lock.
 
     Raises:
       DvcException, FileNotFoundError: an out is missing.
     """
-    with nullcontext() if locked else stage.repo.lock:
-        stage.save(run_cache=True)
-        stage.commit()
-        stage.dump(update_pipeline=False)
+    stage.save(run_cache=True)
+    stage.commit()
+    stage.dump(update_pipeline=False)
 
 
 def _item(command: str, log: int, parent: int) -> None:
@@ -276,8 +248,8 @@ def _item(command: str, log: int, parent: int) -> None:
     # A session of its own, so that a Ctrl-C is told to it by us alone; and it dies with us.
     os.setsid()
     die_with_parent(parent)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -287,12 +259,14 @@ def _item(command: str, log: int, parent: int) -> None:
         os.execl("/bin/sh", "sh", "-c", command)
 
 
-def _expected(name: str, seconds: Mapping[str, float]) -> tuple[float, bool]:
-    """How long an item will take, and whether it or another one of its stage ever ran here."""
-    if name in seconds:
-        return seconds[name], True
+def _seconds(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _expected(name: str, seconds: Mapping[str, float]) -> float | None:
+    """How long an item will take; None if neither it nor another one of its stage ever ran."""
     alike = [taken for other, taken in seconds.items() if other.partition("@")[0] == name.partition("@")[0]]
-    return (sum(alike) / len(alike), True) if alike else (UNKNOWN_S, False)
+    return seconds.get(name, sum(alike) / len(alike) if alike else None)
 
 
 def _kind(name: str) -> str:
@@ -313,7 +287,7 @@ def _in_words(seconds: float) -> str:
 def _stop(number: int, frame: object) -> None:
     for again in (signal.SIGINT, signal.SIGTERM):
         signal.signal(again, signal.SIG_IGN)
-    raise Stopped(128 + number)
+    sys.exit(128 + number)
 
 
 def die_with_parent(parent: int | None = None) -> None:

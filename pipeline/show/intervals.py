@@ -34,9 +34,8 @@ def interval(values: Float[np.ndarray, "seed episode"], draws: int = DRAWS) -> I
       ValueError: there are no values, or some are not finite.
     """
     if values.ndim != 2 or not values.size or not np.isfinite(values).all():
-        raise ValueError(
-            f"values of shape {values.shape} must be finite, [seed, episode], at least one: leave others out."
-        )
+        wrong = f"values of shape {values.shape} must be finite, [seed, episode], at least one"
+        raise ValueError(f"{wrong}: leave others out.")
     seeds, episodes = values.shape
     mean = float(values.mean(dtype=np.float64))
     if values.size == 1:

@@ -97,14 +97,12 @@ class Claims(Section, Generic[AnyTest]):
                 if not name.startswith(f"{paper}-"):  # so that no two papers have the same ids
                     raise ValueError(f"The id {name!r} must begin with its paper's name, {paper + '-'!r}: rename it.")
                 if bool(claim.tests) == bool(claim.untested):
-                    raise ValueError(
-                        f"{name} must have either tests or `untested`, why it has none: add or remove one."
-                    )
+                    wrong = f"{name} must have either tests or `untested`, why it has none"
+                    raise ValueError(f"{wrong}: add or remove one.")
                 if claim.reported is not None and claim.sure in SURELY:
-                    raise ValueError(
-                        f"{name} has surely known values (={claim.reported!r}), but all claims are compared in kind "
-                        "only: add a test that compares values, or say that they are second_hand or recalled."
-                    )
+                    wrong = f"surely known values (={claim.reported!r}), but all claims are compared in kind only"
+                    remedy = "add a test that compares values, or say that they are second_hand or recalled"
+                    raise ValueError(f"{name} has {wrong}: {remedy}.")
         return self
 
 
@@ -139,12 +137,12 @@ def judge(claims: Claims, measures: Mapping[str, Measure], made: Any) -> list[di
     for paper in claims.papers.values():
         of_paper = paper.model_dump(mode="json", exclude={"claims"})
         for name, claim in paper.claims.items():
-            tests = [(test, arguments) for test in claim.tests for arguments in test.arguments()]
-            effects, idle = [], 0
-            for test, arguments in tests:
-                found = [_effect(test, label, values) for label, values in measures[test.measure](made, **arguments)]
-                effects += found
-                idle += not found
+            tests = [
+                [_effect(test, label, values) for label, values in measures[test.measure](made, **arguments)]
+                for test in claim.tests
+                for arguments in test.arguments()
+            ]
+            effects, idle = list(itertools.chain(*tests)), tests.count([])
             # A claim holds if all of its effects do; what was not tested keeps it from being reproduced.
             worst = min((effect["verdict"] for effect in effects), key=VERDICTS.index, default="not run")
             which = "None of its tests ran" if idle == len(tests) else f"{idle} of its {len(tests)} tests did not run"
@@ -162,21 +160,12 @@ def judge(claims: Claims, measures: Mapping[str, Measure], made: Any) -> list[di
 
 
 def _effect(test: Test, label: str, values: Effect) -> dict[str, Any]:
-    found = interval(values)
+    found, (seeds, episodes) = interval(values), values.shape
     # Of a single value the interval is infinite, and JSON has no infinity.
     low, high = (end if math.isfinite(end) else None for end in (found.low, found.high))
-    seeds, episodes = values.shape
-    return {
-        "label": label,
-        "expect": test.expect,
-        "margin": test.margin,
-        "effect": found.mean,
-        "low": low,
-        "high": high,
-        "seeds": seeds,
-        "episodes": episodes,
-        "verdict": verdict(test.expect, test.margin, found, seeds),
-    }
+    stated = {"label": label, "expect": test.expect, "margin": test.margin}
+    measured = {"effect": found.mean, "low": low, "high": high, "seeds": seeds, "episodes": episodes}
+    return stated | measured | {"verdict": verdict(test.expect, test.margin, found, seeds)}
 
 
 def verdict(expect: str, margin: float, found: Interval, seeds: int) -> str:

@@ -38,8 +38,8 @@ def after_repro(states: Mapping[str, str], began_ms: int) -> list[str]:
     """
     counts = {f"items/{state}": list(states.values()).count(state) for state in ("done", "FAILED", "skipped")}
     whole = counts["items/done"] == len(states)
-    lines = [f"{counts['items/done']} of {len(states)} items are done."]
-    lines = lines if states else ["Data and pipelines are up to date."]
+    done = f"{counts['items/done']} of {len(states)} items are done."
+    lines = [done if states else "Data and pipelines are up to date."]
     reported = whole and paths.report("results.json").exists()
     if reported:
         try:
@@ -52,12 +52,9 @@ def after_repro(states: Mapping[str, str], began_ms: int) -> list[str]:
         tags |= lineage.verdicts(Path()) if reported else {}
         metrics = counts | (headline.of_item("report", ()) if reported else {})
         manifest = {"stage": "repro", "item": [], "fingerprint": name, "deps": {}, "outs": {}, "metrics": metrics}
-        begin = {
-            "name": "repro" if Path.cwd() == paths.ROOT else f"repro of {Path.cwd().name}",
-            "tags": tags,
-            "began_ms": began_ms,
-        }
-        tracking.whole(name, begin, {"status": "FINISHED" if whole else "FAILED", "manifest": manifest})
+        title = "repro" if Path.cwd() == paths.ROOT else f"repro of {Path.cwd().name}"
+        end = {"status": "FINISHED" if whole else "FAILED", "manifest": manifest}
+        tracking.whole(name, {"name": title, "tags": tags, "began_ms": began_ms}, end)
     return lines
 
 
@@ -68,69 +65,60 @@ def story(rev: str, tolerance: float = TOLERANCE) -> tuple[list[str], bool]:
       FileNotFoundError: the report was not made here.
       ValueError: the commit has no results of this profile.
     """
-    there, here = [], []
-    names = (_docs("results.json"), _docs("claims.json"), "dvc.lock")
-    for name, path in zip(
-        names, (paths.report("results.json"), paths.report("claims.json"), Path("dvc.lock")), strict=True
-    ):
+    root = Flow().root
+    # Where results of this profile are published, relative to its folder: docs/, or docs/PROFILE/.
+    docs = os.path.normpath(f"{root}/docs/{'' if root == '.' else Path.cwd().name}")
+    reports = [paths.report("results.json"), paths.report("claims.json")]
+    both = {f"{docs}/{path.name}": path for path in reports} | {"dvc.lock": Path("dvc.lock")}
+    pairs = []
+    for name, path in both.items():
         if not path.is_file():
             raise FileNotFoundError(f"{path.resolve()} is missing: `make repro` makes it.")
         if (content := _committed(rev, name)) is None:
             raise ValueError(f"{rev} has no {name} to compare with: name a commit that has results of this profile.")
-        there.append(content)
-        here.append(path.read_bytes())
-    lines = [f"Compared with {rev}, {', '.join(names)}:"]
+        pairs.append((content, path.read_bytes()))
+    results, claims, locks = pairs
+    lines = [f"Compared with {rev}, {', '.join(both)}:"]
 
-    then, now = ({name: entry["value"] for name, entry in json.loads(one[0]).items()} for one in (there, here))
+    then, now = ({name: entry["value"] for name, entry in json.loads(one).items()} for one in results)
     lost = [name for name in then if name not in now]
     off = {name: abs(now[name] - then[name]) / max(1.0, abs(then[name])) for name in then if name in now}
-    worst = max(off, key=lambda name: off[name])
+    worst = max(off, key=off.__getitem__)
     far = [name for name in off if not off[name] <= tolerance]
     which = f", of {worst}: {then[worst]:.6g} then, {now[worst]:.6g} now" if off[worst] else ""
     lines.append(f"  {len(then):,} numbers: the largest difference is {_short(off[worst])}{which}.")
     lines += [f"    {len(lost)} are not there any more: {_listed(lost)}."] if lost else []
     numbers = f"{len(off):,} numbers {f'agree to {_short(off[worst])}' if off[worst] else 'are equal'}"
 
-    then, now = ({claim["id"]: claim["verdict"] for claim in json.loads(one[1])["claims"]} for one in (there, here))
+    then, now = ({claim["id"]: claim["verdict"] for claim in json.loads(one)["claims"]} for one in claims)
     turned = [name for name in then if now.get(name) != then[name]]
     lines.append(f"  {len(then)} verdicts: {len(turned) or 'none'} of them changed.")
     lines += [f"    {name}: {then[name]!r} then, {now.get(name, 'no claim')!r} now" for name in turned]
-    verdicts = f"all {len(then)} verdicts are equal"
-    faults = {f"{len(far)} numbers are off by more than {tolerance:g}": far, f"{len(lost)} numbers are missing": lost}
-    faults[f"{len(turned)} of {len(then)} verdicts changed"] = turned
+    verdicts, turns = f"all {len(then)} verdicts are equal", f"{len(turned)} of {len(then)} verdicts changed"
 
-    then, now = (read_yaml(one[2])["stages"] for one in (there, here))
-    then, now = ({name: _left(entry) for name, entry in one.items()} for one in (then, now))
+    then, now = ({name: _left(entry) for name, entry in read_yaml(one)["stages"].items()} for one in locks)
     others = [name for name in then if name not in now or now[name][1] != then[name][1]]
     rounded = [name for name in others if name in now and now[name][0] == then[name][0]]
+    changed = [name for name in others if name not in rounded]
     equal = len(then) - len(others)
     lines.append(f"  {len(then)} items: {equal} left the same bytes.")
-    if rounded:
-        why = "by the same plan (processors round, or data differ)"
-        lines.append(f"    {len(rounded)} left other bytes {why}: {_listed(rounded)}.")
-    if changed := [name for name in others if name not in rounded]:
-        lines.append(
-            f"    {len(changed)} have another plan (code, params, packages) or did not run: {_listed(changed)}."
-        )
+    why = "left other bytes by the same plan (processors round, or data differ)"
+    lines += [f"    {len(rounded)} {why}: {_listed(rounded)}."] if rounded else []
+    why = "have another plan (code, params, packages) or did not run"
+    lines += [f"    {len(changed)} {why}: {_listed(changed)}."] if changed else []
     lines.append(f"The page: {paths.report().resolve().as_uri()}")
 
-    if any(faults.values()):
-        lines.append(f"Not reproduced: {', '.join(fault for fault, names in faults.items() if names)}.")
-    else:
-        lines.append(f"Reproduced: {numbers}, {verdicts}, {equal} of {len(then)} items to the byte.")
-    return lines, not any(faults.values())
+    faults = [f"{len(far)} numbers are off by more than {tolerance:g}"] if far else []
+    faults += [f"{len(lost)} numbers are missing"] if lost else []
+    faults += [turns] if turned else []
+    good = f"Reproduced: {numbers}, {verdicts}, {equal} of {len(then)} items to the byte."
+    return [*lines, f"Not reproduced: {', '.join(faults)}." if faults else good], not faults
 
 
 def _left(entry: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
     """Of an item in dvc.lock: the md5 of its plan (none of `plan` itself), and of each of its outs by path."""
     plan = [dep["md5"] for dep in entry.get("deps", []) if Path(dep["path"]).is_relative_to(PLAN)]
     return plan, {out["path"]: out["md5"] for out in entry.get("outs", [])}
-
-
-def _docs(name: str) -> str:
-    """Where results of this profile are published, relative to its folder: docs/, or docs/PROFILE/."""
-    root = Flow().root
-    return os.path.normpath(f"{root}/docs/{'' if root == '.' else Path.cwd().name}/{name}")
 
 
 def _committed(rev: str, name: str) -> bytes | None:

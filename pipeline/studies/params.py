@@ -11,25 +11,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from pipeline.run import paths
-from pipeline.run.params import Count, Name, Section, checked, known_or_raise, overlaid
-from pipeline.studies.cloning.params import Clone, CloneTest, Improve
-from pipeline.studies.feedback.params import Drawings, Feedback
-from pipeline.studies.feedback.params import Experiment as FeedbackExperiment
-from pipeline.studies.learning.params import (
-    GENERATED,
-    PAPER_RATES,
-    Baseline,
-    Descent,
-    Experiment,
-    Introspect,
-    RandomFeatures,
-    ResultsSection,
-    Tests,
-)
-from pipeline.studies.recall.params import Recall, RecallExperiment
-from pipeline.studies.unification.params import Unify
+from pipeline.run.params import Count, Name, Section, checked, known_or_raise
+from pipeline.studies.cloning import params as of_cloning
+from pipeline.studies.feedback import params as of_feedback
+from pipeline.studies.learning import params as of_learning
+from pipeline.studies.recall import params as of_recall
+from pipeline.studies.unification import params as of_unification
 
-SYSTEMS = (("feedback", FeedbackExperiment), ("recall", RecallExperiment))  # with experiments of their own
 NEEDS = {  # the sections that items of each kind are made by
     "experiments": ("defaults", "tests", "results"),
     "introspect": ("introspect",),
@@ -82,19 +70,19 @@ class Params(Section):
 
     root: str
     items: Items
-    defaults: Experiment = LEFT_OUT
-    experiments: dict[Name, Experiment] = Field(default_factory=dict)
-    baselines: dict[Name, Baseline] = Field(default_factory=dict)
-    tests: Tests = LEFT_OUT
-    random_features: RandomFeatures = LEFT_OUT
-    introspect: Introspect = LEFT_OUT
-    results: ResultsSection = LEFT_OUT
-    unify: Unify = LEFT_OUT
-    clone: Clone = LEFT_OUT
-    improve: Improve = LEFT_OUT
-    clone_test: CloneTest = LEFT_OUT
-    recall: Recall = LEFT_OUT
-    feedback: Feedback = LEFT_OUT
+    defaults: of_learning.Experiment = LEFT_OUT
+    experiments: dict[Name, of_learning.Experiment] = Field(default_factory=dict)
+    baselines: dict[Name, of_learning.Baseline] = Field(default_factory=dict)
+    tests: of_learning.Tests = LEFT_OUT
+    random_features: of_learning.RandomFeatures = LEFT_OUT
+    introspect: of_learning.Introspect = LEFT_OUT
+    results: of_learning.ResultsSection = LEFT_OUT
+    unify: of_unification.Unify = LEFT_OUT
+    clone: of_cloning.Clone = LEFT_OUT
+    improve: of_cloning.Improve = LEFT_OUT
+    clone_test: of_cloning.CloneTest = LEFT_OUT
+    recall: of_recall.Recall = LEFT_OUT
+    feedback: of_feedback.Feedback = LEFT_OUT
 
     def has(self, section: str) -> bool:
         """Whether the profile has that section, or leaves it out."""
@@ -116,44 +104,35 @@ class Params(Section):
     @model_validator(mode="after")
     def _sound(self) -> "Params":
         for kind, sections in NEEDS.items():
-            for section in sections:
-                if (named := getattr(self.items, kind)) and not self.has(section):
-                    raise ValueError(
-                        f"{section} is missing, and items.{kind} (={list(named)}) needs it: add this section, or empty "
-                        "that list."
-                    )
+            named = getattr(self.items, kind)
+            if lost := [section for section in sections if named and not self.has(section)]:
+                wrong = f"{lost[0]} is missing, and items.{kind} (={list(named)}) needs it"
+                raise ValueError(f"{wrong}: add this section, or empty that list.")
         for names, known, kind in self._names():
             for name in names:
                 known_or_raise(known, name, kind)
         clones = self.items.learned_clones + self.items.shipped_clones
         if sorted(clones) != sorted(self.items.clones):
-            raise ValueError(
-                f"items.clones (={list(self.items.clones)}), which are tested, must be those of items.learned_clones "
-                f"and items.shipped_clones (={list(clones)}), each once: name those that are missing, drop the others."
-            )
+            wrong = f"items.clones (={list(self.items.clones)}), which are tested, must be those of"
+            wrong += f" items.learned_clones and items.shipped_clones (={list(clones)}), each once"
+            raise ValueError(f"{wrong}: name those that are missing, drop the others.")
         for name in self.random_features.baselines if self.has("random_features") else ():
             rival = self.baselines[name]
-            if isinstance(rival, Descent) and (rival.hidden_layers or rival.convolutions):
-                raise ValueError(
-                    f"baselines.{name}, which random_features.baselines names, must be linear: give it neither hidden "
-                    f"layers (={rival.hidden_layers}) nor convolutions (={rival.convolutions})."
-                )
+            if isinstance(rival, of_learning.Descent) and (rival.hidden_layers or rival.convolutions):
+                lacks = f"neither hidden layers (={rival.hidden_layers}) nor convolutions (={rival.convolutions})"
+                wrong = f"baselines.{name}, which random_features.baselines names, must be linear"
+                raise ValueError(f"{wrong}: give it {lacks}.")
         for name, rival in self.baselines.items():
-            if (own := name.partition("_")[0]) in PAPER_RATES and rival.name != own:
-                raise ValueError(
-                    f"baselines.{name}.name (={rival.name!r}) must be {own!r}, whose rates and looks it has: name the "
-                    "baseline otherwise."
-                )
-        if self.has("introspect") and self.introspect.length % self.introspect.every:
-            raise ValueError(
-                f"introspect.every (={self.introspect.every}) must divide introspect.length "
-                f"(={self.introspect.length}): choose such a number."
-            )
-        if self.has("introspect") and self.introspect.shown > self.introspect.episodes:
-            raise ValueError(
-                f"introspect.shown (={self.introspect.shown}) must be at most introspect.episodes "
-                f"(={self.introspect.episodes}): show fewer, or run more episodes."
-            )
+            if (own := name.partition("_")[0]) in of_learning.PAPER_RATES and rival.name != own:
+                wrong = f"baselines.{name}.name (={rival.name!r}) must be {own!r}, whose rates and looks it has"
+                raise ValueError(f"{wrong}: name the baseline otherwise.")
+        look = self.introspect if self.has("introspect") else None
+        if look and look.length % look.every:
+            wrong = f"introspect.every (={look.every}) must divide introspect.length (={look.length})"
+            raise ValueError(f"{wrong}: choose such a number.")
+        if look and look.shown > look.episodes:
+            wrong = f"introspect.shown (={look.shown}) must be at most introspect.episodes (={look.episodes})"
+            raise ValueError(f"{wrong}: show fewer, or run more episodes.")
         return self
 
     def _names(self) -> Iterator[tuple[Iterable[str], Collection[str], str]]:
@@ -166,20 +145,20 @@ class Params(Section):
                 yield known[name].suites, self.tests.suites, "suites of tests"
         yield items.introspect, items.experiments, "items.experiments"
         for name in items.experiments:
-            yield self.experiments[name].data.sets, (*items.train_sets, *GENERATED), "items.train_sets"
+            yield self.experiments[name].data.sets, (*items.train_sets, *of_learning.GENERATED), "items.train_sets"
         if items.clones:
             yield (self.clone.shadow.set, self.improve.set, *self.clone_test.sets), *train_sets
             yield self.clone_test.sets, *test_sets
         if items.feedback:
             yield items.feedback, self.feedback.experiments, "feedback.experiments"
-            tasks = [self.feedback.experiments[name].task for name in items.feedback]
-            drawings = [task for task in tasks if isinstance(task, Drawings)]
-            yield [task.train_set for task in drawings], *train_sets
-            yield [task.test_set for task in drawings], *test_sets
+        for task in (self.feedback.experiments[name].task for name in items.feedback):
+            if isinstance(task, of_feedback.Drawings):
+                yield (task.train_set,), *train_sets
+                yield (task.test_set,), *test_sets
         if items.recall:
             yield items.recall, self.recall.experiments, "recall.experiments"
         for suite in self.tests.suites.values() if self.has("tests") else ():
-            yield (task.set for task in suite.values()), (*items.test_sets, *GENERATED), "items.test_sets"
+            yield (task.set for task in suite.values()), (*items.test_sets, *of_learning.GENERATED), "items.test_sets"
         if self.has("random_features"):
             yield self.random_features.baselines, self.baselines, "baselines"
         if self.has("introspect"):
@@ -197,10 +176,4 @@ def read(path: str | Path = paths.PARAMS) -> Params:
     if not path.exists():
         raise FileNotFoundError(f"{path.resolve()} is missing: run in the folder of a profile, which has one.")
 
-    def completed(tree: Any) -> Any:  # those of systems with sections of their own, too
-        if not isinstance(tree, dict):
-            return tree
-        systems = {name: overlaid(tree[name], kind, f"{name}.experiments") for name, kind in SYSTEMS if name in tree}
-        return overlaid(tree, Experiment, "experiments") | systems
-
-    return checked(Params, path, completed)
+    return checked(Params, path)

@@ -32,18 +32,8 @@ from pipeline.studies.stages import STAGES, figure_module
 from pipeline.studies.unification import claims as of_unification
 from pipeline.studies.unification import measures as unification
 
-TABLES = (
-    "test_data/*.npz",
-    "meta_train/*/curve.npz",
-    "meta_test/*.npz",
-    "baseline/*.npz",
-    "introspect/*.npz",
-    "unify/*.npz",
-    "clone_test/*.npz",
-    "zoo_test/*.npz",
-    "recall_test/*.npz",
-    "feedback_test/*.npz",
-)
+TESTED = ("meta_test", "baseline", "introspect", "unify", "clone_test", "zoo_test", "recall_test", "feedback_test")
+TABLES = ("meta_train/*/curve.npz", *(f"{stage}/*.npz" for stage in ("test_data", *TESTED)))
 MEASURES: dict[str, claims.Measure] = {  # by the names that the tests of claims.yaml give them
     measure.__name__: measure
     for measure in (
@@ -68,8 +58,7 @@ def main(item: list[str]) -> None:
     items, profile = own.items, Profile.of(own)
     tables = figures.read(TABLES)
     found = results(tables, profile) | unification.unification(tables)
-    found |= cloning.cloning(tables)
-    found |= recall.recall(tables) | feedback.feedback(tables)
+    found |= cloning.cloning(tables) | recall.recall(tables) | feedback.feedback(tables)
     write_json(paths.report("results.json"), named(found))
     improved_on = own.improve.set if own.has("improve") else ""
     made = of_learning.Made(tables, profile, ranking.early(found), improved_on)
@@ -78,18 +67,17 @@ def main(item: list[str]) -> None:
     write_json(paths.report("claims.json"), {"level": intervals.LEVEL, "counts": tally, "claims": judged})
     write_json(paths.report("metrics.json"), headline.of_profile(found, tally))
     trained_on = " and ".join(ranking.title(name) for name in profile.trained_on.get(RULE, ()))
-    page: dict[str, Any] = dict.fromkeys(
-        ("headline", "introspection", "replayed", "learned", "shipped", "cloning", "unification", "recall", "feedback")
-    )
-    if ranking.tasks(found):
-        page["headline"] = _headline(found)
-    if items.introspect:
-        gaps, length = own.introspect.gaps, own.introspect.length
-        page["introspection"] = rows.introspected(found, profile, items, gaps, length)
-    if RULE in items.introspect:
-        page["replayed"] = replayed.replayed(tables)
-    if items.experiments:
-        page["learned"] = rows.learned(items, tables)
+    looked = (own.introspect.gaps, own.introspect.length) if items.introspect else ()
+    page: dict[str, Any] = {
+        "headline": _headline(found) if ranking.tasks(found) else None,
+        "introspection": rows.introspected(found, profile, items, *looked) if looked else None,
+        "replayed": replayed.replayed(tables) if RULE in items.introspect else None,
+        "learned": rows.learned(items, tables) if items.experiments else None,
+        "unification": unification.page(found) if unification.TABLE in tables else None,
+        "recall": recall.page(found, tables, profile.introspected) if items.recall else None,
+        "feedback": feedback.page(found, tables, own.feedback.tests.episodes) if items.feedback else None,
+        **dict.fromkeys(("shipped", "cloning")),
+    }
     if shipped_rules(tables):
         page["shipped"] = {"table": rows.shipped(found, profile), "count": own.random_features.count}
     if items.clones:
@@ -101,12 +89,6 @@ def main(item: list[str]) -> None:
             "improved_on": ranking.title(improved_on),
             "improved_by": own.improve.steps,
         }
-    if unification.TABLE in tables:
-        page["unification"] = unification.page(found)
-    if items.recall:
-        page["recall"] = recall.page(found, tables, profile.introspected)
-    if items.feedback:
-        page["feedback"] = feedback.page(found, tables, own.feedback.tests.episodes)
     drawn = [paths.ARTIFACTS / name for name in tables] + [paths.figure(name) for name in items.drawn]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(paths.ROOT / "pipeline/show/page"),
@@ -156,9 +138,8 @@ def _claims(judged: list[dict[str, Any]], items: Items) -> Iterator[dict[str, An
             size, verdict = f"{effect['seeds']} \u00d7 {effect['episodes']}", Cell(effect["verdict"], mark="verdict")
             effects.append([effect["label"], f"{mean} [{low}, {high}]", expected, size, verdict])
         table = Table(heads, effects, f"Effects: {claim['says']}", "Effects, positive where the claim says so")
-        drawn = [
-            {"name": name, "number": items.drawn.index(name) + 1} for name in claim["figures"] if name in items.drawn
-        ]
+        numbers = {name: number for number, name in enumerate(items.drawn, start=1)}
+        drawn = [{"name": name, "number": numbers[name]} for name in claim["figures"] if name in numbers]
         yield claim | {"number": number, "drawn": drawn, "table": table}
 
 
@@ -229,7 +210,7 @@ def _words(own: Params, found: Results, tables: Tables) -> dict[str, Any]:
     }
     for kind in ("seeds", "recall_seeds", "feedback_seeds", "clones"):
         count, what = len(getattr(items, kind)), "clone" if kind == "clones" else "meta-seed"
-        words[kind] = f"{count} {what}" if count == 1 else f"{count} {what}s"
+        words[kind] = f"{count} {what}{'s' * (count != 1)}"
     if own.has("tests"):
         words |= {"episodes": own.tests.episodes, "length": f"{own.tests.length:,}"}
     if own.has("introspect"):
@@ -238,8 +219,8 @@ def _words(own: Params, found: Results, tables: Tables) -> dict[str, Any]:
         words |= {"clone_episodes": own.clone_test.episodes, "clone_queries": own.clone_test.queries}
         words["improved_on"] = ranking.title(own.improve.set)
     if items.recall:
-        first = own.recall.experiments[items.recall[0]]
-        words |= {"recall_bits": own.recall.size, "recall_middle": recall.middle(first.training.horizons)}
+        horizons = own.recall.experiments[items.recall[0]].training.horizons
+        words |= {"recall_bits": own.recall.size, "recall_middle": recall.middle(horizons)}
     if items.feedback:
         words["taught"] = own.feedback.tests.episodes
     return words

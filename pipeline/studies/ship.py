@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
+from pipeline.run.flow import Flow
 from pipeline.run.params import known_or_raise
 from pipeline.show import figures
 from pipeline.studies import cards, params
@@ -21,37 +22,26 @@ from pipeline.studies.cloning import card as cloning
 from pipeline.studies.feedback import card as feedback
 from pipeline.studies.learning import card as vsml
 from pipeline.studies.learning.measures import FEATURES
-from pipeline.studies.params import Items, Params
+from pipeline.studies.params import Params
 from pipeline.studies.recall import card as recall
 
 LARGEST = 200_000  # bytes; a wheel should not grow by more for one rule
 
 
 class System(NamedTuple):
-    """What the experiments of a profile are called, where their rules and tests lie, and who writes cards."""
+    """The items of a profile that are its experiments, the stage that tests its rules, and who writes their cards."""
 
-    experiments: Callable[[Items], tuple[str, ...]]
-    rule: Callable[[str, int], Path]
-    test: Callable[[str, int], Path]
+    items: str
+    tests: str
     card: Callable[[Item], Card]
 
 
-def _of_clones(stage: str) -> System:
-    """Clones have no experiments but their stage."""
-    out = getattr(paths, stage)
-    return System(
-        lambda items: (stage,) if items.learned_clones else (),
-        lambda _, seed: out(seed),
-        lambda _, seed: paths.clone_test(seed),
-        cloning.card,
-    )
-
-
-SYSTEMS = {
-    "meta_train": System(lambda items: items.experiments, paths.rule, paths.meta_test, vsml.card),
-    "recall_train": System(lambda items: items.recall, paths.recall_train, paths.recall_test, recall.card),
-    "feedback_train": System(lambda items: items.feedback, paths.feedback_rule, paths.feedback_test, feedback.card),
-    **{stage: _of_clones(stage) for stage in ("clone", "improve")},
+SYSTEMS = {  # by the stage that learns; clones have no experiments but their stage
+    "meta_train": System("experiments", "meta_test", vsml.card),
+    "recall_train": System("recall", "recall_test", recall.card),
+    "feedback_train": System("feedback", "feedback_test", feedback.card),
+    "clone": System("learned_clones", "clone_test", cloning.card),
+    "improve": System("learned_clones", "clone_test", cloning.card),
 }
 
 
@@ -85,17 +75,19 @@ def found(settings: Params, experiment: str, seed: int) -> tuple[Item, Path]:
       ValueError: the profile has no such item, or of several systems; or the rule is too large to ship.
       FileNotFoundError: it was not made yet.
     """
-    every = {stage: system.experiments(settings.items) for stage, system in SYSTEMS.items()}
+    every = {stage: getattr(settings.items, system.items) for stage, system in SYSTEMS.items()}
+    every |= {stage: (stage,) for stage in ("clone", "improve") if every[stage]}
     known_or_raise([name for names in every.values() for name in names], experiment, "experiments of the profile")
     stage, *others = (stage for stage, names in every.items() if experiment in names)
     if others:
         raise ValueError(f"{experiment!r} is an experiment of {stage} and of {others[0]}: give one another name.")
-    path, test = SYSTEMS[stage].rule(experiment, seed), SYSTEMS[stage].test(experiment, seed)
-    tested = figures.needed((f"{test.parent.name}/*",))
-    known_or_raise(tested, f"{test.parent.name}/{test.name}", "tests of the profile")
+    words = (str(seed),) if experiment == stage else (experiment, str(seed))
+    made, test = (Flow().item(one, words).outs[0] for one in (stage, SYSTEMS[stage].tests))
+    tests = figures.needed((f"{SYSTEMS[stage].tests}/*",))
+    known_or_raise(tests, Path(test).relative_to(paths.ARTIFACTS).as_posix(), "tests of the profile")
+    path = Path(made)
     rule = artifacts.read_rule(path)
     if (size := path.stat().st_size) > LARGEST:
-        raise ValueError(
-            f"{path} has {size:,} bytes, and rules that ship have at most {LARGEST:,}: ship a smaller one."
-        )
+        wrong = f"{path} has {size:,} bytes, and rules that ship have at most {LARGEST:,}"
+        raise ValueError(f"{wrong}: ship a smaller one.")
     return Item(settings, stage, experiment, seed, rule), path

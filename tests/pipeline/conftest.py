@@ -47,6 +47,10 @@ class Clone:
         assert process.returncode == 0, out + error
         return out
 
+    def commit(self) -> None:
+        self.run("git", "add", "-A")
+        self.run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "now")
+
 
 @pytest.fixture
 def tiny() -> dict[str, Any]:
@@ -60,20 +64,13 @@ def tiny() -> dict[str, Any]:
     return copy.deepcopy(tree)
 
 
+CODE = ("vsml", "pipeline", "dvc.yaml", "claims.yaml", "datasets.lock", "requirements.lock")
+HIDDEN = (".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore")
+
+
 def copy_code(root: Path) -> None:
     """Copy what a profile in a new folder needs, but for its params.yaml."""
-    for name in (
-        "vsml",
-        "pipeline",
-        "dvc.yaml",
-        "claims.yaml",
-        "datasets.lock",
-        "requirements.lock",
-        ".dvcignore",
-        ".gitignore",
-        ".dvc/config",
-        ".dvc/.gitignore",
-    ):
+    for name in (*CODE, *HIDDEN):
         source, target = paths.ROOT / name, root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
@@ -89,8 +86,7 @@ def clone(tmp_path, tiny) -> Clone:
     write_yaml(root / "params.yaml", tiny)
     made = Clone(root)
     made.run("git", "init", "-q")
-    made.run("git", "add", "-A")
-    made.run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "clone")
+    made.commit()
     return made
 
 

@@ -1,10 +1,8 @@
 """The sections `clone`, `improve` and `clone_test`: theta that runs backpropagation, and what it becomes."""
 
-from typing import Annotated
+from pydantic import PositiveFloat, PositiveInt
 
-from pydantic import Field, PositiveFloat, PositiveInt
-
-from pipeline.run.params import Count, Name, Optimizer, Section, Sizes
+from pipeline.run.params import Count, Name, Optimizer, Section, Sizes, Some
 
 
 class CloneForm(Section):
@@ -59,7 +57,7 @@ class Improve(Section):
     steps: PositiveInt
     set: Name
     hidden_layers: Sizes
-    episodes: Annotated[tuple[SomeEpisodes, ...], Field(min_length=1)]
+    episodes: Some[SomeEpisodes]
     segment: PositiveInt
 
 
@@ -69,8 +67,8 @@ class CloneTest(Section):
     After each stretch both are examined on `held_out` test images, and `queries` of the clone's updates are compared.
     """
 
-    sets: Annotated[tuple[Name, ...], Field(min_length=1)]
-    networks: Annotated[tuple[Sizes, ...], Field(min_length=1)]
+    sets: Some[Name]
+    networks: Some[Sizes]
     episodes: PositiveInt
     stretches: PositiveInt
     length: PositiveInt

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from pipeline.run.params import Count, Kernel, Name, Section, Sizes
+from pipeline.run.params import Count, Kernel, Name, Section, Share, Sizes
 
 Per = Literal["synapse", "neuron", "layer", "one"]
 
@@ -126,7 +126,7 @@ class Training(Section):
     steps: PositiveInt
     population: PositiveInt
     rates: dict[str, Rate]
-    final: Annotated[float, Field(gt=0, le=1)]
+    final: Share
     clip: PositiveFloat
     patience: PositiveInt
     segment: PositiveInt | None

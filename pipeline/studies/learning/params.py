@@ -2,16 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, TypeAdapter, ValidationError, model_validator
 
-from pipeline.run.params import Count, Kernel, Name, Optimizer, Section, Sizes, plain
+from pipeline.run.params import Count, Kernel, Name, Optimizer, Section, Sizes, Some, plain
 
 PAPER_RATES = {"sgd": 0.01, "adam": 0.001}  # arXiv 2012.14905, released code: linear and 784-160-10, on images
-
-One = TypeVar("One")
-Some = Annotated[tuple[One, ...], Field(min_length=1)]
 
 
 class Vsml(Section):
@@ -196,38 +193,37 @@ class ResultsSection(Section):
     horizons: tuple[PositiveInt, ...]
 
 
-class Descent(Section):
+class Rival(Section):
+    """What rules are held against, in so many suites of tests."""
+
+    suites: Some[Name]
+
+    @property
+    def grid(self) -> tuple[float, ...]:
+        """The rates of a table: learning rates, strengths, or what is not a number where there is nothing to choose."""
+        return getattr(self, "rates", getattr(self, "strengths", (float("nan"),)))
+
+
+class Descent(Rival):
     """Gradient descent at each learning rate. A convolution is channels, kernel, stride; hidden layers come after."""
 
     name: Literal["sgd", "adam"]
     convolutions: tuple[Kernel, ...]
     hidden_layers: Sizes
     rates: Some[PositiveFloat]
-    suites: Some[Name]
-
-    @property
-    def grid(self) -> tuple[float, ...]:
-        return self.rates
 
 
-class Regularised(Section):
+class Regularised(Rival):
     """A rival of `vsml.learners.rivals` at each strength of its regularisation."""
 
     name: Literal["ridge", "naive_bayes"]
     strengths: Some[PositiveFloat]
-    suites: Some[Name]
-
-    @property
-    def grid(self) -> tuple[float, ...]:
-        return self.strengths
 
 
-class Parameterless(Section):
-    """A rival of `vsml.learners.rivals` that has nothing to choose; in tables its one rate is not a number."""
+class Parameterless(Rival):
+    """A rival of `vsml.learners.rivals` that has nothing to choose."""
 
     name: Literal["nearest_mean", "nearest_neighbour"]
-    suites: Some[Name]
-    grid: ClassVar[tuple[float, ...]] = (float("nan"),)
 
 
 Baseline = Annotated[Descent | Regularised | Parameterless, Field(discriminator="name")]
@@ -250,7 +246,5 @@ def learner_section(settings: Mapping[str, Any]) -> dict[str, Any]:
         return plain(TypeAdapter(Learner).validate_json(json.dumps(settings)))
     except ValidationError as error:
         problems = "; ".join(problem["msg"].lower() for problem in error.errors(include_url=False))
-        raise ValueError(
-            f"The rule has the settings {dict(settings)}, which this version does not understand ({problems}): "
-            "meta-train it again."
-        ) from None
+        wrong = f"The rule has the settings {dict(settings)}, which this version does not understand ({problems})"
+        raise ValueError(f"{wrong}: meta-train it again.") from None

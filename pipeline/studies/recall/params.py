@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from pipeline.run.params import Count, Name, Optimizer, Section, known_or_raise
+from pipeline.run.params import Count, Name, Optimizer, Section, Share, Some, known_or_raise
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Degree = Annotated[float, Field(ge=0, le=1)]
 
 
 class RecallGraph(Section):
@@ -14,7 +14,7 @@ class RecallGraph(Section):
 
     name: Literal["direct", "hidden", "recurrent"]
     hidden: Count
-    density: Annotated[float, Field(gt=0, le=1)]
+    density: Share
 
 
 class RecallRules(Section):
@@ -41,15 +41,14 @@ class RecallTraining(Section):
     length: PositiveInt
     window: PositiveInt
     queries: PositiveInt
-    horizons: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    horizons: Some[PositiveInt]
     optimizer: Optimizer
 
     @model_validator(mode="after")
     def _windows_fit(self) -> "RecallTraining":
         if self.length % self.window:
-            raise ValueError(
-                f"window (={self.window}) must divide length (={self.length}) of recall's training: choose such a one."
-            )
+            wrong = f"window (={self.window}) must divide length (={self.length}) of recall's training"
+            raise ValueError(f"{wrong}: choose such a one.")
         return self
 
 
@@ -72,18 +71,18 @@ class RecallTests(Section):
     lags: PositiveInt
     seed: Count
     thorough: tuple[Name, ...]
-    noise: tuple[Share, ...]
-    correlation: tuple[Share, ...]
+    noise: tuple[Degree, ...]
+    correlation: tuple[Degree, ...]
     sizes: tuple[PositiveInt, ...]
     transfer: tuple[RecallGraph, ...]
 
     @model_validator(mode="after")
     def _episodes_last(self) -> "RecallTests":
         if not self.lags <= self.settled < self.length:
-            raise ValueError(
-                f"recall.tests: settled (={self.settled}) must be at least lags (={self.lags}) and less than length "
-                f"(={self.length}): every question that counts is about a snippet of the episode."
+            wrong = (
+                f"settled (={self.settled}) must be at least lags (={self.lags}) and less than length (={self.length})"
             )
+            raise ValueError(f"recall.tests: {wrong}: every question that counts is about a snippet of the episode.")
         return self
 
 
@@ -99,10 +98,9 @@ class Recall(Section):
     def _horizons_are_asked(self) -> "Recall":
         for name, experiment in self.experiments.items():
             if (longest := max(experiment.training.horizons)) > self.tests.lags:
-                raise ValueError(
-                    f"recall.experiments.{name}: the longest horizon (={longest}) must be at most recall.tests.lags "
-                    f"(={self.tests.lags}): ask about more snippets, or remember fewer."
-                )
+                wrong = f"the longest horizon (={longest}) must be at most recall.tests.lags (={self.tests.lags})"
+                remedy = "ask about more snippets, or remember fewer"
+                raise ValueError(f"recall.experiments.{name}: {wrong}: {remedy}.")
         for name in self.tests.thorough:
             known_or_raise(self.experiments, name, "recall.experiments that recall.tests.thorough may name")
         return self

@@ -1,14 +1,12 @@
 """The section `unify`."""
 
-from typing import Annotated
+from pydantic import PositiveInt
 
-from pydantic import Field, PositiveInt
-
-from pipeline.run.params import Count, Section
+from pipeline.run.params import Count, Section, Some
 
 
 class Unify(Section):
     """Methods and their instances of VSML are compared over episodes of this `length`, one for each seed."""
 
-    seeds: Annotated[tuple[Count, ...], Field(min_length=1)]
+    seeds: Some[Count]
     length: PositiveInt

@@ -76,9 +76,7 @@ def small(clone, tiny, write_params):
     (clone.root / "profiles/other").mkdir(parents=True)
     write_params(clone.root / "profiles/other/params.yaml", {"root": "../..", "items": items})
     (clone.root / "profiles/other/dvc.yaml").write_text(lines)
-    for key in ("name", "email"):
-        clone.run("git", "config", f"user.{key}", "t@t")
-    _commit(clone)
+    clone.commit()
     return clone
 
 
@@ -89,45 +87,38 @@ def waiting(small):
     return small
 
 
-def _commit(clone):
-    clone.run("git", "add", "-A")
-    clone.run("git", "commit", "-qm", "now")
-
-
-def _edit(clone):
-    """Have the clone's own code say that it runs."""
-    splits = clone.root / "pipeline/data/splits.py"
-    splits.write_text(splits.read_text().replace("    name, split", "    print('edited')\n    name, split", 1))
-    splits.write_text(splits.read_text().replace("    (name,), ", "    print('edited')\n    (name,), ", 1))
-    assert "edited" in splits.read_text()
-
-
 def _ask(root, query):
     with contextlib.closing(sqlite3.connect(root / "mlflow.db")) as store, store:
         return store.execute(query).fetchall()
 
 
-def test_a_profile_runs_the_code_of_its_own_checkout_whatever_environment_is_active(small):
-    """PYTHONPATH stands for the environment of another checkout, which is the one that is tested here."""
-    _edit(small)
-    other = Clone(small.root / "profiles/other")
-    other.env |= small.env | {"PYTHONPATH": str(paths.ROOT)}
+@pytest.fixture
+def other(small):
+    """A profile of that clone, whose code says that it runs. PYTHONPATH stands for the environment of another checkout,
+    which is the one that is tested here."""
+    splits = small.root / "pipeline/data/splits.py"
+    text = splits.read_text()
+    for first in ("    name, split", "    (name,), "):
+        text = text.replace(first, f"    print('edited')\n{first}", 1)
+    splits.write_text(text)
+    made = Clone(small.root / "profiles/other")
+    made.env |= small.env | {"PYTHONPATH": str(paths.ROOT)}
+    return made
+
+
+def test_a_profile_runs_the_code_of_its_own_checkout_whatever_environment_is_active(small, other):
     assert "edited" in other.run(*IRIS)
     assert _ask(small.root, "select value from tags where key = 'tree'") == [("dirty",)]
     other.env |= {"VSML_CODE": str(small.root)}  # as if to start again with PYTHONPATH had been in vain
     for words in (("plan",), ("audit",), ("replay", "test_data", "iris")):
-        process = other.start("env", "python", "-m", "pipeline", *words)
-        _, error = process.communicate(timeout=60)
-        assert process.returncode and f"This profile belongs to {small.root}, but the code that runs is" in error
+        error = _refused(other, "python", "-m", "pipeline", *words)
+        assert f"This profile belongs to {small.root}, but the code that runs is" in error
 
 
 @pytest.mark.slow
-def test_an_experiment_in_a_copy_runs_the_copy_s_code_and_leaves_its_run_here(small):
+def test_an_experiment_in_a_copy_runs_the_copy_s_code_and_leaves_its_run_here(small, other):
     small.run("dvc", "repro", "--quiet")
-    _commit(small)
-    _edit(small)
-    other = Clone(small.root / "profiles/other")
-    other.env |= small.env | {"PYTHONPATH": str(paths.ROOT)}
+    small.commit()
     assert "edited" in other.run("dvc", "exp", "run", "--temp", "--set-param", "items.test_sets=[digits]")
     where = "artifact_uri like '" + (small.root / "mlartifacts").as_uri() + "/%'"
     assert ("test_data digits", "FINISHED") in _ask(small.root, f"select name, status from runs where {where}")
@@ -179,22 +170,25 @@ def test_a_password_in_an_address_is_in_no_text(waiting):
     assert tracking.without_secrets("sqlite:////a@b/c%20d.db?timeout=1") == "sqlite:////a@b/c%20d.db?timeout=1"
 
 
+def _refused(clone, *command):
+    process = clone.start("env", *command)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode
+    return error
+
+
 def test_a_repository_that_git_does_not_trust_is_refused_with_git_s_remedy(small):
     small.run("python", "-m", "pipeline", "plan")
-    process = small.start("env", "GIT_TEST_ASSUME_DIFFERENT_OWNER=1", *IRIS)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode and "dubious ownership" in error and "git config --global --add safe.directory" in error
+    error = _refused(small, "GIT_TEST_ASSUME_DIFFERENT_OWNER=1", *IRIS)
+    assert "dubious ownership" in error and "git config --global --add safe.directory" in error
     assert not (small.root / "artifacts/test_data/iris.npz").exists() and not list((small.root / ".runs").glob("*/"))
 
 
 def test_a_setting_that_changes_numbers_is_not_taken_over_in_silence(clone):
     clone.run("python", "-m", "pipeline", "plan")
-    process = clone.start("env", "JAX_ENABLE_X64=1", "python", "-m", "pipeline", "baseline", "sgd")
-    _, error = process.communicate(timeout=60)
     name = "JAX_ENABLE_X64"
-    assert (
-        process.returncode and f"settings.{name} differ. {name} of the environment changes numbers: unset it" in error
-    )
+    error = _refused(clone, f"{name}=1", "python", "-m", "pipeline", "baseline", "sgd")
+    assert f"settings.{name} differ. {name} of the environment changes numbers: unset it" in error
 
 
 def test_a_clone_has_the_same_bytes_whatever_its_line_endings(tmp_path):
@@ -220,7 +214,8 @@ def test_the_environment_is_made_anew_where_the_repository_has_moved(tmp_path):
 
     def planned(folder: Path) -> str:
         words = ["make", "--dry-run", "--no-print-directory", "setup", f"PYTHON={sys.executable}"]
-        apart = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # as under `make test`
+        # What `make test` itself sets is not for this one.
+        apart = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
         return subprocess.run(words, cwd=folder, check=True, capture_output=True, text=True, env=apart).stdout
 
     *_, last = planned(old).splitlines()

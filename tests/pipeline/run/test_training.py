@@ -111,51 +111,44 @@ def test_killed_with_a_torn_checkpoint_it_ends_as_if_nothing_had_happened(site, 
 def test_a_training_with_other_params_leaves_a_checkpoint_to_whom_it_belongs(site, tiny, write_params):
     item = "feedback_train flp_on_sines 0"
     _killed(site, item)
-    rates = tiny["feedback"]["defaults"]["training"]["rates"]
-    rates["forward"]["peak"] *= 2
-    write_params(site.root / "params.yaml", tiny)
-    other = site.run("python", "-c", RUN, *item.split(), **COMPILED)
-    assert "Going on" not in other and ": meta-step 1 of 40" in other
-    of_others = _outs(site, "feedback_train")
-
-    rates["forward"]["peak"] /= 2
-    write_params(site.root / "params.yaml", tiny)
-    assert "Going on from the checkpoint" in site.run("python", "-c", RUN, *item.split(), **COMPILED)
-    assert _outs(site, "feedback_train") != of_others
+    peaks, said, outs = tiny["feedback"]["defaults"]["training"]["rates"]["forward"], [], []
+    for times in (2, 0.5):
+        peaks["peak"] *= times
+        write_params(site.root / "params.yaml", tiny)
+        said.append(site.run("python", "-c", RUN, *item.split(), **COMPILED))
+        outs.append(_outs(site, "feedback_train"))
+    assert "Going on" not in said[0] and ": meta-step 1 of 40" in said[0]
+    assert "Going on from the checkpoint" in said[1] and outs[0] != outs[1]
 
 
-def _phase(steps, weight):
-    return training.Phase(steps, lambda state, steps: iter(()), weight)
+def _show(losses, more, *phases):
+    """Progress through phases of so many steps and of such a weight, as these losses come in."""
+    every = [training.Phase(steps, lambda state, steps: iter(()), weight) for steps, weight in phases]
+    with training.Progress("vsml 0", every, losses) as progress:
+        for loss in more:
+            losses.append(loss)
+            progress.update(1)
 
 
 def test_a_log_has_plain_lines_with_the_time_of_day_at_most_one_per_interval(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "20")  # of the terminal that started it
     losses = [2.0, float("nan")]
-    with training.Progress("vsml 0", [_phase(5, 1)], losses) as progress:
-        assert capsys.readouterr().out == ""
-        for _ in range(3):
-            losses.append(1.0)
-            progress.update(1)
+    _show(losses, [1.0] * 3, (5, 1))
     said = capsys.readouterr().out
-    assert re.fullmatch(r"\d\d:\d\d:\d\d vsml 0: meta-step 5 of 5, loss 1.25, [\d.e+]+ steps/s, 00:00 left\n", said), (
-        said
-    )
+    assert re.fullmatch(r"\d\d:\d\d:\d\d vsml 0: meta-step 5 of 5, loss 1.25, [\d.e+]+ steps/s, 00:00 left\n", said)
     monkeypatch.setattr(training, "SHOW_EVERY_S", 0.0)
-    with training.Progress("vsml 0", [_phase(9, 1)], losses) as progress:
-        for _ in range(4):
-            losses.append(float("inf"))
-            progress.update(1)
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(": ")[1].split(",")[0] for line in lines] == [f"meta-step {step} of 9" for step in (6, 7, 8, 9)]
+    _show(losses, [float("inf")] * 4, (9, 1))
+    assert re.findall(r"meta-step (\d) of 9, loss", capsys.readouterr().out) == ["6", "7", "8", "9"]
 
 
 def test_the_time_left_is_by_the_work_that_is_left(capsys, monkeypatch):
     monkeypatch.setattr(training, "SHOW_EVERY_S", 0.0)
-    losses = []
-    with training.Progress("vsml 0", [_phase(2, 1), _phase(2, 10_000)], losses) as progress:
+
+    def slow():
         time.sleep(0.02)
-        losses.append(1.0)
-        progress.update(1)
+        yield 1.0
+
+    _show([], slow(), (2, 1), (2, 10_000))
     (line,) = capsys.readouterr().out.splitlines()
     ((speed, minutes, seconds),) = re.findall(r" ([\d.]+) steps/s, (?:\d+:)?(\d+):(\d+) left$", line)
     assert float(speed) <= 1 / 0.02, line
@@ -165,13 +158,9 @@ def test_the_time_left_is_by_the_work_that_is_left(capsys, monkeypatch):
 def test_a_terminal_has_a_bar_that_overwrites_itself(monkeypatch):
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 120))
-    losses = []
     with open(theirs, "w") as terminal:  # noqa: PTH123  a descriptor has no path
         monkeypatch.setattr(sys, "stdout", terminal)
-        with training.Progress("vsml 0", [_phase(2, 1)], losses) as progress:
-            for _ in range(2):
-                losses.append(1.0)
-                progress.update(1)
+        _show([], [1.0] * 2, (2, 1))
         said = ""
         while "\n" not in said:  # which comes last; a terminal gives what it has by then
             said += os.read(ours, 10_000).decode()
