@@ -1,5 +1,7 @@
 """What stands in the blocks of the pages, as Markdown; readme.py puts it there. It is made from docs/ alone.
 
+blocks.md has the words of each block, and a function here the numbers that they are filled in with.
+
 Spreads: over meta-seeds where a table says so, else over episodes.
 """
 
@@ -11,7 +13,8 @@ from typing import Any, NamedTuple
 
 from pipeline.show.display import Cell, Table
 from pipeline.show.looks import LOOKS
-from pipeline.show.measures import Entry, Key, Results
+from pipeline.show.measures import Entry, Key, Results, parsed
+from pipeline.studies.cards import markdown
 from pipeline.studies.claims import MARKS, counts
 from pipeline.studies.cloning.measures import words as words_of_network
 from pipeline.studies.feedback.measures import LEARNERS, ON, SHUFFLED
@@ -65,6 +68,15 @@ STUDIES = {
         ("", "siblings"),
     ),
 }
+DISTURBED = {
+    "noise_0.1": "10 % of the query's bits flipped",
+    "noise_0.2": "20 % of the query's bits flipped",
+    "correlation_0.3": "snippets correlated, 0.3",
+    "correlation_0.6": "snippets correlated, 0.6",
+    "size_4": "in a network of 4 bits",
+    "size_16": "in a network of 16 bits",
+    "transfer_recurrent": "in a recurrent network",
+}
 PROFILES = tuple(dict.fromkeys(profile for study in STUDIES.values() for profile in study.profiles))
 
 
@@ -104,7 +116,7 @@ def evidence(names: Iterable[str], judged: Iterable[Judged]) -> Iterator[Evidenc
         yield Evidence(study, claim, [verdict for verdict, _ in verdicts], said)
 
 
-def studies(*judged: Judged) -> Iterator[str]:
+def studies(*judged: Judged) -> dict[str, Any]:
     """The overview: how many claims of each study have which verdict, and those with evidence against them."""
     every, rows = list(evidence(STUDIES, judged)), []
     for name, study in STUDIES.items():
@@ -112,52 +124,39 @@ def studies(*judged: Judged) -> Iterator[str]:
         tally = ", ".join(f"{count} {verdict}" for verdict, count in counts(own).items() if count)
         link = f"[{name}](pipeline/studies/{name}/README.md)"
         rows.append([link, study.paper, study.question, str(len(own)), tally])
-    yield Table(("Study", "Paper", "Question", "Claims", "By the best evidence"), rows).markdown("lllll")
-    yield "The evidence is against these claims (in brackets: the profile, meta-seeds \u00d7 episodes):"
     against = [f"- {one.claim['says']} {one.words[0]}" for one in every if one.verdicts[0] in AGAINST]
-    yield "\n".join(against) or "- none"
+    return {"rows": rows, "against": against}
 
 
-def claims(names: Iterable[str], *judged: Judged) -> Iterator[str]:
+def claims(names: Iterable[str], *judged: Judged) -> dict[str, Any]:
     """The claims of some studies: the verdict by the best evidence, and by others."""
     rows = []
     for _, claim, said, (best, *others) in evidence(names, judged):
         disagree = all(not {*said}.isdisjoint(side) for side in (FOR, AGAINST))
         of_others = Cell(", ".join(others), mark="best" if disagree else "")
         rows.append([claim["says"], claim["where"], claim["sure"], best, of_others])
-    yield Table(("Claim", "where", "how surely known", "best evidence", "other profiles"), rows).markdown("lllll")
-    yield (
-        "In brackets: the profile, and the meta-seeds \u00d7 episodes of the effect that has the fewest. Best is the "
-        "evidence of the profile that runs all tests of a claim, then of most meta-seeds, then of most episodes. Bold: "
-        "one profile speaks for the claim, another against it."
-    )
+    return {"rows": rows}
 
 
-def accuracies(results: Results) -> Iterator[str]:
+def accuracies(results: Results) -> dict[str, Any]:
     """VSML beside its rivals, a row for each set and moment, and the verdicts in words."""
-    heads = {family: f"best {family}" if family in ranking.PAPERS else family for family in ranking.CONSTANT}
-    growing = {
-        f"{family} (keeps every example)": names for family, names in ranking.EVERY.items() if family not in heads
-    }
-    fixed = {f"{family}, paper\u2019s rate": ranking.AT_PAPER_RATES[family] for family in ranking.PAPERS}
-    constant = {heads[family]: names for family, names in ranking.CONSTANT.items()}
-    families, rows = _known(results, constant | growing | fixed), []
+    heads = {family: f"best {family}" if family in ranking.PAPERS else family for family in ranking.EVERY}
+    families = {heads[family]: names for family, names in ranking.EVERY.items()}
+    constant = {heads[family] for family in ranking.CONSTANT}
+    families = {name if name in constant else f"{name} (keeps every example)": families[name] for name in families}
+    families |= {f"{family}, paper\u2019s rate": ranking.AT_PAPER_RATES[family] for family in ranking.PAPERS}
+    families, rows = _known(results, families), []
     for task, _, (head, *cells) in _ranked(results, families, constant):
         rows.append([head and f"{head} ({ranking.kinship(results, task)})", *cells])
-    yield Table(("Data set", "examples", *families), rows).markdown()
     ends = ranking.best(results, ranking.tasks(results)[0], None)
-    n = ", ".join(f"{entry['n']} for {family}" for family, entry in ends.items())
-    yield (
-        f"Cumulative accuracy after so many examples, mean ± standard deviation over episodes (n = {n}; those "
-        "of VSML are of all seeds). SGD and Adam: the better of a linear model and one with a hidden layer. Best: at "
-        "the best learning rate of a grid. Ridge and naive Bayes: at the best strength of a grid. All this is chosen "
-        "in hindsight for each set and moment, which flatters them. Bold: the highest of those whose memory is "
-        "constant, rates of the paper aside."
-    )
-    yield from verdicts(results)
+    return {
+        "table": Table(("Data set", "examples", *families), rows).markdown(),
+        "n": ", ".join(f"{entry['n']} for {family}" for family, entry in ends.items()),
+        "verdicts": verdicts(results),
+    }
 
 
-def features(results: Results) -> Iterator[str]:
+def features(results: Results) -> dict[str, Any]:
     """The shipped rules with and without random features, beside SGD and Adam: a row for each set and moment.
 
     In brackets, by how much a rule is ahead of SGD and Adam without random features, ± the standard error.
@@ -178,7 +177,7 @@ def features(results: Results) -> Iterator[str]:
                 after = f" ({lead['value']:+.3f} ± {lead['sd'] / lead['n'] ** 0.5:.3f})"
                 cells[column] = cells[column]._replace(after=after)
         rows.append(cells)
-    yield Table(("Data set", "examples", *families), rows).markdown()
+    return {"table": Table(("Data set", "examples", *families), rows).markdown()}
 
 
 def _known(results: Results, families: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
@@ -208,7 +207,7 @@ def _ranked(
                 head = None
 
 
-def agreement(results: Results) -> Iterator[str]:
+def agreement(results: Results) -> dict[str, Any]:
     """How often the rule answers as each rival does, on the first set of the tests: a row for each rival."""
     task, rows = ranking.tasks(results)[0], []
     ends = [moment or ranking.length(results, task) for moment in ranking.moments(results)]
@@ -218,15 +217,11 @@ def agreement(results: Results) -> Iterator[str]:
         if entries[len(ends) - 1]:
             rows.append([look.words, *_cells(entries)])
     heads = [f"{what}, {end:,}" for what in ("equal", "equal where both are wrong") for end in ends]
-    yield Table(("VSML and", *heads), rows).markdown()
     n = results[Key(task, RULE, "same_as_nearest_mean", ends[-1])]["n"]
-    yield (
-        f"{title(task)}: share of equal answers among so many examples of an episode, mean ± standard deviation over "
-        f"{n} episodes of all meta-seeds. A baseline is at its best rate or strength for that many examples."
-    )
+    return {"table": Table(("VSML and", *heads), rows).markdown(), "task": title(task), "n": n}
 
 
-def association(results: Results) -> Iterator[str]:
+def association(results: Results) -> dict[str, Any]:
     """What one exposure to an image is worth, to the learned rule and to SGD and Adam."""
     whats = {"gain_own": "gain", "told_apart": "told apart"}
     gains = sorted(key for key in results if key.learner == RULE and key.metric in whats)  # by what and age
@@ -236,18 +231,12 @@ def association(results: Results) -> Iterator[str]:
         keys = [key._replace(learner=look.key) for key in (right, *gains, right._replace(metric="cosine"))]
         if keys[0] in results:
             rows.append([look.words if look.family else look.name, *_cells(map(results.get, keys))])
-    heads = [f"{whats[key.metric]} after {key.at} examples" for key in gains]
-    yield Table(("Learner", "right at the second exposure", *heads, "cosine with a gradient step"), rows).markdown()
-    yield (
-        f"Images of {title(right.subject)}, mean ± standard deviation over episodes of all meta-seeds. Gain: by how "
-        "much one exposure raises the probability of the right class for the same image, less the rise of that same "
-        "class for images of other classes; after so many examples of the episode. Told apart, which no temperature of "
-        "the softmax changes: share of episodes in which a wrong label, shown once, is then more probable for that "
-        "image than for others; 0.5 is chance. The paper\u2019s rates are for images of 28x28."
-    )
+    ages = [f"{whats[key.metric]} after {key.at} examples" for key in gains]
+    heads = ("Learner", "right at the second exposure", *ages, "cosine with a gradient step")
+    return {"table": Table(heads, rows).markdown(), "set": title(right.subject)}
 
 
-def cloning(results: Results) -> Iterator[str]:
+def cloning(results: Results) -> dict[str, Any]:
     """The clone beside SGD, by how much its updates miss, and what further meta-training makes of it."""
     clones = sorted(key for key in results if key.subject == "cloning" and key.metric == "clone")
     ends, improved = [], []
@@ -260,69 +249,42 @@ def cloning(results: Results) -> Iterator[str]:
         label = words_of_network(key.learner)
         ends.append([label, *_cells((of[metric] for metric in ("clone", "sgd", "agreement")), digits=3), *missed])
         metrics = ("clone_early", "sgd_early", "improved_early", "clone", "improved")
-        improved.append([label, *_cells(map(of.get, metrics))])
-    heads = ("clone", "SGD", "same answer", "missed: weights", "missed: error passed down")
-    yield Table(("Data set, network", *heads), ends).markdown()
-    yield (
-        f"Accuracy on unseen images after each of {results[clones[0]]['n']} episodes, mean ± standard deviation over "
-        "episodes of all clones. Same answer: share of unseen images that clone and SGD, from equal initial weights, "
-        "classify alike. Missed: norm of the difference to backpropagation's update over the norm of that update, at "
-        "the end of the episodes, by layer from the input."
-    )
-    heads = ("clone, early", "SGD, early", "improved, early", "clone, end", "improved, end")
-    yield Table(("Data set, network", *heads), improved).markdown()
-    yield (
-        "Clone, then improve: accuracy while learning, after the first 100 examples (early), and on unseen images at "
-        "the end of the episodes."
-    )
+        improved.append([label, *_cells(of[metric] for metric in metrics)])
+    return {"ends": ends, "improved": improved, "n": results[clones[0]]["n"]}
 
 
-def unification(results: Results) -> Iterator[str]:
+def unification(results: Results) -> dict[str, Any]:
     """How nearly each algorithm and its instance of VSML are the same."""
     rows = []
     for name, pair in PAIRS.items():
         metrics = ("learning", "prediction_deviation", "control_deviation")
         learning, *both = (results[Key("unification", name, metric)]["value"] for metric in metrics)
         rows.append([pair.method, *(f"{value / learning:.0e}" for value in both), pair.control])
-    heads = ("Algorithm", "instance deviates by", "a near relative deviates by", "the near relative")
-    yield Table(heads, rows).markdown()
-    yield (
-        f"Largest deviation of any prediction over {results[Key('unification', 'sgd', 'learning')]['n']} episodes, in "
-        "float32, over how far learning has moved the predictions. The near relative is the control: a variant that "
-        "must be distinguished."
-    )
+    return {"rows": rows, "n": results[Key("unification", "sgd", "learning")]["n"]}
 
 
-def feedback(results: Results) -> Iterator[str]:
+def feedback(results: Results) -> dict[str, Any]:
     """A table for each task: what is known at the end, what was forgotten, and where updates point."""
-    names = {key.learner for key in results if key.subject == "feedback"}
+    found = [key for key in results if key.subject == "feedback"]
+    names, tasks = {key.learner for key in found}, []
     for task in sorted({name.partition(ON)[2].removesuffix(SHUFFLED) for name in names}):
-        metric = (
-            "mse" if any(key.metric == "mse" and key.learner.endswith(f"{ON}{task}") for key in results) else "accuracy"
-        )
-        rows = []
+        metrics = {key.metric for key in found if key.learner.partition(ON)[2] == task}
+        metric, rows = "mse" if "mse" in metrics else "accuracy", []
         for look in LEARNERS.values():
             own = Key("feedback", f"{look.key}{ON}{task}", metric)
             if own.learner in names:
                 keys = (own, own._replace(learner=own.learner + SHUFFLED), own._replace(metric="forgetting"))
-                layers = sorted(key for key in results if key[:2] == own[:2] and key.metric.startswith("cosine_layer_"))
+                layers = sorted(key for key in found if key[:2] == own[:2] and key.metric.startswith("cosine_layer_"))
                 hidden = [results[key]["value"] for key in layers[:-1]]
-                ends = dict.fromkeys((min(hidden), max(hidden))) if hidden else ()
+                ends = (min(hidden), max(hidden)) if len(hidden) > 1 else hidden
                 cosines = " to ".join(f"{cosine:.2f}" for cosine in ends)
                 rows.append([look.words, *_cells(map(results.get, keys), "sd_seeds", 3), cosines])
-        words = {"mse": "mean squared error", "accuracy": "accuracy"}[metric]
-        heads = (f"{words}, in order", "shuffled", "forgotten", "cosine with the gradient, hidden layers")
-        yield Table((title(task), *heads), rows).markdown()
-    seeds = max(results[Key("feedback", name, "cosine_layer_1")]["n"] for name in names)
-    spread = f"mean ± standard deviation over {seeds} meta-seeds" if seeds > 1 else "one meta-seed"
-    yield (
-        f"Means over episodes, {spread}. In order: the parts of an episode (functions or classes) come one after the "
-        "other. Forgotten: by how much a part is known worse at the end of the episode than right after it was learned "
-        "(below zero: better)."
-    )
+        measure = "mean squared error" if metric == "mse" else "accuracy"
+        tasks.append({"title": title(task), "measure": measure, "rows": rows})
+    return {"tasks": tasks, "seeds": max(results[Key("feedback", name, "cosine_layer_1")]["n"] for name in names)}
 
 
-def recall(results: Results) -> Iterator[str]:
+def recall(results: Results) -> dict[str, Any]:
     """What the rules recall, what disturbs them, and what they remember of images; a column for each horizon D."""
     horizons = sorted({key.at for key in results if key[:3] == ("recall", "direct", "last") and key.at is not None})
 
@@ -337,33 +299,19 @@ def recall(results: Results) -> Iterator[str]:
         return Table((what, *(f"D = {horizon}" for horizon in horizons)), filled).markdown()
 
     rules = {key: look.words for key, look in (RECALLING | FIXED).items()} | {INVERSE.key: INVERSE.name.capitalize()}
-    yield table("Share of bits recalled of the last D", [(words, key, "last", None) for key, words in rules.items()])
-    yield (
-        "Mean ± standard deviation over meta-seeds. Hebb with decay, the delta rule and the pseudo-inverse run in the "
-        "direct network on the same streams, the first two at the best of a grid in hindsight."
-    )
-    changed = {
-        "noise_0.1": "10 % of the query's bits flipped",
-        "noise_0.2": "20 % of the query's bits flipped",
-        "correlation_0.3": "snippets correlated, 0.3",
-        "correlation_0.6": "snippets correlated, 0.6",
-        "size_4": "in a network of 4 bits",
-        "size_16": "in a network of 16 bits",
-        "transfer_recurrent": "in a recurrent network",
-    }
-    yield table("The rules of the direct network", [(words, "direct", key, None) for key, words in changed.items()])
     moments = (("first example", "gain_own", 0), ("after 10", "gain_own", 10), ("20 later", "gain_own_after_20", 10))
-    learners = RECALLING.items()
-    rows = [(f"{look.words}, {when}", key, metric, age) for key, look in learners for when, metric, age in moments]
-    yield table("Digits: gain by one exposure", rows)
-    yield (
-        "Gain: the rise of the right class's probability for the same image, less its rise for images of other classes "
-        "(as in the study *learning*); at once for the first example of an episode, at once after 10 examples, and for "
-        "the latter again 20 examples later."
-    )
+    gains = [
+        (f"{look.words}, {when}", key, metric, age) for key, look in RECALLING.items() for when, metric, age in moments
+    ]
+    disturbed = [(words, "direct", metric, None) for metric, words in DISTURBED.items()]
+    return {
+        "recalled": table("Share of bits recalled of the last D", [(rules[key], key, "last", None) for key in rules]),
+        "disturbed": table("The rules of the direct network", disturbed),
+        "gained": table("Digits: gain by one exposure", gains),
+    }
 
 
-def speeds(bench: dict[str, Any]) -> Iterator[str]:
+def speeds(bench: dict[str, Any]) -> dict[str, Any]:
     """What `make bench` measured: a row for each case, and what it was measured on."""
     rows = []
     for race in bench["races"]:
@@ -372,20 +320,12 @@ def speeds(bench: dict[str, Any]) -> Iterator[str]:
         cells = [f"{median:.1f} [{low:.1f}, {high:.1f}]" for low, median, high in measured]
         ns = ", ".join(f"{race['ns_per_tick'][f'ours {what}'][1]:.0f}" for what in ("forward", "gradient"))
         rows.append([race["case"], *cells[:2], ns, *cells[2:]])
-    heads = ("network, episodes", "forward", "gradient", "ns a tick: forward, gradient", "gradient to forward", "plain")
-    yield Table(heads, rows).markdown()
-    machine = bench["machine"]
     memory = ", ".join(
         f"{row['working_bytes'] / 2**20:.1f} MiB for a population of {row['population']:,} "
         f"({row['meta_steps_per_s']:.2g} meta-steps a second)"
         for row in bench["evolution"]
     )
-    yield (
-        f"Times as fast as the plain form, median [quartiles], on {machine['cores']} cores of {machine['cpu']} with "
-        f"JAX {machine['jax']}; the load of the machine was {machine['load_at_start'][0]:.1f} when it began. At once: "
-        "episodes that run at the same time on each core. The last two columns: how long a gradient takes beside "
-        f"forward alone, ours and in the plain form. Working memory of a meta-step of evolution strategies: {memory}."
-    )
+    return {"rows": rows, "machine": bench["machine"], "memory": memory}
 
 
 def _cells(entries: Iterable[Entry | None], spread: str = "sd", digits: int = 2) -> list[str]:
@@ -397,7 +337,7 @@ class Block(NamedTuple):
 
     source: str
     profiles: tuple[str, ...]
-    paragraphs: Callable[..., Iterator[str]]  # of what these files hold
+    numbers: Callable[..., dict[str, Any]]  # of what these files hold
 
 
 BLOCKS = {"studies": Block("claims", PROFILES, studies), "claims": Block("claims", PROFILES, partial(claims, STUDIES))}
@@ -405,3 +345,10 @@ BLOCKS |= {f"claims/{name}": Block("claims", PROFILES, partial(claims, [name])) 
 BLOCKS |= {"results": Block("results", (), accuracies), "speeds": Block("bench", (), speeds)}
 OF_RESULTS = (features, agreement, association, cloning, unification, feedback, recall)
 BLOCKS |= {block.__name__: Block("results", (), block) for block in OF_RESULTS}
+
+
+def text(name: str, *held: Any) -> str:
+    """What stands in the block of this name, by what its files hold."""
+    source, _, numbers = BLOCKS[name]
+    values = numbers(*(map(parsed, held) if source == "results" else held))
+    return markdown("blocks.md", block=name.partition("/")[0], **values).rstrip("\n")

@@ -43,6 +43,13 @@ class Card(NamedTuple):
 
 def page(card: Card, item: Item, name: str, commit: str) -> str:
     """The card of a rule that ships as `name`."""
+    profile = "the default profile" if item.settings.root == "." else f"the profile `{Path.cwd().name}`"
+    numbers = card.numbers | {"item": item, "size": size(item.rule.theta), "profile": profile}
+    return markdown(f"{card.study}/card.md", **numbers, name=name, commit=commit)
+
+
+def markdown(template: str, **values: Any) -> str:
+    """A Markdown template of this folder, filled in."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         undefined=jinja2.StrictUndefined,
@@ -50,10 +57,7 @@ def page(card: Card, item: Item, name: str, commit: str) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"lines": lines, "plain": plain, "title": ranking.title}
-    environment.globals["size"] = size(item.rule.theta)
-    profile = "the default profile" if item.settings.root == "." else f"the profile `{Path.cwd().name}`"
-    template = environment.get_template(f"{card.study}/card.md")
-    return template.render(card.numbers, item=item, name=name, commit=commit, profile=profile)
+    return environment.get_template(template).render(values)
 
 
 def ends(loss: np.ndarray) -> str:

@@ -22,8 +22,7 @@ from pathlib import Path
 
 from pipeline.run import paths
 from pipeline.run.artifacts import write_json, write_text
-from pipeline.show.measures import parsed
-from pipeline.studies import params
+from pipeline.studies import blocks, params
 from pipeline.studies.blocks import BLOCKS, STUDIES
 
 NOT_MADE = "run `dvc repro` first, in the folder of the profile"
@@ -68,12 +67,11 @@ def main(what: str | None = None, check: bool = False, root: Path = paths.ROOT) 
                     f"{page}: {begin} begins no block that is known: kinds are {sorted(BLOCKS)}, and those of claims "
                     f"(studies, claims/STUDY of {sorted(STUDIES)}) are of no profile."
                 )
-            source, profiles, paragraphs = BLOCKS[kind]
-            stored = [root / "docs" / one / f"{source}.json" for one in profiles or (profile,)]
+            block = blocks.BLOCKS[kind]
+            stored = [root / "docs" / one / f"{block.source}.json" for one in block.profiles or (profile,)]
             for path in stored:
                 _must_exist(path, "run `python -m pipeline readme` without --check first, in the folder of its profile")
-            held = [json.loads(path.read_text()) for path in stored]
-            made = "\n\n".join(paragraphs(*(map(parsed, held) if source == "results" else held)))
+            made = blocks.text(kind, *(json.loads(path.read_text()) for path in stored))
             if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
                 sys.exit(
                     f"{page} must have one line {begin} and after it one line {end}: put them where the results go."

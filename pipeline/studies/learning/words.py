@@ -1,6 +1,6 @@
 """What the report's page and the README say of VSML and its rivals: verdicts in words, and tables."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from markupsafe import Markup
@@ -8,7 +8,7 @@ from markupsafe import Markup
 from pipeline.run import paths
 from pipeline.run.artifacts import read_rule
 from pipeline.show.display import Cell, Table
-from pipeline.show.looks import LOOKS, called, growing
+from pipeline.show.looks import LOOKS, Look, called, growing
 from pipeline.show.measures import Entry, Key, Results
 from pipeline.studies.learning import association, measures, ranking
 from pipeline.studies.learning.measures import FEATURES, METHODS, ROBUST, TOLERANCE, UNTRAINED, VARYING
@@ -54,52 +54,53 @@ CLEAR = 2.0  # standard errors
 def verdicts(results: Results) -> list[str]:
     """All that the numbers of accuracy say in words, a paragraph each."""
     rates = ", ".join(f"{called(name)} {rate:g}" for name, rate in PAPER_RATES.items())
-    at_rates = verdict(results, ranking.AT_PAPER_RATES)
     hidden = any(key.learner.endswith(f"_hidden{PAPER}") for key in results)
     depths = "linear or with a hidden layer" if hidden else "linear"
-    head = f"At the paper\u2019s fixed rates ({rates}; {depths}): " if at_rates else ""
-    every = [verdict(results), head + at_rates]
-    if simple := verdict(results, ranking.SIMPLE):
-        every.append(f"Beside simple learners of constant memory: {simple}")
-    every += [verdict_robust(results), verdict_varying(results)]
-    return [words for words in every if words]
+    every = {
+        "": verdict(results),
+        f"At the paper\u2019s fixed rates ({rates}; {depths}): ": verdict(results, ranking.AT_PAPER_RATES),
+        "Beside simple learners of constant memory: ": verdict(results, ranking.SIMPLE),
+    }
+    said = [head + words for head, words in every.items() if words]
+    return said + [words for words in (verdict_robust(results), verdict_varying(results)) if words]
 
 
-def verdict(results: Results, members_of: Mapping[str, tuple[str, ...]] = ranking.FAMILIES) -> str:
+def verdict(results: Results, members_of: ranking.Families = ranking.FAMILIES) -> str:
     """One plain sentence for each moment that any episode reaches: on which sets a rival of VSML wins."""
     sentences = []
     known = {key.learner for key in results}
     who = " or ".join(family for family, names in members_of.items() if family != "VSML" and known & {*names})
     for moment in ranking.moments(results):
-        every = {task: ranking.best(results, task, moment, members_of) for task in ranking.tasks(results)}
-        sets = {task: found for task, found in every.items() if len(found) > 1}
-        lost = []
-        for task, found in sets.items():
-            ahead = ranking.winners(found)[0]  # of equals the first, which is VSML if it is one of them
-            if ahead != "VSML":
-                best, own = found[ahead]["value"], found["VSML"]["value"]
-                lost.append(f"{title(task)} ({ahead} {best:.3f}, VSML {own:.3f})")
-        if sets:
-            number, which = (len(lost), f": {', '.join(lost)}") if lost else ("none", "")
-            sentences.append(f"{when(moment).capitalize()}, {who} wins on {number} of {len(sets)} sets{which}.")
+        number, lost = 0, []
+        for task in ranking.tasks(results):
+            found = ranking.best(results, task, moment, members_of)
+            if len(found) > 1:
+                number += 1
+                ahead = ranking.winners(found)[0]  # of equals the first, which is VSML if it is one of them
+                if ahead != "VSML":
+                    best, own = found[ahead]["value"], found["VSML"]["value"]
+                    lost.append(f"{title(task)} ({ahead} {best:.3f}, VSML {own:.3f})")
+        if number:
+            which = f"{len(lost)} of {number} sets: {', '.join(lost)}" if lost else f"none of {number} sets"
+            sentences.append(f"{when(moment).capitalize()}, {who} wins on {which}.")
     return " ".join(sentences)
 
 
 def verdict_robust(results: Results) -> str:
     """For each set, on how many changed tasks the rule does as on the unchanged one; then the paper's claim."""
-    found = {key.subject: entry for key, entry in results.items() if key.metric == "difference"}
-    experiment = next((key.learner for key in results if key.metric == "difference"), ROBUST)
+    found = {key: entry for key, entry in results.items() if key.metric == "difference"}
     sentences = []
     for base, of_setting in settings(key.subject for key in results).items():
-        reference = accuracy(results, of_setting["unchanged"], experiment, None)
-        entries = {SETTINGS[key]: found[task] for key, task in of_setting.items() if task in found}
-        if reference is None or not entries:
-            continue
-        far = [f"{name} ({signed(entry['value'], 3)})" for name, entry in entries.items() if not entry["within"]]
-        sentences.append(
-            f"{title(base)}: within {TOLERANCE} of the reference ({reference['value']:.3f}) on "
-            f"{len(entries) - len(far)} of {len(entries)} settings" + (f"; not on {', '.join(far)}." if far else ".")
-        )
+        own = {key: found[key] for key in found if key.subject in of_setting.values()}
+        reference = [accuracy(results, of_setting["unchanged"], key.learner, None) for key in own]
+        if reference and reference[0]:
+            names = {task: SETTINGS[setting] for setting, task in of_setting.items()}
+            far = {key: entry for key, entry in own.items() if not entry["within"]}
+            which = ", ".join(f"{names[key.subject]} ({signed(entry['value'], 3)})" for key, entry in far.items())
+            sentences.append(
+                f"{title(base)}: within {TOLERANCE} of the reference ({reference[0]['value']:.3f}) on "
+                f"{len(own) - len(far)} of {len(own)} settings{f'; not on {which}' if far else ''}."
+            )
     if not sentences:
         return ""
     if all(entry["within"] for entry in found.values()):
@@ -122,33 +123,32 @@ def verdict_varying(results: Results) -> str:
     methods = [learner for learner in values if learner != UNTRAINED]
     if not methods:
         return ""
-    parts = [
+    parts = ", ".join(
         f"{called(learner)} {value['seen']:.2f} and {value['unseen']:.2f} (gap {signed(value['gap'])})"
         for learner, value in values.items()
-    ]
-    head = "Mean cumulative accuracy at the end of the episode, on sets of meta-training and on others:"
-    words = [f"{head} {', '.join(parts)}."]
+    )
+    words = f"Mean cumulative accuracy at the end of the episode, on sets of meta-training and on others: {parts}."
     if UNTRAINED in values:
-        words.append("SGD is meta-trained on nothing: its gap is what the sets differ in difficulty.")
+        words += " SGD is meta-trained on nothing: its gap is what the sets differ in difficulty."
     if {"vsml", "meta_rnn"} <= set(methods):
         largest, ahead = (max(methods, key=lambda method: values[method][what]) for what in ("gap", "unseen"))
         holds = "holds" if (largest, ahead) == ("meta_rnn", "vsml") else "does not hold"
-        words.append(
-            f"The largest gap is that of {called(largest)}, the best on other sets is {called(ahead)}: the "
+        words += (
+            f" The largest gap is that of {called(largest)}, the best on other sets is {called(ahead)}: the "
             f"paper\u2019s claim, that the meta RNN over-fits most and VSML generalises best, {holds} here."
         )
-    return " ".join(words)
+    return words
 
 
 def verdict_association(found: Results, task: str) -> str:
     """One sentence on the paper's claim of fast association, both ways: by what is tied to the image itself."""
     clauses = []
     for rival in RIVALS:
-        whens: dict[str, list[str]] = {side: [] for side in SIDES}
-        for age in _ages(found, task):
-            lead = found[Key(task, RULE, f"gain_own_less_{rival}", age)]
-            whens[_side(lead)].append(association.when(age))
-        parts = [f"{side} {_listed(own)}" for side, own in whens.items() if own]
+        leads = {age: found[Key(task, RULE, f"gain_own_less_{rival}", age)] for age in _ages(found, task)}
+        parts = []
+        for side in SIDES:
+            if whens := [association.when(age) for age, lead in leads.items() if _side(lead) == side]:
+                parts.append(f"{side} {' and '.join(filter(None, (', '.join(whens[:-1]), whens[-1])))}")
         clauses.append(f"that of {LOOKS[rival].words} it is {', '.join(parts)}")
     return (
         "What one exposure adds to the right class of that image, less what it adds there to images of other "
@@ -191,49 +191,35 @@ def _side(lead: Entry) -> str:
     return SIDES[2] if not clear else SIDES[0] if lead["value"] > 0 else SIDES[1]
 
 
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
 def main_tables(found: Results, tables: Tables, profile: Profile, items: Items) -> list[Table]:
     """The tables of the section `Tables`: those that have rows."""
     methods = measures.by_method(profile.trained_on)
     mixed = [name for of_mix in methods.values() for name in of_mix.values()]
+    made = []
 
     # A table for each moment: a row for each task whose episodes are long enough, a column for each learner. The
     # experiments of figures 7 and 8 have tables of their own.
-    made = []
     names = ranking.tasks(found)
     own = [name for name in items.experiments if name == RULE or name not in (*mixed, ROBUST)]
-    learners = [
-        name
-        for name in (*own, *items.baselines, *at_paper_rates(tables))
-        if any(accuracy(found, task, name, None) for task in names)
-    ]
+    learners = (*own, *items.baselines, *at_paper_rates(tables))
+    learners = [name for name in learners if any(accuracy(found, task, name, None) for task in names)]
+    looks = [LOOKS.get(name, Look(name, name)) for name in learners]
     for moment in ranking.moments(found):
         rows = []
         for task in names:
-            entries = [accuracy(found, task, learner, moment) for learner in learners]
-            if not any(entries):
+            every = [(look, accuracy(found, task, look.key, moment)) for look in looks]
+            if not any(entry for _, entry in every):
                 continue
-            best = max(
-                entry["value"]
-                for learner, entry in zip(learners, entries, strict=True)
-                if entry and not (learner in LOOKS and LOOKS[learner].grows)
-            )
+            best = max(entry["value"] for look, entry in every if entry and not look.grows)
             length = f"{moment or ranking.length(found, task):,}"
-            guess = f"{measures.guessing(tables, profile.tasks[task]):.2f}"
-            row = [Cell(title(task), ranking.kinship(found, task)), length, guess]
-            for learner, entry in zip(learners, entries, strict=True):
-                cell = Cell(plus_minus(entry))
-                if entry:
-                    dial = LOOKS[learner].dial if learner in LOOKS else "rate"
-                    rate = f"{dial} {entry['rate']:g}, " if "rate" in entry else ""
-                    cell = cell._replace(note=f"{rate}n = {entry['n']}", mark="best" if entry["value"] == best else "")
-                row.append(cell)
+            row = [Cell(title(task), ranking.kinship(found, task)), length, _guess(tables, profile, task)]
+            for look, entry in every:
+                rate = f"{look.dial} {entry['rate']:g}, " if entry and "rate" in entry else ""
+                note = f"{rate}n = {entry['n']}" if entry else ""
+                row.append(Cell(plus_minus(entry), note, "best" if entry and entry["value"] == best else ""))
             rows.append(row)
         words = f"Cumulative accuracy {when(moment)}"
-        heads = ["Data set", "Examples", "Guessing", *map(called, learners)]
+        heads = ("Data set", "Examples", "Guessing", *(look.name for look in looks))
         made.append(Table(heads, rows, words, words, growing(learners)))
 
     # Figure 7: a row for each set and setting.
@@ -246,7 +232,7 @@ def main_tables(found: Results, tables: Tables, profile: Profile, items: Items) 
                 less, within = signed(difference["value"], 3), "yes" if difference["within"] else "no"
             last = Cell(plus_minus(end), f"n = {end['n']}" if end else "")
             rows.append([title(base), SETTINGS[setting], plus_minus(first), last, less, within])
-    at = [f"Accuracy {when(early)}", "Accuracy at the end of the episode"]
+    at = (f"Accuracy {when(early)}", "Accuracy at the end of the episode")
     caption = "Robustness: tasks changed in ways that meta-training never used"
     made.append(Table(("Data set", "Task", *at, "Less the reference", "Within 0.05"), rows, "Robustness", caption))
 
@@ -275,33 +261,32 @@ def main_tables(found: Results, tables: Tables, profile: Profile, items: Items) 
     heads = ("Method", "Sets of meta-training", "Other sets", "Gap")
     made.append(Table(heads, rows, "Seen and unseen sets", caption, note))
 
-    shown = []
-    for key in found:
-        if key.metric == "one_shot":
-            guess = f"{measures.guessing(tables, profile.tasks[key.subject]):.2f}"
-            shown.append(([title(key.subject), called(key.learner), guess], [key]))
+    shown = {key: (title(key.subject), called(key.learner)) for key in found if key.metric == "one_shot"}
+    rows = _rows(found, [([*names, _guess(tables, profile, key.subject)], [key]) for key, names in shown.items()])
     heads = ("Task", "Learner", "Guessing", "Accuracy", "n")
-    made.append(Table(heads, _rows(found, shown), "One shot", "One example of each class, then one question"))
+    made.append(Table(heads, rows, "One shot", "One example of each class, then one question"))
 
     # Figure 9: a row for each learner and kind of exposure.
-    shown = []
-    for learner in (*items.introspect, *association.BASELINES):
-        for kind, words in EXPOSURES.items():
-            metrics = (f"{kind}_probability", f"{kind}_accuracy")
-            shown.append(([called(learner), words], [Key(profile.introspected, learner, one) for one in metrics]))
-    caption = (
-        f"Fast association on unseen images of {title(profile.introspected)}: two images of each class, "
-        "each shown twice in a row"
-    )
+    task = profile.introspected
+    rows = [
+        ([called(learner), words], [Key(task, learner, f"{kind}_{what}") for what in ("probability", "accuracy")])
+        for learner in (*items.introspect, *association.BASELINES)
+        for kind, words in EXPOSURES.items()
+    ]
+    caption = f"Fast association on unseen images of {title(task)}: two images of each class, each shown twice in a row"
     heads = ("Learner", "Exposure", "Probability of the right class", "Accuracy", "n")
-    made.append(Table(heads, _rows(found, shown), "Association", caption))
+    made.append(Table(heads, _rows(found, rows), "Association", caption))
     return [table for table in made if table.rows]
+
+
+def _guess(tables: Tables, profile: Profile, task: str) -> str:
+    return f"{measures.guessing(tables, profile.tasks[task]):.2f}"
 
 
 def _rows(found: Results, shown: list[tuple[list[str], list[Key]]]) -> list[list[str]]:
     """After the heads of a row its results, and over how many episodes they are. Rows without results are left out."""
     return [
-        [*heads, *(plus_minus(found[key]) for key in keys), str(found[keys[0]]["n"])]
+        [*heads, *(plus_minus(found.get(key)) for key in keys), str(found[keys[0]]["n"])]
         for heads, keys in shown
         if keys[0] in found
     ]
@@ -316,19 +301,20 @@ def introspected(found: Results, profile: Profile, items: Items, gaps: int, leng
         for age in sorted({age for learner in learners for age in _ages(found, task, learner)})
         for learner in learners
     ]
-    cosines, channels = [], []
-    for learner in learners:
-        parts = [found.get(Key(task, learner, part)) for part in association.COSINES]
-        if parts[0] is not None:
-            clear, n = f"{100 * parts[0]['clear']:.0f} %", str(parts[0]["n"])
-            cosines.append([called(learner), *map(plus_minus, parts), clear, n])
-    for name in items.introspect:
-        for group, words in GROUPS.items():
-            metrics = ("intact_accuracy", f"lost_{group}_initial", f"lost_{group}_mean")
-            channels.append(([words], [Key(task, name, metric) for metric in metrics]))
+    cosines = _rows(
+        found, [([called(name)], [Key(task, name, part) for part in association.COSINES]) for name in learners]
+    )
+    clear = [found[key]["clear"] for name in learners if (key := Key(task, name, "cosine")) in found]
+    for row, share in zip(cosines, clear, strict=True):
+        row.insert(-1, f"{100 * share:.0f} %")
+    resets = ("intact_accuracy", "lost_{}_initial", "lost_{}_mean")
+    channels = [
+        ([words], [Key(task, name, metric.format(group)) for metric in resets])
+        for name in items.introspect
+        for group, words in GROUPS.items()
+    ]
     later = (f"Same, {gaps} examples later", "Wrong class, once shown", "Right class, by a wrong label")
     quarters = ("Whole episode", "First quarter", "Last quarter")
-    resets = ("Lost, reset to the initial state", "Lost, reset to the mean of the cells")
     tables = (
         Table(
             ("Learner", "Examples seen before", *GAINS.values(), *later, "n"),
@@ -346,7 +332,13 @@ def introspected(found: Results, profile: Profile, items: Items, gaps: int, leng
             f"model with the same predictions would; episodes of {length} examples",
         ),
         Table(
-            ("Channels", "Accuracy before", *resets, "n"),
+            (
+                "Channels",
+                "Accuracy before",
+                "Lost, reset to the initial state",
+                "Lost, reset to the mean of the cells",
+                "n",
+            ),
             _rows(found, channels),
             "Channels of the state",
             "Where VSML\u2019s states store it: accuracy lost when channels of all cells are reset after "
