@@ -31,51 +31,22 @@ Judged = dict[str, Any]  # what the claims.json of a profile holds
 
 
 class Study(NamedTuple):
-    """A study: what it asks, of which paper, and which profiles are evidence for it.
+    """How the names of the tables begin that a study's claims are judged by, and which profiles are evidence for it.
 
     All other profiles run it as small as the smoke profile does, which is evidence of nothing. "" is the default one.
     """
 
-    paper: str
-    question: str
-    table: str  # how the names of the tables begin that its claims are judged by
+    table: str
     profiles: tuple[str, ...]
 
 
-VSML = "VSML, arXiv 2012.14905"
 AGAINST, FOR = ("not reproduced", "contrary"), ("reproduced", "consistent")  # what verdicts say of a claim
 STUDIES = {
-    "learning": Study(
-        VSML,
-        "Can one rule, shared by all connections, learn new data sets by running forward only?",
-        r"meta_test|introspect",
-        ("", "mnist"),
-    ),
-    "cloning": Study(
-        VSML, "Can cells of the same kind be trained to run backpropagation?", "clone_test", ("", "clones")
-    ),
-    "unification": Study(VSML, "Are other learning algorithms special cases of VSML?", "unify", ("",)),
-    "feedback": Study(
-        "Feedback and local plasticity, arXiv 2006.09549",
-        "Can learned feedback and local plasticity replace gradients?",
-        "feedback_test",
-        ("", "siblings"),
-    ),
-    "recall": Study(
-        "Learning to remember, arXiv 2003.03124",
-        "Can shared local rules learn to remember? A reconstruction from the abstract.",
-        "recall_test",
-        ("", "siblings"),
-    ),
-}
-DISTURBED = {
-    "noise_0.1": "10 % of the query's bits flipped",
-    "noise_0.2": "20 % of the query's bits flipped",
-    "correlation_0.3": "snippets correlated, 0.3",
-    "correlation_0.6": "snippets correlated, 0.6",
-    "size_4": "in a network of 4 bits",
-    "size_16": "in a network of 16 bits",
-    "transfer_recurrent": "in a recurrent network",
+    "learning": Study(r"meta_test|introspect", ("", "mnist")),
+    "cloning": Study("clone_test", ("", "clones")),
+    "unification": Study("unify", ("",)),
+    "feedback": Study("feedback_test", ("", "siblings")),
+    "recall": Study("recall_test", ("", "siblings")),
 }
 PROFILES = tuple(dict.fromkeys(profile for study in STUDIES.values() for profile in study.profiles))
 
@@ -118,14 +89,13 @@ def evidence(names: Iterable[str], judged: Iterable[Judged]) -> Iterator[Evidenc
 
 def studies(*judged: Judged) -> dict[str, Any]:
     """The overview: how many claims of each study have which verdict, and those with evidence against them."""
-    every, rows = list(evidence(STUDIES, judged)), []
-    for name, study in STUDIES.items():
+    every, tallies = list(evidence(STUDIES, judged)), {}
+    for name in STUDIES:
         own = [{"verdict": one.verdicts[0]} for one in every if one.study == name]
-        tally = ", ".join(f"{count} {verdict}" for verdict, count in counts(own).items() if count)
-        link = f"[{name}](pipeline/studies/{name}/README.md)"
-        rows.append([link, study.paper, study.question, str(len(own)), tally])
+        verdicts = ", ".join(f"{count} {verdict}" for verdict, count in counts(own).items() if count)
+        tallies[name] = f"{len(own)} | {verdicts}"
     against = [f"- {one.claim['says']} {one.words[0]}" for one in every if one.verdicts[0] in AGAINST]
-    return {"rows": rows, "against": against}
+    return {"tallies": tallies, "against": against}
 
 
 def claims(names: Iterable[str], *judged: Judged) -> dict[str, Any]:
@@ -238,29 +208,23 @@ def association(results: Results) -> dict[str, Any]:
 
 def cloning(results: Results) -> dict[str, Any]:
     """The clone beside SGD, by how much its updates miss, and what further meta-training makes of it."""
-    clones = sorted(key for key in results if key.subject == "cloning" and key.metric == "clone")
-    ends, improved = [], []
-    for key in clones:
-        of = {other.metric: entry for other, entry in results.items() if other[:2] == key[:2]}
-        missed = [
-            ", ".join(f"{of[f'layer_{layer}_{term}']['value']:.0%}" for layer in range(1, key.learner.count("-")))
-            for term in ("learned_weight", "below")
-        ]
-        label = words_of_network(key.learner)
-        ends.append([label, *_cells((of[metric] for metric in ("clone", "sgd", "agreement")), digits=3), *missed])
-        metrics = ("clone_early", "sgd_early", "improved_early", "clone", "improved")
-        improved.append([label, *_cells(of[metric] for metric in metrics)])
-    return {"ends": ends, "improved": improved, "n": results[clones[0]]["n"]}
+    tasks = sorted(key.learner for key in results if key.subject == "cloning" and key.metric == "clone")
+
+    def missed(task: str, term: str) -> str:
+        layers = [Key("cloning", task, f"layer_{layer}_{term}") for layer in range(1, task.count("-"))]
+        return ", ".join(f"{results[layer]['value']:.0%}" for layer in layers)
+
+    return {"tasks": {task: words_of_network(task) for task in tasks}, "missed": missed}
 
 
 def unification(results: Results) -> dict[str, Any]:
     """How nearly each algorithm and its instance of VSML are the same."""
-    rows = []
-    for name, pair in PAIRS.items():
-        metrics = ("learning", "prediction_deviation", "control_deviation")
-        learning, *both = (results[Key("unification", name, metric)]["value"] for metric in metrics)
-        rows.append([pair.method, *(f"{value / learning:.0e}" for value in both), pair.control])
-    return {"rows": rows, "n": results[Key("unification", "sgd", "learning")]["n"]}
+
+    def share(name: str, metric: str) -> str:
+        deviation, learning = (results[Key("unification", name, one)]["value"] for one in (metric, "learning"))
+        return f"{deviation / learning:.0e}"
+
+    return {"pairs": PAIRS, "share": share}
 
 
 def feedback(results: Results) -> dict[str, Any]:
@@ -288,44 +252,23 @@ def recall(results: Results) -> dict[str, Any]:
     """What the rules recall, what disturbs them, and what they remember of images; a column for each horizon D."""
     horizons = sorted({key.at for key in results if key[:3] == ("recall", "direct", "last") and key.at is not None})
 
-    def table(what: str, rows: Iterable[tuple[str, str, str, int | None]]) -> str:
-        """A row for each name, experiment, metric and age, if there is one, that has results."""
+    def table(what: str, rows: Iterable[tuple[Any, ...]]) -> str:
+        """A row for each name, experiment, metric and age, if one is given, that has results."""
         filled = []
-        for name, experiment, metric, age in rows:
-            where = [(horizon, None) if age is None else (age, horizon) for horizon in horizons]
+        for name, experiment, metric, *age in rows:
+            where = [(*age, horizon) for horizon in horizons]
             entries = [results.get(Key("recall", experiment, metric, *numbers)) for numbers in where]
             if any(entries):
                 filled.append([name, *_cells(entries, "sd_seeds", 3)])
         return Table((what, *(f"D = {horizon}" for horizon in horizons)), filled).markdown()
 
-    rules = {key: look.words for key, look in (RECALLING | FIXED).items()} | {INVERSE.key: INVERSE.name.capitalize()}
-    moments = (("first example", "gain_own", 0), ("after 10", "gain_own", 10), ("20 later", "gain_own_after_20", 10))
-    gains = [
-        (f"{look.words}, {when}", key, metric, age) for key, look in RECALLING.items() for when, metric, age in moments
-    ]
-    disturbed = [(words, "direct", metric, None) for metric, words in DISTURBED.items()]
-    return {
-        "recalled": table("Share of bits recalled of the last D", [(rules[key], key, "last", None) for key in rules]),
-        "disturbed": table("The rules of the direct network", disturbed),
-        "gained": table("Digits: gain by one exposure", gains),
-    }
+    rules = [*(RECALLING | FIXED).values(), INVERSE._replace(longer=INVERSE.name.capitalize())]
+    return {"table": table, "rules": [(look.words, look.key, "last") for look in rules], "learned": RECALLING.values()}
 
 
 def speeds(bench: dict[str, Any]) -> dict[str, Any]:
     """What `make bench` measured: a row for each case, and what it was measured on."""
-    rows = []
-    for race in bench["races"]:
-        faster, ratio = race["speed_up"], race["gradient_to_forward"]
-        measured = (faster["forward"], faster["gradient"], ratio["ours"], ratio["plain"])
-        cells = [f"{median:.1f} [{low:.1f}, {high:.1f}]" for low, median, high in measured]
-        ns = ", ".join(f"{race['ns_per_tick'][f'ours {what}'][1]:.0f}" for what in ("forward", "gradient"))
-        rows.append([race["case"], *cells[:2], ns, *cells[2:]])
-    memory = ", ".join(
-        f"{row['working_bytes'] / 2**20:.1f} MiB for a population of {row['population']:,} "
-        f"({row['meta_steps_per_s']:.2g} meta-steps a second)"
-        for row in bench["evolution"]
-    )
-    return {"rows": rows, "machine": bench["machine"], "memory": memory}
+    return bench
 
 
 def _cells(entries: Iterable[Entry | None], spread: str = "sd", digits: int = 2) -> list[str]:
@@ -350,5 +293,10 @@ BLOCKS |= {block.__name__: Block("results", (), block) for block in OF_RESULTS}
 def text(name: str, *held: Any) -> str:
     """What stands in the block of this name, by what its files hold."""
     source, _, numbers = BLOCKS[name]
-    values = numbers(*(map(parsed, held) if source == "results" else held))
-    return markdown("blocks.md", block=name.partition("/")[0], **values).rstrip("\n")
+    held = tuple(map(parsed, held)) if source == "results" else held
+    values = {"block": name.partition("/")[0], "results": held[0], **numbers(*held)}
+
+    def cell(*key: Any, **how: Any) -> str:
+        return plus_minus(held[0].get(Key(*key)), nothing="", **how)
+
+    return markdown("blocks.md", **values, cell=cell).rstrip("\n")
