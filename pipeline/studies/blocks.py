@@ -266,11 +266,6 @@ def recall(results: Results) -> dict[str, Any]:
     return {"table": table, "rules": [(look.words, look.key, "last") for look in rules], "learned": RECALLING.values()}
 
 
-def speeds(bench: dict[str, Any]) -> dict[str, Any]:
-    """What `make bench` measured: a row for each case, and what it was measured on."""
-    return bench
-
-
 def _cells(entries: Iterable[Entry | None], spread: str = "sd", digits: int = 2) -> list[str]:
     return [plus_minus(entry, spread, digits, "") for entry in entries]
 
@@ -285,7 +280,7 @@ class Block(NamedTuple):
 
 BLOCKS = {"studies": Block("claims", PROFILES, studies), "claims": Block("claims", PROFILES, partial(claims, STUDIES))}
 BLOCKS |= {f"claims/{name}": Block("claims", PROFILES, partial(claims, [name])) for name in STUDIES}
-BLOCKS |= {"results": Block("results", (), accuracies), "speeds": Block("bench", (), speeds)}
+BLOCKS |= {"results": Block("results", (), accuracies), "speeds": Block("bench", (), dict)}
 OF_RESULTS = (features, agreement, association, cloning, unification, feedback, recall)
 BLOCKS |= {block.__name__: Block("results", (), block) for block in OF_RESULTS}
 

@@ -85,13 +85,13 @@ def main(item: list[str]) -> None:
         page["headline"] = _headline(found)
     if items.introspect:
         gaps, length = own.introspect.gaps, own.introspect.length
-        page["introspection"] = rows.introspected(found, profile, items, gaps, length)
+        page["introspection"] = rows.introspected(found, profile, items, gaps) | {"gaps": gaps, "length": length}
     if RULE in items.introspect:
         page["replayed"] = replayed.replayed(tables)
     if items.experiments:
         page["learned"] = rows.learned(items, tables)
     if shipped_rules(tables):
-        page["shipped"] = {"table": rows.shipped(found, profile), "count": own.random_features.count}
+        page["shipped"] = rows.shipped(found, profile) | {"count": own.random_features.count}
     if items.clones:
         early = min(cloning.LOOKED_AT, own.clone_test.stretches * own.clone_test.length)
         page["cloning"] = {

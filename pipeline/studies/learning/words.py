@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from markupsafe import Markup
-
 from pipeline.run import paths
 from pipeline.run.artifacts import read_rule
-from pipeline.show.display import Cell, Table
+from pipeline.show.display import Cell
 from pipeline.show.looks import LOOKS, Look, called, growing
 from pipeline.show.measures import Entry, Key, Results
 from pipeline.studies.learning import association, measures, ranking
@@ -33,13 +31,7 @@ EXPOSURES = {
     "second_exposure": "Same image again",
     "next_image": "Another image of the class, right after the first",
 }
-GAINS = {
-    "gain_same": "Same image",
-    "gain_other": "Another image of the class",
-    "gain_stranger": "Images of other classes",
-    "gain_own": "Same less other classes",
-    "told_apart": "Told from other classes",
-}
+GAINS = ("gain_same", "gain_other", "gain_stranger", "gain_own", "told_apart")
 GROUPS = {
     "hidden": "All hidden",
     "memory": "All memory",
@@ -191,11 +183,11 @@ def _side(lead: Entry) -> str:
     return SIDES[2] if not clear else SIDES[0] if lead["value"] > 0 else SIDES[1]
 
 
-def main_tables(found: Results, tables: Tables, profile: Profile, items: Items) -> list[Table]:
-    """The tables of the section `Tables`: those that have rows."""
+def main_tables(found: Results, tables: Tables, profile: Profile, items: Items) -> dict[str, Any]:
+    """The rows of the tables of the section `Tables`, by their names in tables.html; nothing of those without rows."""
     methods = measures.by_method(profile.trained_on)
     mixed = [name for of_mix in methods.values() for name in of_mix.values()]
-    made = []
+    made: dict[str, Any] = {"accuracy": {}}
 
     # A table for each moment: a row for each task whose episodes are long enough, a column for each learner. The
     # experiments of figures 7 and 8 have tables of their own.
@@ -218,12 +210,10 @@ def main_tables(found: Results, tables: Tables, profile: Profile, items: Items) 
                 note = f"{rate}n = {entry['n']}" if entry else ""
                 row.append(Cell(plus_minus(entry), note, "best" if entry and entry["value"] == best else ""))
             rows.append(row)
-        words = f"Cumulative accuracy {when(moment)}"
-        heads = ("Data set", "Examples", "Guessing", *(look.name for look in looks))
-        made.append(Table(heads, rows, words, words, growing(learners)))
+        made["accuracy"] |= {when(moment): rows} if rows else {}
 
     # Figure 7: a row for each set and setting.
-    robust, early, rows = measures.robust(tables), ranking.early(found), []
+    robust, early, made["robust"] = measures.robust(tables), ranking.early(found), []
     for base, of_setting in measures.changed_tasks(tables).items():
         for setting, task in of_setting.items():
             first, end = (accuracy(found, task, robust, moment) for moment in (early, None))
@@ -231,40 +221,24 @@ def main_tables(found: Results, tables: Tables, profile: Profile, items: Items) 
             if difference := found.get(Key(task, robust, "difference")):
                 less, within = signed(difference["value"], 3), "yes" if difference["within"] else "no"
             last = Cell(plus_minus(end), f"n = {end['n']}" if end else "")
-            rows.append([title(base), SETTINGS[setting], plus_minus(first), last, less, within])
-    at = (f"Accuracy {when(early)}", "Accuracy at the end of the episode")
-    caption = "Robustness: tasks changed in ways that meta-training never used"
-    made.append(Table(("Data set", "Task", *at, "Less the reference", "Within 0.05"), rows, "Robustness", caption))
+            made["robust"].append([title(base), SETTINGS[setting], plus_minus(first), last, less, within])
 
     # Figure 8: a row for each experiment, a column for each task; then the means over seen and unseen sets.
-    columns, rows = in_order((task for name in mixed for task in ranking.tasks(found, name)), ()), []
+    columns = in_order((task for name in mixed for task in ranking.tasks(found, name)), ())
+    made |= {"varying": [], "means": []}
     for method, of_mix in methods.items():
         for mix, name in of_mix.items():
             entries = [accuracy(found, task, name, None) for task in columns]
             cells = [Cell(plus_minus(entry), mark="seen" if entry and entry["seen"] else "") for entry in entries]
-            rows.append([called(method), ranking.mix_title(mix), *cells])
-    caption = Markup(
-        'Varying data sets: cumulative accuracy at the end of the episode; <span class="seen">tinted</span>: other '
-        "examples of a set of meta-training"
-    )
-    made.append(Table(("Method", "Meta-trained on", *map(title, columns)), rows, "Varying data sets", caption))
-    rows = []
+            made["varying"].append([called(method), ranking.mix_title(mix), *cells])
     for learner in (*methods, UNTRAINED):
         seen, unseen, gap = (found.get(Key(VARYING, learner, what)) for what in measures.MEANS)
         if gap is not None:
-            rows.append([called(learner), plus_minus(seen), plus_minus(unseen), signed(gap["value"])])
-    caption = "The same, mean over all mixes and data sets; \u00b1 standard deviation over meta-seeds"
-    note = (
-        "SGD is meta-trained on nothing: its gap is what the data sets differ in difficulty. What a method\u2019s gap "
-        "exceeds it by is over-fitting to the sets of meta-training."
-    )
-    heads = ("Method", "Sets of meta-training", "Other sets", "Gap")
-    made.append(Table(heads, rows, "Seen and unseen sets", caption, note))
+            made["means"].append([called(learner), plus_minus(seen), plus_minus(unseen), signed(gap["value"])])
 
     shown = {key: (title(key.subject), called(key.learner)) for key in found if key.metric == "one_shot"}
-    rows = _rows(found, [([*names, _guess(tables, profile, key.subject)], [key]) for key, names in shown.items()])
-    heads = ("Task", "Learner", "Guessing", "Accuracy", "n")
-    made.append(Table(heads, rows, "One shot", "One example of each class, then one question"))
+    rows = [([*names, _guess(tables, profile, key.subject)], [key]) for key, names in shown.items()]
+    made["one_shot"] = _rows(found, rows)
 
     # Figure 9: a row for each learner and kind of exposure.
     task = profile.introspected
@@ -273,10 +247,10 @@ def main_tables(found: Results, tables: Tables, profile: Profile, items: Items) 
         for learner in (*items.introspect, *association.BASELINES)
         for kind, words in EXPOSURES.items()
     ]
-    caption = f"Fast association on unseen images of {title(task)}: two images of each class, each shown twice in a row"
-    heads = ("Learner", "Exposure", "Probability of the right class", "Accuracy", "n")
-    made.append(Table(heads, _rows(found, rows), "Association", caption))
-    return [table for table in made if table.rows]
+    made["association"] = _rows(found, rows)
+    made = {name: rows for name, rows in made.items() if rows}
+    names = {"learners": [look.name for look in looks], "growing": growing(learners), "set": title(task)}
+    return made and made | names | {"sets": [*map(title, columns)], "early": when(early)}
 
 
 def _guess(tables: Tables, profile: Profile, task: str) -> str:
@@ -292,8 +266,8 @@ def _rows(found: Results, shown: list[tuple[list[str], list[Key]]]) -> list[list
     ]
 
 
-def introspected(found: Results, profile: Profile, items: Items, gaps: int, length: int) -> dict[str, Any]:
-    """The verdict on fast association, and its tables; gaps and length are those of the section `introspect`."""
+def introspected(found: Results, profile: Profile, items: Items, gaps: int) -> dict[str, Any]:
+    """The verdict on fast association, and the rows of its tables; `gaps` is that of the section `introspect`."""
     task, learners = profile.introspected, (*items.introspect, *association.BASELINES)
     of_exposure = (*GAINS, f"gain_same_after_{gaps}", "wrong_gained_same", "wrong_lost_same")
     exposures = [
@@ -313,42 +287,13 @@ def introspected(found: Results, profile: Profile, items: Items, gaps: int, leng
         for name in items.introspect
         for group, words in GROUPS.items()
     ]
-    later = (f"Same, {gaps} examples later", "Wrong class, once shown", "Right class, by a wrong label")
-    quarters = ("Whole episode", "First quarter", "Last quarter")
-    tables = (
-        Table(
-            ("Learner", "Examples seen before", *GAINS.values(), *later, "n"),
-            _rows(found, exposures),
-            "One exposure",
-            f"One exposure on unseen images of {title(task)}: what it adds to the probability of the right "
-            "class, and what one wrong label does to the image\u2019s; told from other classes: share of episodes in "
-            "which a wrong label, shown once, is then more probable for the image than for others (chance: 0.5)",
-        ),
-        Table(
-            ("Learner", *quarters, "Steps large enough to have a direction", "n"),
-            cosines,
-            "Cosine with gradient steps",
-            "Cosine between what a step changes in the logits of other images and what a gradient step of a linear "
-            f"model with the same predictions would; episodes of {length} examples",
-        ),
-        Table(
-            (
-                "Channels",
-                "Accuracy before",
-                "Lost, reset to the initial state",
-                "Lost, reset to the mean of the cells",
-                "n",
-            ),
-            _rows(found, channels),
-            "Channels of the state",
-            "Where VSML\u2019s states store it: accuracy lost when channels of all cells are reset after "
-            f"{length} examples",
-        ),
-    )
     return {
         "verdict": verdict_association(found, task) if RULE in items.introspect else None,
         "details": list(details_of_association(found, task)),
-        "tables": [table for table in tables if table.rows],
+        "set": title(task),
+        "exposures": _rows(found, exposures),
+        "cosines": cosines,
+        "channels": _rows(found, channels),
     }
 
 
@@ -362,8 +307,7 @@ def learned(items: Items, tables: Tables) -> dict[str, Any]:
             numbers = (f"{size(rule.theta):,}", f"{measures.final_loss(curve):.3f}")
             rows.append([experiment, str(seed), str(steps), str(skipped), *numbers])
             rules[f"{experiment}-{seed}"] = [*rule.learner.items(), *rule.provenance.items()]
-    heads = ("Experiment", "Seed", "Meta-steps", "Skipped (non-finite)", "Numbers learned", "Final meta loss (nats)")
-    return {"table": Table(heads, rows, "Meta-training", "Meta-training"), "rules": rules}
+    return {"rows": rows, "rules": rules}
 
 
 def size(theta: dict[str, Any]) -> int:
@@ -371,7 +315,7 @@ def size(theta: dict[str, Any]) -> int:
     return sum(size(part) if isinstance(part, dict) else part.size for part in theta.values())
 
 
-def shipped(found: Results, profile: Profile) -> Table:
+def shipped(found: Results, profile: Profile) -> dict[str, Any]:
     """A row for each task and learner with a shipped rule, a column for each horizon, and the end of the episodes."""
     by_learner: dict[tuple[str, str], dict[int | None, Entry]] = {}
     for key, entry in found.items():
@@ -385,9 +329,4 @@ def shipped(found: Results, profile: Profile) -> Table:
         name += ", with random features" if learner != own else ""
         cells = [plus_minus(entries.get(moment)) for moment in (*profile.horizons, end)]
         rows.append([name, title(task), *cells, f"{end:,}" if end else "one shot"])
-    heads = ("Learner", "Task", *(f"After {moment:,}" for moment in profile.horizons), "At the end", "Examples")
-    caption = (
-        "Cumulative accuracy of the shipped rules after so many examples, and of SGD and Adam with random features, "
-        "mean \u00b1 standard deviation over episodes"
-    )
-    return Table(heads, rows, "Rules that ship", caption)
+    return {"horizons": [f"After {moment:,}" for moment in profile.horizons], "rows": rows}
