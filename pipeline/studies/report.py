@@ -94,10 +94,8 @@ def main(item: list[str]) -> None:
         page["shipped"] = rows.shipped(found, profile) | {"count": own.random_features.count}
     if items.clones:
         early = min(cloning.LOOKED_AT, own.clone_test.stretches * own.clone_test.length)
-        page["cloning"] = {
-            "tests": cloning.tests_table(found, tables),
+        page["cloning"] = cloning.page(found, tables, early) | {
             "rate": own.clone.rate,
-            "improvement": cloning.improvement_table(found, tables, early),
             "improved_on": ranking.title(improved_on),
             "improved_by": own.improve.steps,
         }
@@ -106,7 +104,7 @@ def main(item: list[str]) -> None:
     if items.recall:
         page["recall"] = recall.page(found, tables, profile.introspected)
     if items.feedback:
-        page["feedback"] = feedback.page(found, tables, own.feedback.tests.episodes)
+        page["feedback"] = feedback.page(found, tables) | {"episodes": own.feedback.tests.episodes}
     drawn = [paths.ARTIFACTS / name for name in tables] + [paths.figure(name) for name in items.drawn]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(paths.ROOT / "pipeline/show/page"),
