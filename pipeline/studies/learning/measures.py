@@ -307,33 +307,34 @@ def by_method(trained_on: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, 
     return {method: of_mix for method, of_mix in found.items() if of_mix}
 
 
-def shared_cells(tables: Tables, methods: Mapping[str, Mapping[str, str]]) -> list[tuple[str, str]]:
-    """The pairs of mix and task that all of some methods have."""
-    cells = [
-        {(mix, task) for mix, name in of_mix.items() for task in without_settings(tasks(tables, name))}
-        for of_mix in methods.values()
-    ]
-    return sorted(set.intersection(*cells))
+Sides = dict[str, list[Bool[np.ndarray, "seed episode time"]]]  # "seen" and "unseen", as far as there are such sets
+
+
+def seen_and_unseen(tables: Tables, profile: Profile, methods: Mapping[str, Mapping[str, str]]) -> dict[str, Sides]:
+    """By method, the episodes of each pair of mix and task that all methods have; of UNTRAINED, too, if it has all."""
+    shared = set.intersection(
+        *(
+            {(mix, task) for mix, name in of_mix.items() for task in without_settings(tasks(tables, name))}
+            for of_mix in methods.values()
+        )
+    )
+    first, names = next(iter(methods.values())), dict(methods)  # which sets are seen, the mixes of any method tell
+    if UNTRAINED in baselines(tables) and {task for _, task in shared} <= set(tasks(tables, UNTRAINED)):
+        names[UNTRAINED] = dict.fromkeys(first, UNTRAINED)
+    found: dict[str, Sides] = {method: {} for method in names}
+    for (mix, task), method in itertools.product(sorted(shared), names):
+        side = "seen" if profile.seen(task, first[mix]) else "unseen"
+        found[method].setdefault(side, []).append(outcomes(tables, task, names[method][mix]).correct)
+    return found
 
 
 def over_fitting(tables: Tables, profile: Profile) -> dict[str, dict[str, Entry]]:
     """By learner, its accuracy on seen and on unseen sets if there are any, and the gap between the two."""
-    learners = by_method(profile.trained_on)
-    if not learners:
-        return {}
-    cells = shared_cells(tables, learners)
-    if UNTRAINED in baselines(tables) and {task for _, task in cells} <= set(tasks(tables, UNTRAINED)):
-        learners[UNTRAINED] = next(iter(learners.values()))  # which sets are seen, the mixes of any method tell
-    found = {}
-    for learner, of_mix in learners.items():
-        values: dict[str, list[Float[np.ndarray, " seed"]]] = {}
-        for mix, task in cells:
-            what = "seen" if profile.seen(task, of_mix[mix]) else "unseen"
-            correct = outcomes(tables, task, UNTRAINED if learner == UNTRAINED else of_mix[mix]).correct
-            values.setdefault(what, []).append(correct.mean(axis=(1, 2)))
-        means = {what: np.mean(own, axis=0) for what, own in values.items()}
-        found[learner] = {what: summary(mean[None]) | {"cells": len(values[what])} for what, mean in means.items()}
+    methods, found = by_method(profile.trained_on), {}
+    for learner, sides in seen_and_unseen(tables, profile, methods).items() if methods else ():
+        means = {what: np.mean([one.mean(axis=(1, 2)) for one in own], axis=0) for what, own in sides.items()}
+        found[learner] = {what: summary(mean[None]) | {"cells": len(sides[what])} for what, mean in means.items()}
         if len(means) == 2:
             gap = summary((means["seen"] - means["unseen"])[None])
-            found[learner]["gap"] = gap | {"cells": len(cells)}
+            found[learner]["gap"] = gap | {"cells": sum(map(len, sides.values()))}
     return found
