@@ -5,7 +5,6 @@ blocks.md has the words of each block, and a function here the numbers that they
 Spreads: over meta-seeds where a table says so, else over episodes.
 """
 
-import itertools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
@@ -27,94 +26,80 @@ from pipeline.studies.recall.measures import FIXED, INVERSE
 from pipeline.studies.recall.measures import LEARNERS as RECALLING
 from pipeline.studies.unification.measures import PAIRS
 
+NBSP = "\u00a0"
 Judged = dict[str, Any]  # what the claims.json of a profile holds
 
 
-class Study(NamedTuple):
-    """How the names of the tables begin that a study's claims are judged by, and which profiles are evidence for it.
-
-    All other profiles run it as small as the smoke profile does, which is evidence of nothing. "" is the default one.
-    """
-
-    table: str
-    profiles: tuple[str, ...]
-
-
 AGAINST, FOR = ("not reproduced", "contrary"), ("reproduced", "consistent")  # what verdicts say of a claim
+# How the names of the tables begin that a study's claims are judged by, and which profiles are evidence for it; "" is
+# the default one. All others run it as small as the smoke profile does, which is evidence of nothing.
 STUDIES = {
-    "learning": Study(r"meta_test|introspect", ("", "mnist")),
-    "cloning": Study("clone_test", ("", "clones")),
-    "unification": Study("unify", ("",)),
-    "feedback": Study("feedback_test", ("", "siblings")),
-    "recall": Study("recall_test", ("", "siblings")),
+    "learning": (r"meta_test|introspect", ("", "mnist")),
+    "cloning": ("clone_test", ("", "clones")),
+    "unification": ("unify", ("",)),
+    "feedback": ("feedback_test", ("", "siblings")),
+    "recall": ("recall_test", ("", "siblings")),
 }
-PROFILES = tuple(dict.fromkeys(profile for study in STUDIES.values() for profile in study.profiles))
+PROFILES = tuple(dict.fromkeys(profile for _, profiles in STUDIES.values() for profile in profiles))
 
 
-class Evidence(NamedTuple):
-    """A claim as the default profile states it, and what the profiles say of it that are evidence and ran it.
+def evidence(study: str, judged: Iterable[Judged]) -> Iterator[tuple[dict[str, Any], list[tuple[str, str]]]]:
+    """Each claim of a study as the default profile states it, and what the profiles say that are evidence and ran it.
 
+    That is a verdict; and in words, with the profile and the meta-seeds and episodes of the effect that has the fewest.
     The best evidence comes first: of a profile in which all of its tests ran, then of most meta-seeds and episodes.
-    If none ran it, the default one says "not run".
+    If none ran it, the default one says "not run". `judged` is what each of PROFILES holds.
     """
-
-    study: str
-    claim: dict[str, Any]
-    verdicts: list[str]
-    words: list[str]  # the same with the profile, and the meta-seeds and episodes of the effect that has the fewest
-
-
-def evidence(names: Iterable[str], judged: Iterable[Judged]) -> Iterator[Evidence]:
-    """On the claims of some studies, by what each of PROFILES holds."""
+    table, profiles = STUDIES[study]
     every = {
         profile: {claim["id"]: claim for claim in of_profile["claims"]}
         for profile, of_profile in zip(PROFILES, judged, strict=True)
     }
-    for study, (name, claim) in itertools.product(names, every[""].items()):
-        if not re.match(STUDIES[study].table, claim["tables"][0]):
+    for name, claim in every[""].items():
+        if not re.match(table, claim["tables"][0]):
             continue
-        found = []
-        for profile in STUDIES[study].profiles:
+        found = [(False, (0, 0), claim["verdict"], "")]
+        for profile in profiles:
             one = every[profile].get(name, {"effects": []})
             if one["effects"]:
                 size = min((effect["seeds"], effect["episodes"]) for effect in one["effects"])
-                words = f"{f'`{profile}`' if profile else 'default'}, {size[0]} \u00d7 {size[1]}"
-                words += ", by an earlier wording" if one["says"] != claim["says"] else ""
-                found.append((not one["because"], size, one["verdict"], f" ({words})"))
-        found.sort(key=lambda one: one[:2], reverse=True)
-        verdicts = [(verdict, words) for *_, verdict, words in found] or [(claim["verdict"], "")]
-        said = [f"{MARKS[verdict]} {verdict}".replace(" ", "\u00a0") + words for verdict, words in verdicts]
-        yield Evidence(study, claim, [verdict for verdict, _ in verdicts], said)
+                words = f" ({f'`{profile}`' if profile else 'default'}, {size[0]} \u00d7 {size[1]}"
+                words += ", by an earlier wording)" if one["says"] != claim["says"] else ")"
+                found.append((not one["because"], size, one["verdict"], words))
+        ran = sorted(found[1:], key=lambda one: one[:2], reverse=True) or found
+        yield claim, [(verdict, f"{MARKS[verdict]} {verdict}".replace(" ", NBSP) + words) for *_, verdict, words in ran]
 
 
 def studies(*judged: Judged) -> dict[str, Any]:
     """The overview: how many claims of each study have which verdict, and those with evidence against them."""
-    every, tallies = list(evidence(STUDIES, judged)), {}
-    for name in STUDIES:
-        own = [{"verdict": one.verdicts[0]} for one in every if one.study == name]
-        verdicts = ", ".join(f"{count} {verdict}" for verdict, count in counts(own).items() if count)
-        tallies[name] = f"{len(own)} | {verdicts}"
-    against = [f"- {one.claim['says']} {one.words[0]}" for one in every if one.verdicts[0] in AGAINST]
+    tallies, against = {}, []
+    for study in STUDIES:
+        best = [(claim, said[0]) for claim, said in evidence(study, judged)]
+        tally = counts([{"verdict": verdict} for _, (verdict, _) in best])
+        tallies[study] = f"{len(best)} | " + ", ".join(
+            f"{count} {verdict}" for verdict, count in tally.items() if count
+        )
+        against += [f"- {claim['says']} {words}" for claim, (verdict, words) in best if verdict in AGAINST]
     return {"tallies": tallies, "against": against}
 
 
 def claims(names: Iterable[str], *judged: Judged) -> dict[str, Any]:
     """The claims of some studies: the verdict by the best evidence, and by others."""
     rows = []
-    for _, claim, said, (best, *others) in evidence(names, judged):
-        disagree = all(not {*said}.isdisjoint(side) for side in (FOR, AGAINST))
-        of_others = Cell(", ".join(others), mark="best" if disagree else "")
+    for claim, said in (one for name in names for one in evidence(name, judged)):
+        (_, best), *others = said
+        disagree = all(any(verdict in side for verdict, _ in said) for side in (FOR, AGAINST))
+        of_others = Cell(", ".join(words for _, words in others), mark="best" if disagree else "")
         rows.append([claim["says"], claim["where"], claim["sure"], best, of_others])
     return {"rows": rows}
 
 
 def accuracies(results: Results) -> dict[str, Any]:
     """VSML beside its rivals, a row for each set and moment, and the verdicts in words."""
-    heads = {family: f"best {family}" if family in ranking.PAPERS else family for family in ranking.EVERY}
-    families = {heads[family]: names for family, names in ranking.EVERY.items()}
-    constant = {heads[family] for family in ranking.CONSTANT}
-    families = {name if name in constant else f"{name} (keeps every example)": families[name] for name in families}
-    families |= {f"{family}, paper\u2019s rate": ranking.AT_PAPER_RATES[family] for family in ranking.PAPERS}
+    constant = {f"best {name}" if name in ranking.PAPERS else name: names for name, names in ranking.CONSTANT.items()}
+    growing = {name: names for name, names in ranking.EVERY.items() if name not in ranking.CONSTANT}
+    families = constant | {f"{name} (keeps every example)": names for name, names in growing.items()}
+    families |= {f"{name}, paper\u2019s rate": ranking.AT_PAPER_RATES[name] for name in ranking.PAPERS}
     families, rows = _known(results, families), []
     for task, _, (head, *cells) in _ranked(results, families, constant):
         rows.append([head and f"{head} ({ranking.kinship(results, task)})", *cells])

@@ -57,10 +57,8 @@ def accuracy(
     names = ranking.rivals(ranking.CONSTANT) if against == "constant" else (base, f"{base}_hidden")
     for task in _tasks(made, on):
         inputs = measures.inputs(tables, made.profile.tasks[task])
-        found = {}  # by name, accuracies and words
-        for name in names:
-            if name not in baselines(tables) or task not in tasks(tables, name):
-                continue
+        found = []  # accuracies and words
+        for name in [name for name in names if name in baselines(tables) and task in tasks(tables, name)]:
             correct, words = outcomes(tables, task, name, moment).correct, LOOKS[name].words
             if against == "constant":
                 words = f"the best of constant memory, {words}"
@@ -68,14 +66,13 @@ def accuracy(
                 words = LOOKS[base].words
             else:
                 arrays = tables[f"baseline/{name}.npz"].arrays
-                wanted = PAPER_RATES[base] * IMAGES / inputs
-                nearest = int(np.abs(np.log(arrays["rate"] / wanted)).argmin())
+                nearest = int(np.abs(np.log(arrays["rate"] / (PAPER_RATES[base] * IMAGES / inputs))).argmin())
                 correct = arrays[f"{task}/correct"][nearest][None]
                 scaled = "" if inputs == IMAGES else f" for {inputs} inputs, {arrays['rate'][nearest]:g}"
                 words = LOOKS[against].words + scaled
-            found[name] = correct[..., :moment].mean(-1), words
+            found.append((correct[..., :moment].mean(-1), words))
         if found:
-            rival, words = max(found.values(), key=lambda one: one[0].mean())
+            rival, words = max(found, key=lambda one: one[0].mean())
             own = outcomes(tables, task, RULE).correct[..., :moment].mean(-1)
             yield f"{ranking.title(task)}, {ranking.when(moment)}: VSML less {words}", own - rival
 

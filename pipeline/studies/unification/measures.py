@@ -1,9 +1,6 @@
 """How nearly each learning algorithm and its instance of VSML are the same, in numbers and words. Reads tables only."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from pipeline.show.display import Cell
 from pipeline.show.measures import Key, Results, single
@@ -12,14 +9,8 @@ from pipeline.studies.learning.tables import Tables
 TABLE = "unify/unification.npz"
 UNIFICATION = "unification"  # the subject of all numbers here
 # What counts over the episodes: of a deviation the largest, of what it is held against the smallest.
-WORST: dict[str, Callable[[np.ndarray], float]] = {
-    "prediction_deviation": np.max,
-    "state_deviation": np.max,
-    "prediction_size": np.min,
-    "state_size": np.min,
-    "learning": np.min,
-    "control_deviation": np.min,
-}
+WORST = dict.fromkeys(("prediction_deviation", "state_deviation"), max)
+WORST |= dict.fromkeys(("prediction_size", "state_size", "learning", "control_deviation"), min)
 COUNTS = ("entries", "nonzero", "distinct", "parameters")  # of W~
 
 

@@ -88,7 +88,7 @@ def test_moves_count_bits_of_their_own_size(tables):
 
 
 def test_every_row_of_the_page_has_a_name_and_every_kind_of_fixed_rule_is_known(tables, results):
-    rows = recall.table(results, tables).rows
+    rows = recall.page(results, tables, "digits")["rows"]
     names = ("Direct", "Hidden layer with feedback", "Recurrent", "Direct, synapses never change")
     assert [row[0] for row in rows][:4] == list(names)
     assert [row[-2:] for row in rows] == [["64", "500"]] * 4 + [["\u2013", "\u2013"]] * 3
