@@ -31,7 +31,6 @@ EXPOSURES = {
     "second_exposure": "Same image again",
     "next_image": "Another image of the class, right after the first",
 }
-GAINS = ("gain_same", "gain_other", "gain_stranger", "gain_own", "told_apart")
 GROUPS = {
     "hidden": "All hidden",
     "memory": "All memory",
@@ -269,16 +268,18 @@ def _rows(found: Results, shown: list[tuple[list[str], list[Key]]]) -> list[list
 def introspected(found: Results, profile: Profile, items: Items, gaps: int) -> dict[str, Any]:
     """The verdict on fast association, and the rows of its tables; `gaps` is that of the section `introspect`."""
     task, learners = profile.introspected, (*items.introspect, *association.BASELINES)
-    of_exposure = (*GAINS, f"gain_same_after_{gaps}", "wrong_gained_same", "wrong_lost_same")
+    gains = ("gain_same", "gain_other", "gain_stranger", "gain_own", "told_apart", f"gain_same_after_{gaps}")
     exposures = [
-        ([called(learner), str(age)], [Key(task, learner, metric, age) for metric in of_exposure])
-        for age in sorted({age for learner in learners for age in _ages(found, task, learner)})
-        for learner in learners
+        (
+            [called(name), str(age)],
+            [Key(task, name, one, age) for one in (*gains, "wrong_gained_same", "wrong_lost_same")],
+        )
+        for age in sorted({age for name in learners for age in _ages(found, task, name)})
+        for name in learners
     ]
-    cosines = _rows(
-        found, [([called(name)], [Key(task, name, part) for part in association.COSINES]) for name in learners]
-    )
-    clear = [found[key]["clear"] for name in learners if (key := Key(task, name, "cosine")) in found]
+    parts = [([called(name)], [Key(task, name, part) for part in association.COSINES]) for name in learners]
+    cosines = _rows(found, parts)
+    clear = [found[keys[0]]["clear"] for _, keys in parts if keys[0] in found]
     for row, share in zip(cosines, clear, strict=True):
         row.insert(-1, f"{100 * share:.0f} %")
     resets = ("intact_accuracy", "lost_{}_initial", "lost_{}_mean")

@@ -47,6 +47,12 @@ INVERSE = Look(
     longer="Pseudo-inverse of the last ones, not online",
 )
 CHANCE = 0.5
+LIKENESS = (
+    "fresh_like_hebb",
+    "stored_like_hebb",
+    "stored_like_delta",
+    "stored_held",
+)  # to textbook rules: see `recall`
 LIKE = 0.9  # the cosine from which on the w of a fitted delta rule says something
 
 
@@ -228,7 +234,12 @@ def page(found: Results, tables: Tables, introspected: str) -> dict[str, Any]:
         "rows": rows,
         "chance": CHANCE,
         "verdict": verdict(found, tables),
-        "synapse": list(words_of_synapse(found)),
+        "synapse": {
+            key.at: {metric: found[key._replace(metric=metric)]["value"] for metric in LIKENESS}
+            for key in found
+            if key.metric == LIKENESS[0]
+        },
+        "like": LIKE,
         "sighted": [words for one in thorough(tables)[:1] for words in words_of_images(found, one, introspected)],
     }
 
@@ -246,19 +257,6 @@ def verdict(found: Results, tables: Tables) -> str:
         words += f"; not above it over the last {', '.join(behind)}" if behind else ""
         sentences.append(f"{name(experiment)}: {words}.")
     return " ".join(sentences)
-
-
-def words_of_synapse(found: Results) -> Iterator[str]:
-    """What the learned rule is like, one sentence for each horizon that was looked at."""
-    for key in found:
-        if key.metric == "fresh_like_hebb":
-            metrics = ("fresh_like_hebb", "stored_like_hebb", "stored_like_delta", "stored_held")
-            fresh, hebb, delta, held = (found[key._replace(metric=metric)]["value"] for metric in metrics)
-            answers = f" that takes the synapse to answer {held:.2f} of the cue already" if delta >= LIKE else ""
-            yield (
-                f"To remember {key.at}: with Hebb {fresh:.2f} where nothing is stored; after one snippet {hebb:.2f}, "
-                f"and {delta:.2f} with the nearest delta rule{answers}."
-            )
 
 
 def words_of_images(found: Results, experiment: str, images: str) -> Iterator[str]:

@@ -69,14 +69,14 @@ def test_the_verdict_says_where_the_rule_is_not_above_the_fixed_ones(tables, res
     )
 
 
-def test_a_rule_that_is_the_delta_rule_is_found_to_be_it(found, results):
+def test_a_rule_that_is_the_delta_rule_is_found_to_be_it(tables, found, results):
     assert found["recall/direct/fresh_like_hebb@4"]["value"] == pytest.approx(1)
     assert found["recall/direct/fresh_held@4"]["value"] == pytest.approx(0, abs=1e-6)
     assert found["recall/direct/stored_like_delta@4"]["value"] == pytest.approx(1)
     assert found["recall/direct/stored_held@4"]["value"] == pytest.approx(1, abs=1e-5)
     assert found["recall/direct/stored_like_hebb@4"]["value"] < 0.9
-    sentences = list(recall.words_of_synapse(results))
-    assert len(sentences) == 4 and "answer 1.00 of the cue already" in sentences[1]
+    shown = recall.page(results, tables, "digits")["synapse"]
+    assert len(shown) == 4 and shown[4] == {what: found[f"recall/direct/{what}@4"]["value"] for what in shown[4]}
 
 
 def test_moves_count_bits_of_their_own_size(tables):
