@@ -276,7 +276,7 @@ def text(name: str, *held: Any) -> str:
     held = tuple(map(parsed, held)) if source == "results" else held
     values = {"block": name.partition("/")[0], "results": held[0], **numbers(*held)}
 
-    def cell(*key: Any, **how: Any) -> str:
-        return plus_minus(held[0].get(Key(*key)), nothing="", **how)
+    def cell(subject: str, learner: str, metric: str, digits: int = 2) -> str:
+        return plus_minus(held[0].get(Key(subject, learner, metric)), "sd", digits, "")
 
     return markdown("blocks.md", **values, cell=cell).rstrip("\n")

@@ -34,17 +34,14 @@ def test_numbers_are_means_over_what_they_say(tables):
     np.testing.assert_allclose(so_far[..., -1], first_order.worth(), rtol=1e-6)
 
 
-def test_what_was_learned_longer_ago_is_forgotten_more(tables):
+def test_what_was_learned_longer_ago_is_forgotten_more_and_updates_interfere(tables):
     tested = feedback.tested(tables)
     forgotten = tested["first_order_on_sines"].forgetting()
     assert forgotten.min() > 1.25 and forgotten.max() < 1.4  # 0.5 a part: the mean of 2, 1.5, 1 and 0.5, times 1 to 1.1
     np.testing.assert_allclose(tested["flp_on_sines"].forgetting(), 0, atol=1e-6)
     assert tested["second_order_on_glyphs"].forgetting().min() > 0  # of accuracy, what is lost counts
-
-
-def test_interference_is_others_over_own(tables):
     for name, ratio in (("flp_on_sines", -0.04), ("second_order_on_sines", 0.03)):
-        np.testing.assert_allclose(feedback.tested(tables)[name].interference(), ratio, rtol=1e-4)
+        np.testing.assert_allclose(tested[name].interference(), ratio, rtol=1e-4)  # of others over own
 
 
 def test_a_layer_that_never_changes_has_no_alignment(tables):

@@ -39,12 +39,8 @@ def test_recall_is_over_the_last_snippets_of_each_horizon_once_an_episode_has_se
     assert recall.last(tables, "direct")[horizon][1].mean() == pytest.approx(by_hand)
     entry = found[f"recall/direct/last@{horizon}"]
     assert (entry["n"], entry["value"]) == (12, pytest.approx(recall.last(tables, "direct")[horizon].mean()))
-    assert entry["sd_seeds"] > 0
-
-
-def test_rules_that_cannot_learn_are_at_chance_and_the_others_are_above(found):
-    assert found["recall/frozen/last@4"]["value"] == pytest.approx(0.5, abs=0.02)
-    assert found["recall/direct/last@4"]["value"] > 0.7
+    assert entry["sd_seeds"] > 0 and found["recall/direct/last@4"]["value"] > 0.7
+    assert found["recall/frozen/last@4"]["value"] == pytest.approx(0.5, abs=0.02), "what cannot learn is at chance"
 
 
 def test_the_best_fixed_rule_is_chosen_in_hindsight_for_each_kind(tables, found):
