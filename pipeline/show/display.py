@@ -1,6 +1,6 @@
 """Tables for readers: one value for the report's page (page/table.html), the README and cards (Markdown)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 from typing import Literal, NamedTuple
 
@@ -43,8 +43,11 @@ class Table(NamedTuple):
     def markdown(self, align: str = "") -> str:
         """The table without caption and note. `align` has an l or r for each column: if none is said, l, r, r, ..."""
         rule = [":--" if way == "l" else "--:" for way in align or "l" + "r" * (len(self.heads) - 1)]
-        lines = [self.heads, rule]
-        for row in self.rows:
-            cells = [Cell(cell or "") if not isinstance(cell, Cell) else cell for cell in row]
-            lines.append([(f"**{c.text}**" if c.mark == "best" else c.text) + c.after for c in cells])
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return lines([self.heads, rule, *self.rows])
+
+
+def lines(rows: Iterable[Sequence[Cell | str | None]]) -> str:
+    """Rows of a table in Markdown."""
+    every = ([Cell(cell or "") if not isinstance(cell, Cell) else cell for cell in row] for row in rows)
+    words = ([(f"**{c.text}**" if c.mark == "best" else c.text) + c.after for c in row] for row in every)
+    return "\n".join(f"| {' | '.join(row)} |" for row in words)

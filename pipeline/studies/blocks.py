@@ -1,18 +1,21 @@
 """What stands in the blocks of the pages, as Markdown; readme.py puts it there. It is made from docs/ alone.
 
+blocks.md has the words of each block, and a function here the numbers that they are filled in with.
+
 Spreads: over meta-seeds where a table says so, else over episodes.
 """
 
-import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
 from pipeline.show.display import Cell, Table
 from pipeline.show.looks import LOOKS
-from pipeline.show.measures import Entry, Key, Results
+from pipeline.show.measures import Entry, Key, Results, parsed
+from pipeline.studies.cards import markdown
 from pipeline.studies.claims import MARKS, counts
+from pipeline.studies.cloning.measures import words as words_of_network
 from pipeline.studies.feedback.measures import LEARNERS, ON, SHUFFLED
 from pipeline.studies.learning import ranking
 from pipeline.studies.learning.measures import FEATURES
@@ -23,381 +26,233 @@ from pipeline.studies.recall.measures import FIXED, INVERSE
 from pipeline.studies.recall.measures import LEARNERS as RECALLING
 from pipeline.studies.unification.measures import PAIRS
 
+NBSP = "\u00a0"
 Judged = dict[str, Any]  # what the claims.json of a profile holds
 
 
-class Study(NamedTuple):
-    """A study: what it asks, of which paper, and which profiles are evidence for it.
-
-    All other profiles run it as small as the smoke profile does, which is evidence of nothing. "" is the default one.
-    """
-
-    paper: str
-    question: str
-    table: str  # how the names of the tables begin that its claims are judged by
-    profiles: tuple[str, ...]
-
-
-VSML = "VSML, arXiv 2012.14905"
-PAPERS = ("SGD", "Adam")  # rivals of the paper
-SAYS = {"reproduced": "for", "consistent": "for", "not reproduced": "against", "contrary": "against"}
+AGAINST, FOR = ("not reproduced", "contrary"), ("reproduced", "consistent")  # what verdicts say of a claim
+# How the names of the tables begin that a study's claims are judged by, and which profiles are evidence for it; "" is
+# the default one. All others run it as small as the smoke profile does, which is evidence of nothing.
 STUDIES = {
-    "learning": Study(
-        VSML,
-        "Can one rule, shared by all connections, learn new data sets by running forward only?",
-        r"meta_test|introspect",
-        ("", "mnist"),
-    ),
-    "cloning": Study(
-        VSML, "Can cells of the same kind be trained to run backpropagation?", "clone_test", ("", "clones")
-    ),
-    "unification": Study(VSML, "Are other learning algorithms special cases of VSML?", "unify", ("",)),
-    "feedback": Study(
-        "Feedback and local plasticity, arXiv 2006.09549",
-        "Can learned feedback and local plasticity replace gradients?",
-        "feedback_test",
-        ("", "siblings"),
-    ),
-    "recall": Study(
-        "Learning to remember, arXiv 2003.03124",
-        "Can shared local rules learn to remember? A reconstruction from the abstract.",
-        "recall_test",
-        ("", "siblings"),
-    ),
+    "learning": (r"meta_test|introspect", ("", "mnist")),
+    "cloning": ("clone_test", ("", "clones")),
+    "unification": ("unify", ("",)),
+    "feedback": ("feedback_test", ("", "siblings")),
+    "recall": ("recall_test", ("", "siblings")),
 }
-PROFILES = tuple(dict.fromkeys(profile for study in STUDIES.values() for profile in study.profiles))
+PROFILES = tuple(dict.fromkeys(profile for _, profiles in STUDIES.values() for profile in profiles))
 
 
-class Evidence(NamedTuple):
-    """The best evidence on a claim: of the profile in which all of its tests ran, then of most meta-seeds and episodes.
+def evidence(study: str, judged: Iterable[Judged]) -> Iterator[tuple[dict[str, Any], list[tuple[str, str]]]]:
+    """Each claim of a study as the default profile states it, and what the profiles say that are evidence and ran it.
 
-    `claim` is as that profile judges it. If none runs it, `profile` is the default one, where it is "not run".
+    That is a verdict; and in words, with the profile and the meta-seeds and episodes of the effect that has the fewest.
+    The best evidence comes first: of a profile in which all of its tests ran, then of most meta-seeds and episodes.
+    If none ran it, the default one says "not run". `judged` is what each of PROFILES holds.
     """
-
-    study: str
-    claim: dict[str, Any]
-    profile: str
-    others: dict[str, dict[str, Any]]  # by profile, as the others judge it that run it
-
-
-def evidence(names: Iterable[str], judged: Iterable[Judged]) -> Iterator[Evidence]:
-    """On the claims of some studies, by what each of PROFILES holds."""
+    table, profiles = STUDIES[study]
     every = {
         profile: {claim["id"]: claim for claim in of_profile["claims"]}
         for profile, of_profile in zip(PROFILES, judged, strict=True)
     }
-    for study, (name, claim) in itertools.product(names, every[""].items()):
-        if re.match(STUDIES[study].table, claim["tables"][0]):
-            found = {profile: every[profile].get(name, {"effects": []}) for profile in STUDIES[study].profiles}
-            ran = {profile: one for profile, one in found.items() if one["effects"]}
-            now = {key: claim[key] for key in ("says", "where", "sure")}  # a profile that is older may have other words
-            ran = {profile: one | now | {"earlier": one["says"] != now["says"]} for profile, one in ran.items()}
-            best = max(ran, key=lambda profile: (not ran[profile]["because"], *_size(ran[profile])), default="")
-            yield Evidence(study, ran.pop(best, claim), best, ran)
+    for name, claim in every[""].items():
+        if not re.match(table, claim["tables"][0]):
+            continue
+        found = [(False, (0, 0), claim["verdict"], "")]
+        for profile in profiles:
+            one = every[profile].get(name, {"effects": []})
+            if one["effects"]:
+                size = min((effect["seeds"], effect["episodes"]) for effect in one["effects"])
+                words = f" ({f'`{profile}`' if profile else 'default'}, {size[0]} \u00d7 {size[1]}"
+                words += ", by an earlier wording)" if one["says"] != claim["says"] else ")"
+                found.append((not one["because"], size, one["verdict"], words))
+        ran = sorted(found[1:], key=lambda one: one[:2], reverse=True) or found
+        yield claim, [(verdict, f"{MARKS[verdict]} {verdict}".replace(" ", NBSP) + words) for *_, verdict, words in ran]
 
 
-def _size(claim: dict[str, Any]) -> tuple[int, int]:
-    """The meta-seeds and episodes of the least of its effects."""
-    return min((effect["seeds"], effect["episodes"]) for effect in claim["effects"])
-
-
-def _found(profile: str, claim: dict[str, Any]) -> str:
-    """A verdict, where it is from, and of how many meta-seeds and episodes; of one that is not run, that."""
-    seeds = f", {_size(claim)[0]} \u00d7 {_size(claim)[1]}" if claim["effects"] else ""
-    seeds += ", by an earlier wording" if claim.get("earlier") else ""
-    verdict = f"{MARKS[claim['verdict']]} {claim['verdict']}".replace(" ", "\u00a0")
-    return f"{verdict} ({f'`{profile}`' if profile else 'default'}{seeds})" if seeds else verdict
-
-
-def studies(*judged: Judged) -> Iterator[str]:
+def studies(*judged: Judged) -> dict[str, Any]:
     """The overview: how many claims of each study have which verdict, and those with evidence against them."""
-    every, rows = list(evidence(STUDIES, judged)), []
-    for name, study in STUDIES.items():
-        own = [one.claim for one in every if one.study == name]
-        verdicts = ", ".join(f"{count} {verdict}" for verdict, count in counts(own).items() if count)
-        link = f"[{name}](pipeline/studies/{name}/README.md)"
-        rows.append([link, study.paper, study.question, str(len(own)), verdicts])
-    yield Table(("Study", "Paper", "Question", "Claims", "By the best evidence"), rows).markdown("lllll")
-    yield "The evidence is against these claims (in brackets: the profile, meta-seeds \u00d7 episodes):"
-    against = [one for one in every if SAYS.get(one.claim["verdict"]) == "against"]
-    yield "\n".join(f"- {one.claim['says']} {_found(one.profile, one.claim)}" for one in against) or "- none"
+    tallies, against = {}, []
+    for study in STUDIES:
+        best = [(claim, said[0]) for claim, said in evidence(study, judged)]
+        tally = counts([{"verdict": verdict} for _, (verdict, _) in best])
+        tallies[study] = f"{len(best)} | " + ", ".join(
+            f"{count} {verdict}" for verdict, count in tally.items() if count
+        )
+        against += [f"- {claim['says']} {words}" for claim, (verdict, words) in best if verdict in AGAINST]
+    return {"tallies": tallies, "against": against}
 
 
-def claims(names: Iterable[str], *judged: Judged) -> Iterator[str]:
+def claims(names: Iterable[str], *judged: Judged) -> dict[str, Any]:
     """The claims of some studies: the verdict by the best evidence, and by others."""
     rows = []
-    for _, claim, profile, others in evidence(names, judged):
-        disagree = {"for", "against"} <= {SAYS.get(one["verdict"]) for one in (claim, *others.values())}
-        of_others = Cell(", ".join(itertools.starmap(_found, others.items())), mark="best" if disagree else "")
-        rows.append([claim["says"], claim["where"], claim["sure"], _found(profile, claim), of_others])
-    yield Table(("Claim", "where", "how surely known", "best evidence", "other profiles"), rows).markdown("lllll")
-    yield (
-        "In brackets: the profile, and the meta-seeds \u00d7 episodes of the effect that has the fewest. Best is the "
-        "evidence of the profile that runs all tests of a claim, then of most meta-seeds, then of most episodes. Bold: "
-        "one profile speaks for the claim, another against it."
-    )
+    for claim, said in (one for name in names for one in evidence(name, judged)):
+        (_, best), *others = said
+        disagree = all(any(verdict in side for verdict, _ in said) for side in (FOR, AGAINST))
+        of_others = Cell(", ".join(words for _, words in others), mark="best" if disagree else "")
+        rows.append([claim["says"], claim["where"], claim["sure"], best, of_others])
+    return {"rows": rows}
 
 
-def accuracies(results: Results) -> Iterator[str]:
+def accuracies(results: Results) -> dict[str, Any]:
     """VSML beside its rivals, a row for each set and moment, and the verdicts in words."""
-    learners = {key.learner for key in results if key.metric == "cumulative"}
-    constant, every, at_rates = (
-        {family: names for family, names in families.items() if learners & {*names}}
-        for families in (ranking.CONSTANT, ranking.EVERY, ranking.AT_PAPER_RATES)
-    )
-    growing = [family for family in every if family not in constant]
-    rows = []
-    for task, head, examples, cells in _ranked(results, constant):
-        others = ranking.best(results, task, examples, every)
-        cells += [_cell(others.get(family), nothing="-") for family in growing]
-        fixed = ranking.best(results, task, examples, at_rates)
-        cells += [_cell(fixed.get(family), nothing="-") for family in at_rates if family != "VSML"]
-        rows.append([f"{title(task)} ({ranking.kinship(results, task)})" if head else None, f"{examples:,}", *cells])
-    families = ranking.best(results, ranking.tasks(results)[0], None, ranking.FAMILIES)
-    n = ", ".join(f"{entry['n']} for {family}" for family, entry in families.items())
-    heads = [f"best {family}" if family in PAPERS else family for family in constant]
-    heads += [f"{family} (keeps every example)" for family in growing]
-    heads += [f"{family}, paper\u2019s rate" for family in at_rates if family != "VSML"]
-    yield Table(("Data set", "examples", *heads), rows).markdown()
-    yield (
-        f"Cumulative accuracy after so many examples, mean ± standard deviation over episodes (n = {n}; those "
-        "of VSML are of all seeds). SGD and Adam: the better of a linear model and one with a hidden layer. Best: at "
-        "the best learning rate of a grid. Ridge and naive Bayes: at the best strength of a grid. All this is chosen "
-        "in hindsight for each set and moment, which flatters them. Bold: the highest of those whose memory is "
-        "constant, rates of the paper aside."
-    )
-    yield from verdicts(results)
+    constant = {f"best {name}" if name in ranking.PAPERS else name: names for name, names in ranking.CONSTANT.items()}
+    growing = {name: names for name, names in ranking.EVERY.items() if name not in ranking.CONSTANT}
+    families = constant | {f"{name} (keeps every example)": names for name, names in growing.items()}
+    families |= {f"{name}, paper\u2019s rate": ranking.AT_PAPER_RATES[name] for name in ranking.PAPERS}
+    families, rows = _known(results, families), []
+    for task, _, (head, *cells) in _ranked(results, families, constant):
+        rows.append([head and f"{head} ({ranking.kinship(results, task)})", *cells])
+    ends = ranking.best(results, ranking.tasks(results)[0], None)
+    return {
+        "table": Table(("Data set", "examples", *families), rows).markdown(),
+        "n": ", ".join(f"{entry['n']} for {family}" for family, entry in ends.items()),
+        "verdicts": verdicts(results),
+    }
 
 
-def features(results: Results) -> Iterator[str]:
+def features(results: Results) -> dict[str, Any]:
     """The shipped rules with and without random features, beside SGD and Adam: a row for each set and moment.
 
     In brackets, by how much a rule is ahead of SGD and Adam without random features, ± the standard error.
     """
-    learners = {key.learner for key in results if key.metric == "cumulative"}
-    members_of: dict[str, tuple[str, ...]] = {}
-    for widened in sorted(name for name in learners if name.startswith("zoo_") and name.endswith(FEATURES)):
+    families: dict[str, tuple[str, ...]] = {}
+    for widened in sorted({key.learner for key in results if re.fullmatch(rf"zoo_.*{FEATURES}", key.learner)}):
         alone = widened.removesuffix(FEATURES)
         rule = f"rule `{alone.removeprefix('zoo_')}`"
-        members_of |= {rule: (alone,), f"{rule}, random features": (widened,)}
-    members_of["SGD or Adam"] = ranking.FAMILIES["SGD"] + ranking.FAMILIES["Adam"]
-    members_of["SGD or Adam, random features"] = tuple(name + FEATURES for name in ("sgd", "adam"))
-    if learners & {*(simple := ranking.rivals(ranking.SIMPLE))}:
-        members_of["nearest mean, ridge or naive Bayes"] = simple
+        families |= {rule: (alone,), f"{rule}, random features": (widened,)}
+    families["SGD or Adam"] = ranking.FAMILIES["SGD"] + ranking.FAMILIES["Adam"]
+    families["SGD or Adam, random features"] = ("sgd" + FEATURES, "adam" + FEATURES)
+    families |= _known(results, {"nearest mean, ridge or naive Bayes": ranking.rivals(ranking.SIMPLE)})
     rows = []
-    for task, head, examples, cells in _ranked(results, members_of, 3):
-        for number, (first, *_) in enumerate(members_of.values()):
+    for task, examples, cells in _ranked(results, families, families, 3):
+        for column, (first, *_) in enumerate(families.values(), start=2):
             lead = results.get(Key(task, first, "lead", examples))
             if lead is not None and lead["sd"] is not None:  # one episode has no standard error
                 after = f" ({lead['value']:+.3f} ± {lead['sd'] / lead['n'] ** 0.5:.3f})"
-                cells[number] = cells[number]._replace(after=after)
-        rows.append([title(task) if head else None, f"{examples:,}", *cells])
-    yield Table(("Data set", "examples", *members_of), rows).markdown()
+                cells[column] = cells[column]._replace(after=after)
+        rows.append(cells)
+    return {"table": Table(("Data set", "examples", *families), rows).markdown()}
+
+
+def _known(results: Results, families: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Those of whom any member has results."""
+    learners = {key.learner for key in results if key.metric == "cumulative"}
+    return {family: names for family, names in families.items() if learners & {*names}}
 
 
 def _ranked(
-    results: Results, members_of: dict[str, tuple[str, ...]], digits: int = 2
-) -> Iterator[tuple[str, bool, int, list[Cell]]]:
-    """Of each data set and moment: the set, whether it is its first row, examples, and a cell for each family."""
+    results: Results, families: dict[str, tuple[str, ...]], rivals: Collection[str], digits: int = 2
+) -> Iterator[tuple[str, int, list[Any]]]:
+    """Of each data set and moment: the set, examples, and a row with a cell for each family.
+
+    The highest of `rivals` is bold; only the first row of a set has its title.
+    """
     for task in ranking.tasks(results):
-        first = True
+        head = title(task)
         for moment in ranking.moments(results):
-            if families := ranking.best(results, task, moment, members_of):  # otherwise episodes are shorter
-                ahead = ranking.winners(families)
+            if found := ranking.best(results, task, moment, families):  # otherwise episodes are shorter
+                ahead = ranking.winners({family: found[family] for family in found if family in rivals})
                 cells = [
-                    Cell(_cell(families.get(family), "sd", digits, "-"), mark="best" if family in ahead else "")
-                    for family in members_of
+                    Cell(plus_minus(found.get(family), "sd", digits, "-"), mark="best" if family in ahead else "")
+                    for family in families
                 ]
-                yield task, first, moment or ranking.length(results, task), cells
-                first = False
+                examples = moment or ranking.length(results, task)
+                yield task, examples, [head, f"{examples:,}", *cells]
+                head = None
 
 
-def agreement(results: Results) -> Iterator[str]:
+def agreement(results: Results) -> dict[str, Any]:
     """How often the rule answers as each rival does, on the first set of the tests: a row for each rival."""
     task, rows = ranking.tasks(results)[0], []
     ends = [moment or ranking.length(results, task) for moment in ranking.moments(results)]
     for look in LOOKS.values():
-        of = [
-            [results.get(Key(task, RULE, f"{what}_as_{look.key}", end)) for end in ends]
-            for what in ("same", "same_wrong")
-        ]
-        if of[0][-1]:
-            rows.append([look.words, *(_cell(entry) for entries in of for entry in entries)])
+        metrics = (f"same_as_{look.key}", f"same_wrong_as_{look.key}")
+        entries = [results.get(Key(task, RULE, metric, end)) for metric in metrics for end in ends]
+        if entries[len(ends) - 1]:
+            rows.append([look.words, *_cells(entries)])
     heads = [f"{what}, {end:,}" for what in ("equal", "equal where both are wrong") for end in ends]
-    yield Table(("VSML and", *heads), rows).markdown()
     n = results[Key(task, RULE, "same_as_nearest_mean", ends[-1])]["n"]
-    yield (
-        f"{title(task)}: share of equal answers among so many examples of an episode, mean ± standard deviation over "
-        f"{n} episodes of all meta-seeds. A baseline is at its best rate or strength for that many examples."
-    )
+    return {"table": Table(("VSML and", *heads), rows).markdown(), "task": title(task), "n": n}
 
 
-def association(results: Results) -> Iterator[str]:
+def association(results: Results) -> dict[str, Any]:
     """What one exposure to an image is worth, to the learned rule and to SGD and Adam."""
     whats = {"gain_own": "gain", "told_apart": "told apart"}
     gains = sorted(key for key in results if key.learner == RULE and key.metric in whats)  # by what and age
-    heads = [f"{whats[key.metric]} after {key.at} examples" for key in gains]
+    right = gains[0]._replace(metric="second_exposure_accuracy", at=None)
     rows = []
     for look in LOOKS.values():
-        right = gains[0]._replace(learner=look.key, metric="second_exposure_accuracy", at=None)
-        if right in results:
-            keys = (right, *(key._replace(learner=look.key) for key in gains), right._replace(metric="cosine"))
-            rows.append([look.words if look.family else look.name, *(_cell(results.get(key)) for key in keys)])
-    yield Table(("Learner", "right at the second exposure", *heads, "cosine with a gradient step"), rows).markdown()
-    yield (
-        f"Images of {title(gains[0].subject)}, mean ± standard deviation over episodes of all meta-seeds. Gain: by how "
-        "much one exposure raises the probability of the right class for the same image, less the rise of that same "
-        "class for images of other classes; after so many examples of the episode. Told apart, which no temperature of "
-        "the softmax changes: share of episodes in which a wrong label, shown once, is then more probable for that "
-        "image than for others; 0.5 is chance. The paper\u2019s rates are for images of 28x28."
-    )
+        keys = [key._replace(learner=look.key) for key in (right, *gains, right._replace(metric="cosine"))]
+        if keys[0] in results:
+            rows.append([look.words if look.family else look.name, *_cells(map(results.get, keys))])
+    ages = [f"{whats[key.metric]} after {key.at} examples" for key in gains]
+    heads = ("Learner", "right at the second exposure", *ages, "cosine with a gradient step")
+    return {"table": Table(heads, rows).markdown(), "set": title(right.subject)}
 
 
-def cloning(results: Results) -> Iterator[str]:
+def cloning(results: Results) -> dict[str, Any]:
     """The clone beside SGD, by how much its updates miss, and what further meta-training makes of it."""
-    clones = sorted(key for key in results if key.subject == "cloning" and key.metric == "clone")
-    one, two = [], []
-    for key in clones:
-        name, _, sizes = key.learner.partition("-")
-        of = {other.metric: entry for other, entry in results.items() if other[:2] == key[:2]}
-        label, layers = f"{title(name)}, {sizes}", range(1, sizes.count("-") + 1)
-        missed = [
-            ", ".join(f"{of[f'layer_{layer}_{term}']['value']:.0%}" for layer in layers)
-            for term in ("learned_weight", "below")
-        ]
-        one.append([label, *(_cell(of[metric], digits=3) for metric in ("clone", "sgd", "agreement")), *missed])
-        improved = ("clone_early", "sgd_early", "improved_early", "clone", "improved")
-        two.append([label, *(_cell(of[metric]) for metric in improved)])
-    heads = ("clone", "SGD", "same answer", "missed: weights", "missed: error passed down")
-    yield Table(("Data set, network", *heads), one).markdown()
-    yield (
-        f"Accuracy on unseen images after each of {results[clones[0]]['n']} episodes, mean ± standard deviation over "
-        "episodes of all clones. Same answer: share of unseen images that clone and SGD, from equal initial weights, "
-        "classify alike. Missed: norm of the difference to backpropagation's update over the norm of that update, at "
-        "the end of the episodes, by layer from the input."
-    )
-    heads = ("clone, early", "SGD, early", "improved, early", "clone, end", "improved, end")
-    yield Table(("Data set, network", *heads), two).markdown()
-    yield (
-        "Clone, then improve: accuracy while learning, after the first 100 examples (early), and on unseen images at "
-        "the end of the episodes."
-    )
+    tasks = sorted(key.learner for key in results if key.subject == "cloning" and key.metric == "clone")
+
+    def missed(task: str, term: str) -> str:
+        layers = [Key("cloning", task, f"layer_{layer}_{term}") for layer in range(1, task.count("-"))]
+        return ", ".join(f"{results[layer]['value']:.0%}" for layer in layers)
+
+    return {"tasks": {task: words_of_network(task) for task in tasks}, "missed": missed}
 
 
-def unification(results: Results) -> Iterator[str]:
+def unification(results: Results) -> dict[str, Any]:
     """How nearly each algorithm and its instance of VSML are the same."""
-    rows = []
-    for name, pair in PAIRS.items():
-        of = {key.metric: results[key]["value"] for key in results if key[:2] == ("unification", name)}
-        both = (of[metric] / of["learning"] for metric in ("prediction_deviation", "control_deviation"))
-        rows.append([pair.method, *(f"{value:.0e}" for value in both), pair.control])
-    yield Table(
-        ("Algorithm", "instance deviates by", "a near relative deviates by", "the near relative"), rows
-    ).markdown()
-    yield (
-        f"Largest deviation of any prediction over {results[Key('unification', 'sgd', 'learning')]['n']} episodes, in "
-        "float32, over how far learning has moved the predictions. The near relative is the control: a variant that "
-        "must be distinguished."
-    )
+
+    def share(name: str, metric: str) -> str:
+        deviation, learning = (results[Key("unification", name, one)]["value"] for one in (metric, "learning"))
+        return f"{deviation / learning:.0e}"
+
+    return {"pairs": PAIRS, "share": share}
 
 
-def feedback(results: Results) -> Iterator[str]:
+def feedback(results: Results) -> dict[str, Any]:
     """A table for each task: what is known at the end, what was forgotten, and where updates point."""
-    found = {key.learner: key for key in results if key.subject == "feedback" and key.metric == "initial"}
-    for task in sorted({name.partition(ON)[2].removesuffix(SHUFFLED) for name in found}):
-        on_task = [key for name, key in found.items() if name.partition(ON)[2] == task]
-        metric = "mse" if on_task[0]._replace(metric="mse") in results else "accuracy"
-        rows = []
+    found = [key for key in results if key.subject == "feedback"]
+    names, tasks = {key.learner for key in found}, []
+    for task in sorted({name.partition(ON)[2].removesuffix(SHUFFLED) for name in names}):
+        metrics = {key.metric for key in found if key.learner.partition(ON)[2] == task}
+        metric, rows = "mse" if "mse" in metrics else "accuracy", []
         for look in LEARNERS.values():
             own = Key("feedback", f"{look.key}{ON}{task}", metric)
-            if own.learner in found:
-                layers = sorted(key for key in results if key[:2] == own[:2] and key.metric.startswith("cosine_layer_"))
-                hidden = sorted(results[key]["value"] for key in layers[:-1])
-                ends = hidden if len(hidden) < 2 else (hidden[0], hidden[-1])
+            if own.learner in names:
                 keys = (own, own._replace(learner=own.learner + SHUFFLED), own._replace(metric="forgetting"))
-                cells = [_cell(results.get(key), "sd_seeds", 3) for key in keys]
-                rows.append([look.words, *cells, " to ".join(f"{cosine:.2f}" for cosine in ends)])
-        words = {"mse": "mean squared error", "accuracy": "accuracy"}[metric]
-        heads = (f"{words}, in order", "shuffled", "forgotten", "cosine with the gradient, hidden layers")
-        yield Table((title(task), *heads), rows).markdown()
-    seeds = max(results[key._replace(metric="cosine_layer_1")]["n"] for key in found.values())
-    spread = f"mean ± standard deviation over {seeds} meta-seeds" if seeds > 1 else "one meta-seed"
-    yield (
-        f"Means over episodes, {spread}. In order: the parts of an episode (functions or classes) come one after the "
-        "other. Forgotten: by how much a part is known worse at the end of the episode than right after it was learned "
-        "(below zero: better)."
-    )
+                layers = sorted(key for key in found if key[:2] == own[:2] and key.metric.startswith("cosine_layer_"))
+                hidden = [results[key]["value"] for key in layers[:-1]]
+                ends = (min(hidden), max(hidden)) if len(hidden) > 1 else hidden
+                cosines = " to ".join(f"{cosine:.2f}" for cosine in ends)
+                rows.append([look.words, *_cells(map(results.get, keys), "sd_seeds", 3), cosines])
+        measure = "mean squared error" if metric == "mse" else "accuracy"
+        tasks.append({"title": title(task), "measure": measure, "rows": rows})
+    return {"tasks": tasks, "seeds": max(results[Key("feedback", name, "cosine_layer_1")]["n"] for name in names)}
 
 
-def recall(results: Results) -> Iterator[str]:
+def recall(results: Results) -> dict[str, Any]:
     """What the rules recall, what disturbs them, and what they remember of images; a column for each horizon D."""
     horizons = sorted({key.at for key in results if key[:3] == ("recall", "direct", "last") and key.at is not None})
 
-    def table(what: str, rows: Iterable[tuple[str, str, str, int | None]]) -> str:
-        """A row for each name, experiment, metric and age, if there is one, that has results."""
+    def table(what: str, rows: Iterable[tuple[Any, ...]]) -> str:
+        """A row for each name, experiment, metric and age, if one is given, that has results."""
         filled = []
-        for name, experiment, metric, age in rows:
-            where = [(horizon, None) if age is None else (age, horizon) for horizon in horizons]
+        for name, experiment, metric, *age in rows:
+            where = [(*age, horizon) for horizon in horizons]
             entries = [results.get(Key("recall", experiment, metric, *numbers)) for numbers in where]
             if any(entries):
-                filled.append([name, *(_cell(entry, "sd_seeds", 3) for entry in entries)])
+                filled.append([name, *_cells(entries, "sd_seeds", 3)])
         return Table((what, *(f"D = {horizon}" for horizon in horizons)), filled).markdown()
 
-    rules = {key: look.words for key, look in (RECALLING | FIXED).items()} | {INVERSE.key: INVERSE.name.capitalize()}
-    yield table("Share of bits recalled of the last D", [(words, key, "last", None) for key, words in rules.items()])
-    yield (
-        "Mean ± standard deviation over meta-seeds. Hebb with decay, the delta rule and the pseudo-inverse run in the "
-        "direct network on the same streams, the first two at the best of a grid in hindsight."
-    )
-    changed = {
-        "noise_0.1": "10 % of the query's bits flipped",
-        "noise_0.2": "20 % of the query's bits flipped",
-        "correlation_0.3": "snippets correlated, 0.3",
-        "correlation_0.6": "snippets correlated, 0.6",
-        "size_4": "in a network of 4 bits",
-        "size_16": "in a network of 16 bits",
-        "transfer_recurrent": "in a recurrent network",
-    }
-    rows = [(words, "direct", metric, None) for metric, words in changed.items()]
-    yield table("The rules of the direct network", rows)
-    moments = (("first example", "gain_own", 0), ("after 10", "gain_own", 10), ("20 later", "gain_own_after_20", 10))
-    learners = RECALLING.items()
-    rows = [(f"{look.words}, {when}", key, metric, age) for key, look in learners for when, metric, age in moments]
-    yield table("Digits: gain by one exposure", rows)
-    yield (
-        "Gain: the rise of the right class's probability for the same image, less its rise for images of other classes "
-        "(as in the study *learning*); at once for the first example of an episode, at once after 10 examples, and for "
-        "the latter again 20 examples later."
-    )
+    rules = [*(RECALLING | FIXED).values(), INVERSE._replace(longer=INVERSE.name.capitalize())]
+    return {"table": table, "rules": [(look.words, look.key, "last") for look in rules], "learned": RECALLING.values()}
 
 
-def speeds(bench: dict[str, Any]) -> Iterator[str]:
-    """What `make bench` measured: a row for each case, and what it was measured on."""
-    rows = []
-    for race in bench["races"]:
-        faster, ratio = race["speed_up"], race["gradient_to_forward"]
-        measured = (faster["forward"], faster["gradient"], ratio["ours"], ratio["plain"])
-        cells = [f"{median:.1f} [{low:.1f}, {high:.1f}]" for low, median, high in measured]
-        ns = ", ".join(f"{race['ns_per_tick'][f'ours {what}'][1]:.0f}" for what in ("forward", "gradient"))
-        rows.append([race["case"], *cells[:2], ns, *cells[2:]])
-    heads = ("network, episodes", "forward", "gradient", "ns a tick: forward, gradient", "gradient to forward", "plain")
-    yield Table(heads, rows).markdown()
-    machine = bench["machine"]
-    memory = ", ".join(
-        f"{row['working_bytes'] / 2**20:.1f} MiB for a population of {row['population']:,} "
-        f"({row['meta_steps_per_s']:.2g} meta-steps a second)"
-        for row in bench["evolution"]
-    )
-    yield (
-        f"Times as fast as the plain form, median [quartiles], on {machine['cores']} cores of {machine['cpu']} with "
-        f"JAX {machine['jax']}; the load of the machine was {machine['load_at_start'][0]:.1f} when it began. At once: "
-        "episodes that run at the same time on each core. The last two columns: how long a gradient takes beside "
-        f"forward alone, ours and in the plain form. Working memory of a meta-step of evolution strategies: {memory}."
-    )
-
-
-def _cell(entry: Entry | None, spread: str = "sd", digits: int = 2, nothing: str = "") -> str:
-    return nothing if entry is None else plus_minus(entry, spread, digits)
+def _cells(entries: Iterable[Entry | None], spread: str = "sd", digits: int = 2) -> list[str]:
+    return [plus_minus(entry, spread, digits, "") for entry in entries]
 
 
 class Block(NamedTuple):
@@ -405,20 +260,23 @@ class Block(NamedTuple):
 
     source: str
     profiles: tuple[str, ...]
-    paragraphs: Callable[..., Iterator[str]]  # of what these files hold
+    numbers: Callable[..., dict[str, Any]]  # of what these files hold
 
 
-BLOCKS = {
-    "studies": Block("claims", PROFILES, studies),
-    "claims": Block("claims", PROFILES, partial(claims, STUDIES)),
-    **{f"claims/{name}": Block("claims", PROFILES, partial(claims, [name])) for name in STUDIES},
-    "results": Block("results", (), accuracies),
-    "features": Block("results", (), features),
-    "agreement": Block("results", (), agreement),
-    "association": Block("results", (), association),
-    "cloning": Block("results", (), cloning),
-    "unification": Block("results", (), unification),
-    "feedback": Block("results", (), feedback),
-    "recall": Block("results", (), recall),
-    "speeds": Block("bench", (), speeds),
-}
+BLOCKS = {"studies": Block("claims", PROFILES, studies), "claims": Block("claims", PROFILES, partial(claims, STUDIES))}
+BLOCKS |= {f"claims/{name}": Block("claims", PROFILES, partial(claims, [name])) for name in STUDIES}
+BLOCKS |= {"results": Block("results", (), accuracies), "speeds": Block("bench", (), dict)}
+OF_RESULTS = (features, agreement, association, cloning, unification, feedback, recall)
+BLOCKS |= {block.__name__: Block("results", (), block) for block in OF_RESULTS}
+
+
+def text(name: str, *held: Any) -> str:
+    """What stands in the block of this name, by what its files hold."""
+    source, _, numbers = BLOCKS[name]
+    held = tuple(map(parsed, held)) if source == "results" else held
+    values = {"block": name.partition("/")[0], "results": held[0], **numbers(*held)}
+
+    def cell(subject: str, learner: str, metric: str, digits: int = 2) -> str:
+        return plus_minus(held[0].get(Key(subject, learner, metric)), "sd", digits, "")
+
+    return markdown("blocks.md", **values, cell=cell).rstrip("\n")

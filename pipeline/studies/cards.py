@@ -1,13 +1,20 @@
-"""Cards of rules that ship: what each system says of its own, from the profile's params and tables, as Markdown."""
+"""Cards of rules that ship, as Markdown: card.md has what all say, NAME/card.md what is said of the rules of a study.
+
+A card is filled in with numbers from the profile's params and tables, which the study's card.py gives.
+"""
 
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jinja2
 import numpy as np
 
 from pipeline.run.artifacts import Rule
-from pipeline.studies.learning import ranking as comparison
+from pipeline.run.params import plain
+from pipeline.show.display import lines
+from pipeline.studies.learning import ranking
+from pipeline.studies.learning.words import size
 from pipeline.studies.params import Params
 
 
@@ -28,47 +35,29 @@ class Item(NamedTuple):
 
 
 class Card(NamedTuple):
-    """The part of a card that differs between systems; lines of Markdown, but for the first."""
+    """The study whose template says what a card says, and what that is filled in with."""
 
-    what: str  # it is, and how it stands to the paper
-    use: list[str]  # code, after `rule = vsml.load(…)`
-    made_by: str  # settings, estimator and optimiser
-    made: str  # table of the meta-training
-    fares: list[str]
+    study: str
+    numbers: dict[str, Any]
 
 
 def page(card: Card, item: Item, name: str, commit: str) -> str:
     """The card of a rule that ships as `name`."""
-    origin = item.rule.provenance
     profile = "the default profile" if item.settings.root == "." else f"the profile `{Path.cwd().name}`"
-    digests = "".join(f"- `{file}`, sha256 `{sha256}`\n" for file, sha256 in origin["data"].items())
-    use, fares = "\n".join(card.use), "\n".join(card.fares)
-    return f"""\
-# {name}
+    numbers = card.numbers | {"item": item, "size": size(item.rule.theta), "profile": profile}
+    return markdown(f"{card.study}/card.md", **numbers, name=name, commit=commit)
 
-{card.what}
 
-```python
-import jax, vsml
-from vsml.core.rollout import rollout
-
-rule = vsml.load("{name}")
-{use}
-```
-
-## How it was made
-
-Experiment `{item.experiment}`, meta-seed {item.seed}, of {profile}, at commit `{commit}`: \
-`dvc repro {item.name}` makes it again. {card.made_by}
-
-{digests}- parameters, sha256 of their JSON: `{origin["params"]}`
-
-{card.made}
-
-## How it fares
-
-{fares}
-"""
+def markdown(template: str, **values: Any) -> str:
+    """A Markdown template of this folder, filled in."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"lines": lines, "plain": plain, "title": ranking.title}
+    return environment.get_template(template).render(values)
 
 
 def ends(loss: np.ndarray) -> str:
@@ -77,4 +66,4 @@ def ends(loss: np.ndarray) -> str:
     return f"{loss[:tenth].mean():.3f}, {loss[-tenth:].mean():.3f}"
 
 
-plus_minus = partial(comparison.plus_minus, digits=3)
+plus_minus = partial(ranking.plus_minus, digits=3)

@@ -5,7 +5,7 @@ over all episodes; of a baseline's rates, the best in hindsight counts. Reads ta
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,32 +22,26 @@ from pipeline.studies.recall.measures import RECALL, middle, recall
 from pipeline.studies.unification.measures import UNIFICATION, unification
 
 EARLY = 100  # examples after which accuracy is taken once more, in episodes that are longer
+NAMES = {"learning": "deviation", "last": "accuracy_last"}  # of metrics that have another name among results
 
 
 class Own(NamedTuple):
-    """What a stage's table alone says, and under which names the metrics of that are shown which matter."""
+    """What a stage's table alone says, and which metrics of that are shown: of an item, and of a whole profile."""
 
     results: Callable[[Tables], Results]
-    names: Mapping[str, str]
+    of_item: tuple[str, ...]
+    subject: str = ""
+    of_profile: tuple[str, ...] = ()
 
 
 STAGES = {
-    "introspect": Own(
-        lambda tables: introspection(tables, Profile({}, {}, (), "")),
-        {"gain_own": "gain_own", "cosine": "cosine"},
-    ),
-    "unify": Own(unification, {"learning": "deviation"}),
-    "clone_test": Own(cloning, {name: name for name in ("clone", "improved", "sgd", "agreement")}),
-    "recall_test": Own(recall, {"last": "accuracy_last"}),
+    "introspect": Own(lambda tables: introspection(tables, Profile({}, {}, (), "")), ("gain_own", "cosine")),
+    "clone_test": Own(cloning, ("clone", "improved", "sgd", "agreement"), CLONING, ("agreement", "improved")),
     "feedback_test": Own(
-        feedback, {name: name for name in ("accuracy", "mse", "initial", "interference", "forgetting")}
+        feedback, ("accuracy", "mse", "initial", "interference", "forgetting"), FEEDBACK, ("accuracy", "mse")
     ),
-}
-STUDIES = {  # metrics of a whole profile, by the subject of a study
-    CLONING: {"agreement": "agreement", "improved": "improved"},
-    FEEDBACK: {"accuracy": "accuracy", "mse": "mse"},
-    RECALL: {"last": "accuracy_last"},
-    UNIFICATION: {"learning": "deviation"},
+    "recall_test": Own(recall, ("last",), RECALL, ("last",)),
+    "unify": Own(unification, ("learning",), UNIFICATION, ("learning",)),
 }
 
 
@@ -59,7 +53,7 @@ def of_item(stage: str, words: tuple[str, ...], profile: Path = Path()) -> dict[
         return {f"{section}/{name}": value for section, numbers in found.items() for name, value in numbers.items()}
     if stage in STAGES:
         place = f"{stage}/{item or 'unification'}.npz"
-        return _shown(STAGES[stage].results({place: read_table(folder / place)}), STAGES[stage].names, words)
+        return _shown(STAGES[stage].results({place: read_table(folder / place)}), STAGES[stage].of_item, words)
     if stage not in ("meta_test", "baseline", "zoo_test"):
         return {}
     accuracies = {}
@@ -80,24 +74,23 @@ def of_profile(found: Results, tally: Mapping[str, int]) -> dict[str, dict[str, 
         for who in (RULE, "sgd", "adam"):
             if entry := ranking.accuracy(found, task, who, None):
                 every["accuracy"][f"{task}/{who}"] = _short(entry["value"])
-    of_study = {subject: {key: found[key] for key in found if key.subject == subject} for subject in STUDIES}
-    horizons = sorted({key.at for key in of_study[RECALL] if key.metric == "last" and key.at is not None})
-    for subject, own in of_study.items():
-        if subject == RECALL and horizons:
-            own = {key: entry for key, entry in own.items() if key.at == middle(horizons)}
-        every[subject] = _shown(own, STUDIES[subject])
+    horizons = sorted({key.at for key in found if key.subject == RECALL and key.metric == "last" and key.at})
+    for _, _, subject, metrics in STAGES.values():
+        at = middle(horizons) if subject == RECALL and horizons else None
+        own = {key: entry for key, entry in found.items() if key.subject == subject and key.at == at}
+        every[subject] = _shown(own, metrics)
     if deviations := every[UNIFICATION].values():
         every[UNIFICATION] = {"deviation": max(deviations)}
     return {section: numbers for section, numbers in every.items() if numbers}
 
 
-def _shown(found: Results, names: Mapping[str, str], own: tuple[str, ...] = ()) -> dict[str, float]:
-    """Results that have a name here, each as LEARNER/NAME_AT; a learner that the words of the item name is left out."""
+def _shown(found: Results, metrics: Collection[str], own: tuple[str, ...] = ()) -> dict[str, float]:
+    """Some metrics of results, each as LEARNER/NAME_AT; a learner that the words of the item name is left out."""
     shown = {}
     for key, entry in found.items():
-        if key.metric in names and key.horizon is None:
-            learner = "" if key.learner in own else f"{key.learner}/"
-            shown[f"{learner}{names[key.metric]}{'' if key.at is None else f'_{key.at}'}"] = _short(entry["value"])
+        if key.metric in metrics and key.horizon is None:
+            learner, at = "" if key.learner in own else f"{key.learner}/", "" if key.at is None else f"_{key.at}"
+            shown[f"{learner}{NAMES.get(key.metric, key.metric)}{at}"] = _short(entry["value"])
     return shown
 
 

@@ -22,10 +22,10 @@ from pathlib import Path
 
 from pipeline.run import paths
 from pipeline.run.artifacts import write_json, write_text
-from pipeline.show.measures import parsed
-from pipeline.studies import params
+from pipeline.studies import blocks, params
 from pipeline.studies.blocks import BLOCKS, STUDIES
 
+MARKER = r"<!-- ([\w/:]+):(?:begin|end) -->"
 NOT_MADE = "run `dvc repro` first, in the folder of the profile"
 
 
@@ -53,45 +53,43 @@ def main(what: str | None = None, check: bool = False, root: Path = paths.ROOT) 
     """
     if what is None and not check:
         _bring_results(root)
-    if what == "bench":
-        for name in ("bench.json", "bench.png"):
-            remedy = "run `make bench` first, and this in the folder where it was run"
-            _copy(paths.ARTIFACTS / "bench" / name, root / "docs" / name, remedy)
-    found, fresh = 0, {}
-    for page in pages(root):
-        old = text = page.read_text()
-        for name in dict.fromkeys(re.findall(r"<!-- ([\w/:]+):(?:begin|end) -->", text)):
-            begin, end = markers(name)
-            kind, _, profile = name.partition(":")
-            if kind not in BLOCKS or (profile and BLOCKS[kind].profiles):
-                sys.exit(
-                    f"{page}: {begin} begins no block that is known: kinds are {sorted(BLOCKS)}, and those of claims "
-                    f"(studies, claims/STUDY of {sorted(STUDIES)}) are of no profile."
-                )
-            source, profiles, paragraphs = BLOCKS[kind]
-            stored = [root / "docs" / one / f"{source}.json" for one in profiles or (profile,)]
-            for path in stored:
-                _must_exist(path, "run `python -m pipeline readme` without --check first, in the folder of its profile")
-            held = [json.loads(path.read_text()) for path in stored]
-            made = "\n\n".join(paragraphs(*(map(parsed, held) if source == "results" else held)))
-            if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
-                sys.exit(
-                    f"{page} must have one line {begin} and after it one line {end}: put them where the results go."
-                )
-            new = f"{text[: text.index(begin)]}{begin}\n{made}\n{text[text.index(end) :]}"
-            if check and text != new:
-                sys.exit(
-                    f"The block after {begin} of {page} is not that of {' and '.join(map(str, stored))}: leave it as "
-                    "`python -m pipeline readme` wrote it, or run that again after `dvc repro` (of speeds: "
-                    "`python -m pipeline readme bench`, after `make bench`)."
-                )
-            found, text = found + 1, new
-        if text != old:
-            fresh[page] = text
-    if not found:
+    for name in ("bench.json", "bench.png") if what == "bench" else ():
+        remedy = "run `make bench` first, and this in the folder where it was run"
+        _copy(paths.ARTIFACTS / "bench" / name, root / "docs" / name, remedy)
+    every = {page: page.read_text() for page in pages(root)}
+    fresh = {page: _filled(page, text, root, check) for page, text in every.items()}
+    if not any(re.search(MARKER, text) for text in every.values()):
         sys.exit(f"No page of {root} has a block: put {' and '.join(markers('results'))} where the results go.")
     for page, text in fresh.items():
-        write_text(page, text)
+        if text != every[page]:
+            write_text(page, text)
+
+
+def _filled(page: Path, text: str, root: Path, check: bool) -> str:
+    """The text of a page with all of its blocks anew; `check`: exit if one is not so already."""
+    for name in dict.fromkeys(re.findall(MARKER, text)):
+        begin, end = markers(name)
+        kind, _, profile = name.partition(":")
+        if kind not in BLOCKS or (profile and BLOCKS[kind].profiles):
+            sys.exit(
+                f"{page}: {begin} begins no block that is known: kinds are {sorted(BLOCKS)}, and those of claims "
+                f"(studies, claims/STUDY of {sorted(STUDIES)}) are of no profile."
+            )
+        stored = [root / "docs" / one / f"{BLOCKS[kind].source}.json" for one in BLOCKS[kind].profiles or (profile,)]
+        for path in stored:
+            _must_exist(path, "run `python -m pipeline readme` without --check first, in the folder of its profile")
+        made = blocks.text(kind, *(json.loads(path.read_text()) for path in stored))
+        if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+            sys.exit(f"{page} must have one line {begin} and after it one line {end}: put them where the results go.")
+        new = f"{text[: text.index(begin)]}{begin}\n{made}\n{text[text.index(end) :]}"
+        if check and text != new:
+            sys.exit(
+                f"The block after {begin} of {page} is not that of {' and '.join(map(str, stored))}: leave it as "
+                "`python -m pipeline readme` wrote it, or run that again after `dvc repro` (of speeds: "
+                "`python -m pipeline readme bench`, after `make bench`)."
+            )
+        text = new
+    return text
 
 
 def _bring_results(root: Path) -> None:

@@ -67,25 +67,25 @@ def main(item: list[str]) -> None:
     write_json(paths.report("claims.json"), {"level": intervals.LEVEL, "counts": tally, "claims": judged})
     write_json(paths.report("metrics.json"), headline.of_profile(found, tally))
     trained_on = " and ".join(ranking.title(name) for name in profile.trained_on.get(RULE, ()))
-    looked = (own.introspect.gaps, own.introspect.length) if items.introspect else ()
     page: dict[str, Any] = {
         "headline": _headline(found) if ranking.tasks(found) else None,
-        "introspection": rows.introspected(found, profile, items, *looked) if looked else None,
         "replayed": replayed.replayed(tables) if RULE in items.introspect else None,
         "learned": rows.learned(items, tables) if items.experiments else None,
         "unification": unification.page(found) if unification.TABLE in tables else None,
         "recall": recall.page(found, tables, profile.introspected) if items.recall else None,
-        "feedback": feedback.page(found, tables, own.feedback.tests.episodes) if items.feedback else None,
-        **dict.fromkeys(("shipped", "cloning")),
+        **dict.fromkeys(("introspection", "shipped", "cloning", "feedback")),
     }
+    if items.introspect:
+        gaps, length = own.introspect.gaps, own.introspect.length
+        page["introspection"] = rows.introspected(found, profile, items, gaps) | {"gaps": gaps, "length": length}
+    if items.feedback:
+        page["feedback"] = feedback.page(found, tables) | {"episodes": own.feedback.tests.episodes}
     if shipped_rules(tables):
-        page["shipped"] = {"table": rows.shipped(found, profile), "count": own.random_features.count}
+        page["shipped"] = rows.shipped(found, profile) | {"count": own.random_features.count}
     if items.clones:
         early = min(cloning.LOOKED_AT, own.clone_test.stretches * own.clone_test.length)
-        page["cloning"] = {
-            "tests": cloning.tests_table(found, tables),
+        page["cloning"] = cloning.page(found, tables, early) | {
             "rate": own.clone.rate,
-            "improvement": cloning.improvement_table(found, tables, early),
             "improved_on": ranking.title(improved_on),
             "improved_by": own.improve.steps,
         }
@@ -97,7 +97,7 @@ def main(item: list[str]) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["marks"] = claims.MARKS
+    environment.globals |= {"marks": claims.MARKS, "Table": Table}
     text = environment.get_template("page.html").render(
         page,
         stamp=provenance.stamp("report", (), drawn),

@@ -1,11 +1,11 @@
 """How well the clone runs backpropagation, in numbers and words. Reads tables only."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from pipeline.show.display import Cell, Table
+from pipeline.show.display import Cell
 from pipeline.show.looks import LOOKS, Look, by_key
 from pipeline.show.measures import Key, Results, cumulative, single, summary
 from pipeline.studies.learning.ranking import plus_minus, title
@@ -20,12 +20,7 @@ CLONES = by_key(  # and in the order of figures, beside SGD
 CLONING = "cloning"  # the subject of all numbers here
 LOOKED_AT = 100  # examples after which early learning is looked at, if an episode is as long
 SUFFERS = 0.01  # so much less accuracy is called a loss
-TERMS = {  # what the report shows of the ways in which an update can miss
-    "products": "Output",
-    "learned weight": "Weight update",
-    "learned bias": "Bias update",
-    "below": "Error passed down",
-}
+TERMS = ("products", "learned weight", "learned bias", "below")  # of the ways in which an update can miss
 
 
 class Tested(NamedTuple):
@@ -97,37 +92,25 @@ def words(task: str) -> str:
     return f"{title(name)}, {sizes}"
 
 
-def tests_table(found: Results, tables: Tables) -> Table:
-    """A row for each task and layer."""
-    rows: list[list[Cell | str | None]] = []
+def page(found: Results, tables: Tables, early: int) -> dict[str, Any]:
+    """What the report says of all this, by rows: the tests of each task and layer, and what was improved.
+
+    `early` is the number of examples after which both are young.
+    """
+    tests: list[list[Cell | str | None]] = []
+    improvement: list[list[str | None]] = []
+    kinds = {"_early": f"first {early}", "_online": "whole episode", "": "test images"}
     for task, own in tested(tables).items():
         ends = [found[Key(CLONING, task, metric)] for metric in ("clone", "sgd", "agreement")]
         first = [Cell(words(task), f"{ends[0]['n']} episodes"), *map(plus_minus, ends)]
         for layer in range(1, own.missed.shape[3] + 1):
             missed = [plus_minus(found.get(_miss(task, layer, term)), digits=3) for term in TERMS]
-            rows.append([*(first if layer == 1 else [None] * len(first)), str(layer), *missed])
-    caption = (
-        "Test accuracy at the end of the episode, and by how much the updates of each layer then miss those of "
-        "backpropagation: norm of the miss over norm of the update"
-    )
-    heads = ("Data set, network", "Clone", "SGD", "Same answers", "Layer", *TERMS.values())
-    return Table(heads, rows, "Cloning", caption)
-
-
-def improvement_table(found: Results, tables: Tables, early: int) -> Table:
-    """What meta-training after cloning was good for, and the verdict on it in words; `early` is when both are young."""
-    rows: list[list[Cell | str | None]] = []
-    kinds = {"_early": f"first {early}", "_online": "whole episode", "": "test images"}
-    for task in tested(tables):
-        for number, (kind, over) in enumerate(kinds.items()):
+            tests.append([*(first if layer == 1 else [None] * len(first)), str(layer), *missed])
+        for kind, over in kinds.items():
             cells = [plus_minus(found[Key(CLONING, task, learner + kind)]) for learner in LEARNERS]
-            head, last = (words(task), verdict(found, task)) if number == 0 else (None, None)
-            rows.append([head, over, *cells, last])
-    caption = (
-        f"Cumulative accuracy after the first {early} examples and over the whole episode, and test accuracy at its end"
-    )
-    heads = ("Data set, network", "Accuracy over", "Clone", "Improved", "SGD", "The improved one")
-    return Table(heads, rows, "Clone, then improve", caption)
+            head, last = (words(task), verdict(found, task)) if kind == "_early" else (None, None)
+            improvement.append([head, over, *cells, last])
+    return {"tests": tests, "improvement": improvement, "early": early}
 
 
 def verdict(found: Results, task: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.run import artifacts
-from pipeline.show.display import Cell, Table
+from pipeline.show.display import Cell
 from pipeline.show.looks import GREY, Look, by_key
 from pipeline.show.measures import Key, Results, summary
 from pipeline.studies.learning.ranking import plus_minus, title
@@ -102,6 +102,11 @@ def tasks(tables: Tables, regression: bool) -> list[str]:
     return sorted({each.task.removesuffix(SHUFFLED) for each in every if each.regression == regression})
 
 
+def in_order(tables: Tables) -> list[str]:
+    """The same of both kinds: regressions first."""
+    return [*tasks(tables, regression=True), *tasks(tables, regression=False)]
+
+
 def on(tables: Tables, task: str) -> list[Tested]:
     """The experiments on a task, in the order of LEARNERS; others after them."""
     found, known = [each for each in tested(tables).values() if each.task == task], list(LEARNERS)
@@ -132,39 +137,27 @@ def feedback(tables: Tables) -> Results:
     return found
 
 
-def page(found: Results, tables: Tables, episodes: int) -> dict[str, Any]:
-    """What the report says of all this."""
-    return {"table": table(found, tables, episodes), "verdicts": list(verdicts(tables))}
-
-
-def table(found: Results, tables: Tables, episodes: int) -> Table:
-    """A row for each task and method, examples in order and shuffled."""
+def page(found: Results, tables: Tables) -> dict[str, Any]:
+    """What the report says of all this, and a row for each task and method, examples in order and shuffled."""
     rows: list[list[Cell | str | None]] = []
-    for task in (*tasks(tables, regression=True), *tasks(tables, regression=False)):
+    for task in in_order(tables):
         for number, each in enumerate(on(tables, task)):
             head = None if number else Cell(title(task), "MSE" if each.regression else "accuracy")
             own = {key.metric: entry for key, entry in found.items() if key[:2] == (FEEDBACK, each.experiment)}
             shuffled = found.get(Key(FEEDBACK, each.experiment + SHUFFLED, each.metric))
             entries = (own[each.metric], shuffled, own["initial"], own["forgetting"])
-            cells = [plus_minus(entry, digits=3) if entry else "" for entry in entries]
-            cosines = [entry["value"] for metric, entry in own.items() if metric.startswith("cosine_layer")]
-            hidden = f"{np.mean(np.abs(cosines[:-1])):.2f}" if len(cosines) > 1 else ""
+            cells = [plus_minus(entry, digits=3, nothing="") for entry in entries]
+            cosines = [abs(entry["value"]) for metric, entry in own.items() if metric.startswith("cosine_layer")]
+            hidden = f"{np.mean(cosines[:-1]):.2f}" if len(cosines) > 1 else ""
             rows.append([head, each.name, *cells, f"{own['interference']['value']:+.3f}", hidden])
     seeds = max(len(each.seeds) for each in tested(tables).values())
-    caption = (
-        f"At the end of an episode, over {episodes} episodes of each of {seeds} meta-seeds; a regression has a mean "
-        "squared error, characters have an accuracy. Initial: without meta-training. Forgetting, interference and "
-        "alignment are our definitions: see the figure of updates; what is forgotten of characters holds the "
-        "competition of later classes, too"
-    )
-    heads = ("Task", "Learner", "In order", "Shuffled", "Initial", "Forgetting", "Interference", "Alignment, hidden")
-    return Table(heads, rows, "Feedback and local plasticity", caption)
+    return {"rows": rows, "seeds": seeds, "verdicts": list(verdicts(tables))}
 
 
 def verdicts(tables: Tables) -> Iterator[str]:
     """What the numbers say of the abstract's claims, in words that follow them."""
     every = tested(tables)
-    for task in (*tasks(tables, regression=True), *tasks(tables, regression=False)):
+    for task in in_order(tables):
         own, shuffled = (every.get(f"flp{ON}{task}{kind}") for kind in ("", SHUFFLED))
         if own is None:
             continue

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from pipeline.show.looks import LOOKS
-from pipeline.studies.claims import Effect, Effects
+from pipeline.studies.claims import Effects
 from pipeline.studies.learning import association as introspection
 from pipeline.studies.learning import measures, ranking
 from pipeline.studies.learning.measures import outcomes
@@ -57,10 +57,8 @@ def accuracy(
     names = ranking.rivals(ranking.CONSTANT) if against == "constant" else (base, f"{base}_hidden")
     for task in _tasks(made, on):
         inputs = measures.inputs(tables, made.profile.tasks[task])
-        found = {}  # by name, accuracies and words
-        for name in names:
-            if name not in baselines(tables) or task not in tasks(tables, name):
-                continue
+        found = []  # accuracies and words
+        for name in [name for name in names if name in baselines(tables) and task in tasks(tables, name)]:
             correct, words = outcomes(tables, task, name, moment).correct, LOOKS[name].words
             if against == "constant":
                 words = f"the best of constant memory, {words}"
@@ -68,14 +66,13 @@ def accuracy(
                 words = LOOKS[base].words
             else:
                 arrays = tables[f"baseline/{name}.npz"].arrays
-                wanted = PAPER_RATES[base] * IMAGES / inputs
-                nearest = int(np.abs(np.log(arrays["rate"] / wanted)).argmin())
+                nearest = int(np.abs(np.log(arrays["rate"] / (PAPER_RATES[base] * IMAGES / inputs))).argmin())
                 correct = arrays[f"{task}/correct"][nearest][None]
                 scaled = "" if inputs == IMAGES else f" for {inputs} inputs, {arrays['rate'][nearest]:g}"
                 words = LOOKS[against].words + scaled
-            found[name] = correct[..., :moment].mean(-1), words
+            found.append((correct[..., :moment].mean(-1), words))
         if found:
-            rival, words = max(found.values(), key=lambda one: one[0].mean())
+            rival, words = max(found, key=lambda one: one[0].mean())
             own = outcomes(tables, task, RULE).correct[..., :moment].mean(-1)
             yield f"{ranking.title(task)}, {ranking.when(moment)}: VSML less {words}", own - rival
 
@@ -89,16 +86,11 @@ def unlike(
     classes. Episodes in which they are never both wrong do not count.
     """
     tables = made.tables
-    if against not in baselines(tables):
-        return
-    for task in _tasks(made, on):
-        if measures.classes(tables, made.profile.tasks[task]) < 3:
-            continue
-        if (shares := measures.agreement(tables, task, RULE, against)) is not None:
-            equal = shares.equal_wrong[:, np.isfinite(shares.equal_wrong).all(0)]
-            if equal.size:
-                label = f"{ranking.title(task)}: {bound:g} less the share of errors equal to those of"
-                yield f"{label} {LOOKS[against].words}", bound - equal
+    for task in _tasks(made, on) if against in baselines(tables) else ():
+        shares = measures.agreement(tables, task, RULE, against)
+        if shares and shares.both_wrong.size and measures.classes(tables, made.profile.tasks[task]) > 2:
+            label = f"{ranking.title(task)}: {bound:g} less the share of errors equal to those of"
+            yield f"{label} {LOOKS[against].words}", bound - shares.both_wrong
 
 
 def _tasks(made: Made, on: str) -> Iterator[str]:
@@ -119,17 +111,16 @@ def over_fitting(
     every = measures.by_method(made.profile.trained_on)
     if not {RULE, against} <= every.keys():
         return
-    both = {method: every[method] for method in (RULE, against)}
-    leads: dict[bool, list[Effect]] = {True: [], False: []}  # by whether meta-training saw the set
-    for mix, task in measures.shared_cells(made.tables, both):
-        mine, theirs = (outcomes(made.tables, task, of_mix[mix]).correct.mean(-1) for of_mix in both.values())
-        leads[made.profile.seen(task, both[RULE][mix])].append(mine - theirs)
+    both = measures.seen_and_unseen(made.tables, made.profile, {method: every[method] for method in (RULE, against)})
+    leads = {}
+    for side, own in both[RULE].items():
+        pairs = zip(own, both[against][side], strict=True)
+        leads[side] = np.mean([mine.mean(-1) - theirs.mean(-1) for mine, theirs in pairs], axis=0)
     name = LOOKS[against].name.lower()
-    if what == "unseen" and leads[False]:
-        yield f"Accuracy on unseen sets, VSML less {name}", np.mean(leads[False], axis=0)
-    if what == "gap" and leads[False] and leads[True]:
-        lead = np.mean(leads[False], axis=0) - np.mean(leads[True], axis=0)
-        yield f"Gap between seen and unseen sets, {name} less VSML", lead
+    if what == "unseen" and "unseen" in leads:
+        yield f"Accuracy on unseen sets, VSML less {name}", leads["unseen"]
+    if what == "gap" and len(leads) == 2:
+        yield f"Gap between seen and unseen sets, {name} less VSML", leads["unseen"] - leads["seen"]
 
 
 def changed_task(made: Made) -> Effects:
@@ -151,14 +142,11 @@ def changed_task(made: Made) -> Effects:
 
 def second_exposure(made: Made, *, against: Rival | float) -> Effects:
     """Accuracy of VSML when it is asked about an image for the second time, less a rival's or less a number."""
-    if not isinstance(against, float) and against not in _of_learners(made):
-        return
     every = introspection.associations(made.tables, RULE) if RULE in experiments(made.tables, "introspect") else ()
     found = {name: values for name, metric, values in every if metric == "second_exposure_accuracy"}
-    if found:
-        other, words = (
-            (against, f"{against:g}") if isinstance(against, float) else (found[against], LOOKS[against].words)
-        )
+    if found and (isinstance(against, float) or against in _of_learners(made)):
+        fixed = isinstance(against, float)
+        other, words = (against, f"{against:g}") if fixed else (found[against], LOOKS[against].words)
         yield f"Right at the second exposure: VSML less {words}", found[RULE] - other
 
 
@@ -170,26 +158,24 @@ def association(
     `age` is that of the state: initial, or after examples of the episode.
     """
     every = _of_learners(made)
-    if against not in every:
-        return
-    own, other = (introspection.exposures(every[name]) for name in (RULE, against))
-    what = "One exposure" if of == "gain_own" else "An image told from others by a label shown once"
-    for (metric, examples), values in own.items():
-        if metric == of and (examples == 0) == (age == "initial"):
-            label = f"{what} {introspection.when(examples)}: VSML less {LOOKS[against].words}"
-            yield label, values - other[metric, examples]
+    if against in every:
+        own, other = (introspection.exposures(every[name]) for name in (RULE, against))
+        what = "One exposure" if of == "gain_own" else "An image told from others by a label shown once"
+        for (metric, examples), values in own.items():
+            if metric == of and (examples == 0) == (age == "initial"):
+                label = f"{what} {introspection.when(examples)}: VSML less {LOOKS[against].words}"
+                yield label, values - other[metric, examples]
 
 
 def gradient_cosine(made: Made, *, against: Rival) -> Effects:
     """How much less a step of VSML points where a gradient step would than a step of the rival does."""
     every = _of_learners(made)
-    if against not in every:
-        return
-    own, other = (np.stack([arrays["cosine"] for arrays in every[name]]) for name in (RULE, against))
-    clear = np.isfinite(own).any(-1).all(0) & np.isfinite(other).any(-1).all(0)  # episodes in which all have moved
-    if clear.any():
-        lead = np.nanmean(other[:, clear], axis=-1) - np.nanmean(own[:, clear], axis=-1)
-        yield f"Cosine with gradient steps: {LOOKS[against].words} less VSML", lead
+    if against in every:
+        own, other = (np.stack([arrays["cosine"] for arrays in every[name]]) for name in (RULE, against))
+        clear = np.isfinite(own).any(-1).all(0) & np.isfinite(other).any(-1).all(0)  # episodes in which all have moved
+        if clear.any():
+            lead = np.nanmean(other[:, clear], axis=-1) - np.nanmean(own[:, clear], axis=-1)
+            yield f"Cosine with gradient steps: {LOOKS[against].words} less VSML", lead
 
 
 def _of_learners(made: Made) -> dict[str, list[dict[str, Any]]]:

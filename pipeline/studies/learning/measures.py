@@ -25,7 +25,8 @@ Axis letters: seed (of meta-training), rate (of learning), episode (an episode o
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ from jaxtyping import Bool, Float, Integer
 
 from pipeline.run.artifacts import Table
 from pipeline.show.looks import LOOKS
-from pipeline.show.measures import Entry, Key, Results, cumulative, moments, summary
+from pipeline.show.measures import Entry, Key, Results, moments, summary
 from pipeline.studies.learning import ranking
 from pipeline.studies.learning.association import associations, introspection
 from pipeline.studies.learning.tables import (
@@ -71,29 +72,23 @@ def results(tables: Tables, profile: Profile) -> Results:
     # Rules that ship, and those that see the same random features, each at its best rate for the very number.
     for rule in shipped_rules(tables):
         tests = shipped_tests(tables, rule)
-        for task in in_order(tests, ()):
-            able = [name for name in baselines(tables) if task in tasks(tables, name)]
-            for learner, correct in tests[task].items():
-                own = tables.get(f"baseline/{learner.removesuffix(FEATURES)}.npz")
-                rates = own.arrays["rate"] if own else None
-                for key, moment in _moments(profile, task, learner, correct.shape[-1]):
-                    accuracy = cumulative(correct)[..., moment - 1]
-                    best = int(accuracy.mean(1).argmax())
-                    found[key] = summary(accuracy[best][None])
-                    if rates is not None:
-                        found[key] |= {"rate": float(f"{rates[best]:.6g}")}
-                    elif key.metric == "cumulative":
-                        for metric, families in (("lead", ranking.FAMILIES), ("lead_constant", ranking.CONSTANT)):
-                            accuracies_of = {
-                                name: found[key._replace(learner=name)]["value"]
-                                for name in able
-                                if name in ranking.rivals(families)
+        for task, learner in ((one, learner) for one in in_order(tests, ()) for learner in tests[one]):
+            correct, baseline = tests[task][learner], tables.get(f"baseline/{learner.removesuffix(FEATURES)}.npz")
+            for key, moment in _moments(profile, task, learner, correct.shape[-1]):
+                accuracy = correct[..., :moment].mean(-1)
+                best = int(accuracy.mean(1).argmax())
+                found[key] = summary(accuracy[best][None])
+                if baseline is not None:
+                    found[key] |= {"rate": _short(baseline.arrays["rate"][best])}
+                elif key.metric == "cumulative":
+                    for metric, families in (("lead", ranking.FAMILIES), ("lead_constant", ranking.CONSTANT)):
+                        keys = {name: key._replace(learner=name) for name in sorted(ranking.rivals(families))}
+                        if values := {name: found[one]["value"] for name, one in keys.items() if one in found}:
+                            rival = max(values, key=values.__getitem__)
+                            theirs = outcomes(tables, task, rival, moment).correct[..., :moment].mean(-1)
+                            found[key._replace(metric=metric)] = summary(accuracy[best][None] - theirs) | {
+                                "rival": rival
                             }
-                            if accuracies_of:
-                                rival = max(accuracies_of, key=accuracies_of.__getitem__)
-                                theirs = outcomes(tables, task, rival, moment).correct[..., :moment].mean(-1)
-                                lead = summary(accuracy[best][None] - theirs)
-                                found[key._replace(metric=metric)] = lead | {"rival": rival}
     found |= agreements(tables, profile)
     for task, entry in differences(tables).items():
         found[Key(task, robust(tables), "difference")] = entry
@@ -131,11 +126,18 @@ def outcomes(tables: Tables, task: str, learner: str, horizon: int | None = None
         correct = np.stack([table.arrays[f"{task}/correct"] for table in of_seeds])
         return Outcomes(correct, None, np.stack(answers) if len(answers) == len(correct) else None)
     arrays = tables[path].arrays
-    correct, answer = arrays[f"{task}/correct"], arrays.get(f"{task}/answer")
-    fixed = np.isclose(arrays["rate"], PAPER_RATES[baseline.removesuffix("_hidden")]) if learner != baseline else None
-    best = int(np.argmax(correct[:, :, :horizon].mean(axis=(1, 2)) if fixed is None else fixed))
-    rate = None if np.isnan(arrays["rate"][best]) else float(f"{arrays['rate'][best]:.6g}")  # 0.003, not float32's
+    correct, answer, rates = arrays[f"{task}/correct"], arrays.get(f"{task}/answer"), arrays["rate"]
+    if learner == baseline:
+        best = int(correct[:, :, :horizon].mean(axis=(1, 2)).argmax())
+    else:
+        best = int(np.isclose(rates, PAPER_RATES[baseline.removesuffix("_hidden")]).argmax())
+    rate = None if np.isnan(rates[best]) else _short(rates[best])
     return Outcomes(correct[best][None], rate, None if answer is None else answer[best][None])
+
+
+def _short(rate: float) -> float:
+    """0.003, and not float32's."""
+    return float(f"{rate:.6g}")
 
 
 class Agreement(NamedTuple):
@@ -146,6 +148,11 @@ class Agreement(NamedTuple):
 
     equal: Float[np.ndarray, "seed episode"]
     equal_wrong: Float[np.ndarray, "seed episode"]
+
+    @property
+    def both_wrong(self) -> Float[np.ndarray, "seed episode"]:
+        """`equal_wrong` of the episodes in which it is a number for all seeds."""
+        return self.equal_wrong[:, np.isfinite(self.equal_wrong).all(0)]
 
 
 def agreement(tables: Tables, task: str, one: str, other: str, horizon: int | None = None) -> Agreement | None:
@@ -169,18 +176,14 @@ def agreements(tables: Tables, profile: Profile) -> Results:
     """Of the main rule and those that ship with each baseline, at all moments."""
     found: Results = {}
     rules = {f"zoo_{name}": list(shipped_tests(tables, name)) for name in shipped_rules(tables)}
-    if RULE in experiments(tables):
-        rules[RULE] = main_tasks(tables, profile)
+    rules |= {RULE: main_tasks(tables, profile)} if RULE in experiments(tables) else {}
     for rule, rival in itertools.product(rules, baselines(tables)):
         for task in (task for task in rules[rule] if task in tasks(tables, rival) and not profile.tasks[task].one_shot):
             for moment in moments(outcomes(tables, task, rival).correct.shape[-1], profile.horizons):
-                shares = agreement(tables, task, rule, rival, moment)
-                if shares is None:
-                    continue
-                found[Key(task, rule, f"same_as_{rival}", moment)] = summary(shares.equal)
-                wrong = shares.equal_wrong[:, np.isfinite(shares.equal_wrong).all(0)]
-                if wrong.size and classes(tables, profile.tasks[task]) > 2:
-                    found[Key(task, rule, f"same_wrong_as_{rival}", moment)] = summary(wrong)
+                if shares := agreement(tables, task, rule, rival, moment):
+                    found[Key(task, rule, f"same_as_{rival}", moment)] = summary(shares.equal)
+                    if shares.both_wrong.size and classes(tables, profile.tasks[task]) > 2:
+                        found[Key(task, rule, f"same_wrong_as_{rival}", moment)] = summary(shares.both_wrong)
     return found
 
 
@@ -197,13 +200,11 @@ def accuracies(tables: Tables, profile: Profile) -> Results:
     return found
 
 
-def _moments(profile: Profile, task: str, learner: str, length: int) -> Iterator[tuple[Key, int]]:
+def _moments(profile: Profile, task: str, learner: str, length: int) -> list[tuple[Key, int]]:
     """What an accuracy is called, and after how many examples it is taken."""
     if profile.tasks[task].one_shot:
-        yield Key(task, learner, "one_shot"), length
-        return
-    for moment in moments(length, profile.horizons):
-        yield Key(task, learner, "cumulative", moment), moment
+        return [(Key(task, learner, "one_shot"), length)]
+    return [(Key(task, learner, "cumulative", moment), moment) for moment in moments(length, profile.horizons)]
 
 
 def guessing(tables: Tables, task: Task) -> float:
@@ -250,16 +251,18 @@ def shipped_tests(tables: Tables, rule: str) -> dict[str, dict[str, Bool[np.ndar
 
     First the rule as it is, then all with random features beside those of each example: the rule, SGD and Adam.
     """
-    every = {f"zoo_{rule}": tables[f"{SHIPPED}{rule}.npz"]}
-    every |= {name: tables[f"baseline/{name}.npz"] for name in LOOKS if f"baseline/{name}.npz" in tables}
-    found: dict[str, dict[str, np.ndarray]] = {}
-    for learner, table in every.items():
-        for name, correct in table.arrays.items():
-            features, task = name.startswith("features/"), name.removeprefix("features/").removesuffix("/correct")
-            if name.endswith("/correct") and (features or learner.startswith("zoo_")):
-                of_task = found.setdefault(task, {})
-                of_task[learner + FEATURES if features else learner] = correct if correct.ndim == 3 else correct[None]
-    return {task: dict(sorted(of.items(), key=lambda one: one[0] != f"zoo_{rule}")) for task, of in found.items()}
+    own, found = tables[f"{SHIPPED}{rule}.npz"].arrays, {}
+    every = {f"zoo_{rule}": own}
+    every |= {name: tables[f"baseline/{name}.npz"].arrays for name in LOOKS if f"baseline/{name}.npz" in tables}
+    for task in [name.removesuffix("/correct") for name in own if re.fullmatch("[^/]+/correct", name)]:
+        widened = {learner + FEATURES: arrays.get(f"features/{task}/correct") for learner, arrays in every.items()}
+        of_task = {f"zoo_{rule}": own[f"{task}/correct"]} | widened
+        found[task] = {
+            learner: correct if correct.ndim == 3 else correct[None]
+            for learner, correct in of_task.items()
+            if correct is not None
+        }
+    return found
 
 
 def robust(tables: Tables) -> str:
@@ -280,10 +283,8 @@ def differences(tables: Tables, moment: int | None = None) -> dict[str, Entry]:
     """
     found = {}
     for of_setting in changed_tasks(tables).values():
-        first, *others = of_setting.values()
-        reference = outcomes(tables, first, robust(tables)).correct
-        for task in others:
-            changed = outcomes(tables, task, robust(tables)).correct
+        reference, *others = (outcomes(tables, task, robust(tables)).correct for task in of_setting.values())
+        for task, changed in zip([*of_setting.values()][1:], others, strict=True):
             end = min(moment or changed.shape[-1], changed.shape[-1], reference.shape[-1])
             values = changed[..., :end].mean(axis=(1, 2)) - reference[..., :end].mean(axis=(1, 2))
             within = abs(float(values.mean())) <= TOLERANCE + 1e-9  # 0.85 - 0.8 is a little more than 0.05
@@ -306,34 +307,34 @@ def by_method(trained_on: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, 
     return {method: of_mix for method, of_mix in found.items() if of_mix}
 
 
-def shared_cells(tables: Tables, methods: Mapping[str, Mapping[str, str]]) -> list[tuple[str, str]]:
-    """The pairs of mix and task that all of some methods have."""
-    cells = [
-        {(mix, task) for mix, name in of_mix.items() for task in without_settings(tasks(tables, name))}
-        for of_mix in methods.values()
-    ]
-    return sorted(set.intersection(*cells))
+Sides = dict[str, list[Bool[np.ndarray, "seed episode time"]]]  # "seen" and "unseen", as far as there are such sets
+
+
+def seen_and_unseen(tables: Tables, profile: Profile, methods: Mapping[str, Mapping[str, str]]) -> dict[str, Sides]:
+    """By method, the episodes of each pair of mix and task that all methods have; of UNTRAINED, too, if it has all."""
+    shared = set.intersection(
+        *(
+            {(mix, task) for mix, name in of_mix.items() for task in without_settings(tasks(tables, name))}
+            for of_mix in methods.values()
+        )
+    )
+    first, names = next(iter(methods.values())), dict(methods)  # which sets are seen, the mixes of any method tell
+    if UNTRAINED in baselines(tables) and {task for _, task in shared} <= set(tasks(tables, UNTRAINED)):
+        names[UNTRAINED] = dict.fromkeys(first, UNTRAINED)
+    found: dict[str, Sides] = {method: {} for method in names}
+    for (mix, task), method in itertools.product(sorted(shared), names):
+        side = "seen" if profile.seen(task, first[mix]) else "unseen"
+        found[method].setdefault(side, []).append(outcomes(tables, task, names[method][mix]).correct)
+    return found
 
 
 def over_fitting(tables: Tables, profile: Profile) -> dict[str, dict[str, Entry]]:
     """By learner, its accuracy on seen and on unseen sets if there are any, and the gap between the two."""
-    methods = by_method(profile.trained_on)
-    if not methods:
-        return {}
-    cells = shared_cells(tables, methods)
-    learners = dict(methods)
-    if UNTRAINED in baselines(tables) and {task for _, task in cells} <= set(tasks(tables, UNTRAINED)):
-        learners[UNTRAINED] = next(iter(methods.values()))  # which sets are seen, the mixes of any method tell
-    found = {}
-    for learner, of_mix in learners.items():
-        values: dict[str, list[Float[np.ndarray, " seed"]]] = {}
-        for mix, task in cells:
-            what = "seen" if profile.seen(task, of_mix[mix]) else "unseen"
-            correct = outcomes(tables, task, UNTRAINED if learner == UNTRAINED else of_mix[mix]).correct
-            values.setdefault(what, []).append(correct.mean(axis=(1, 2)))
-        means = {what: np.mean(own, axis=0) for what, own in values.items()}
-        found[learner] = {what: summary(mean[None]) | {"cells": len(values[what])} for what, mean in means.items()}
+    methods, found = by_method(profile.trained_on), {}
+    for learner, sides in seen_and_unseen(tables, profile, methods).items() if methods else ():
+        means = {what: np.mean([one.mean(axis=(1, 2)) for one in own], axis=0) for what, own in sides.items()}
+        found[learner] = {what: summary(mean[None]) | {"cells": len(sides[what])} for what, mean in means.items()}
         if len(means) == 2:
             gap = summary((means["seen"] - means["unseen"])[None])
-            found[learner]["gap"] = gap | {"cells": len(cells)}
+            found[learner]["gap"] = gap | {"cells": sum(map(len, sides.values()))}
     return found

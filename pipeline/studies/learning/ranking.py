@@ -7,22 +7,23 @@ from pipeline.show.looks import LOOKS
 from pipeline.show.measures import Entry, Key, Results
 from pipeline.studies.learning.tables import PAPER, RULE, in_order, without_settings
 
+Families = Mapping[str, tuple[str, ...]]  # by name, the learners of whom the best counts
+
 TITLES = {name: name.upper() for name in ("mnist", "kmnist", "emnist", "svhn")}
 TITLES |= {"fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 EVERY = {  # SGD and Adam have a linear model each, and one with a hidden layer
     family: tuple(key for key, look in LOOKS.items() if look.family == family)
     for family in dict.fromkeys(look.family for look in LOOKS.values() if look.family)
 }
+PAPERS = ("SGD", "Adam")  # whom the paper compares VSML with
 CONSTANT = {family: keys for family, keys in EVERY.items() if not LOOKS[keys[0]].grows}  # of constant memory
-FAMILIES = {family: CONSTANT[family] for family in ("VSML", "SGD", "Adam")}  # whom the paper compares
-SIMPLE = {family: keys for family, keys in CONSTANT.items() if family == "VSML" or family not in FAMILIES}
+FAMILIES = {family: CONSTANT[family] for family in ("VSML", *PAPERS)}
+SIMPLE = {family: keys for family, keys in CONSTANT.items() if family not in PAPERS}
 # At rates that were fixed beforehand.
-AT_PAPER_RATES = {
-    family: keys if family == "VSML" else tuple(key + PAPER for key in keys) for family, keys in FAMILIES.items()
-}
+AT_PAPER_RATES = FAMILIES | {family: tuple(key + PAPER for key in FAMILIES[family]) for family in PAPERS}
 
 
-def rivals(members_of: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+def rivals(members_of: Families) -> tuple[str, ...]:
     """All in these families but VSML."""
     return tuple(name for family, names in members_of.items() if family != "VSML" for name in names)
 
@@ -60,22 +61,20 @@ def accuracy(results: Results, task: str, learner: str, moment: int | None) -> E
     return results.get(Key(task, learner, "cumulative", moment or length(results, task)))
 
 
-def best(
-    results: Results, task: str, moment: int | None, members_of: Mapping[str, tuple[str, ...]] = FAMILIES
-) -> dict[str, Entry]:
+def best(results: Results, task: str, moment: int | None, members_of: Families = FAMILIES) -> dict[str, Entry]:
     """By family, the accuracy of its best member in hindsight, with its name; empty if episodes are shorter."""
     families = {}
     for family, members in members_of.items():
         found = [(name, accuracy(results, task, name, moment)) for name in members]
-        entries = [entry | {"learner": name} for name, entry in found if entry is not None]
-        if entries:
+        if entries := [entry | {"learner": name} for name, entry in found if entry is not None]:
             families[family] = max(entries, key=lambda entry: entry["value"])
     return families
 
 
-def winners(families: dict[str, Entry]) -> list[str]:
+def winners(families: Mapping[str, Entry]) -> list[str]:
     """The families with the highest mean: one, or several if they are equal."""
-    return [family for family in families if families[family]["value"] == max(f["value"] for f in families.values())]
+    highest = max(entry["value"] for entry in families.values())
+    return [family for family, entry in families.items() if entry["value"] == highest]
 
 
 def kinship(results: Results, task: str) -> str:
@@ -99,10 +98,10 @@ def when(moment: int | None) -> str:
     return "at the end of the episode" if moment is None else f"after {moment:,} examples"
 
 
-def plus_minus(entry: Mapping[str, Any] | None, what: str = "sd", digits: int = 2) -> str:
-    """A result with its spread: over episodes, or over seeds where there are several (`sd_seeds`); a dash for none."""
+def plus_minus(entry: Mapping[str, Any] | None, what: str = "sd", digits: int = 2, nothing: str = "\u2013") -> str:
+    """A result with its spread: over episodes, or over seeds where there are several (`sd_seeds`)."""
     if entry is None:
-        return "\u2013"
+        return nothing
     spread = entry.get(what)
     return f"{entry['value']:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
 

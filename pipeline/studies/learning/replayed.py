@@ -17,31 +17,25 @@ READINGS = {"": "The same image twice in a row", "next_": "Two images of a class
 
 def replayed(tables: Tables) -> dict[str, Any]:
     """The first episodes of the first seed, in both readings of the protocol, as every learner predicted them."""
-    arrays = next(iter(by_seed(tables, "introspect", RULE).values())).arrays
-    learners = zip(arrays["learner"].tolist(), arrays["rate"].tolist(), strict=True)
-    return {
-        "learners": [
-            {"name": called(name), "rate": None if np.isnan(rate) else f"{rate:g}"} for name, rate in learners
-        ],
-        "readings": [_reading(arrays, prefix, title) for prefix, title in READINGS.items()],
-    }
-
-
-def _reading(arrays: dict[str, Any], prefix: str, title: str) -> dict[str, Any]:
-    pixels, probability = arrays[f"{prefix}pixels"], arrays[f"{prefix}probability"]
-    shown = len(pixels)
-    image = arrays[f"{prefix}image"][:shown]
-    height, width, colours = pixels.shape[2:]
-    packed = [images[np.unique(numbers, return_index=True)[1]] for images, numbers in zip(pixels, image, strict=True)]
-    return {
-        "title": title,
-        "label": arrays[f"{prefix}label"][:shown].tolist(),
-        "image": image.tolist(),
-        "shape": [height, width, colours],
-        "pixels": [_base64(images) for images in packed],
-        "classes": probability.shape[-1],
-        "probability": [[_base64(np.round(255 * episode)) for episode in own[:shown]] for own in probability],
-    }
+    arrays, readings = next(iter(by_seed(tables, "introspect", RULE).values())).arrays, []
+    rates = [None if np.isnan(rate) else f"{rate:g}" for rate in arrays["rate"].tolist()]
+    for prefix, title in READINGS.items():
+        names = ("pixels", "image", "label", "probability")
+        pixels, image, label, probability = (arrays[f"{prefix}{name}"] for name in names)
+        shown = len(pixels)
+        firsts = [np.unique(numbers, return_index=True)[1] for numbers in image[:shown]]
+        reading = {
+            "title": title,
+            "label": label[:shown].tolist(),
+            "image": image[:shown].tolist(),
+            "shape": list(pixels.shape[2:]),  # height, width, colours
+            "pixels": [_base64(images[first]) for images, first in zip(pixels, firsts, strict=True)],
+            "classes": probability.shape[-1],
+            "probability": [[_base64(np.round(255 * episode)) for episode in own[:shown]] for own in probability],
+        }
+        readings.append(reading)
+    learners = zip(map(called, arrays["learner"].tolist()), rates, strict=True)
+    return {"learners": [{"name": name, "rate": rate} for name, rate in learners], "readings": readings}
 
 
 def _base64(values: np.ndarray) -> str:

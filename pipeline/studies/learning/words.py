@@ -1,14 +1,12 @@
 """What the report's page and the README say of VSML and its rivals: verdicts in words, and tables."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
-
-from markupsafe import Markup
 
 from pipeline.run import paths
 from pipeline.run.artifacts import read_rule
-from pipeline.show.display import Cell, Table
-from pipeline.show.looks import LOOKS, called, growing
+from pipeline.show.display import Cell
+from pipeline.show.looks import LOOKS, Look, called, growing
 from pipeline.show.measures import Entry, Key, Results
 from pipeline.studies.learning import association, measures, ranking
 from pipeline.studies.learning.measures import FEATURES, METHODS, ROBUST, TOLERANCE, UNTRAINED, VARYING
@@ -33,13 +31,6 @@ EXPOSURES = {
     "second_exposure": "Same image again",
     "next_image": "Another image of the class, right after the first",
 }
-GAINS = {
-    "gain_same": "Same image",
-    "gain_other": "Another image of the class",
-    "gain_stranger": "Images of other classes",
-    "gain_own": "Same less other classes",
-    "told_apart": "Told from other classes",
-}
 GROUPS = {
     "hidden": "All hidden",
     "memory": "All memory",
@@ -54,52 +45,53 @@ CLEAR = 2.0  # standard errors
 def verdicts(results: Results) -> list[str]:
     """All that the numbers of accuracy say in words, a paragraph each."""
     rates = ", ".join(f"{called(name)} {rate:g}" for name, rate in PAPER_RATES.items())
-    at_rates = verdict(results, ranking.AT_PAPER_RATES)
     hidden = any(key.learner.endswith(f"_hidden{PAPER}") for key in results)
     depths = "linear or with a hidden layer" if hidden else "linear"
-    head = f"At the paper\u2019s fixed rates ({rates}; {depths}): " if at_rates else ""
-    every = [verdict(results), head + at_rates]
-    if simple := verdict(results, ranking.SIMPLE):
-        every.append(f"Beside simple learners of constant memory: {simple}")
-    every += [verdict_robust(results), verdict_varying(results)]
-    return [words for words in every if words]
+    every = {
+        "": verdict(results),
+        f"At the paper\u2019s fixed rates ({rates}; {depths}): ": verdict(results, ranking.AT_PAPER_RATES),
+        "Beside simple learners of constant memory: ": verdict(results, ranking.SIMPLE),
+    }
+    said = [head + words for head, words in every.items() if words]
+    return said + [words for words in (verdict_robust(results), verdict_varying(results)) if words]
 
 
-def verdict(results: Results, members_of: Mapping[str, tuple[str, ...]] = ranking.FAMILIES) -> str:
+def verdict(results: Results, members_of: ranking.Families = ranking.FAMILIES) -> str:
     """One plain sentence for each moment that any episode reaches: on which sets a rival of VSML wins."""
     sentences = []
     known = {key.learner for key in results}
     who = " or ".join(family for family, names in members_of.items() if family != "VSML" and known & {*names})
     for moment in ranking.moments(results):
-        every = {task: ranking.best(results, task, moment, members_of) for task in ranking.tasks(results)}
-        sets = {task: found for task, found in every.items() if len(found) > 1}
-        lost = []
-        for task, found in sets.items():
-            ahead = ranking.winners(found)[0]  # of equals the first, which is VSML if it is one of them
-            if ahead != "VSML":
-                best, own = found[ahead]["value"], found["VSML"]["value"]
-                lost.append(f"{title(task)} ({ahead} {best:.3f}, VSML {own:.3f})")
-        if sets:
-            number, which = (len(lost), f": {', '.join(lost)}") if lost else ("none", "")
-            sentences.append(f"{when(moment).capitalize()}, {who} wins on {number} of {len(sets)} sets{which}.")
+        number, lost = 0, []
+        for task in ranking.tasks(results):
+            found = ranking.best(results, task, moment, members_of)
+            if len(found) > 1:
+                number += 1
+                ahead = ranking.winners(found)[0]  # of equals the first, which is VSML if it is one of them
+                if ahead != "VSML":
+                    best, own = found[ahead]["value"], found["VSML"]["value"]
+                    lost.append(f"{title(task)} ({ahead} {best:.3f}, VSML {own:.3f})")
+        if number:
+            which = f"{len(lost)} of {number} sets: {', '.join(lost)}" if lost else f"none of {number} sets"
+            sentences.append(f"{when(moment).capitalize()}, {who} wins on {which}.")
     return " ".join(sentences)
 
 
 def verdict_robust(results: Results) -> str:
     """For each set, on how many changed tasks the rule does as on the unchanged one; then the paper's claim."""
-    found = {key.subject: entry for key, entry in results.items() if key.metric == "difference"}
-    experiment = next((key.learner for key in results if key.metric == "difference"), ROBUST)
+    found = {key: entry for key, entry in results.items() if key.metric == "difference"}
     sentences = []
     for base, of_setting in settings(key.subject for key in results).items():
-        reference = accuracy(results, of_setting["unchanged"], experiment, None)
-        entries = {SETTINGS[key]: found[task] for key, task in of_setting.items() if task in found}
-        if reference is None or not entries:
-            continue
-        far = [f"{name} ({signed(entry['value'], 3)})" for name, entry in entries.items() if not entry["within"]]
-        sentences.append(
-            f"{title(base)}: within {TOLERANCE} of the reference ({reference['value']:.3f}) on "
-            f"{len(entries) - len(far)} of {len(entries)} settings" + (f"; not on {', '.join(far)}." if far else ".")
-        )
+        own = {key: found[key] for key in found if key.subject in of_setting.values()}
+        reference = [accuracy(results, of_setting["unchanged"], key.learner, None) for key in own]
+        if reference and reference[0]:
+            names = {task: SETTINGS[setting] for setting, task in of_setting.items()}
+            far = {key: entry for key, entry in own.items() if not entry["within"]}
+            which = ", ".join(f"{names[key.subject]} ({signed(entry['value'], 3)})" for key, entry in far.items())
+            sentences.append(
+                f"{title(base)}: within {TOLERANCE} of the reference ({reference[0]['value']:.3f}) on "
+                f"{len(own) - len(far)} of {len(own)} settings{f'; not on {which}' if far else ''}."
+            )
     if not sentences:
         return ""
     if all(entry["within"] for entry in found.values()):
@@ -122,33 +114,32 @@ def verdict_varying(results: Results) -> str:
     methods = [learner for learner in values if learner != UNTRAINED]
     if not methods:
         return ""
-    parts = [
+    parts = ", ".join(
         f"{called(learner)} {value['seen']:.2f} and {value['unseen']:.2f} (gap {signed(value['gap'])})"
         for learner, value in values.items()
-    ]
-    head = "Mean cumulative accuracy at the end of the episode, on sets of meta-training and on others:"
-    words = [f"{head} {', '.join(parts)}."]
+    )
+    words = f"Mean cumulative accuracy at the end of the episode, on sets of meta-training and on others: {parts}."
     if UNTRAINED in values:
-        words.append("SGD is meta-trained on nothing: its gap is what the sets differ in difficulty.")
+        words += " SGD is meta-trained on nothing: its gap is what the sets differ in difficulty."
     if {"vsml", "meta_rnn"} <= set(methods):
         largest, ahead = (max(methods, key=lambda method: values[method][what]) for what in ("gap", "unseen"))
         holds = "holds" if (largest, ahead) == ("meta_rnn", "vsml") else "does not hold"
-        words.append(
-            f"The largest gap is that of {called(largest)}, the best on other sets is {called(ahead)}: the "
+        words += (
+            f" The largest gap is that of {called(largest)}, the best on other sets is {called(ahead)}: the "
             f"paper\u2019s claim, that the meta RNN over-fits most and VSML generalises best, {holds} here."
         )
-    return " ".join(words)
+    return words
 
 
 def verdict_association(found: Results, task: str) -> str:
     """One sentence on the paper's claim of fast association, both ways: by what is tied to the image itself."""
     clauses = []
     for rival in RIVALS:
-        whens: dict[str, list[str]] = {side: [] for side in SIDES}
-        for age in _ages(found, task):
-            lead = found[Key(task, RULE, f"gain_own_less_{rival}", age)]
-            whens[_side(lead)].append(association.when(age))
-        parts = [f"{side} {_listed(own)}" for side, own in whens.items() if own]
+        leads = {age: found[Key(task, RULE, f"gain_own_less_{rival}", age)] for age in _ages(found, task)}
+        parts = []
+        for side in SIDES:
+            if whens := [association.when(age) for age, lead in leads.items() if _side(lead) == side]:
+                parts.append(f"{side} {' and '.join(filter(None, (', '.join(whens[:-1]), whens[-1])))}")
         clauses.append(f"that of {LOOKS[rival].words} it is {', '.join(parts)}")
     return (
         "What one exposure adds to the right class of that image, less what it adds there to images of other "
@@ -191,53 +182,37 @@ def _side(lead: Entry) -> str:
     return SIDES[2] if not clear else SIDES[0] if lead["value"] > 0 else SIDES[1]
 
 
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def main_tables(found: Results, tables: Tables, profile: Profile, items: Items) -> list[Table]:
-    """The tables of the section `Tables`: those that have rows."""
+def main_tables(found: Results, tables: Tables, profile: Profile, items: Items) -> dict[str, Any]:
+    """The rows of the tables of the section `Tables`, by their names in tables.html; nothing of those without rows."""
     methods = measures.by_method(profile.trained_on)
     mixed = [name for of_mix in methods.values() for name in of_mix.values()]
+    made: dict[str, Any] = {"accuracy": {}}
 
     # A table for each moment: a row for each task whose episodes are long enough, a column for each learner. The
     # experiments of figures 7 and 8 have tables of their own.
-    made = []
     names = ranking.tasks(found)
     own = [name for name in items.experiments if name == RULE or name not in (*mixed, ROBUST)]
-    learners = [
-        name
-        for name in (*own, *items.baselines, *at_paper_rates(tables))
-        if any(accuracy(found, task, name, None) for task in names)
-    ]
+    learners = (*own, *items.baselines, *at_paper_rates(tables))
+    learners = [name for name in learners if any(accuracy(found, task, name, None) for task in names)]
+    looks = [LOOKS.get(name, Look(name, name)) for name in learners]
     for moment in ranking.moments(found):
         rows = []
         for task in names:
-            entries = [accuracy(found, task, learner, moment) for learner in learners]
-            if not any(entries):
+            every = [(look, accuracy(found, task, look.key, moment)) for look in looks]
+            if not any(entry for _, entry in every):
                 continue
-            best = max(
-                entry["value"]
-                for learner, entry in zip(learners, entries, strict=True)
-                if entry and not (learner in LOOKS and LOOKS[learner].grows)
-            )
+            best = max(entry["value"] for look, entry in every if entry and not look.grows)
             length = f"{moment or ranking.length(found, task):,}"
-            guess = f"{measures.guessing(tables, profile.tasks[task]):.2f}"
-            row = [Cell(title(task), ranking.kinship(found, task)), length, guess]
-            for learner, entry in zip(learners, entries, strict=True):
-                cell = Cell(plus_minus(entry))
-                if entry:
-                    dial = LOOKS[learner].dial if learner in LOOKS else "rate"
-                    rate = f"{dial} {entry['rate']:g}, " if "rate" in entry else ""
-                    cell = cell._replace(note=f"{rate}n = {entry['n']}", mark="best" if entry["value"] == best else "")
-                row.append(cell)
+            row = [Cell(title(task), ranking.kinship(found, task)), length, _guess(tables, profile, task)]
+            for look, entry in every:
+                rate = f"{look.dial} {entry['rate']:g}, " if entry and "rate" in entry else ""
+                note = f"{rate}n = {entry['n']}" if entry else ""
+                row.append(Cell(plus_minus(entry), note, "best" if entry and entry["value"] == best else ""))
             rows.append(row)
-        words = f"Cumulative accuracy {when(moment)}"
-        heads = ["Data set", "Examples", "Guessing", *map(called, learners)]
-        made.append(Table(heads, rows, words, words, growing(learners)))
+        made["accuracy"] |= {when(moment): rows} if rows else {}
 
     # Figure 7: a row for each set and setting.
-    robust, early, rows = measures.robust(tables), ranking.early(found), []
+    robust, early, made["robust"] = measures.robust(tables), ranking.early(found), []
     for base, of_setting in measures.changed_tasks(tables).items():
         for setting, task in of_setting.items():
             first, end = (accuracy(found, task, robust, moment) for moment in (early, None))
@@ -245,118 +220,81 @@ def main_tables(found: Results, tables: Tables, profile: Profile, items: Items) 
             if difference := found.get(Key(task, robust, "difference")):
                 less, within = signed(difference["value"], 3), "yes" if difference["within"] else "no"
             last = Cell(plus_minus(end), f"n = {end['n']}" if end else "")
-            rows.append([title(base), SETTINGS[setting], plus_minus(first), last, less, within])
-    at = [f"Accuracy {when(early)}", "Accuracy at the end of the episode"]
-    caption = "Robustness: tasks changed in ways that meta-training never used"
-    made.append(Table(("Data set", "Task", *at, "Less the reference", "Within 0.05"), rows, "Robustness", caption))
+            made["robust"].append([title(base), SETTINGS[setting], plus_minus(first), last, less, within])
 
     # Figure 8: a row for each experiment, a column for each task; then the means over seen and unseen sets.
-    columns, rows = in_order((task for name in mixed for task in ranking.tasks(found, name)), ()), []
+    columns = in_order((task for name in mixed for task in ranking.tasks(found, name)), ())
+    made |= {"varying": [], "means": []}
     for method, of_mix in methods.items():
         for mix, name in of_mix.items():
             entries = [accuracy(found, task, name, None) for task in columns]
             cells = [Cell(plus_minus(entry), mark="seen" if entry and entry["seen"] else "") for entry in entries]
-            rows.append([called(method), ranking.mix_title(mix), *cells])
-    caption = Markup(
-        'Varying data sets: cumulative accuracy at the end of the episode; <span class="seen">tinted</span>: other '
-        "examples of a set of meta-training"
-    )
-    made.append(Table(("Method", "Meta-trained on", *map(title, columns)), rows, "Varying data sets", caption))
-    rows = []
+            made["varying"].append([called(method), ranking.mix_title(mix), *cells])
     for learner in (*methods, UNTRAINED):
         seen, unseen, gap = (found.get(Key(VARYING, learner, what)) for what in measures.MEANS)
         if gap is not None:
-            rows.append([called(learner), plus_minus(seen), plus_minus(unseen), signed(gap["value"])])
-    caption = "The same, mean over all mixes and data sets; \u00b1 standard deviation over meta-seeds"
-    note = (
-        "SGD is meta-trained on nothing: its gap is what the data sets differ in difficulty. What a method\u2019s gap "
-        "exceeds it by is over-fitting to the sets of meta-training."
-    )
-    heads = ("Method", "Sets of meta-training", "Other sets", "Gap")
-    made.append(Table(heads, rows, "Seen and unseen sets", caption, note))
+            made["means"].append([called(learner), plus_minus(seen), plus_minus(unseen), signed(gap["value"])])
 
-    shown = []
-    for key in found:
-        if key.metric == "one_shot":
-            guess = f"{measures.guessing(tables, profile.tasks[key.subject]):.2f}"
-            shown.append(([title(key.subject), called(key.learner), guess], [key]))
-    heads = ("Task", "Learner", "Guessing", "Accuracy", "n")
-    made.append(Table(heads, _rows(found, shown), "One shot", "One example of each class, then one question"))
+    shown = {key: (title(key.subject), called(key.learner)) for key in found if key.metric == "one_shot"}
+    rows = [([*names, _guess(tables, profile, key.subject)], [key]) for key, names in shown.items()]
+    made["one_shot"] = _rows(found, rows)
 
     # Figure 9: a row for each learner and kind of exposure.
-    shown = []
-    for learner in (*items.introspect, *association.BASELINES):
-        for kind, words in EXPOSURES.items():
-            metrics = (f"{kind}_probability", f"{kind}_accuracy")
-            shown.append(([called(learner), words], [Key(profile.introspected, learner, one) for one in metrics]))
-    caption = (
-        f"Fast association on unseen images of {title(profile.introspected)}: two images of each class, "
-        "each shown twice in a row"
-    )
-    heads = ("Learner", "Exposure", "Probability of the right class", "Accuracy", "n")
-    made.append(Table(heads, _rows(found, shown), "Association", caption))
-    return [table for table in made if table.rows]
+    task = profile.introspected
+    rows = [
+        ([called(learner), words], [Key(task, learner, f"{kind}_{what}") for what in ("probability", "accuracy")])
+        for learner in (*items.introspect, *association.BASELINES)
+        for kind, words in EXPOSURES.items()
+    ]
+    made["association"] = _rows(found, rows)
+    made = {name: rows for name, rows in made.items() if rows}
+    names = {"learners": [look.name for look in looks], "growing": growing(learners), "set": title(task)}
+    return made and made | names | {"sets": [*map(title, columns)], "early": when(early)}
+
+
+def _guess(tables: Tables, profile: Profile, task: str) -> str:
+    return f"{measures.guessing(tables, profile.tasks[task]):.2f}"
 
 
 def _rows(found: Results, shown: list[tuple[list[str], list[Key]]]) -> list[list[str]]:
     """After the heads of a row its results, and over how many episodes they are. Rows without results are left out."""
     return [
-        [*heads, *(plus_minus(found[key]) for key in keys), str(found[keys[0]]["n"])]
+        [*heads, *(plus_minus(found.get(key)) for key in keys), str(found[keys[0]]["n"])]
         for heads, keys in shown
         if keys[0] in found
     ]
 
 
-def introspected(found: Results, profile: Profile, items: Items, gaps: int, length: int) -> dict[str, Any]:
-    """The verdict on fast association, and its tables; gaps and length are those of the section `introspect`."""
+def introspected(found: Results, profile: Profile, items: Items, gaps: int) -> dict[str, Any]:
+    """The verdict on fast association, and the rows of its tables; `gaps` is that of the section `introspect`."""
     task, learners = profile.introspected, (*items.introspect, *association.BASELINES)
-    of_exposure = (*GAINS, f"gain_same_after_{gaps}", "wrong_gained_same", "wrong_lost_same")
+    gains = ("gain_same", "gain_other", "gain_stranger", "gain_own", "told_apart", f"gain_same_after_{gaps}")
     exposures = [
-        ([called(learner), str(age)], [Key(task, learner, metric, age) for metric in of_exposure])
-        for age in sorted({age for learner in learners for age in _ages(found, task, learner)})
-        for learner in learners
+        (
+            [called(name), str(age)],
+            [Key(task, name, one, age) for one in (*gains, "wrong_gained_same", "wrong_lost_same")],
+        )
+        for age in sorted({age for name in learners for age in _ages(found, task, name)})
+        for name in learners
     ]
-    cosines, channels = [], []
-    for learner in learners:
-        parts = [found.get(Key(task, learner, part)) for part in association.COSINES]
-        if parts[0] is not None:
-            clear, n = f"{100 * parts[0]['clear']:.0f} %", str(parts[0]["n"])
-            cosines.append([called(learner), *map(plus_minus, parts), clear, n])
-    for name in items.introspect:
-        for group, words in GROUPS.items():
-            metrics = ("intact_accuracy", f"lost_{group}_initial", f"lost_{group}_mean")
-            channels.append(([words], [Key(task, name, metric) for metric in metrics]))
-    later = (f"Same, {gaps} examples later", "Wrong class, once shown", "Right class, by a wrong label")
-    quarters = ("Whole episode", "First quarter", "Last quarter")
-    resets = ("Lost, reset to the initial state", "Lost, reset to the mean of the cells")
-    tables = (
-        Table(
-            ("Learner", "Examples seen before", *GAINS.values(), *later, "n"),
-            _rows(found, exposures),
-            "One exposure",
-            f"One exposure on unseen images of {title(task)}: what it adds to the probability of the right "
-            "class, and what one wrong label does to the image\u2019s; told from other classes: share of episodes in "
-            "which a wrong label, shown once, is then more probable for the image than for others (chance: 0.5)",
-        ),
-        Table(
-            ("Learner", *quarters, "Steps large enough to have a direction", "n"),
-            cosines,
-            "Cosine with gradient steps",
-            "Cosine between what a step changes in the logits of other images and what a gradient step of a linear "
-            f"model with the same predictions would; episodes of {length} examples",
-        ),
-        Table(
-            ("Channels", "Accuracy before", *resets, "n"),
-            _rows(found, channels),
-            "Channels of the state",
-            "Where VSML\u2019s states store it: accuracy lost when channels of all cells are reset after "
-            f"{length} examples",
-        ),
-    )
+    parts = [([called(name)], [Key(task, name, part) for part in association.COSINES]) for name in learners]
+    cosines = _rows(found, parts)
+    clear = [found[keys[0]]["clear"] for _, keys in parts if keys[0] in found]
+    for row, share in zip(cosines, clear, strict=True):
+        row.insert(-1, f"{100 * share:.0f} %")
+    resets = ("intact_accuracy", "lost_{}_initial", "lost_{}_mean")
+    channels = [
+        ([words], [Key(task, name, metric.format(group)) for metric in resets])
+        for name in items.introspect
+        for group, words in GROUPS.items()
+    ]
     return {
         "verdict": verdict_association(found, task) if RULE in items.introspect else None,
         "details": list(details_of_association(found, task)),
-        "tables": [table for table in tables if table.rows],
+        "set": title(task),
+        "exposures": _rows(found, exposures),
+        "cosines": cosines,
+        "channels": _rows(found, channels),
     }
 
 
@@ -370,8 +308,7 @@ def learned(items: Items, tables: Tables) -> dict[str, Any]:
             numbers = (f"{size(rule.theta):,}", f"{measures.final_loss(curve):.3f}")
             rows.append([experiment, str(seed), str(steps), str(skipped), *numbers])
             rules[f"{experiment}-{seed}"] = [*rule.learner.items(), *rule.provenance.items()]
-    heads = ("Experiment", "Seed", "Meta-steps", "Skipped (non-finite)", "Numbers learned", "Final meta loss (nats)")
-    return {"table": Table(heads, rows, "Meta-training", "Meta-training"), "rules": rules}
+    return {"rows": rows, "rules": rules}
 
 
 def size(theta: dict[str, Any]) -> int:
@@ -379,7 +316,7 @@ def size(theta: dict[str, Any]) -> int:
     return sum(size(part) if isinstance(part, dict) else part.size for part in theta.values())
 
 
-def shipped(found: Results, profile: Profile) -> Table:
+def shipped(found: Results, profile: Profile) -> dict[str, Any]:
     """A row for each task and learner with a shipped rule, a column for each horizon, and the end of the episodes."""
     by_learner: dict[tuple[str, str], dict[int | None, Entry]] = {}
     for key, entry in found.items():
@@ -393,9 +330,4 @@ def shipped(found: Results, profile: Profile) -> Table:
         name += ", with random features" if learner != own else ""
         cells = [plus_minus(entries.get(moment)) for moment in (*profile.horizons, end)]
         rows.append([name, title(task), *cells, f"{end:,}" if end else "one shot"])
-    heads = ("Learner", "Task", *(f"After {moment:,}" for moment in profile.horizons), "At the end", "Examples")
-    caption = (
-        "Cumulative accuracy of the shipped rules after so many examples, and of SGD and Adam with random features, "
-        "mean \u00b1 standard deviation over episodes"
-    )
-    return Table(heads, rows, "Rules that ship", caption)
+    return {"horizons": [f"After {moment:,}" for moment in profile.horizons], "rows": rows}

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.show.display import Table
 from pipeline.show.looks import GREY, Look, by_key
 from pipeline.show.measures import Key, Results, single, summary
 from pipeline.studies.learning.association import gains, when
@@ -48,6 +47,12 @@ INVERSE = Look(
     longer="Pseudo-inverse of the last ones, not online",
 )
 CHANCE = 0.5
+LIKENESS = (
+    "fresh_like_hebb",
+    "stored_like_hebb",
+    "stored_like_delta",
+    "stored_held",
+)  # to textbook rules: see `recall`
 LIKE = 0.9  # the cosine from which on the w of a fitted delta rule says something
 
 
@@ -163,12 +168,9 @@ def own_gains(seeds: list[Arrays]) -> Float[np.ndarray, "seed age episode gap"]:
 
 def of_images(tables: Tables, experiment: str) -> dict[int, Float[np.ndarray, "seed age episode gap"]]:
     """By horizon, `own_gains` of rules that learn to classify images, in VSML's protocol of introspection."""
-    every = tests(tables, experiment)
-    of_horizons = enumerate(horizons(tables, experiment))
-    return {
-        d: own_gains([{"query_probability": arrays["query_probability"][index]} for arrays in every])
-        for index, d in of_horizons
-    }
+    probability = [arrays["query_probability"] for arrays in tests(tables, experiment)]
+    every = enumerate(horizons(tables, experiment))
+    return {horizon: own_gains([{"query_probability": one[index]} for one in probability]) for index, horizon in every}
 
 
 def recall(tables: Tables) -> Results:
@@ -184,30 +186,31 @@ def recall(tables: Tables) -> Results:
             found[Key(RECALL, experiment, "last", horizon)] = summary(accuracies)
     for experiment in thorough(tables)[:1]:  # the fixed rules have the same streams beside each
         arrays = tests(tables, experiment)[0]
-        n = arrays["fixed"].shape[1]
         for index, horizon in enumerate(horizons(tables, experiment)):
             values = {kind: best_fixed(arrays, kind, horizon) for kind in FIXED}
             values[INVERSE.key] = share(arrays, "pseudo_inverse")[index, :, :horizon].mean()
             for key, value in values.items():
-                found[Key(RECALL, key, "last", horizon)] = single(float(value), n)
+                found[Key(RECALL, key, "last", horizon)] = single(float(value), arrays["fixed"].shape[1])
 
     for experiment in thorough(tables):
         every = tests(tables, experiment)
-        of_seeds: dict[tuple[str, int], Any] = {}  # by metric and horizon, a number for each seed
+
+        def keep(metric: str, horizon: int, seeds: Any, learner: str = experiment) -> None:
+            found[Key(RECALL, learner, metric, horizon)] = summary(np.array(seeds)[:, None])
+
         for kind in ("noise", "correlation"):
             for horizon, levels in changed(tables, experiment, kind).items():
                 for level, seeds in zip(every[0][kind].tolist(), levels, strict=True):
-                    of_seeds[f"{kind}_{level:g}", horizon] = seeds
+                    keep(f"{kind}_{level:g}", horizon, seeds)
         for what in moves(tables, experiment):
-            of_seeds |= {(what, horizon): seeds for horizon, seeds in changed(tables, experiment, what).items()}
+            for horizon, seeds in changed(tables, experiment, what).items():
+                keep(what, horizon, seeds)
         for index, horizon in enumerate(horizons(tables, experiment)):
             for state in ("fresh", "stored") if "ends" in every[0] else ():
                 likes = [textbook(arrays, state, index) for arrays in every]
                 for kind in FIXED:
-                    of_seeds[f"{state}_like_{kind}", horizon] = [like[kind].cosine for like in likes]
-                of_seeds[f"{state}_held", horizon] = [like["delta"].held for like in likes]
-        for metric, seeds in of_seeds.items():
-            found[Key(RECALL, experiment, *metric)] = summary(np.array(seeds)[:, None])
+                    keep(f"{state}_like_{kind}", horizon, [like[kind].cosine for like in likes])
+                keep(f"{state}_held", horizon, [like["delta"].held for like in likes])
         for horizon, gained in of_images(tables, experiment).items():
             end = gained.shape[-1] - 1
             for at, age in enumerate(every[0]["age"].tolist()):
@@ -218,31 +221,27 @@ def recall(tables: Tables) -> Results:
 
 def page(found: Results, tables: Tables, introspected: str) -> dict[str, Any]:
     """What the report says of all this; `introspected` is the set whose images introspection shows."""
-    arrays = tests(tables, in_order(tables)[0])[0]
-    return {name: int(arrays[name]) for name in ("bits", "moments", "settled")} | {
-        "table": table(found, tables),
+    first, every = tests(tables, in_order(tables)[0])[0], {e: tests(tables, e)[0] for e in in_order(tables)}
+    asked = sorted({horizon for arrays in every.values() for horizon in arrays["horizon"].tolist()})
+    rows = []
+    for learner in (*every, *FIXED, INVERSE.key):
+        entries = [found.get(Key(RECALL, learner, "last", horizon)) for horizon in asked]
+        if any(entries):
+            sizes = [str(every[learner][what]) if learner in every else "\u2013" for what in ("synapses", "numbers")]
+            rows.append([name(learner), *(plus_minus(entry, "sd_seeds", 3) for entry in entries), *sizes])
+    return {what: int(first[what]) for what in ("bits", "moments", "settled")} | {
+        "horizons": asked,
+        "rows": rows,
+        "chance": CHANCE,
         "verdict": verdict(found, tables),
-        "synapse": list(words_of_synapse(found)),
+        "synapse": {
+            key.at: {metric: found[key._replace(metric=metric)]["value"] for metric in LIKENESS}
+            for key in found
+            if key.metric == LIKENESS[0]
+        },
+        "like": LIKE,
         "sighted": [words for one in thorough(tables)[:1] for words in words_of_images(found, one, introspected)],
     }
-
-
-def table(found: Results, tables: Tables) -> Table:
-    """Recall of each rule and of what it is held against, by horizon."""
-    every = sorted({horizon for experiment in in_order(tables) for horizon in horizons(tables, experiment)})
-    sizes = {e: [str(tests(tables, e)[0][what]) for what in ("synapses", "numbers")] for e in in_order(tables)}
-    rows = []
-    for learner in (*sizes, *FIXED, INVERSE.key):
-        entries = [found.get(Key(RECALL, learner, "last", horizon)) for horizon in every]
-        if any(entries):
-            cells = (plus_minus(entry, "sd_seeds", 3) for entry in entries)
-            rows.append([name(learner), *cells, *sizes.get(learner, [plus_minus(None)] * 2)])
-    caption = (
-        "Bits recalled right over the last D snippets, by rules meta-trained for that D; \u00b1 standard deviation "
-        f"over seeds; chance is {CHANCE}"
-    )
-    heads = ("Network and rule", *(f"D = {horizon}" for horizon in every), "Synapses", "Learned numbers")
-    return Table(heads, rows, "Learning to remember", caption)
 
 
 def verdict(found: Results, tables: Tables) -> str:
@@ -250,26 +249,14 @@ def verdict(found: Results, tables: Tables) -> str:
     sentences = []
     for experiment in thorough(tables):
         ahead, behind = [], []
-        for horizon in horizons(tables, experiment):
-            own, *fixed = (found[Key(RECALL, one, "last", horizon)]["value"] for one in (experiment, *FIXED))
-            (ahead if own > max(fixed) else behind).append(f"{horizon} ({own:.3f} against {max(fixed):.3f})")
+        for key in found:
+            if key[:3] == (RECALL, experiment, "last"):
+                own, *fixed = (found[key._replace(learner=one)]["value"] for one in (experiment, *FIXED))
+                (ahead if own > max(fixed) else behind).append(f"{key.at} ({own:.3f} against {max(fixed):.3f})")
         words = f"above the best fixed rule over the last {', '.join(ahead)}" if ahead else "nowhere above it"
         words += f"; not above it over the last {', '.join(behind)}" if behind else ""
         sentences.append(f"{name(experiment)}: {words}.")
     return " ".join(sentences)
-
-
-def words_of_synapse(found: Results) -> Iterator[str]:
-    """What the learned rule is like, one sentence for each horizon that was looked at."""
-    for key in found:
-        if key.metric == "fresh_like_hebb":
-            metrics = ("fresh_like_hebb", "stored_like_hebb", "stored_like_delta", "stored_held")
-            fresh, hebb, delta, held = (found[key._replace(metric=metric)]["value"] for metric in metrics)
-            answers = f" that takes the synapse to answer {held:.2f} of the cue already" if delta >= LIKE else ""
-            yield (
-                f"To remember {key.at}: with Hebb {fresh:.2f} where nothing is stored; after one snippet {hebb:.2f}, "
-                f"and {delta:.2f} with the nearest delta rule{answers}."
-            )
 
 
 def words_of_images(found: Results, experiment: str, images: str) -> Iterator[str]:

@@ -2,22 +2,15 @@
 
 from typing import Any, NamedTuple
 
-from pipeline.show.display import Cell, Table
+from pipeline.show.display import Cell
 from pipeline.show.measures import Key, Results, single
 from pipeline.studies.learning.tables import Tables
 
 TABLE = "unify/unification.npz"
 UNIFICATION = "unification"  # the subject of all numbers here
-# Heads of the table, and what counts over the episodes: of a deviation the largest, of what it is held against the
-# smallest.
-WORST = {
-    "prediction_deviation": ("Deviation, predictions", max),
-    "state_deviation": ("Deviation, states", max),
-    "prediction_size": ("Largest prediction", min),
-    "state_size": ("Largest state", min),
-    "learning": ("Moved by learning", min),
-    "control_deviation": ("Deviation of the control", min),
-}
+# What counts over the episodes: of a deviation the largest, of what it is held against the smallest.
+WORST = dict.fromkeys(("prediction_deviation", "state_deviation"), max)
+WORST |= dict.fromkeys(("prediction_size", "state_size", "learning", "control_deviation"), min)
 COUNTS = ("entries", "nonzero", "distinct", "parameters")  # of W~
 
 
@@ -50,27 +43,17 @@ def unification(tables: Tables) -> Results:
         return {}
     arrays = tables[TABLE].arrays
     found: Results = {}
-    for metric, (_, worst) in WORST.items():
+    for metric, worst in WORST.items():
         for pair, values in zip(arrays["pair"].tolist(), arrays[metric], strict=True):
             found[Key(UNIFICATION, pair, metric)] = single(float(worst(values)), len(values))
     return found | {Key(UNIFICATION, "matrix", what): single(int(arrays[f"matrix/{what}"]), 1) for what in COUNTS}
 
 
 def page(found: Results) -> dict[str, Any]:
-    """What the report says of all this: a row for each algorithm, and W~ in words."""
+    """What the report says of all this: a row for each algorithm, and W~ counted."""
     rows = []
     for key, pair in PAIRS.items():
         *cells, control = (f"{found[Key(UNIFICATION, key, metric)]['value']:.1e}" for metric in WORST)
         rows.append([pair.method, *cells, Cell(control, pair.control)])
-    n = found[Key(UNIFICATION, next(iter(PAIRS)), "learning")]["n"]
-    caption = (
-        f"Largest absolute deviation of an instance from its algorithm, over {n} episodes; of what it is held "
-        "against, the smallest of the episodes"
-    )
-    entries, nonzero, distinct, parameters = (found[Key(UNIFICATION, "matrix", what)]["value"] for what in COUNTS)
-    words = (
-        f"{nonzero:,} of {entries:,} entries are not zero; they have {distinct} distinct values, "
-        f"made from {parameters} parameters"
-    )
-    heads = ("Algorithm", *(head for head, _ in WORST.values()))
-    return {"table": Table(heads, rows, "Unification", caption), "matrix": words}
+    matrix = {what: found[Key(UNIFICATION, "matrix", what)]["value"] for what in COUNTS}
+    return {"rows": rows, "matrix": matrix, "n": found[Key(UNIFICATION, next(iter(PAIRS)), "learning")]["n"]}

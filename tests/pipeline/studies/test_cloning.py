@@ -34,7 +34,7 @@ def test_cumulative_accuracy_is_that_of_the_first_predictions_across_stretches(t
 
 def test_the_verdict_on_what_was_improved_follows_the_numbers(tables):
     found = cloning.cloning(tables)
-    said = [row[-1] for row in cloning.improvement_table(found, tables, 100).rows]
+    said = [row[-1] for row in cloning.page(found, tables, 100)["improvement"]]
     assert said == ["learns faster at first, and at the end is no worse", None, None] * len(cloning.tested(tables))
     key = Key("cloning", min(cloning.tested(tables)), "improved")
     found[key._replace(metric="improved_early")] = found[key._replace(metric="clone_early")]
@@ -50,9 +50,8 @@ def test_where_backpropagation_wanted_nothing_there_is_no_miss(tables, settings)
     silent = {**tables, path: table._replace(arrays={**table.arrays, f"{task}/missed": missed})}
     found = cloning.cloning(silent)
     json.dumps(named(found), allow_nan=False)
-    table = cloning.tests_table(found, silent)
-    last = dict(zip(table.heads, table.rows[missed.shape[2] - 1], strict=True))
-    assert {head for head, cell in last.items() if cell == "\u2013"} == {"Error passed down"}
+    last = cloning.page(found, silent, 100)["tests"][missed.shape[2] - 1]
+    assert [cell for cell in last if cell == "\u2013"] == [last[-1]]  # of the error passed down
     drawn = draw(silent, Profile.of(settings))
     assert all(np.isfinite(axes.get_ylim()).all() for axes in drawn.axes)
 

@@ -34,17 +34,14 @@ def test_numbers_are_means_over_what_they_say(tables):
     np.testing.assert_allclose(so_far[..., -1], first_order.worth(), rtol=1e-6)
 
 
-def test_what_was_learned_longer_ago_is_forgotten_more(tables):
+def test_what_was_learned_longer_ago_is_forgotten_more_and_updates_interfere(tables):
     tested = feedback.tested(tables)
     forgotten = tested["first_order_on_sines"].forgetting()
     assert forgotten.min() > 1.25 and forgotten.max() < 1.4  # 0.5 a part: the mean of 2, 1.5, 1 and 0.5, times 1 to 1.1
     np.testing.assert_allclose(tested["flp_on_sines"].forgetting(), 0, atol=1e-6)
     assert tested["second_order_on_glyphs"].forgetting().min() > 0  # of accuracy, what is lost counts
-
-
-def test_interference_is_others_over_own(tables):
     for name, ratio in (("flp_on_sines", -0.04), ("second_order_on_sines", 0.03)):
-        np.testing.assert_allclose(feedback.tested(tables)[name].interference(), ratio, rtol=1e-4)
+        np.testing.assert_allclose(tested[name].interference(), ratio, rtol=1e-4)  # of others over own
 
 
 def test_a_layer_that_never_changes_has_no_alignment(tables):
@@ -83,10 +80,8 @@ def test_one_learner_wins_only_where_its_seeds_lie_apart(tables):
 
 def test_rows_are_complete(tables):
     found = feedback.feedback(tables)
-    table = feedback.table(found, tables, episodes=6)
-    rows = [dict(zip(table.heads, row, strict=True)) for row in table.rows]
-    sines, glyphs = Cell("Sines", "MSE"), Cell("Glyphs", "accuracy")
-    assert [row["Task"] for row in rows] == [sines, None, None, glyphs, None]
+    rows = feedback.page(found, tables)["rows"]
+    assert [row[0] for row in rows] == [Cell("Sines", "MSE"), None, None, Cell("Glyphs", "accuracy"), None]
     shuffled = found[Key("feedback", "flp_on_glyphs_iid", "accuracy")]
-    assert rows[0]["Shuffled"] == "" and rows[3]["Shuffled"] == plus_minus(shuffled, digits=3)
-    assert float(str(rows[1]["Alignment, hidden"])) == pytest.approx(0.793, abs=0.006)
+    assert rows[0][3] == "" and rows[3][3] == plus_minus(shuffled, digits=3)
+    assert float(str(rows[1][-1])) == pytest.approx(0.793, abs=0.006)  # alignment in hidden layers

@@ -27,20 +27,13 @@ ROBUST = ("mnist_unchanged", "mnist_48px", "mnist_21px", "fashion_mnist_unchange
 @pytest.fixture
 def robust():
     """Two seeds of two episodes each."""
+    sets = {"fashion_mnist_unchanged": (0.5, 0.6), "fashion_mnist_classes": (0.75, 0.75)}
     return {
         "meta_test/robust-0.npz": _table(
-            mnist_unchanged=(0.8, 0.8),
-            mnist_48px=(0.85, 0.85),
-            mnist_21px=(0.7, 0.7),
-            fashion_mnist_unchanged=(0.5, 0.6),
-            fashion_mnist_classes=(0.75, 0.75),
+            mnist_unchanged=(0.8, 0.8), mnist_48px=(0.85, 0.85), mnist_21px=(0.7, 0.7), **sets
         ),
         "meta_test/robust-1.npz": _table(
-            mnist_unchanged=(0.6, 0.6),
-            mnist_48px=(0.65, 0.65),
-            mnist_21px=(0.6, 0.5),
-            fashion_mnist_unchanged=(0.5, 0.6),
-            fashion_mnist_classes=(0.75, 0.75),
+            mnist_unchanged=(0.6, 0.6), mnist_48px=(0.65, 0.65), mnist_21px=(0.6, 0.5), **sets
         ),
     }
 
@@ -54,14 +47,11 @@ def test_differences_are_from_the_unchanged_task_of_the_same_set(robust):
     assert set(found) == {"mnist_48px", "mnist_21px", "fashion_mnist_classes"}
     # seeds differ by 0.85 - 0.8 and 0.65 - 0.6: in binary a little more than 0.05, which is still within 0.05
     assert found["mnist_48px"] == {"value": pytest.approx(0.05), "sd": pytest.approx(0), "n": 2, "within": True}
-    # seeds differ by -0.1 and -0.05
-    assert found["mnist_21px"] == {
-        "value": pytest.approx(-0.075),
-        "sd": pytest.approx(0.05 / 2**0.5),
-        "n": 2,
-        "within": False,
-    }
+    spread = pytest.approx(0.05 / 2**0.5)  # seeds differ by -0.1 and -0.05
+    assert found["mnist_21px"] == {"value": pytest.approx(-0.075), "sd": spread, "n": 2, "within": False}
     assert found["fashion_mnist_classes"]["value"] == pytest.approx(0.2)
+    del robust["meta_test/robust-1.npz"]
+    assert measures.differences(robust)["mnist_21px"]["sd"] is None, "one seed has no spread"
 
 
 def test_differences_early_in_life_and_of_lives_of_unequal_length(robust):
@@ -70,11 +60,6 @@ def test_differences_early_in_life_and_of_lives_of_unequal_length(robust):
         table.arrays["mnist_unchanged/correct"] = np.array([[True] * 5 + [False] * 15] * 2)
     assert measures.differences(robust, moment=5)["mnist_48px"]["value"] == pytest.approx(0.5 - 1.0)
     assert measures.differences(robust)["mnist_48px"]["value"] == pytest.approx(0.5 - 0.5)  # both over ten examples
-
-
-def test_one_seed_has_no_spread(robust):
-    del robust["meta_test/robust-1.npz"]
-    assert measures.differences(robust)["mnist_21px"]["sd"] is None
 
 
 def test_the_verdict_counts_and_names_the_settings(robust):
@@ -118,10 +103,8 @@ def varying():
         for name, of_task in shares.items()
         for seed in (0, 1)
     }
-    sgd = {
-        "mnist/correct": _episodes(0.7, 0.8)[:, None],
-        "kmnist/correct": _episodes(0.4, 0.5)[:, None],
-    }  # [rate, one episode]
+    sgd = {"mnist/correct": _episodes(0.7, 0.8)[:, None], "kmnist/correct": _episodes(0.4, 0.5)[:, None]}
+    # [rate, one episode]
     tables["baseline/sgd.npz"] = Table({**sgd, "rate": np.array([0.1, 1.0])}, {})
     return tables
 
@@ -137,12 +120,8 @@ TRAINED_ON = {f"{method}_on_{mix}": (mix,) for method in ("vsml", "meta_rnn") fo
 def test_seen_and_unseen_are_means_over_mixes_and_tasks(varying):
     found = _generality(varying, TRAINED_ON)
     # seen: (mnist on mnist + kmnist on kmnist) / 2, for each seed: (0.9 + 0.7) / 2 and (0.8 + 0.6) / 2
-    assert found["varying_data/vsml/seen"] == {
-        "value": pytest.approx(0.75),
-        "sd": pytest.approx(0.1 / 2**0.5),
-        "n": 2,
-        "cells": 2,
-    }
+    spread = pytest.approx(0.1 / 2**0.5)
+    assert found["varying_data/vsml/seen"] == {"value": pytest.approx(0.75), "sd": spread, "n": 2, "cells": 2}
     assert found["varying_data/vsml/unseen"]["value"] == pytest.approx(0.7)  # (0.6 + 0.8) / 2 of both seeds
     assert found["varying_data/vsml/unseen"]["sd"] == pytest.approx(0)
     assert found["varying_data/vsml/gap"]["value"] == pytest.approx(0.05)

@@ -87,19 +87,15 @@ def test_learners_are_compared_life_by_life():
     # Lives of both that vary together have a difference that does not.
     both = np.copy(_table().arrays["query_probability"])
     both[0, 1, :, 1, 0, 0, 0] += 0.02 * np.array([1, -1, 1, -1])
-    assert _found(_table(query_probability=both))["digits/vsml/gain_same_less_sgd@10"]["sd"] == pytest.approx(
-        0, abs=1e-9
-    )
+    lead = _found(_table(query_probability=both))["digits/vsml/gain_same_less_sgd@10"]
+    assert lead["sd"] == pytest.approx(0, abs=1e-9)
 
 
 def test_the_verdict_says_it_both_ways():
     found = _results(_table())
     words = verdict_association(found, "digits")
-    assert (
-        "Against that of SGD at its best rate it is larger at the start, not clearly different after 10 examples"
-        in words
-    )
-    assert "against that of SGD at the paper\u2019s rate it is larger at the start, not clearly different" in words
+    said = "gainst that of SGD at {} rate it is larger at the start, not clearly different after 10 examples"
+    assert said.format("its best") in words and said.format("the paper\u2019s") in words
     slower = np.copy(_table().arrays["query_probability"])
     slower[0, :, :, 1, :, 0, 0] = 0.12
     words = verdict_association(_results(_table(query_probability=slower)), "digits")

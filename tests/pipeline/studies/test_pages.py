@@ -44,11 +44,6 @@ def row(page: str, begins: str) -> list[str]:
     return line.strip("| ").split(" | ")[1:]
 
 
-def test_every_study_has_a_page_with_its_claims():
-    for name in blocks.STUDIES:
-        assert f"<!-- claims/{name}:begin -->" in (paths.ROOT / f"pipeline/studies/{name}/README.md").read_text()
-
-
 @pytest.mark.parametrize("page", WITH_BLOCKS)
 def test_an_edited_number_is_refused_and_written_anew(root, page, monkeypatch):
     before = (root / page).read_text()
@@ -63,14 +58,12 @@ def test_an_edited_number_is_refused_and_written_anew(root, page, monkeypatch):
 
 
 def test_check_holds_the_pages_against_docs_and_not_against_themselves(root):
-    stored = root / "docs/siblings/results.json"
+    stored, page = root / "docs/siblings/results.json", "pipeline/studies/feedback/README.md"
     results = json.loads(stored.read_text())
     results["feedback/flp_on_sines/mse"]["value"] += 1
     stored.write_text(json.dumps(results))
-    page = "pipeline/studies/feedback/README.md"
-    with pytest.raises(
-        SystemExit, match=rf"feedback:siblings:begin.* of .*{page} is not that of .*siblings/results\.json"
-    ):
+    complaint = rf"feedback:siblings:begin.* of .*{page} is not that of .*siblings/results\.json"
+    with pytest.raises(SystemExit, match=complaint):
         readme.main(check=True, root=root)
 
 
@@ -78,9 +71,7 @@ def test_check_holds_the_pages_against_docs_and_not_against_themselves(root):
 def test_a_block_that_nothing_would_refresh_is_refused(root, name):
     page = root / "docs/speed.md"
     page.write_text(f"{page.read_text()}\n<!-- {name}:begin -->\n<!-- {name}:end -->\n")
-    with pytest.raises(
-        SystemExit, match=rf"docs/speed\.md: <!-- {name}:begin --> begins no block that is known: kinds"
-    ):
+    with pytest.raises(SystemExit, match=rf"docs/speed\.md: <!-- {name}:begin --> begins no block that is known: kin"):
         readme.main(check=True, root=root)
 
 
@@ -132,35 +123,20 @@ def _judged(verdict, seeds=3, because=None):
 @pytest.mark.parametrize(
     ("default", "mnist", "best", "others"),
     [
-        (
-            _judged("reproduced"),
-            _judged("consistent", 1),
-            "\u2713\u00a0reproduced (default, 3 \u00d7 8)",
-            "`mnist`, 1 \u00d7 8",
-        ),
-        (
-            _judged("consistent"),
-            _judged("contrary", 1),
-            "\u2248\u00a0consistent (default",
-            "**\u2260\u00a0contrary (`mnist`",
-        ),
-        (
-            _judged("consistent", 3, "1 of 2"),
-            _judged("contrary", 1),
-            "\u2260\u00a0contrary (`mnist`",
-            "**\u2248\u00a0consistent (d",
-        ),
-        (_judged("not run", 0, "None"), _judged("underpowered", 1), "?\u00a0underpowered (`mnist`, 1 \u00d7 8)", ""),
-        (_judged("not run", 0, "None"), None, "\u2013\u00a0not\u00a0run", ""),
+        (("reproduced",), ("consistent", 1), "\u2713\u00a0reproduced (default, 3 \u00d7 8)", "`mnist`, 1 \u00d7 8"),
+        (("consistent",), ("contrary", 1), "\u2248\u00a0consistent (default", "**\u2260\u00a0contrary (`mnist`"),
+        (("consistent", 3, "1 of 2"), ("contrary", 1), "\u2260\u00a0contrary (`mnist`", "**\u2248\u00a0consistent (d"),
+        (("not run", 0, "None"), ("underpowered", 1), "?\u00a0underpowered (`mnist`, 1 \u00d7 8)", ""),
+        (("not run", 0, "None"), None, "\u2013\u00a0not\u00a0run", ""),
     ],
 )
 def test_the_best_evidence_is_whole_then_of_most_seeds_and_bold_where_profiles_disagree(default, mnist, best, others):
-    of_profile = {"": [default], "mnist": [mnist] if mnist else []}
+    of_profile = {"": [_judged(*default)], "mnist": [_judged(*mnist)] if mnist else []}
     judged = [{"claims": of_profile.get(profile, [])} for profile in blocks.PROFILES]
-    table, _ = blocks.claims(["learning"], *judged)
+    table, _ = blocks.text("claims/learning", *judged).split("\n\n")
     *_, first, second = table.splitlines()[-1].removeprefix("| ").removesuffix(" |").split(" | ")
     assert best in first and others in second and ("**" in second) == ("**" in others)
-    *_, against = blocks.studies(*judged)
+    *_, against = blocks.text("studies", *judged).split("\n\n")
     assert ("- It learns." in against) == ("contrary" in best)
 
 

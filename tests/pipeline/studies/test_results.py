@@ -41,12 +41,16 @@ def _accuracies(tables, profile=PROFILE):
 
 
 def test_value_spread_and_count_are_those_of_all_lives_of_all_seeds(tables):
-    entry = _accuracies(tables)["iris/vsml/cumulative@4"]
     # episodes: 0, 1/2 (seed 0) and 1, 3/4 (seed 1)
-    assert entry["value"] == pytest.approx(0.5625)
-    assert entry["n"] == 4
-    assert entry["sd"] == pytest.approx(math.sqrt((0.5625**2 + 0.0625**2 + 0.4375**2 + 0.1875**2) / 3))
-    assert entry["sd_seeds"] == pytest.approx(0.625 / math.sqrt(2))
+    assert _accuracies(tables)["iris/vsml/cumulative@4"] == {
+        "value": pytest.approx(0.5625),
+        "n": 4,
+        "sd": pytest.approx(math.sqrt((0.5625**2 + 0.0625**2 + 0.4375**2 + 0.1875**2) / 3)),
+        "sd_seeds": pytest.approx(0.625 / math.sqrt(2)),
+        "seen": False,
+    }
+    tables["baseline/sgd.npz"].arrays["iris/correct"] = tables["baseline/sgd.npz"].arrays["iris/correct"][:, :1]
+    assert _accuracies(tables)["iris/sgd/cumulative@4"]["sd"] is None, "one episode has no spread"
 
 
 def test_cumulative_accuracy_counts_what_was_right_so_far():
@@ -54,14 +58,8 @@ def test_cumulative_accuracy_counts_what_was_right_so_far():
 
 
 def test_the_best_rate_depends_on_the_horizon(tables):
-    assert results.outcomes(tables, "iris", "sgd", horizon=1).rate == 0.01
-    assert results.outcomes(tables, "iris", "sgd", horizon=4).rate == 0.3
-    assert _accuracies(tables)["iris/sgd/cumulative@4"] == {
-        "value": 0.75,
-        "sd": 0.0,
-        "n": 2,
-        "rate": 0.3,
-    }
+    assert [results.outcomes(tables, "iris", "sgd", horizon).rate for horizon in (1, 4)] == [0.01, 0.3]
+    assert _accuracies(tables)["iris/sgd/cumulative@4"] == {"value": 0.75, "sd": 0.0, "n": 2, "rate": 0.3}
 
 
 def test_the_papers_rate_is_fixed_beforehand(tables):
@@ -72,17 +70,6 @@ def test_the_papers_rate_is_fixed_beforehand(tables):
     tables["baseline/sgd.npz"].arrays["rate"][:] = (0.02, 0.3)
     (at_best_rates,) = verdicts(results.accuracies(tables, PROFILE))
     assert "SGD wins on 1 of 1 sets" in at_best_rates
-
-
-def test_one_life_has_no_spread(tables):
-    tables["baseline/sgd.npz"].arrays["iris/correct"] = tables["baseline/sgd.npz"].arrays["iris/correct"][:, :1]
-    assert _accuracies(tables)["iris/sgd/cumulative@4"]["sd"] is None
-
-
-def test_horizons_beyond_the_life_are_left_out():
-    assert shown.moments(480, (50, 100)) == [50, 100, 480]
-    assert shown.moments(100, (50, 100)) == [50, 100]
-    assert shown.moments(30, (50, 100)) == [30]
 
 
 def test_smoothing_keeps_a_constant_and_skips_what_is_not_finite():
@@ -121,10 +108,8 @@ def test_associations_are_means_over_the_sightings_of_each_life(items):
 
 
 def test_a_rule_has_seen_the_sets_that_meta_training_drew_from(tables):
-    assert _accuracies(tables)["iris/vsml/cumulative@4"]["seen"] is False
-    knowing = PROFILE._replace(trained_on={"vsml": ("digits", "iris")})
-    assert _accuracies(tables, knowing)["iris/vsml/cumulative@4"]["seen"] is True
-    assert "seen" not in _accuracies(tables, knowing)["iris/sgd/cumulative@4"]
+    found = _accuracies(tables, PROFILE._replace(trained_on={"vsml": ("digits", "iris")}))
+    assert found["iris/vsml/cumulative@4"]["seen"] is True and "seen" not in found["iris/sgd/cumulative@4"]
 
 
 def test_learners_of_other_suites_have_other_tasks(tables):
@@ -158,13 +143,18 @@ def test_a_one_shot_task_has_one_number_over_all_its_questions(tables):
     assert not any("cumulative" in name for name in found)
 
 
-def test_guessing_is_the_share_of_the_commonest_class():
-    data = {"test_data/wine.npz": _table(y=[0, 0, 2, 2, 2, 1])}
-    assert results.guessing(data, Task("wine")) == 0.5
-    assert results.guessing(data, Task("wine", (1, 0))) == pytest.approx(2 / 3)
-    assert results.guessing(data, Task("wine", 3)) == pytest.approx(1 / 3)
-    assert results.guessing({}, Task("sum_sign")) == 0.5
-    assert results.guessing({}, Task("random")) == 0.1
+@pytest.mark.parametrize(
+    ("task", "share"),
+    [
+        (Task("wine"), 0.5),
+        (Task("wine", (1, 0)), 2 / 3),
+        (Task("wine", 3), 1 / 3),
+        (Task("sum_sign"), 0.5),
+        (Task("random"), 0.1),
+    ],
+)
+def test_guessing_is_the_share_of_the_commonest_class(task, share):
+    assert results.guessing({"test_data/wine.npz": _table(y=[0, 0, 2, 2, 2, 1])}, task) == pytest.approx(share)
 
 
 def test_tasks_come_seen_first_and_synthetic_last():
@@ -205,6 +195,8 @@ def test_agreement_is_the_share_of_equal_answers_and_that_among_errors_of_both(a
 
 
 def test_results_hold_agreement_with_every_baseline_and_leave_out_what_is_undefined(agreeing):
+    entry = _accuracies(agreeing)["iris/nearest_mean/cumulative@4"]
+    assert "rate" not in entry and "seen" not in entry, "a baseline without a rate has none and no meta-training"
     found = shown.named(results.agreements(agreeing, PROFILE._replace(horizons=(1,))))
     assert found["iris/vsml/same_as_nearest_mean@4"]["value"] == pytest.approx((1 + 0 + 0.5 + 0.25) / 4)
     wrong = found["iris/vsml/same_wrong_as_nearest_mean@4"]
@@ -212,11 +204,6 @@ def test_results_hold_agreement_with_every_baseline_and_leave_out_what_is_undefi
     assert found["iris/vsml/same_as_sgd@1"]["value"] == 0.5 and "iris/vsml/same_wrong_as_sgd@1" not in found
     agreeing["test_data/iris.npz"].arrays["y"][:] = [0, 1, 1]  # of two classes, errors are equal anyway
     assert not any("same_wrong" in str(key) for key in results.agreements(agreeing, PROFILE))
-
-
-def test_a_baseline_without_a_rate_has_none_and_no_meta_training(agreeing):
-    entry = _accuracies(agreeing)["iris/nearest_mean/cumulative@4"]
-    assert "rate" not in entry and "seen" not in entry
 
 
 def test_whoever_keeps_all_examples_is_no_rival_of_constant_memory():
@@ -257,11 +244,6 @@ def test_the_stored_results_are_called_as_their_keys_say():
     assert shown.named(shown.parsed(stored)) == stored and len(stored) > 1000
 
 
-def test_equals_win_together():
-    families = {"VSML": _entry(0.6), "SGD": _entry(0.5), "Adam": _entry(0.6)}
-    assert comparison.winners(families) == ["VSML", "Adam"]
-
-
 def test_the_verdict_names_every_set_that_a_baseline_wins():
     found = {
         "digits/vsml/cumulative@100": _entry(0.7, seen=True),
@@ -274,6 +256,8 @@ def test_the_verdict_names_every_set_that_a_baseline_wins():
         "sum_sign/sgd/cumulative@100": _entry(0.5),
         "sum_sign/adam/cumulative@100": _entry(0.6),
     }
+    best = comparison.best(shown.parsed(found), "sum_sign", None)
+    assert comparison.winners(best) == ["VSML", "Adam"], "equals win together"
     assert verdict(shown.parsed(found)) == (
         "After 100 examples, SGD or Adam wins on none of 2 sets. "
         "At the end of the episode, SGD or Adam wins on 1 of 2 sets: Digits (Adam 0.900, VSML 0.800)."
@@ -282,18 +266,16 @@ def test_the_verdict_names_every_set_that_a_baseline_wins():
 
 @pytest.mark.parametrize(
     ("horizons", "length", "early"),
-    [((50, 100), 480, 100), ((100, 300, 1000), 2000, 300), ((50, 100), 110, 50), ((50,), 40, None)],
+    [((50, 100), 480, 100), ((100, 300, 1000), 2000, 300), ((50, 100), 110, 50), ((50,), 40, None), ((50,), 50, None)],
 )
 def test_a_young_learner_has_lived_a_quarter_at_most_where_there_is_such_a_moment(horizons, length, early):
     moments = shown.moments(length, horizons)
+    assert moments == [*(horizon for horizon in horizons if horizon < length), length]
     found = {shown.Key("mnist", "vsml", "cumulative", moment): _entry(0.7, seen=True) for moment in moments}
     assert comparison.early(found) == early
     assert comparison.moments(found) == [*moments[:-1], None]
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [("fashion_mnist", "Fashion-MNIST"), ("cifar10", "CIFAR-10"), ("sum_sign", "Sum sign"), ("digits", "Digits")],
-)
-def test_titles_are_those_that_the_field_uses(name, words):
-    assert comparison.title(name) == words
+def test_titles_are_those_that_the_field_uses():
+    names = ("fashion_mnist", "cifar10", "sum_sign", "digits")
+    assert [*map(comparison.title, names)] == ["Fashion-MNIST", "CIFAR-10", "Sum sign", "Digits"]
