@@ -26,8 +26,11 @@ from pipeline.show.measures import Entry, sd
 
 COLUMN, PAGE = 3.5, 7.2  # inches: one column of a journal, and its full width
 FAINT, RULED = "#c4c4c4", "#e6e6e6"
-SHADES = ("#b3a2d6", "#8465bd", "#5b2c8f", "#2a0a4a")  # of rules that remember: more snippets are darker
 LINES = ("-", "--", "-.", ":")
+PURPLES = ("#b3a2d6", "#8465bd", "#5b2c8f", "#2a0a4a")
+SHADES = [  # of rules that remember: more snippets are darker
+    {"color": colour, "linestyle": line} for colour, line in zip(PURPLES, LINES, strict=True)
+]
 GUESSING = {"color": GREY, "linestyle": ":", "linewidth": 0.8}
 
 matplotlib.rcdefaults()  # a matplotlibrc of the user would change the bytes
