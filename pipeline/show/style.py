@@ -10,19 +10,20 @@ from typing import Any, Literal
 
 import matplotlib
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from matplotlib import rc
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage, imread
+from matplotlib.image import AxesImage
+from matplotlib.image import imread as pixels  # noqa: F401  # what a PNG shows: [row column channel]
 from matplotlib.ticker import NullLocator
 from matplotlib.transforms import Bbox
 from scipy.optimize import isotonic_regression
 
 from pipeline.run.artifacts import atomic
 from pipeline.show.looks import GREY, Look
-from pipeline.show.measures import Entry, sd
+from pipeline.show.measures import Entry, cumulative, sd
 
 COLUMN, PAGE = 3.5, 7.2  # inches: one column of a journal, and its full width
 FAINT, RULED = "#c4c4c4", "#e6e6e6"
@@ -42,6 +43,8 @@ for side in ("xtick", "ytick"):
     rc(side, labelsize=7, color=GREY)
     rc(f"{side}.major", width=0.6, size=2.5)
 rc("grid", color=RULED, linewidth=0.5)
+rc("axes", grid=True)
+rc("axes.grid", axis="y")
 rc("legend", frameon=False, fontsize=6.5)
 rc("lines", linewidth=1.2, solid_capstyle="butt")
 rc("figure", titlesize=8, titleweight="bold", labelsize=7.5)
@@ -95,28 +98,28 @@ def note(axes: Axes, x: float, y: float, words: str | float, look: Look, **more:
 
 def heat_map(axes: Axes, values: Float[np.ndarray, "row column"], colours: str, top: float) -> AxesImage:
     """A cell for each value, from 0 to `top`, in a colour map of matplotlib; for a colour bar."""
+    axes.grid(False)
     return axes.imshow(values, cmap=colours, vmin=0, vmax=top, aspect="auto", interpolation="nearest")
 
 
 def in_rows(axes: Axes, names: Iterable[str], margin: float = 0.5) -> None:
     """Name the rows 0, 1, ..., the first on top, with so much room above the first and below the last."""
     names = list(names)
+    axes.grid(False, axis="y")
     axes.set_ylim(len(names) - 1 + margin, -margin)
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)
 
 
-def seed_dots(
-    axes: Axes, of_rows: Sequence[tuple[str, np.ndarray, np.ndarray | None]], names: list[str], size: float
-) -> None:
-    """In each row a dot for each seed: filled, and hollow for the second values; rows have a colour."""
+def seed_dots(axes: Axes, of_rows: Sequence[tuple[str, Any, Any]], names: list[str], size: float) -> None:
+    """In each row, which has a colour, a dot for each seed: filled, and hollow for the second values if any."""
     for row, (colour, filled, hollow) in enumerate(of_rows):
         for values, face in ((filled, colour), (hollow, "none")):
             if values is not None:
                 y = np.full(len(values), row)
                 axes.scatter(values, y, s=size, facecolors=face, edgecolors=colour, linewidths=0.9)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_yticks(range(len(names)), names, fontsize=6.5, color=ink(GREY))
+    in_rows(axes, names)
+    axes.tick_params(axis="y", labelsize=6.5, labelcolor=ink(GREY), length=2.5)
     axes.grid(True, axis="x")
 
 
@@ -159,6 +162,22 @@ def example_axis(axes: Axes, first: int, last: int) -> None:
     ticks(axes, "x", [first, *(tick for tick in (10, 30, 100, 300, 1000) if 2 * first <= tick <= last / 3), last])
 
 
+def learning_curves(
+    axes: Axes, every: Iterable[tuple[Look, Bool[np.ndarray, "*any time"], float]], first: int, gap: float | None
+) -> None:
+    """Of each learner, whether predictions were right, and how its band is shaded; named beside the axes, if `gap`."""
+    ends = []
+    for look, correct, shade in every:
+        length = correct.shape[-1]
+        accuracy = cumulative(correct).reshape(-1, length)[:, first - 1 :]
+        curve(axes, np.arange(first, length + 1), accuracy, look.style, shade)
+        ends.append((float(accuracy[:, -1].mean()), look))
+    accuracy_axis(axes, "y")
+    example_axis(axes, first, length)
+    if gap:
+        direct_labels(axes, ends, gap)
+
+
 def direct_labels(axes: Axes, ends: list[tuple[float, Look]], gap: float) -> None:
     """Name lines right of the axes, at the y of their ends but at least `gap` apart, each with its line style."""
     ends = sorted(ends, key=lambda end: end[0])
@@ -182,18 +201,9 @@ def save(figure: Figure, path: Path, stamp: str | None = None) -> None:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for part in figure.subfigs:
-        part.bbox_relative.set_points(_rounded(part.bbox_relative.get_points()))
+        part.bbox_relative.set_points(part.bbox_relative.get_points().round(6) + 0.0)  # -0 becomes 0
     for axes in figure.axes:
-        axes.set_position(Bbox(_rounded(axes.get_position().get_points())))
+        axes.set_position(Bbox(axes.get_position().get_points().round(6) + 0.0))
     ending = path.suffix[1:]
     with atomic(path) as temporary:
-        figure.savefig(temporary, metadata=nothing[ending] | ({own[ending]: stamp} if stamp else {}))
-
-
-def _rounded(points: np.ndarray) -> np.ndarray:
-    return np.round(points, 6) + 0.0  # -0 becomes 0
-
-
-def pixels(path: Path) -> Float[np.ndarray, "row column channel"]:
-    """What a PNG shows."""
-    return imread(path)
+        figure.savefig(temporary, metadata=nothing[ending] | {own[ending]: stamp})

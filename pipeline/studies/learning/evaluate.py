@@ -30,8 +30,8 @@ from pipeline.run.artifacts import read_rule, write_json
 from pipeline.run.plan import settings
 from pipeline.show.intervals import LEVEL, Interval, interval
 from pipeline.show.looks import GREY, LOOKS, Look, growing
-from pipeline.show.measures import cumulative, sd, summary
-from pipeline.show.style import COLUMN, Figure, accuracy_axis, curve, direct_labels, example_axis, save
+from pipeline.show.measures import sd, summary
+from pipeline.show.style import COLUMN, Figure, learning_curves, save
 from pipeline.studies.learning.build import OPTIMIZERS, SIMPLE
 from pipeline.studies.learning.examples import Examples, read_examples
 from pipeline.studies.learning.params import PAPER_RATES, learner_section
@@ -310,15 +310,11 @@ def draw(rows: list[Row], length: int) -> Figure:
     axes = figure.add_subplot(xlabel="examples seen", ylabel="cumulative accuracy")
     title = f"mean over n = {rows[0].found.shape[1]} episodes; shaded: ± 1 sd of the rule"
     axes.set_title(title, fontweight="normal", fontsize=6.5)
-    first, ends = (5 if length > 10 else 1), []  # a share of the first few examples is noise
+    curves = []
     for row in rows:
         if look := row.look:
             best = row.best(length)
-            accuracy = cumulative(row.found[best])[:, first - 1 :]
-            curve(axes, np.arange(first, length + 1), accuracy, look.style, shade=0.16 if row is rows[0] else 0.0)
             name = look.name if len(row.rates) == 1 else f"{look.name} at {row.rates[best]:g}"
-            ends.append((float(accuracy[:, -1].mean()), look._replace(name=name)))
-    accuracy_axis(axes, "y")
-    example_axis(axes, first, length)
-    direct_labels(axes, ends, gap=0.08)
+            curves.append((look._replace(name=name), row.found[best], 0.16 if row is rows[0] else 0.0))
+    learning_curves(axes, curves, 5 if length > 10 else 1, 0.08)  # a share of the first few examples is noise
     return figure

@@ -43,7 +43,6 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         for axes in (top, bottom):
             axes.set_xlim(0, 1.08 * x[-1])
             axes.set_xticks([0, x[-1]], ["0", f"{x[-1]:,}"])
-            axes.grid(axis="y")
     grid[0, 0].set_ylabel("test accuracy")
     grid[1, 0].set_ylabel("miss, relative to\nbackpropagation")
     figure.supxlabel("examples learned from")

@@ -36,7 +36,6 @@ def draw(tables: Tables, profile: Profile) -> Figure:
                 bars(axes, parts, values.mean(1), look, marker=look.marker, markersize=3.5)
         decades(axes, "y")
         axes.set(xlabel=xlabel, title=title, xticks=parts)
-        axes.grid(axis="y")
     left.set_ylabel("mean squared error")
     legend_outside(figure, left, "lower left", 5)
     seed_dots(right, by_method(tables, of_task), [each.name for each in rows], size=16)

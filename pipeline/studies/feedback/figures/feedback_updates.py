@@ -36,7 +36,6 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     left.axhline(0, color=GREY, linewidth=0.6)
     left.set(xlabel="layer", ylabel="cosine with the gradient", ylim=(-0.2, 1.05), title="Alignment")
     left.set(xticks=range(1, layers + 1), yticks=(0, 0.5, 1))
-    left.grid(axis="y")
     legend_outside(figure, left, "lower left", 5)
 
     for axes, title, ylabel, found in (
@@ -52,5 +51,4 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         axes.set_yscale("symlog", linthresh=LINEAR)
         axes.set(title=title, ylabel=ylabel, xticks=[], xlim=(-0.6, len(rows) - 0.4), ylim=(-size, size))
         ticks(axes, "y", [*(-power for power in powers), 0, *powers])
-        axes.grid(axis="y")
     return figure

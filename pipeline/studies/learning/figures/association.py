@@ -2,21 +2,9 @@
 
 import numpy as np
 
-from pipeline.show.looks import LOOKS
+from pipeline.show.looks import GREY, LOOKS
 from pipeline.show.measures import summary
-from pipeline.show.style import (
-    FAINT,
-    GREY,
-    GUESSING,
-    Figure,
-    accuracy_axis,
-    dot,
-    heat_map,
-    in_rows,
-    note,
-    panels,
-    stacked,
-)
+from pipeline.show.style import FAINT, GUESSING, Figure, accuracy_axis, dot, heat_map, in_rows, note, panels, stacked
 from pipeline.studies.learning.association import associations, masks_of_exposures
 from pipeline.studies.learning.tables import PAPER, RULE, Profile, Tables, by_seed
 

@@ -43,7 +43,6 @@ def draw(tables: Tables, profile: Profile) -> Figure:
             curve(grid[p, a], np.arange(gain.shape[2]), gain[:, a, :, p], look.style, shade=0.1)
             grid[p, a].axhline(0, **ZERO)
             grid[p, a].margins(x=0)
-            grid[p, a].grid(axis="y")
     for row, words in zip(grid, ROWS, strict=True):
         row[0].set_ylabel(words)
     for first, last, age in zip(grid[0], grid[-1], ages, strict=True):
@@ -81,5 +80,4 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     cosine.axhline(0, **ZERO)
     cosine.set(xlabel="examples seen", xlim=(0, max(moment[-1], 1)), ylim=(-0.5, 1.08))
     cosine.set(title="cosine with a gradient step", xticks=moment[:: max(1, len(moment) // 4)])
-    cosine.grid(axis="y")
     return figure

@@ -1,20 +1,7 @@
 """Online learning: how fast each learner gets a data set that it meets for the first time (the paper's figure 6)."""
 
-import numpy as np
-
-from pipeline.show.looks import LOOKS
-from pipeline.show.measures import cumulative
-from pipeline.show.style import (
-    COLUMN,
-    GREY,
-    GUESSING,
-    Figure,
-    accuracy_axis,
-    curve,
-    direct_labels,
-    example_axis,
-    stacked,
-)
+from pipeline.show.looks import GREY, LOOKS
+from pipeline.show.style import COLUMN, GUESSING, Figure, learning_curves, stacked
 from pipeline.studies.learning.measures import guessing, outcomes
 from pipeline.studies.learning.ranking import title
 from pipeline.studies.learning.tables import RULE, Profile, Tables, baselines, main_tasks, tasks
@@ -43,22 +30,13 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     bottom.suptitle(f"Data sets {_kinship(profile, others)}", x=0.01, ha="left")
     main, grid = top.add_subplot(ylabel="cumulative accuracy"), bottom.subplots(rows, 2, squeeze=False).ravel()
     for axes, task in zip((main, *grid), (first, *others), strict=False):
-        ends = []
         rivals = [name for name in baselines(tables) if name in LOOKS and task in tasks(tables, name)]
-        for learner in (*rivals, RULE):  # VSML on top
-            look, accuracy = LOOKS[learner], cumulative(outcomes(tables, task, learner).correct)
-            length = accuracy.shape[-1]
-            x, accuracy = np.arange(FIRST, length + 1), accuracy.reshape(-1, length)[:, FIRST - 1 :]
-            curve(axes, x, accuracy, look.style, shade=SHADE if learner == RULE else 0)
-            ends.append((float(accuracy[:, -1].mean()), look))
+        shades = {name: 0.0 for name in rivals} | {RULE: SHADE}  # VSML on top
+        every = [(LOOKS[name], outcomes(tables, task, name).correct, shade) for name, shade in shades.items()]
+        learning_curves(axes, every, FIRST, 0.075 if axes is main else None)
         axes.axhline(guessing(tables, profile.tasks[task]), **GUESSING)
-        accuracy_axis(axes, "y")
-        example_axis(axes, FIRST, length)
-        if axes is main:
-            direct_labels(axes, ends, gap=0.075)
-            axes.set_title(f"{title(task)}: {_kinship(profile, [task])}")
-        else:
-            axes.set_title(title(task), fontweight="normal")
+        axes.set_title(title(task), fontweight="normal")
+    main.set_title(f"{title(first)}: {_kinship(profile, [first])}", fontweight="bold")
     for axes in grid[max(0, len(others) - 2) : len(others)]:
         axes.set_xlabel("examples seen")
 

@@ -63,7 +63,6 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         axes.axhline(0, color=GREY, linewidth=0.8)
         axes.set(title=title(task), xlabel="examples seen")
         example_axis(axes, FIRST, own.shape[-1])
-        axes.grid(axis="y")
     low, high = grid[0].get_ylim()
     grid[0].set_yticks([tick for tick in grid[0].get_yticks() if low <= tick <= high])
     grid[0].set_ylabel("lead in cumulative accuracy")

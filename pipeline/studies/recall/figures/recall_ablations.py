@@ -52,12 +52,12 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     left.invert_yaxis()
     left.set(xlim=(0.45, 1.02), xlabel="bits recalled right", title="meta-trained anew")
     left.legend(fontsize=7.5, loc="center", bbox_to_anchor=(0.45, 0.5))
-    left.grid(axis="x")
+    left.grid(False, axis="y")
+    left.grid(True, axis="x")
     right.axhline(recall.CHANCE, color=FAINT, linewidth=0.8)
     moves = (what.partition("_") for what in places)
     right.set_xticks(range(len(places)), [f"{which} bits" if kind == "size" else which for kind, _, which in moves])
     right.set(ylim=(0.45, 1.02), title="moved without training")
-    right.grid(axis="y")
     return figure
 
 

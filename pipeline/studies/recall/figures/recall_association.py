@@ -39,7 +39,6 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         axes.axhline(0, color=FAINT, linewidth=0.5, zorder=0)
         axes.set(title=when(age), xlabel="examples since the exposure")
         axes.margins(x=0)
-        axes.grid(axis="y")
     grid[0].set(ylabel="added, less other classes", ylim=(-0.22, 1.05), yticks=(0, 0.5, 1))
     legend_outside(figure, grid[0], "upper center", len(curves), 6.5)
     return figure

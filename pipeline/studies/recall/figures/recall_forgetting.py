@@ -46,7 +46,6 @@ def draw(tables: Tables, profile: Profile) -> Figure:
             curve(axes, np.arange(recalled.shape[-1]), recalled.mean(1), style | {"label": label})
         axes.axhline(CHANCE, color=FAINT, linewidth=0.8)
         axes.set(title=title, xlabel="snippets ago")
-        axes.grid(axis="y")
         axes.legend(loc="upper right")
     grid[0].set(ylabel="bits recalled right", ylim=(0.45, 1.02))
     return figure

@@ -60,6 +60,5 @@ def draw(tables: Tables, profile: Profile) -> Figure:
             axes.plot(first[kind], recall.best_fixed(first, rule, chosen, f"{kind}/fixed"), **look.style)
     for axes in (left, *others):
         axes.axhline(recall.CHANCE, color=FAINT, linewidth=0.8)
-        axes.grid(axis="y")
     direct_labels(others[-1], ends, 0.055)
     return figure

@@ -86,6 +86,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
 
     # Which blocks of W~ are zero, W, C and both.
     cases = {"": "white", "$W$": ABOVE, "$C$": BELOW, "both": "black"}
+    matrix.grid(False)
     matrix.imshow(np.array([to_rgb(colour) for colour in cases.values()])[arrays["cases"]], interpolation="nearest")
     matrix.set(xticks=(), yticks=(), xlabel="to connection", ylabel="from connection")
     matrix.spines[["top", "right"]].set_visible(True)
@@ -109,7 +110,8 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         dots.plot(x.ravel(), y, linestyle="none", markersize=3, mew=0.7, label=name, **look)
     dots.set(xscale="log", xlabel="largest absolute value in an episode")
     dots.set_xlim(right=300)
-    dots.grid(axis="x")
+    dots.grid(False, axis="y")
+    dots.grid(True, axis="x")
     dots.tick_params(axis="y", length=0, labelleft=False)
     dots.spines["left"].set_visible(False)
     plain = {"frameon": True, "facecolor": "white", "edgecolor": "none", "framealpha": 1}  # over the grid lines
