@@ -19,18 +19,12 @@ from pipeline.run import paths
 from pipeline.run.artifacts import write_arrays, write_rule
 from pipeline.show.looks import LOOKS
 from pipeline.studies.learning import evaluate
-from pipeline.studies.learning.evaluate import read_examples
+from pipeline.studies.learning.evaluate import RATES, RIVALS, Row, Trial
+from pipeline.studies.learning.examples import read_examples
 from vsml.learners.network import network
 
-LEARNER = {
-    "hidden": 4,
-    "message": 2,
-    "ticks": 1,
-    "backward_pass": True,
-    "feed_label": True,
-    "layer_norm": True,
-    "per_layer": False,
-}
+LEARNER = {"hidden": 4, "message": 2, "ticks": 1, "per_layer": False}
+LEARNER |= dict.fromkeys(("backward_pass", "feed_label", "layer_norm"), True)
 X = np.random.default_rng(0).normal(size=(40, 2, 3))
 Y = (X[:, 0, 0] > 0).astype(int)
 
@@ -39,10 +33,22 @@ Y = (X[:, 0, 0] > 0).astype(int)
 def rule(tmp_path_factory):
     path = tmp_path_factory.mktemp("rule") / "rule.npz"
     theta = jax.jit(network((3, 2), **LEARNER).init_theta)(jax.random.key(0))
-    write_rule(
-        path, theta, LEARNER | {"name": "vsml", "convolutions": [], "hidden_layers": []}, {"experiment": "untrained"}
-    )
+    settings = LEARNER | {"name": "vsml", "convolutions": [], "hidden_layers": []}
+    write_rule(path, theta, settings, {"experiment": "untrained"})
     return path
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """A file of 40 examples, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    np.savez("my.npz", x=X, y=Y)
+    return tmp_path / "my.npz"
+
+
+def trial(episodes, length, random_features=0, seed=0):
+    keys = jax.random.split(jax.random.key(seed), episodes)
+    return Trial(read_examples("my.npz"), random_features, keys, length)
 
 
 def refusal(args, capsys):
@@ -82,7 +88,7 @@ def test_the_command_prints_a_table_and_advice_draws_the_curves_and_leaves_the_n
     assert [*numbers["accuracy"]["guessing"]] == ["10", "30", "32"] and numbers["ahead"].keys() == {*names[1:]}
     shown = next(line for line in lines if line.startswith("SGD at its best")).split("  ")[-1].strip()
     entry = numbers["accuracy"]["SGD at its best rate"]["32"]
-    assert shown == f"{entry['value']:.3f} ± {entry['sd']:.3f}" and entry["n"] == 8 and entry["rate"] in evaluate.RATES
+    assert shown == f"{entry['value']:.3f} ± {entry['sd']:.3f}" and entry["n"] == 8 and entry["rate"] in RATES
     # An untrained rule is no better than a trained one, which is named.
     assert "this one suits these data better: --rule " in said
 
@@ -90,12 +96,10 @@ def test_the_command_prints_a_table_and_advice_draws_the_curves_and_leaves_the_n
 @pytest.fixture
 def rows():
     """Sixteen episodes of 20 examples: the rule is never right, SGD is at one rate early, at the slowest late."""
-    entrant = evaluate.RIVALS[1]
-    found = np.zeros((len(evaluate.RATES), 16, 20), bool)
-    found[evaluate.RATES.index(0.01), ::2, :5] = True  # 5 of 10, then of 20, in every other episode
+    found = np.zeros((len(RATES), 16, 20), bool)
+    found[RATES.index(0.01), ::2, :5] = True  # 5 of 10, then of 20, in every other episode
     found[0, :, 10:] = True
-    nothing = np.zeros((1, 16, 20), bool)
-    return [evaluate.Row("rule x", nothing, (np.nan,)), *evaluate.rows_of(entrant, found)]
+    return [Row("rule x", np.zeros((1, 16, 20), bool)), *evaluate.rows_of(RIVALS[1], found)]
 
 
 def test_the_table_is_that_of_the_episodes(rows):
@@ -107,49 +111,42 @@ def test_the_table_is_that_of_the_episodes(rows):
 
 
 def test_it_says_when_a_rule_is_of_no_use_and_which_is_better(rows):
-    right = np.ones((1, 16, 20), bool)
-    guessing = evaluate.Row("guessing", right & False, (np.nan,))
-    bad = evaluate.advice([*rows, guessing, evaluate.Row("rule y", right, (np.nan,))], 20).splitlines()
+    guessing, right = Row("guessing", np.zeros((1, 16, 20), bool)), Row("rule y", np.ones((1, 16, 20), bool))
+    bad = evaluate.advice([*rows, guessing, right], 20).splitlines()
     assert "  SGD at its best rate  -0.500 [-0.500, -0.500]" in bad
-    assert "It has learned nothing that is of use: so much does guessing get right." in bad
-    assert "It is no better than guessing." in bad
-    assert "It is worse than SGD at 0.01, SGD at its best rate, rule y." in bad
-    assert bad[-1] == "Of the rules that ship, this one suits these data better: --rule y."
-    good = evaluate.advice([evaluate.Row("rule y", right, (np.nan,)), *rows, guessing], 20)
-    assert good.endswith("It is ahead of all of them.")
+    assert bad[-4:] == [
+        "It has learned nothing that is of use: so much does guessing get right.",
+        "It is no better than guessing.",
+        "It is worse than SGD at 0.01, SGD at its best rate, rule y.",
+        "Of the rules that ship, this one suits these data better: --rule y.",
+    ]
+    assert evaluate.advice([right, *rows, guessing], 20).endswith("It is ahead of all of them.")
     alone = [row._replace(found=row.found[:, :1]) for row in rows]
     assert evaluate.advice(alone, 20) == "One episode does not tell skill from luck: --episodes 16 does."
 
 
-def test_guessing_says_the_class_that_was_the_commonest_before_each_example(tmp_path):
-    np.savez(tmp_path / "my.npz", x=X, y=np.arange(40) > 15)
-    examples, keys = read_examples(str(tmp_path / "my.npz")), jax.random.split(jax.random.key(3), 6)
-    right = evaluate.run(evaluate.RIVALS[0], examples, 0, keys, 40, 6)
-    for found, key in zip(right[0], keys, strict=True):
-        y = examples.y[jax.random.permutation(jax.random.split(key)[0], 40)]
+def test_guessing_says_the_class_that_was_the_commonest_before_each_example(data):
+    np.savez(data, x=X, y=np.arange(40) > 15)
+    own = trial(6, 40, seed=3)
+    for found, key in zip(own.run(RIVALS[0], 6)[0], own.keys, strict=True):
+        y = own.examples.y[jax.random.permutation(jax.random.split(key)[0], 40)]
         counts = [np.bincount(y[:seen], minlength=2) for seen in range(40)]
         np.testing.assert_array_equal(found, [count.argmax() == label for count, label in zip(counts, y, strict=True)])
 
 
-def test_episodes_in_batches_are_the_same_episodes(tmp_path):
-    np.savez(tmp_path / "my.npz", x=X, y=Y)
-    examples = read_examples(str(tmp_path / "my.npz"))
-    keys = jax.random.split(jax.random.key(0), 5)
-    done = []
-    together = evaluate.run(evaluate.RIVALS[1], examples, 0, keys, 12, 5)
-    batched = evaluate.run(evaluate.RIVALS[1], examples, 0, keys, 12, 2, done.append)
+def test_episodes_in_batches_are_the_same_episodes(data):
+    done, own = [], trial(5, 12)
+    together, batched = own.run(RIVALS[1], 5), own.run(RIVALS[1], 2, done.append)
     np.testing.assert_array_equal(together, batched)
-    assert together.shape == (len(evaluate.RATES), 5, 12) and done == [2, 2, 1]
+    assert together.shape == (len(RATES), 5, 12) and done == [2, 2, 1]
     assert together.mean() > 0.5, "a baseline learns this"
 
 
-def test_with_random_features_a_linear_learner_learns_what_it_could_not(tmp_path):
+def test_with_random_features_a_linear_learner_learns_what_it_could_not(data):
     x = np.random.default_rng(1).normal(size=(300, 2))
-    np.savez(tmp_path / "my.npz", x=x, y=np.prod(x, axis=1) > 0)
-    examples, keys = read_examples(str(tmp_path / "my.npz")), jax.random.split(jax.random.key(0), 4)
-    every = (evaluate.run(evaluate.RIVALS[1], examples, count, keys, 300, 4) for count in (0, 64))
-    late = [found[:, :, 150:].mean((1, 2)).max() for found in every]
-    assert late[0] < 0.65 and late[1] > 0.8
+    np.savez(data, x=x, y=np.prod(x, axis=1) > 0)
+    alone, widened = (trial(4, 300, count).run(RIVALS[1], 4)[:, :, 150:].mean((1, 2)).max() for count in (0, 64))
+    assert alone < 0.65 and widened > 0.8
 
 
 SET: Any = load_wine()
@@ -207,14 +204,13 @@ def test_data_that_cannot_be_read_are_refused_in_one_sentence(case, tmp_path, mo
     assert sentence in refusal(["--rule", "digits", "--data", data, *more], capsys)
 
 
-def test_labels_are_numbered_and_features_standardised(tmp_path):
-    np.savez(tmp_path / "my.npz", x=X * 1e6 + 1e9, y=np.where(Y, "yes", "no"))
-    examples = read_examples(str(tmp_path / "my.npz"))
+def test_labels_are_numbered_and_features_standardised(data):
+    np.testing.assert_array_equal(read_examples(str(data)).y, Y)
+    np.savez(data, x=X * 1e6 + 1e9, y=np.where(Y, "yes", "no"))
+    examples = read_examples(str(data))
     np.testing.assert_array_equal(examples.y, Y)
     assert examples.x.shape == (40, 6) and examples.classes == 2
     np.testing.assert_allclose(np.std(examples.x, axis=0), 1, rtol=1e-3)
-    np.savez(tmp_path / "my.npz", x=X, y=Y * 7 - 3)
-    np.testing.assert_array_equal(read_examples(str(tmp_path / "my.npz")).y, Y)
 
 
 def spoiled(value):
@@ -249,13 +245,13 @@ BAD = {
 
 
 @pytest.mark.parametrize("arrays, sentence", BAD.values(), ids=BAD)
-def test_bad_data_is_refused_in_one_sentence(rule, tmp_path, capsys, arrays, sentence):
-    np.savez(tmp_path / "my.npz", **arrays)
-    assert sentence in refusal(["--rule", rule, "--data", tmp_path / "my.npz"], capsys)
+def test_bad_data_is_refused_in_one_sentence(rule, data, capsys, arrays, sentence):
+    np.savez(data, **arrays)
+    assert sentence in refusal(["--rule", rule, "--data", data], capsys)
 
 
-def _zipped(path, compression=zipfile.ZIP_STORED, **members):
-    with zipfile.ZipFile(path, "w", compression) as archive:
+def _zipped(path, **members):
+    with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
             archive.writestr(f"{name}.npy", content)
 
@@ -267,22 +263,16 @@ def _npy(array, shape):
     return file.getvalue() + array.tobytes()
 
 
-def test_a_file_that_is_no_npz_is_refused(rule, tmp_path, capsys):
-    data = tmp_path / "my.npz"
-
+def test_a_file_that_is_no_npz_is_refused(rule, data, capsys):
     def said(content=None):
         if content is not None:
             data.write_bytes(content)
         return refusal(["--rule", rule, "--data", data], capsys)
 
-    assert "my.npz cannot be opened: No such file" in said()
-    assert "cannot be opened: Is a directory" in refusal(["--rule", rule, "--data", tmp_path], capsys)
-    np.savez(data, x=X, y=Y)
     whole = data.read_bytes()
+    again = "is no npz file, or but a part of one, it must be an npz file: save it with np.savez('my.npz'"
     for content in (b"", b"x,y\n1,2\n", whole[:-100]):
-        assert "is no npz file, or but a part of one, it must be an npz file: save it with np.savez('my.npz'" in said(
-            content
-        )
+        assert again in said(content)
     np.savez_compressed(data, x=X, y=Y)
     for content in (whole, data.read_bytes()):  # its own bytes, or a stream of zlib, are not what was written
         assert "my.npz is damaged (" in said(content[:300] + bytes(40) + content[340:])
@@ -295,46 +285,38 @@ def test_a_file_that_is_no_npz_is_refused(rule, tmp_path, capsys):
     assert "needs at least 5.96e+05 GiB of memory" in said()
     _zipped(data, x=_npy(X, (40, 2, 4)), y=_npy(Y, (40,)))
     assert "my.npz is damaged (" in said()
+    data.unlink()
+    assert "my.npz cannot be opened: No such file" in said()
+    data.mkdir()
+    assert "cannot be opened: Is a directory" in said()
 
 
-def test_a_rule_of_a_size_that_no_memory_holds_is_refused(rule, tmp_path, capsys):
-    np.savez(tmp_path / "my.npz", x=X, y=Y)
+def test_a_file_that_is_no_rule_is_refused(rule, data, tmp_path, capsys):
+    def said(file):
+        return refusal(["--rule", file, "--data", data], capsys)
+
     other = tmp_path / "other.npz"
-    _zipped(other, zipfile.ZIP_STORED, **{"theta/w": _npy(np.zeros(4), (10**13,))})
-    assert "other.npz needs at least 7.45e+04 GiB" in refusal(["--rule", other, "--data", tmp_path / "my.npz"], capsys)
-
-
-def test_a_file_that_is_no_rule_is_refused(rule, tmp_path, capsys):
-    data, other = tmp_path / "my.npz", tmp_path / "other.npz"
-    np.savez(data, x=X, y=Y)
-    assert "other.npz' is neither a file nor one of the rules that ship, ['clone_0'" in refusal(
-        ["--rule", other, "--data", data], capsys
-    )
-    assert "is not a learned rule" in refusal(["--rule", data, "--data", data], capsys)
+    assert "other.npz' is neither a file nor one of the rules that ship, ['clone_0'" in said(other)
+    assert "is not a learned rule" in said(data)
     other.write_text("theta")
-    assert "other.npz" in refusal(["--rule", other, "--data", data], capsys)
+    assert "other.npz" in said(other)
+    _zipped(other, **{"theta/w": _npy(np.zeros(4), (10**13,))})
+    assert "other.npz needs at least 7.45e+04 GiB" in said(other)
     write_rule(other, {"w": np.zeros(3)}, {"units": 3}, {"experiment": "of another kind"})
-    assert "The rule has the settings {'units': 3}, which this version" in refusal(
-        ["--rule", other, "--data", data], capsys
-    )
-    remembers = paths.ROOT / "vsml/zoo/recall_direct.npz"
-    assert "The rule is of the kind 'recall': use one" in refusal(["--rule", remembers, "--data", data], capsys)
+    assert "The rule has the settings {'units': 3}, which this version" in said(other)
+    assert "The rule is of the kind 'recall': use one" in said(paths.ROOT / "vsml/zoo/recall_direct.npz")
     for name in ("theta/head_fwd", "theta/gates_bias"):
         arrays = dict(np.load(rule))
         arrays[name] = arrays[name][:1]
         write_arrays(other, arrays)
-        assert "meta-train it again" in refusal(["--rule", other, "--data", data], capsys)
+        assert "meta-train it again" in said(other)
 
 
-def test_a_life_cannot_be_longer_than_the_data(rule, tmp_path, capsys):
-    np.savez(tmp_path / "my.npz", x=X, y=Y)
-    sentence = refusal(["--rule", rule, "--data", tmp_path / "my.npz", "--length", 41], capsys)
+def test_what_asks_for_too_much_is_refused(rule, data, capsys, monkeypatch):
+    words = ["--rule", rule, "--data", data]
+    sentence = refusal([*words, "--length", 41], capsys)
     assert sentence == "--length (=41) must be at most the number of examples (=40): lower it."
-
-
-def test_data_that_no_memory_can_hold_is_refused(rule, tmp_path, capsys, monkeypatch):
-    np.savez(tmp_path / "my.npz", x=X, y=Y)
     free = psutil.virtual_memory()._replace(available=3000)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
-    sentence = refusal(["--rule", rule, "--data", tmp_path / "my.npz"], capsys)
+    sentence = refusal(words, capsys)
     assert "6 features and 2 classes need about" in sentence and "make the examples smaller" in sentence

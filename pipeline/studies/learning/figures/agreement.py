@@ -30,15 +30,17 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     names = [LOOKS[name].name for name in learners]
     figure = Figure((PAGE, 1.1 + 0.3 * len(names)))
     shares = np.full((2, len(names), len(names)), np.nan)  # of equal answers, or of those where both are wrong
-    panels = dict(zip(("Equal answers", "Equal answers where both are wrong"), figure.subplots(1, 2, sharey=True)))
+    panels = figure.subplots(1, 2, sharey=True)
     for row, column in np.ndindex(len(names), len(names)):
         found = agreement(tables, task, learners[row], learners[column]) if row != column or not row else None
-        for panel, (axes, values) in enumerate(zip(panels.values(), found or ())):
+        for panel, values in enumerate(found or ()):
             shares[panel, row, column] = mean = values[np.isfinite(values)].mean()
             words = f"{mean:.2f}\n±{np.nanmean(values, axis=0).std(ddof=1):.2f}"
             shade = "white" if mean > 0.6 else "black"
-            axes.text(column, row, words, ha="center", va="center", fontsize=5, color=shade)
-    for (heading, axes), values in zip(panels.items(), shares, strict=True):
+            panels[panel].text(column, row, words, ha="center", va="center", fontsize=5, color=shade)
+    for axes, values, heading in zip(
+        panels, shares, ("Equal answers", "Equal answers where both are wrong"), strict=True
+    ):
         heat_map(axes, values, "Purples", 1.0)
         axes.set_xticks(range(len(names)), names, rotation=90)
         axes.set_title(f"{heading}: {title(task)}")

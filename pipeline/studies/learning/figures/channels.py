@@ -76,7 +76,9 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         memory.text(sum(ends) / 2, 1.06, words, ha="center", va="bottom", fontsize=6.5, **above)
 
     axes = right.subplots()
-    for w, (words, look, shift) in enumerate(zip(WAYS.values(), (LOOKS[RULE], LOOKS["sgd"]), (-0.15, 0.15))):
+    for w, (words, look, shift) in enumerate(
+        (("initial values", LOOKS[RULE], -0.15), ("mean of cells", LOOKS["sgd"], 0.15))
+    ):
         for row, group in enumerate(GROUPS):
             entry, label = summary(lost[:, :, w, names.index(group)]), words if row == 0 else None
             dot(axes, entry, row + shift, look, linestyle="none", label=label)

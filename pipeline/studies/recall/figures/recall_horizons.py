@@ -49,7 +49,8 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     ticks(left, "x", every)
     left.set(xlabel="snippets to remember, D", ylabel="bits recalled right", ylim=(0.45, 1.02), title="random snippets")
 
-    for axes, (kind, xlabel) in zip(others, {"noise": "flipped bits", "correlation": "correlation of cues"}.items()):
+    kinds = (("noise", "flipped bits"), ("correlation", "correlation of cues"))
+    for axes, (kind, xlabel) in zip(others, kinds, strict=True):
         for experiment in thorough:
             chosen, look = recall.middle(recall.horizons(tables, experiment)), LEARNERS[experiment]
             values = recall.changed(tables, experiment, kind)[chosen].T
