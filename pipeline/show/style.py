@@ -37,13 +37,12 @@ GUESSING = {"color": GREY, "linestyle": ":", "linewidth": 0.8}
 matplotlib.rcdefaults()  # a matplotlibrc of the user would change the bytes
 rc("font", family="DejaVu Sans", size=7.5)  # ships with matplotlib
 rc("axes", titlesize=8, titleweight="bold", titlelocation="left", labelsize=7.5)
-rc("axes", linewidth=0.6, edgecolor=GREY, axisbelow=True)
+rc("axes", linewidth=0.6, edgecolor=GREY, axisbelow=True, grid=True)
 rc("axes.spines", top=False, right=False)
 for side in ("xtick", "ytick"):
     rc(side, labelsize=7, color=GREY)
     rc(f"{side}.major", width=0.6, size=2.5)
 rc("grid", color=RULED, linewidth=0.5)
-rc("axes", grid=True)
 rc("axes.grid", axis="y")
 rc("legend", frameon=False, fontsize=6.5)
 rc("lines", linewidth=1.2, solid_capstyle="butt")

@@ -34,8 +34,8 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         left.plot(x, values.mean(0), **look.style)
         left.plot(x, values.T, color=look.colour, marker=look.marker, markersize=3, linewidth=0)
     left.axhline(0, color=GREY, linewidth=0.6)
-    left.set(xlabel="layer", ylabel="cosine with the gradient", ylim=(-0.2, 1.05), title="Alignment")
-    left.set(xticks=range(1, layers + 1), yticks=(0, 0.5, 1))
+    left.set(xlabel="layer", ylabel="cosine with the gradient", title="Alignment")
+    left.set(xticks=range(1, layers + 1), yticks=(0, 0.5, 1), ylim=(-0.2, 1.05))
     legend_outside(figure, left, "lower left", 5)
 
     for axes, title, ylabel, found in (

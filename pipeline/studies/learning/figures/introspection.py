@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.show.looks import LOOKS
 from pipeline.show.measures import summary
 from pipeline.show.style import FAINT, GREY, Figure, band, curve, dot, in_rows, legend_outside, stacked
-from pipeline.studies.learning.association import QUERIES, gains, of_learners, wrong_gained, wrong_lost
+from pipeline.studies.learning.association import QUERIES, gains, of_learners, when, wrong_gained, wrong_lost
 from pipeline.studies.learning.tables import RULE, Profile, Tables
 
 NEEDS = ("introspect/vsml-*.npz",)
@@ -46,7 +46,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     for row, words in zip(grid, ROWS, strict=True):
         row[0].set_ylabel(words)
     for first, last, age in zip(grid[0], grid[-1], ages, strict=True):
-        first.set_title("at the start" if age == 0 else f"after {age} examples")
+        first.set_title(when(age))
         last.set_xlabel("examples since the exposure")
     grid[0, 0].set(ylim=(-0.22, 1.05), yticks=(0, 0.5, 1))
     top.supylabel("added to the probability of the right class")
@@ -64,9 +64,9 @@ def draw(tables: Tables, profile: Profile) -> Figure:
                 dot(axes, summary(measure(seeds)[:, -1, :, 0, p]), row + shift, look, 3.5, mfc=face, **dots)
         axes.axvline(0, **ZERO)
         in_rows(axes, [look.name for look in learners], margin=0.6)
-        axes.set(xlim=sorted((-0.15 * end, 1.15 * end)), xticks=(0, 0.5 * end, end))
-        axes.set(xlabel="change of probability", title=title)
-        axes.grid(axis="x")
+        axes.set(xlim=sorted((-0.15 * end, 1.15 * end)), xticks=(0, 0.5 * end, end), title=title)
+        axes.set_xlabel("change of probability")
+        axes.grid(True, axis="x")
     lost.set_yticklabels([])
     for words, face in (("the image", GREY), ("another", "white")):
         lost.plot([], [], markersize=3.5, color=GREY, mfc=face, label=words, **dots)

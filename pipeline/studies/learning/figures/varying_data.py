@@ -1,7 +1,7 @@
 """Varying data: rules of four methods, meta-trained on many mixes of sets, on all sets (the paper's figure 8)."""
 
 from pipeline.show.looks import LOOKS
-from pipeline.show.style import FAINT, GREY, GUESSING, Figure, accuracy_axis, dot, in_rows, note, panels, stacked
+from pipeline.show.style import FAINT, GREY, GUESSING, Figure, accuracy_axis, dot, in_rows, note, panels, stacked, ticks
 from pipeline.studies.learning.measures import UNTRAINED, accuracies, by_method, guessing, over_fitting
 from pipeline.studies.learning.ranking import accuracy, mix_title, signed, tasks, title
 from pipeline.studies.learning.tables import PAPER, Profile, Tables, in_order
@@ -20,16 +20,15 @@ CAPTION = (
     "first less the second. SGD is meta-trained on nothing: its gap is what the sets differ in difficulty, and what a "
     "method\u2019s gap exceeds it by is over-fitting."
 )
-REFERENCES = {
-    name: {"color": LOOKS[UNTRAINED].colour, "linestyle": line, "linewidth": 0.8}
-    for name, line in ((UNTRAINED, "-"), (UNTRAINED + PAPER, "--"))
-}
+SGD = {"color": LOOKS[UNTRAINED].colour, "linewidth": 0.8}
+REFERENCES = {UNTRAINED: SGD | {"linestyle": "-"}, UNTRAINED + PAPER: SGD | {"linestyle": "--"}}
 SHADE = "#f6e3d5"
 
 
 def draw(tables: Tables, profile: Profile) -> Figure:
     results, methods = accuracies(tables, profile), by_method(profile.trained_on)
     mixes = list(dict.fromkeys(mix for of_mix in methods.values() for mix in of_mix))
+    kinds = [(mix == "all", mix.startswith("all_but_")) for mix in mixes]  # one set, all, or all but one
     row = 0.6 if len(mixes) < 5 else 0.42  # inches
     figure, top, bottom = stacked(0.5 + row * len(mixes), 0.65 + 0.18 * (len(methods) + 1))
 
@@ -51,12 +50,12 @@ def draw(tables: Tables, profile: Profile) -> Figure:
                     y = place + (index - (len(experiments) - 1) / 2) * 0.2
                     dot(axes, entry, y, LOOKS[method], 3, elinewidth=0.8)
             if place:
-                group = _kind(mix) != _kind(mixes[place - 1])
-                axes.axhline(place - 0.5, color=GREY if group else FAINT, linewidth=0.6 if group else 0.4, zorder=0.5)
-        axes.set_xlim(0, 1.02)
+                colour, width = (FAINT, 0.4) if kinds[place] == kinds[place - 1] else (GREY, 0.6)
+                axes.axhline(place - 0.5, color=colour, linewidth=width, zorder=0.5)
         in_rows(axes, [mix_title(mix) for mix in mixes])
+        ticks(axes, "x", (0, 0.5, 1))
+        axes.set_xlim(0, 1.02)
         axes.set_title(title(task), fontweight="normal", fontsize=7)
-        axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
         axes.axvline(guessing(tables, profile.tasks[task]), **GUESSING)
     grid[0].set_ylabel("meta-trained on")
     top.supxlabel("cumulative accuracy")
@@ -87,8 +86,3 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     right.plot([], [], label="always guessing", **GUESSING)
     right.legend(loc="center right", ncols=2, borderaxespad=0)
     return figure
-
-
-def _kind(mix: str) -> str:
-    """One set, all, or all but one."""
-    return "all but" if mix.startswith("all_but_") else "all" if mix == "all" else "one"
