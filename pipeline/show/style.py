@@ -28,10 +28,8 @@ from pipeline.show.measures import Entry, cumulative, sd
 COLUMN, PAGE = 3.5, 7.2  # inches: one column of a journal, and its full width
 FAINT, RULED = "#c4c4c4", "#e6e6e6"
 LINES = ("-", "--", "-.", ":")
-PURPLES = ("#b3a2d6", "#8465bd", "#5b2c8f", "#2a0a4a")
-SHADES = [  # of rules that remember: more snippets are darker
-    {"color": colour, "linestyle": line} for colour, line in zip(PURPLES, LINES, strict=True)
-]
+PURPLES = ("#b3a2d6", "#8465bd", "#5b2c8f", "#2a0a4a")  # of rules that remember: more snippets are darker
+SHADES = [{"color": colour, "linestyle": line} for colour, line in zip(PURPLES, LINES, strict=True)]
 GUESSING = {"color": GREY, "linestyle": ":", "linewidth": 0.8}
 
 matplotlib.rcdefaults()  # a matplotlibrc of the user would change the bytes
@@ -39,9 +37,8 @@ rc("font", family="DejaVu Sans", size=7.5)  # ships with matplotlib
 rc("axes", titlesize=8, titleweight="bold", titlelocation="left", labelsize=7.5)
 rc("axes", linewidth=0.6, edgecolor=GREY, axisbelow=True, grid=True)
 rc("axes.spines", top=False, right=False)
-for side in ("xtick", "ytick"):
-    rc(side, labelsize=7, color=GREY)
-    rc(f"{side}.major", width=0.6, size=2.5)
+rc(("xtick", "ytick"), labelsize=7, color=GREY)
+rc(("xtick.major", "ytick.major"), width=0.6, size=2.5)
 rc("grid", color=RULED, linewidth=0.5)
 rc("axes.grid", axis="y")
 rc("legend", frameon=False, fontsize=6.5)
@@ -60,7 +57,8 @@ def panels(figure: Any, number: int, **more: Any) -> np.ndarray:
 def stacked(top: float, bottom: float, width: float = PAGE) -> tuple[Figure, Any, Any]:
     """A figure and its two parts, one above the other, of these heights in inches."""
     figure = Figure((width, top + bottom))
-    return figure, *figure.subfigures(2, 1, height_ratios=(top, bottom))
+    above, below = figure.subfigures(2, 1, height_ratios=(top, bottom), squeeze=False).ravel()
+    return figure, above, below
 
 
 def band(axes: Axes, x: Any, mean: np.ndarray, spread: np.ndarray, style: dict[str, Any], shade: float = 0.15) -> None:

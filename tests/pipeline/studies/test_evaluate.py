@@ -61,18 +61,20 @@ def refusal(args, capsys):
     return err.removeprefix("evaluate: ").strip()
 
 
-def test_the_command_prints_a_table_and_advice_draws_the_curves_and_leaves_the_numbers(
-    rule, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.chdir(tmp_path)
-    np.savez("my.npz", X=X, y=np.where(Y, "yes", "no"))
-    words = ["evaluate", "--rule", str(rule), "--data", "my.npz", "--episodes", "8", "--length", "32"]
-    main([*words, "--out", "o/my.png", "--random-features", "2", "--seed", "1"])
+def test_the_command_prints_a_table_and_advice_draws_the_curves_and_leaves_the_numbers(rule, data, capsys):
+    np.savez(data, X=X, y=np.where(Y, "yes", "no"))
+    words = f"evaluate --rule {rule} --data my.npz --episodes 8 --length 32 --out o/my.png --random-features 2 --seed 1"
+    main(words.split())
     said = capsys.readouterr().out
-    assert "my.npz: 40 examples, 6 features, 2 classes." in said
-    assert "random order, no example twice; seed 1.\n" in said
-    assert "All learners see 2 random features beside these.\n" in said
-    assert "standardised by its mean and standard deviation over all examples" in said
+    for words in (
+        "my.npz: 40 examples, 6 features, 2 classes.\n8 episodes of 32 examples in random order, no example twice",
+        "standardised by its mean and standard deviation over all examples",
+        "; seed 1.\n",
+        "All learners see 2 random features beside these.\n",
+        "1-NN keeps every example; the memory of all others is constant.",
+        "this one suits these data better: --rule ",  # since the given one is untrained
+    ):
+        assert words in said
     head, *lines = said.split("\n\n")[1].splitlines()
     assert head.split() == ["examples", "10", "30", "32"]
     names = [re.split(r"\s{2,}", line)[0] for line in lines if not line.startswith(" ")]
@@ -81,16 +83,12 @@ def test_the_command_prints_a_table_and_advice_draws_the_curves_and_leaves_the_n
     rivals += [LOOKS[name].name for name in ("sgd_hidden", "adam_hidden", "nearest_mean")]
     rivals += [f"{LOOKS[name].name} at its best strength" for name in ("ridge", "naive_bayes")]
     assert names == ["rule rule.npz", *shipped, *rivals, LOOKS["nearest_neighbour"].name]
-    assert "1-NN keeps every example; the memory of all others is constant." in said
-    curves = (tmp_path / "o/my.png").read_bytes()
-    assert curves.startswith(b"\x89PNG")
-    numbers = json.loads((tmp_path / "o/my.json").read_text())
+    assert Path("o/my.png").read_bytes().startswith(b"\x89PNG")
+    numbers = json.loads(Path("o/my.json").read_text())
     assert [*numbers["accuracy"]["guessing"]] == ["10", "30", "32"] and numbers["ahead"].keys() == {*names[1:]}
     shown = next(line for line in lines if line.startswith("SGD at its best")).split("  ")[-1].strip()
     entry = numbers["accuracy"]["SGD at its best rate"]["32"]
     assert shown == f"{entry['value']:.3f} ± {entry['sd']:.3f}" and entry["n"] == 8 and entry["rate"] in RATES
-    # An untrained rule is no better than a trained one, which is named.
-    assert "this one suits these data better: --rule " in said
 
 
 @pytest.fixture
@@ -135,17 +133,18 @@ def test_guessing_says_the_class_that_was_the_commonest_before_each_example(data
 
 
 def test_episodes_in_batches_are_the_same_episodes(data):
-    done, own = [], trial(5, 12)
-    together, batched = own.run(RIVALS[1], 5), own.run(RIVALS[1], 2, done.append)
+    done, own, sgd = [], trial(5, 12), RIVALS[1]._replace(rates=(0.01, 0.1))
+    together, batched = own.run(sgd, 5), own.run(sgd, 2, done.append)
     np.testing.assert_array_equal(together, batched)
-    assert together.shape == (len(RATES), 5, 12) and done == [2, 2, 1]
+    assert together.shape == (2, 5, 12) and done == [2, 2, 1]
     assert together.mean() > 0.5, "a baseline learns this"
 
 
 def test_with_random_features_a_linear_learner_learns_what_it_could_not(data):
     x = np.random.default_rng(1).normal(size=(300, 2))
     np.savez(data, x=x, y=np.prod(x, axis=1) > 0)
-    alone, widened = (trial(4, 300, count).run(RIVALS[1], 4)[:, :, 150:].mean((1, 2)).max() for count in (0, 64))
+    sgd = RIVALS[1]._replace(rates=(0.01, 0.1, 1.0))
+    alone, widened = (trial(4, 300, count).run(sgd, 4)[:, :, 150:].mean((1, 2)).max() for count in (0, 64))
     assert alone < 0.65 and widened > 0.8
 
 
@@ -153,6 +152,7 @@ SET: Any = load_wine()
 WINE, KINDS = SET.data, SET.target
 NAMES = np.array(["red", "rosé", "white"])[KINDS]
 TABLE = pandas.DataFrame(WINE).rename(columns=str).assign(species=NAMES)
+UNLABELLED = TABLE.assign(y=TABLE.species.where(KINDS > 0))
 FORMS = {  # ways to store the same examples, each with what is read
     "pair of X and y": lambda: np.savez("w.npz", X=WINE, y=NAMES) or ["w.npz"],
     "scikit-learn's names": lambda: np.savez("w.npz", data=WINE, target=KINDS) or ["w.npz"],
@@ -161,16 +161,13 @@ FORMS = {  # ways to store the same examples, each with what is read
     "csv": lambda: TABLE.to_csv("w.csv", index=False) or ["w.csv"],
     "csv with an index": lambda: TABLE.to_csv("w.csv") or ["w.csv"],
     "csv without names": lambda: TABLE.to_csv("w.csv", index=False, header=False) or ["w.csv"],
-    "csv of Europe, labels first": lambda: (
-        TABLE[["species", *TABLE.columns[:-1]]].to_csv("w.csv", index=False, sep=";") or ["w.csv", "species"]
-    ),
+    "csv of Europe, labels first": lambda: TABLE.set_index("species").to_csv("w.csv", sep=";") or ["w.csv", "species"],
     "parquet": lambda: TABLE.rename(columns={"species": "Class"}).to_parquet("w.parquet") or ["w.parquet"],
 }
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_data_are_read_in_the_forms_that_people_have(form, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_data_are_read_in_the_forms_that_people_have(form, data):
     found = read_examples(*FORMS[form]())
     np.testing.assert_allclose(found.x, (WINE - WINE.mean(0)) / WINE.std(0), atol=1e-3)
     np.testing.assert_array_equal(found.y, KINDS)
@@ -178,30 +175,24 @@ def test_data_are_read_in_the_forms_that_people_have(form, tmp_path, monkeypatch
 
 
 UNREADABLE = {  # what is stored, what is asked for, and the sentence
-    "no labels": (lambda: np.save("x.npy", WINE), ["x.npy"], "has no labels beside the examples: name their file"),
-    "no npy": (lambda: TABLE.to_csv("x.npy"), ["x.npy", "x.npy"], "x.npy is not an npy file of a plain array"),
-    "unknown column": (lambda: TABLE.to_csv("w.csv"), ["w.csv", "kind"], "'kind' is none of the columns of the table"),
-    "text": (lambda: TABLE.assign(y=KINDS).to_csv("w.csv"), ["w.csv"], "the columns ['species'] have no numbers"),
-    "no label": (
-        lambda: TABLE.assign(y=TABLE.species.where(KINDS > 0)).to_csv("w.csv"),
-        ["w.csv"],
-        "59 examples have no label in 'y': remove them.",
-    ),
-    "empty": (lambda: Path("w.csv").touch(), ["w.csv"], "w.csv is not a table that pandas can read"),
-    "no parquet": (lambda: TABLE.to_csv("w.parquet"), ["w.parquet"], "w.parquet is not a table that pandas can read"),
-    "unknown set": (lambda: None, ["sklearn:vine"], "'vine' is none of the sets of scikit-learn ['breast_cancer', "),
-    "regression": (lambda: None, ["sklearn:diabetes"], "y has 214 labels for 442 examples, it must"),
-    "needless labels": (lambda: None, ["sklearn:wine", "y.npy"], "--labels (='y.npy') is for npy files and tables"),
+    "no labels": (lambda: np.save("x.npy", WINE), "x.npy", "has no labels beside the examples: name their file"),
+    "no npy": (lambda: TABLE.to_csv("x.npy"), "x.npy --labels x.npy", "x.npy is not an npy file of a plain array"),
+    "unknown column": (lambda: TABLE.to_csv("w.csv"), "w.csv --labels kind", "'kind' is none of the columns of the"),
+    "text": (lambda: TABLE.assign(y=KINDS).to_csv("w.csv"), "w.csv", "the columns ['species'] have no numbers"),
+    "no label": (lambda: UNLABELLED.to_csv("w.csv"), "w.csv", "59 examples have no label in 'y': remove them."),
+    "empty": (lambda: Path("w.csv").touch(), "w.csv", "w.csv is not a table that pandas can read"),
+    "no parquet": (lambda: TABLE.to_csv("w.parquet"), "w.parquet", "w.parquet is not a table that pandas can read"),
+    "unknown set": (lambda: None, "sklearn:vine", "'vine' is none of the sets of scikit-learn ['breast_cancer', "),
+    "regression": (lambda: None, "sklearn:diabetes", "y has 214 labels for 442 examples, it must"),
+    "needless labels": (lambda: None, "sklearn:wine --labels y.npy", "--labels (='y.npy') is for npy files and"),
 }
 
 
 @pytest.mark.parametrize("case", UNREADABLE)
-def test_data_that_cannot_be_read_are_refused_in_one_sentence(case, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    store, (data, *labels), sentence = UNREADABLE[case]
+def test_data_that_cannot_be_read_are_refused_in_one_sentence(case, data, capsys):
+    store, words, sentence = UNREADABLE[case]
     store()
-    more = [part for name in labels for part in ("--labels", name)]
-    assert sentence in refusal(["--rule", "digits", "--data", data, *more], capsys)
+    assert sentence in refusal(["--rule", "digits", "--data", *words.split()], capsys)
 
 
 def test_labels_are_numbered_and_features_standardised(data):

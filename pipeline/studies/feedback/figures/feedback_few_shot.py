@@ -32,9 +32,10 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         if look := each.look:
             of_class = each.episodes("correct")[:, :, -1].mean(1)  # [seed, class]
             curve(right, parts, of_class, look.style | {"marker": look.marker, "markersize": 3.5})
-    for axes, way, line in ((left, "x", left.axvline), (right, "y", right.axhline)):
-        line(1 / len(parts), color=FAINT, linestyle="--", linewidth=0.8)
-        accuracy_axis(axes, way, (0, 1.03))
+    left.axvline(1 / len(parts), color=FAINT, linestyle="--", linewidth=0.8)
+    right.axhline(1 / len(parts), color=FAINT, linestyle="--", linewidth=0.8)
+    accuracy_axis(left, "x", (0, 1.03))
+    accuracy_axis(right, "y", (0, 1.03))
     left.set(xlabel="accuracy", title=f"{title(of_task)}: all classes")
     right.set(xlabel="class, in the order learned", ylabel="accuracy", title="By class", xticks=parts)
     right.legend(loc="lower right")

@@ -45,7 +45,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     follows = np.stack([arrays["follows"].mean(0) for arrays in seeds])  # seed what kind channel
     channels, heights = follows.shape[-1], (len(WAYS), len(followed))
     figure = Figure((PAGE, 1.5 + 0.15 * len(seeds) * sum(heights)))
-    left, right = figure.subfigures(1, 2, width_ratios=(5, 2.2))
+    left, right = figure.subfigures(1, 2, width_ratios=(5, 2.2), squeeze=False).ravel()
     grid = left.subplots(2, 2, height_ratios=heights)
 
     # Maps with a column for each channel, a block of rows for each way or quantity, and in it a row for each seed.
