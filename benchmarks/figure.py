@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.show.style import PAGE, RULED, Figure
+from pipeline.show.style import PAGE, Figure
 
 BARS = {"plain": "#9a9a9a", "ours": "#D55E00"}
 
@@ -24,7 +24,8 @@ def draw(result: dict[str, Any]) -> Figure:
             axes.text(highest, row, f"  {race['speed_up'][what][1]:.1f}x", va="center", fontsize=7)
         axes.set_yticks(y, [race["case"] for race in races] if place == 1 else [""] * len(races))
         axes.margins(x=0.15)
-        axes.grid(axis="x", color=RULED)
+        axes.grid(False, axis="y")
+        axes.grid(True, axis="x")
         if place == 1:
             axes.legend(frameon=False, loc="lower right")
     return figure

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 GREY = "#555555"
 PAPERS = "paper\u2019s rate"
+KEEPING = "1-nearest neighbour, which keeps every example"
 
 
 class Look(NamedTuple):
@@ -34,8 +35,8 @@ class Look(NamedTuple):
 
     @property
     def style(self) -> dict[str, Any]:
-        """How matplotlib is to draw its line."""
-        return {"color": self.colour, "linestyle": self.line, "linewidth": self.width}
+        """How matplotlib is to draw its line, and what a legend calls it."""
+        return {"color": self.colour, "linestyle": self.line, "linewidth": self.width, "label": self.name}
 
     @property
     def words(self) -> str:
@@ -58,19 +59,10 @@ LOOKS = by_key(
     Look("adam_hidden", "Adam, hidden", "#CC79A7", (0, (3, 1, 1, 1, 1, 1)), "v", family="Adam"),
     Look("adam_paper", f"Adam, {PAPERS}", "#00553f", (0, (4, 2, 1, 2, 1, 2)), "<", longer=f"Adam at the {PAPERS}"),
     Look("adam_hidden_paper", f"Adam, hidden, {PAPERS}"),
-    Look(
-        "nearest_mean", "Nearest mean", "#000000", (0, (5, 1)), "*", longer="nearest class mean", family="Nearest mean"
-    ),
-    Look(
-        "ridge", "Ridge", "#882255", (0, (8, 1, 2, 1)), "h", longer="ridge regression", family="Ridge", dial="strength"
-    ),
+    Look("nearest_mean", "Nearest mean", "#000000", (0, (5, 1)), "*", 1.2, "nearest class mean", "Nearest mean"),
+    Look("ridge", "Ridge", "#882255", (0, (8, 1, 2, 1)), "h", 1.2, "ridge regression", "Ridge", "strength"),
     Look("naive_bayes", "Naive Bayes", "#999933", (0, (3, 2)), "H", family="Naive Bayes", dial="strength"),
-    Look(
-        *("nearest_neighbour", "1-NN", "#999999", ":", "x"),
-        longer="1-nearest neighbour, which keeps every example",
-        family="1-NN",
-        grows=True,
-    ),
+    Look("nearest_neighbour", "1-NN", "#999999", ":", "x", 1.2, KEEPING, "1-NN", grows=True),
     Look("meta_rnn", "Meta RNN", "#3b2a8c", (0, (8, 2)), "X", 1.4),
     Look("hebbian", "Hebbian", "#E69F00", (0, (2, 1)), "P"),
     Look("fast_memory", "Fast memory", "#8f6b00", (0, (4, 1.5)), "d"),

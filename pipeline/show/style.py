@@ -3,117 +3,128 @@
 The files hold no date and no version: the same table gives the same bytes.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from matplotlib import rc
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage, imread
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.image import AxesImage
+from matplotlib.image import imread as pixels  # noqa: F401  # what a PNG shows: [row column channel]
+from matplotlib.ticker import NullLocator
 from matplotlib.transforms import Bbox
 from scipy.optimize import isotonic_regression
 
 from pipeline.run.artifacts import atomic
 from pipeline.show.looks import GREY, Look
-from pipeline.show.measures import Entry, sd
+from pipeline.show.measures import Entry, cumulative, sd
 
 COLUMN, PAGE = 3.5, 7.2  # inches: one column of a journal, and its full width
 FAINT, RULED = "#c4c4c4", "#e6e6e6"
-SHADES = ("#b3a2d6", "#8465bd", "#5b2c8f", "#2a0a4a")  # of rules that remember: more snippets are darker
 LINES = ("-", "--", "-.", ":")
+PURPLES = ("#b3a2d6", "#8465bd", "#5b2c8f", "#2a0a4a")  # of rules that remember: more snippets are darker
+SHADES = [{"color": colour, "linestyle": line} for colour, line in zip(PURPLES, LINES, strict=True)]
+GUESSING = {"color": GREY, "linestyle": ":", "linewidth": 0.8}
 
 matplotlib.rcdefaults()  # a matplotlibrc of the user would change the bytes
 rc("font", family="DejaVu Sans", size=7.5)  # ships with matplotlib
 rc("axes", titlesize=8, titleweight="bold", titlelocation="left", labelsize=7.5)
-rc("axes", linewidth=0.6, edgecolor=GREY, axisbelow=True)
+rc("axes", linewidth=0.6, edgecolor=GREY, axisbelow=True, grid=True)
 rc("axes.spines", top=False, right=False)
-rc("xtick", labelsize=7, color=GREY)
-rc("ytick", labelsize=7, color=GREY)
-rc("xtick.major", width=0.6, size=2.5)
-rc("ytick.major", width=0.6, size=2.5)
+rc(("xtick", "ytick"), labelsize=7, color=GREY)
+rc(("xtick.major", "ytick.major"), width=0.6, size=2.5)
 rc("grid", color=RULED, linewidth=0.5)
+rc("axes.grid", axis="y")
+rc("legend", frameon=False, fontsize=6.5)
 rc("lines", linewidth=1.2, solid_capstyle="butt")
+rc("figure", titlesize=8, titleweight="bold", labelsize=7.5)
 rc("figure.constrained_layout", use=True, h_pad=0.03, w_pad=0.03)
 rc("savefig", dpi=200)
 rc("pdf", fonttype=42)  # TrueType: text stays text
 
 
-def panels(figure: Figure, number: int, **more: Any) -> np.ndarray:
+def panels(figure: Any, number: int, **more: Any) -> np.ndarray:
     """So many axes side by side, which share their y axis."""
     return figure.subplots(1, number, sharey=True, squeeze=False, **more)[0]
 
 
-def stacked(figure: Figure, top: float, bottom: float) -> tuple[Any, Any]:
-    """Two parts of a figure, one above the other, of these heights in inches."""
+def stacked(top: float, bottom: float, width: float = PAGE) -> tuple[Figure, Any, Any]:
+    """A figure and its two parts, one above the other, of these heights in inches."""
+    figure = Figure((width, top + bottom))
     above, below = figure.subfigures(2, 1, height_ratios=(top, bottom), squeeze=False).ravel()
-    return above, below
+    return figure, above, below
 
 
 def band(axes: Axes, x: Any, mean: np.ndarray, spread: np.ndarray, style: dict[str, Any], shade: float = 0.15) -> None:
     """A line, shaded by +- its spread."""
     axes.plot(x, mean, **style)
-    axes.fill_between(x, mean - spread, mean + spread, color=style["color"], alpha=shade, linewidth=0)
+    if shade:
+        axes.fill_between(x, mean - spread, mean + spread, color=style["color"], alpha=shade, linewidth=0)
 
 
 def curve(axes: Axes, x: Any, values: Shaped[np.ndarray, "any x"], style: dict[str, Any], shade: float = 0.15) -> None:
-    """The mean of `values`, shaded by +- 1 standard deviation."""
+    """The mean of `values`, shaded by +- 1 standard deviation if there are several."""
     band(axes, x, values.mean(0), sd(values, axis=0), style, shade)
 
 
-def seeds_curve(axes: Axes, values: Shaped[np.ndarray, "seed any x"], style: dict[str, Any]) -> None:
-    """The mean over all values at x = 0, 1, ..., shaded by +- 1 standard deviation of the seeds' means."""
-    of_seed = values.mean(1)
-    band(axes, np.arange(of_seed.shape[-1]), of_seed.mean(0), np.nan_to_num(sd(of_seed, axis=0)), style)
+def bars(axes: Axes, x: Any, values: Shaped[np.ndarray, "any x"], look: Look, **more: Any) -> None:
+    """The mean of `values`, with bars of +- 1 standard deviation if there are several; they end above zero."""
+    mean, spread = values.mean(0), np.nan_to_num(sd(values, axis=0))
+    style: dict[str, Any] = look.style | {"elinewidth": 0.8} | more
+    axes.errorbar(x, mean, yerr=np.stack([np.minimum(spread, 0.9 * mean), spread]), **style)
 
 
-def dot(axes: Axes, entry: Entry, y: float, colour: str, marker: str, size: float = 4, **more: Any) -> None:
+def dot(axes: Axes, entry: Entry, y: float, look: Look, size: float = 4, **more: Any) -> None:
     """A mean in row `y`, with a bar of +- 1 standard deviation where there is one."""
     spread = np.nan if entry["sd"] is None else entry["sd"]
-    style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": size, "elinewidth": 1}
+    style: dict[str, Any] = {"color": look.colour, "marker": look.marker, "markersize": size, "elinewidth": 1}
     axes.errorbar(entry["value"], y, xerr=spread, **(style | more))
 
 
-def note(axes: Axes, x: float, y: float, words: str, colour: str, **more: Any) -> None:
-    """Small words in row `y`, about what is drawn there in `colour`."""
-    axes.text(x, y, words, **({"va": "center", "fontsize": 6.5, "color": ink(colour)} | more))
+def note(axes: Axes, x: float, y: float, words: str | float, look: Look, **more: Any) -> None:
+    """Small words in row `y`, or a number of two digits, about what is drawn there."""
+    words = words if isinstance(words, str) else f"{words:.2f}"
+    axes.text(x, y, words, **({"va": "center", "fontsize": 6.5, "color": ink(look.colour)} | more))
 
 
 def heat_map(axes: Axes, values: Float[np.ndarray, "row column"], colours: str, top: float) -> AxesImage:
     """A cell for each value, from 0 to `top`, in a colour map of matplotlib; for a colour bar."""
+    axes.grid(False)
     return axes.imshow(values, cmap=colours, vmin=0, vmax=top, aspect="auto", interpolation="nearest")
 
 
 def in_rows(axes: Axes, names: Iterable[str], margin: float = 0.5) -> None:
     """Name the rows 0, 1, ..., the first on top, with so much room above the first and below the last."""
     names = list(names)
+    axes.grid(False, axis="y")
     axes.set_ylim(len(names) - 1 + margin, -margin)
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)
 
 
-def seed_dots(
-    axes: Axes, of_rows: Sequence[tuple[str, np.ndarray, np.ndarray | None]], names: list[str], size: float
-) -> None:
-    """In each row a dot for each seed: filled, and hollow for the second values; rows have a colour."""
+def seed_dots(axes: Axes, of_rows: Sequence[tuple[str, Any, Any]], names: list[str], size: float) -> None:
+    """In each row, which has a colour, a dot for each seed: filled, and hollow for the second values if any."""
     for row, (colour, filled, hollow) in enumerate(of_rows):
         for values, face in ((filled, colour), (hollow, "none")):
             if values is not None:
                 y = np.full(len(values), row)
                 axes.scatter(values, y, s=size, facecolors=face, edgecolors=colour, linewidths=0.9)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_yticks(range(len(names)), names, fontsize=6.5, color=ink(GREY))
+    in_rows(axes, names)
+    axes.tick_params(axis="y", labelsize=6.5, labelcolor=ink(GREY), length=2.5)
     axes.grid(True, axis="x")
 
 
-def legend_outside(figure: Any, axes: Axes, loc: str, columns: int, size: float = 7) -> None:
-    """One legend for all panels, of the lines of one of them."""
-    figure.legend(*axes.get_legend_handles_labels(), loc=f"outside {loc}", ncols=columns, frameon=False, fontsize=size)
+def legend_outside(figure: Any, panels: Any, loc: str, columns: int, size: float = 7) -> None:
+    """One legend for all panels, with each name that a line of these has, once."""
+    every = [axes.get_legend_handles_labels() for axes in np.ravel(panels)]
+    lines = {name: line for handles, names in every for line, name in zip(handles, names, strict=True)}
+    figure.legend(lines.values(), lines, loc=f"outside {loc}", ncols=columns, fontsize=size)
 
 
 def ink(colour: str) -> tuple[float, ...]:
@@ -121,29 +132,47 @@ def ink(colour: str) -> tuple[float, ...]:
     return tuple(0.7 * part for part in to_rgb(colour))
 
 
+def ticks(axes: Axes, way: Literal["x", "y"], at: Sequence[float]) -> None:
+    """Ticks there and nowhere else, each with its number."""
+    axis = getattr(axes, f"{way}axis")
+    axis.set_ticks(at, labels=[f"{tick:g}" for tick in at])
+    axis.set_minor_locator(NullLocator())
+
+
 def accuracy_axis(axes: Axes, way: Literal["x", "y"], limits: tuple[float, float] = (0, 1.02)) -> None:
     """An axis of accuracies or probabilities, with a grid."""
-    axes.set(**{f"{way}lim": limits})
-    (axes.xaxis if way == "x" else axes.yaxis).set_major_locator(FixedLocator((0, 0.2, 0.4, 0.6, 0.8, 1.0)))
+    axes.set(**{f"{way}ticks": (0, 0.2, 0.4, 0.6, 0.8, 1.0), f"{way}lim": limits})
     axes.grid(True, axis=way)
 
 
 def decades(axes: Axes, way: Literal["x", "y"]) -> None:
-    """A logarithmic axis over whole decades, all of which are named."""
-    low, high = np.log10(axes.dataLim.intervalx if way == "x" else axes.dataLim.intervaly)
-    powers = range(int(np.floor(low)), int(np.ceil(high)) + 1)
-    axis = axes.xaxis if way == "x" else axes.yaxis
-    axes.set(**{f"{way}scale": "log", f"{way}lim": (10.0 ** powers[0], 10.0 ** powers[-1])})
-    axis.set_ticks([10.0**power for power in powers], labels=[f"{10.0**power:g}" for power in powers])
-    axis.set_minor_locator(NullLocator())
+    """A logarithmic axis over whole decades, all of which are named; nothing lies on its lower end."""
+    low, high = np.log10((getattr(axes.dataLim, f"minpos{way}"), getattr(axes.dataLim, f"{way}max")))
+    powers = [10.0**power for power in range(math.floor(low - 0.01), math.ceil(high) + 1)]
+    axes.set(**{f"{way}scale": "log", f"{way}lim": (powers[0], powers[-1])})
+    ticks(axes, way, powers)
 
 
 def example_axis(axes: Axes, first: int, last: int) -> None:
     """A logarithmic axis of examples seen: the first few matter as much as the last hundreds."""
     axes.set(xscale="log", xlim=(first, last))
-    ticks = [first, *(tick for tick in (10, 30, 100, 300, 1000) if 2 * first <= tick <= last / 3), last]
-    axes.set_xticks(ticks, [str(tick) for tick in ticks])
-    axes.xaxis.set_minor_locator(NullLocator())
+    ticks(axes, "x", [first, *(tick for tick in (10, 30, 100, 300, 1000) if 2 * first <= tick <= last / 3), last])
+
+
+def learning_curves(
+    axes: Axes, every: Iterable[tuple[Look, Bool[np.ndarray, "*any time"], float]], first: int, gap: float | None
+) -> None:
+    """Of each learner, whether predictions were right, and how its band is shaded; named beside the axes, if `gap`."""
+    ends = []
+    for look, correct, shade in every:
+        length = correct.shape[-1]
+        accuracy = cumulative(correct).reshape(-1, length)[:, first - 1 :]
+        curve(axes, np.arange(first, length + 1), accuracy, look.style, shade)
+        ends.append((float(accuracy[:, -1].mean()), look))
+    accuracy_axis(axes, "y")
+    example_axis(axes, first, length)
+    if gap:
+        direct_labels(axes, ends, gap)
 
 
 def direct_labels(axes: Axes, ends: list[tuple[float, Look]], gap: float) -> None:
@@ -169,18 +198,9 @@ def save(figure: Figure, path: Path, stamp: str | None = None) -> None:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for part in figure.subfigs:
-        part.bbox_relative.set_points(_rounded(part.bbox_relative.get_points()))
+        part.bbox_relative.set_points(part.bbox_relative.get_points().round(6) + 0.0)  # -0 becomes 0
     for axes in figure.axes:
-        axes.set_position(Bbox(_rounded(axes.get_position().get_points())))
+        axes.set_position(Bbox(axes.get_position().get_points().round(6) + 0.0))
     ending = path.suffix[1:]
     with atomic(path) as temporary:
-        figure.savefig(temporary, metadata=nothing[ending] | ({own[ending]: stamp} if stamp else {}))
-
-
-def _rounded(points: np.ndarray) -> np.ndarray:
-    return np.round(points, 6) + 0.0  # -0 becomes 0
-
-
-def pixels(path: Path) -> Float[np.ndarray, "row column channel"]:
-    """What a PNG shows."""
-    return imread(path)
+        figure.savefig(temporary, metadata=nothing[ending] | {own[ending]: stamp})

@@ -19,18 +19,12 @@ from pipeline.run import paths
 from pipeline.run.artifacts import write_arrays, write_rule
 from pipeline.show.looks import LOOKS
 from pipeline.studies.learning import evaluate
-from pipeline.studies.learning.evaluate import read_examples
+from pipeline.studies.learning.evaluate import RATES, RIVALS, Row, Trial
+from pipeline.studies.learning.examples import read_examples
 from vsml.learners.network import network
 
-LEARNER = {
-    "hidden": 4,
-    "message": 2,
-    "ticks": 1,
-    "backward_pass": True,
-    "feed_label": True,
-    "layer_norm": True,
-    "per_layer": False,
-}
+LEARNER = {"hidden": 4, "message": 2, "ticks": 1, "per_layer": False}
+LEARNER |= dict.fromkeys(("backward_pass", "feed_label", "layer_norm"), True)
 X = np.random.default_rng(0).normal(size=(40, 2, 3))
 Y = (X[:, 0, 0] > 0).astype(int)
 
@@ -39,10 +33,22 @@ Y = (X[:, 0, 0] > 0).astype(int)
 def rule(tmp_path_factory):
     path = tmp_path_factory.mktemp("rule") / "rule.npz"
     theta = jax.jit(network((3, 2), **LEARNER).init_theta)(jax.random.key(0))
-    write_rule(
-        path, theta, LEARNER | {"name": "vsml", "convolutions": [], "hidden_layers": []}, {"experiment": "untrained"}
-    )
+    settings = LEARNER | {"name": "vsml", "convolutions": [], "hidden_layers": []}
+    write_rule(path, theta, settings, {"experiment": "untrained"})
     return path
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """A file of 40 examples, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    np.savez("my.npz", x=X, y=Y)
+    return tmp_path / "my.npz"
+
+
+def trial(episodes, length, random_features=0, seed=0):
+    keys = jax.random.split(jax.random.key(seed), episodes)
+    return Trial(read_examples("my.npz"), random_features, keys, length)
 
 
 def refusal(args, capsys):
@@ -55,18 +61,20 @@ def refusal(args, capsys):
     return err.removeprefix("evaluate: ").strip()
 
 
-def test_the_command_prints_a_table_and_advice_draws_the_curves_and_leaves_the_numbers(
-    rule, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.chdir(tmp_path)
-    np.savez("my.npz", X=X, y=np.where(Y, "yes", "no"))
-    words = ["evaluate", "--rule", str(rule), "--data", "my.npz", "--episodes", "8", "--length", "32"]
-    main([*words, "--out", "o/my.png", "--random-features", "2", "--seed", "1"])
+def test_the_command_prints_a_table_and_advice_draws_the_curves_and_leaves_the_numbers(rule, data, capsys):
+    np.savez(data, X=X, y=np.where(Y, "yes", "no"))
+    words = f"evaluate --rule {rule} --data my.npz --episodes 8 --length 32 --out o/my.png --random-features 2 --seed 1"
+    main(words.split())
     said = capsys.readouterr().out
-    assert "my.npz: 40 examples, 6 features, 2 classes." in said
-    assert "random order, no example twice; seed 1.\n" in said
-    assert "All learners see 2 random features beside these.\n" in said
-    assert "standardised by its mean and standard deviation over all examples" in said
+    for words in (
+        "my.npz: 40 examples, 6 features, 2 classes.\n8 episodes of 32 examples in random order, no example twice",
+        "standardised by its mean and standard deviation over all examples",
+        "; seed 1.\n",
+        "All learners see 2 random features beside these.\n",
+        "1-NN keeps every example; the memory of all others is constant.",
+        "this one suits these data better: --rule ",  # since the given one is untrained
+    ):
+        assert words in said
     head, *lines = said.split("\n\n")[1].splitlines()
     assert head.split() == ["examples", "10", "30", "32"]
     names = [re.split(r"\s{2,}", line)[0] for line in lines if not line.startswith(" ")]
@@ -75,27 +83,21 @@ def test_the_command_prints_a_table_and_advice_draws_the_curves_and_leaves_the_n
     rivals += [LOOKS[name].name for name in ("sgd_hidden", "adam_hidden", "nearest_mean")]
     rivals += [f"{LOOKS[name].name} at its best strength" for name in ("ridge", "naive_bayes")]
     assert names == ["rule rule.npz", *shipped, *rivals, LOOKS["nearest_neighbour"].name]
-    assert "1-NN keeps every example; the memory of all others is constant." in said
-    curves = (tmp_path / "o/my.png").read_bytes()
-    assert curves.startswith(b"\x89PNG")
-    numbers = json.loads((tmp_path / "o/my.json").read_text())
+    assert Path("o/my.png").read_bytes().startswith(b"\x89PNG")
+    numbers = json.loads(Path("o/my.json").read_text())
     assert [*numbers["accuracy"]["guessing"]] == ["10", "30", "32"] and numbers["ahead"].keys() == {*names[1:]}
     shown = next(line for line in lines if line.startswith("SGD at its best")).split("  ")[-1].strip()
     entry = numbers["accuracy"]["SGD at its best rate"]["32"]
-    assert shown == f"{entry['value']:.3f} ± {entry['sd']:.3f}" and entry["n"] == 8 and entry["rate"] in evaluate.RATES
-    # An untrained rule is no better than a trained one, which is named.
-    assert "this one suits these data better: --rule " in said
+    assert shown == f"{entry['value']:.3f} ± {entry['sd']:.3f}" and entry["n"] == 8 and entry["rate"] in RATES
 
 
 @pytest.fixture
 def rows():
     """Sixteen episodes of 20 examples: the rule is never right, SGD is at one rate early, at the slowest late."""
-    entrant = evaluate.RIVALS[1]
-    found = np.zeros((len(evaluate.RATES), 16, 20), bool)
-    found[evaluate.RATES.index(0.01), ::2, :5] = True  # 5 of 10, then of 20, in every other episode
+    found = np.zeros((len(RATES), 16, 20), bool)
+    found[RATES.index(0.01), ::2, :5] = True  # 5 of 10, then of 20, in every other episode
     found[0, :, 10:] = True
-    nothing = np.zeros((1, 16, 20), bool)
-    return [evaluate.Row("rule x", nothing, (np.nan,)), *evaluate.rows_of(entrant, found)]
+    return [Row("rule x", np.zeros((1, 16, 20), bool)), *evaluate.rows_of(RIVALS[1], found)]
 
 
 def test_the_table_is_that_of_the_episodes(rows):
@@ -107,55 +109,50 @@ def test_the_table_is_that_of_the_episodes(rows):
 
 
 def test_it_says_when_a_rule_is_of_no_use_and_which_is_better(rows):
-    right = np.ones((1, 16, 20), bool)
-    guessing = evaluate.Row("guessing", right & False, (np.nan,))
-    bad = evaluate.advice([*rows, guessing, evaluate.Row("rule y", right, (np.nan,))], 20).splitlines()
+    guessing, right = Row("guessing", np.zeros((1, 16, 20), bool)), Row("rule y", np.ones((1, 16, 20), bool))
+    bad = evaluate.advice([*rows, guessing, right], 20).splitlines()
     assert "  SGD at its best rate  -0.500 [-0.500, -0.500]" in bad
-    assert "It has learned nothing that is of use: so much does guessing get right." in bad
-    assert "It is no better than guessing." in bad
-    assert "It is worse than SGD at 0.01, SGD at its best rate, rule y." in bad
-    assert bad[-1] == "Of the rules that ship, this one suits these data better: --rule y."
-    good = evaluate.advice([evaluate.Row("rule y", right, (np.nan,)), *rows, guessing], 20)
-    assert good.endswith("It is ahead of all of them.")
+    assert bad[-4:] == [
+        "It has learned nothing that is of use: so much does guessing get right.",
+        "It is no better than guessing.",
+        "It is worse than SGD at 0.01, SGD at its best rate, rule y.",
+        "Of the rules that ship, this one suits these data better: --rule y.",
+    ]
+    assert evaluate.advice([right, *rows, guessing], 20).endswith("It is ahead of all of them.")
     alone = [row._replace(found=row.found[:, :1]) for row in rows]
     assert evaluate.advice(alone, 20) == "One episode does not tell skill from luck: --episodes 16 does."
 
 
-def test_guessing_says_the_class_that_was_the_commonest_before_each_example(tmp_path):
-    np.savez(tmp_path / "my.npz", x=X, y=np.arange(40) > 15)
-    examples, keys = read_examples(str(tmp_path / "my.npz")), jax.random.split(jax.random.key(3), 6)
-    right = evaluate.run(evaluate.RIVALS[0], examples, 0, keys, 40, 6)
-    for found, key in zip(right[0], keys, strict=True):
-        y = examples.y[jax.random.permutation(jax.random.split(key)[0], 40)]
+def test_guessing_says_the_class_that_was_the_commonest_before_each_example(data):
+    np.savez(data, x=X, y=np.arange(40) > 15)
+    own = trial(6, 40, seed=3)
+    for found, key in zip(own.run(RIVALS[0], 6)[0], own.keys, strict=True):
+        y = own.examples.y[jax.random.permutation(jax.random.split(key)[0], 40)]
         counts = [np.bincount(y[:seen], minlength=2) for seen in range(40)]
         np.testing.assert_array_equal(found, [count.argmax() == label for count, label in zip(counts, y, strict=True)])
 
 
-def test_episodes_in_batches_are_the_same_episodes(tmp_path):
-    np.savez(tmp_path / "my.npz", x=X, y=Y)
-    examples = read_examples(str(tmp_path / "my.npz"))
-    keys = jax.random.split(jax.random.key(0), 5)
-    done = []
-    together = evaluate.run(evaluate.RIVALS[1], examples, 0, keys, 12, 5)
-    batched = evaluate.run(evaluate.RIVALS[1], examples, 0, keys, 12, 2, done.append)
+def test_episodes_in_batches_are_the_same_episodes(data):
+    done, own, sgd = [], trial(5, 12), RIVALS[1]._replace(rates=(0.01, 0.1))
+    together, batched = own.run(sgd, 5), own.run(sgd, 2, done.append)
     np.testing.assert_array_equal(together, batched)
-    assert together.shape == (len(evaluate.RATES), 5, 12) and done == [2, 2, 1]
+    assert together.shape == (2, 5, 12) and done == [2, 2, 1]
     assert together.mean() > 0.5, "a baseline learns this"
 
 
-def test_with_random_features_a_linear_learner_learns_what_it_could_not(tmp_path):
+def test_with_random_features_a_linear_learner_learns_what_it_could_not(data):
     x = np.random.default_rng(1).normal(size=(300, 2))
-    np.savez(tmp_path / "my.npz", x=x, y=np.prod(x, axis=1) > 0)
-    examples, keys = read_examples(str(tmp_path / "my.npz")), jax.random.split(jax.random.key(0), 4)
-    every = (evaluate.run(evaluate.RIVALS[1], examples, count, keys, 300, 4) for count in (0, 64))
-    late = [found[:, :, 150:].mean((1, 2)).max() for found in every]
-    assert late[0] < 0.65 and late[1] > 0.8
+    np.savez(data, x=x, y=np.prod(x, axis=1) > 0)
+    sgd = RIVALS[1]._replace(rates=(0.01, 0.1, 1.0))
+    alone, widened = (trial(4, 300, count).run(sgd, 4)[:, :, 150:].mean((1, 2)).max() for count in (0, 64))
+    assert alone < 0.65 and widened > 0.8
 
 
 SET: Any = load_wine()
 WINE, KINDS = SET.data, SET.target
 NAMES = np.array(["red", "rosé", "white"])[KINDS]
 TABLE = pandas.DataFrame(WINE).rename(columns=str).assign(species=NAMES)
+UNLABELLED = TABLE.assign(y=TABLE.species.where(KINDS > 0))
 FORMS = {  # ways to store the same examples, each with what is read
     "pair of X and y": lambda: np.savez("w.npz", X=WINE, y=NAMES) or ["w.npz"],
     "scikit-learn's names": lambda: np.savez("w.npz", data=WINE, target=KINDS) or ["w.npz"],
@@ -164,16 +161,13 @@ FORMS = {  # ways to store the same examples, each with what is read
     "csv": lambda: TABLE.to_csv("w.csv", index=False) or ["w.csv"],
     "csv with an index": lambda: TABLE.to_csv("w.csv") or ["w.csv"],
     "csv without names": lambda: TABLE.to_csv("w.csv", index=False, header=False) or ["w.csv"],
-    "csv of Europe, labels first": lambda: (
-        TABLE[["species", *TABLE.columns[:-1]]].to_csv("w.csv", index=False, sep=";") or ["w.csv", "species"]
-    ),
+    "csv of Europe, labels first": lambda: TABLE.set_index("species").to_csv("w.csv", sep=";") or ["w.csv", "species"],
     "parquet": lambda: TABLE.rename(columns={"species": "Class"}).to_parquet("w.parquet") or ["w.parquet"],
 }
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_data_are_read_in_the_forms_that_people_have(form, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_data_are_read_in_the_forms_that_people_have(form, data):
     found = read_examples(*FORMS[form]())
     np.testing.assert_allclose(found.x, (WINE - WINE.mean(0)) / WINE.std(0), atol=1e-3)
     np.testing.assert_array_equal(found.y, KINDS)
@@ -181,40 +175,33 @@ def test_data_are_read_in_the_forms_that_people_have(form, tmp_path, monkeypatch
 
 
 UNREADABLE = {  # what is stored, what is asked for, and the sentence
-    "no labels": (lambda: np.save("x.npy", WINE), ["x.npy"], "has no labels beside the examples: name their file"),
-    "no npy": (lambda: TABLE.to_csv("x.npy"), ["x.npy", "x.npy"], "x.npy is not an npy file of a plain array"),
-    "unknown column": (lambda: TABLE.to_csv("w.csv"), ["w.csv", "kind"], "'kind' is none of the columns of the table"),
-    "text": (lambda: TABLE.assign(y=KINDS).to_csv("w.csv"), ["w.csv"], "the columns ['species'] have no numbers"),
-    "no label": (
-        lambda: TABLE.assign(y=TABLE.species.where(KINDS > 0)).to_csv("w.csv"),
-        ["w.csv"],
-        "59 examples have no label in 'y': remove them.",
-    ),
-    "empty": (lambda: Path("w.csv").touch(), ["w.csv"], "w.csv is not a table that pandas can read"),
-    "no parquet": (lambda: TABLE.to_csv("w.parquet"), ["w.parquet"], "w.parquet is not a table that pandas can read"),
-    "unknown set": (lambda: None, ["sklearn:vine"], "'vine' is none of the sets of scikit-learn ['breast_cancer', "),
-    "regression": (lambda: None, ["sklearn:diabetes"], "y has 214 labels for 442 examples, it must"),
-    "needless labels": (lambda: None, ["sklearn:wine", "y.npy"], "--labels (='y.npy') is for npy files and tables"),
+    "no labels": (lambda: np.save("x.npy", WINE), "x.npy", "has no labels beside the examples: name their file"),
+    "no npy": (lambda: TABLE.to_csv("x.npy"), "x.npy --labels x.npy", "x.npy is not an npy file of a plain array"),
+    "unknown column": (lambda: TABLE.to_csv("w.csv"), "w.csv --labels kind", "'kind' is none of the columns of the"),
+    "text": (lambda: TABLE.assign(y=KINDS).to_csv("w.csv"), "w.csv", "the columns ['species'] have no numbers"),
+    "no label": (lambda: UNLABELLED.to_csv("w.csv"), "w.csv", "59 examples have no label in 'y': remove them."),
+    "empty": (lambda: Path("w.csv").touch(), "w.csv", "w.csv is not a table that pandas can read"),
+    "no parquet": (lambda: TABLE.to_csv("w.parquet"), "w.parquet", "w.parquet is not a table that pandas can read"),
+    "unknown set": (lambda: None, "sklearn:vine", "'vine' is none of the sets of scikit-learn ['breast_cancer', "),
+    "regression": (lambda: None, "sklearn:diabetes", "y has 214 labels for 442 examples, it must"),
+    "needless labels": (lambda: None, "sklearn:wine --labels y.npy", "--labels (='y.npy') is for npy files and"),
 }
 
 
 @pytest.mark.parametrize("case", UNREADABLE)
-def test_data_that_cannot_be_read_are_refused_in_one_sentence(case, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    store, (data, *labels), sentence = UNREADABLE[case]
+def test_data_that_cannot_be_read_are_refused_in_one_sentence(case, data, capsys):
+    store, words, sentence = UNREADABLE[case]
     store()
-    more = [part for name in labels for part in ("--labels", name)]
-    assert sentence in refusal(["--rule", "digits", "--data", data, *more], capsys)
+    assert sentence in refusal(["--rule", "digits", "--data", *words.split()], capsys)
 
 
-def test_labels_are_numbered_and_features_standardised(tmp_path):
-    np.savez(tmp_path / "my.npz", x=X * 1e6 + 1e9, y=np.where(Y, "yes", "no"))
-    examples = read_examples(str(tmp_path / "my.npz"))
+def test_labels_are_numbered_and_features_standardised(data):
+    np.testing.assert_array_equal(read_examples(str(data)).y, Y)
+    np.savez(data, x=X * 1e6 + 1e9, y=np.where(Y, "yes", "no"))
+    examples = read_examples(str(data))
     np.testing.assert_array_equal(examples.y, Y)
     assert examples.x.shape == (40, 6) and examples.classes == 2
     np.testing.assert_allclose(np.std(examples.x, axis=0), 1, rtol=1e-3)
-    np.savez(tmp_path / "my.npz", x=X, y=Y * 7 - 3)
-    np.testing.assert_array_equal(read_examples(str(tmp_path / "my.npz")).y, Y)
 
 
 def spoiled(value):
@@ -249,13 +236,13 @@ BAD = {
 
 
 @pytest.mark.parametrize("arrays, sentence", BAD.values(), ids=BAD)
-def test_bad_data_is_refused_in_one_sentence(rule, tmp_path, capsys, arrays, sentence):
-    np.savez(tmp_path / "my.npz", **arrays)
-    assert sentence in refusal(["--rule", rule, "--data", tmp_path / "my.npz"], capsys)
+def test_bad_data_is_refused_in_one_sentence(rule, data, capsys, arrays, sentence):
+    np.savez(data, **arrays)
+    assert sentence in refusal(["--rule", rule, "--data", data], capsys)
 
 
-def _zipped(path, compression=zipfile.ZIP_STORED, **members):
-    with zipfile.ZipFile(path, "w", compression) as archive:
+def _zipped(path, **members):
+    with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
             archive.writestr(f"{name}.npy", content)
 
@@ -267,22 +254,16 @@ def _npy(array, shape):
     return file.getvalue() + array.tobytes()
 
 
-def test_a_file_that_is_no_npz_is_refused(rule, tmp_path, capsys):
-    data = tmp_path / "my.npz"
-
+def test_a_file_that_is_no_npz_is_refused(rule, data, capsys):
     def said(content=None):
         if content is not None:
             data.write_bytes(content)
         return refusal(["--rule", rule, "--data", data], capsys)
 
-    assert "my.npz cannot be opened: No such file" in said()
-    assert "cannot be opened: Is a directory" in refusal(["--rule", rule, "--data", tmp_path], capsys)
-    np.savez(data, x=X, y=Y)
     whole = data.read_bytes()
+    again = "is no npz file, or but a part of one, it must be an npz file: save it with np.savez('my.npz'"
     for content in (b"", b"x,y\n1,2\n", whole[:-100]):
-        assert "is no npz file, or but a part of one, it must be an npz file: save it with np.savez('my.npz'" in said(
-            content
-        )
+        assert again in said(content)
     np.savez_compressed(data, x=X, y=Y)
     for content in (whole, data.read_bytes()):  # its own bytes, or a stream of zlib, are not what was written
         assert "my.npz is damaged (" in said(content[:300] + bytes(40) + content[340:])
@@ -295,46 +276,38 @@ def test_a_file_that_is_no_npz_is_refused(rule, tmp_path, capsys):
     assert "needs at least 5.96e+05 GiB of memory" in said()
     _zipped(data, x=_npy(X, (40, 2, 4)), y=_npy(Y, (40,)))
     assert "my.npz is damaged (" in said()
+    data.unlink()
+    assert "my.npz cannot be opened: No such file" in said()
+    data.mkdir()
+    assert "cannot be opened: Is a directory" in said()
 
 
-def test_a_rule_of_a_size_that_no_memory_holds_is_refused(rule, tmp_path, capsys):
-    np.savez(tmp_path / "my.npz", x=X, y=Y)
+def test_a_file_that_is_no_rule_is_refused(rule, data, tmp_path, capsys):
+    def said(file):
+        return refusal(["--rule", file, "--data", data], capsys)
+
     other = tmp_path / "other.npz"
-    _zipped(other, zipfile.ZIP_STORED, **{"theta/w": _npy(np.zeros(4), (10**13,))})
-    assert "other.npz needs at least 7.45e+04 GiB" in refusal(["--rule", other, "--data", tmp_path / "my.npz"], capsys)
-
-
-def test_a_file_that_is_no_rule_is_refused(rule, tmp_path, capsys):
-    data, other = tmp_path / "my.npz", tmp_path / "other.npz"
-    np.savez(data, x=X, y=Y)
-    assert "other.npz' is neither a file nor one of the rules that ship, ['clone_0'" in refusal(
-        ["--rule", other, "--data", data], capsys
-    )
-    assert "is not a learned rule" in refusal(["--rule", data, "--data", data], capsys)
+    assert "other.npz' is neither a file nor one of the rules that ship, ['clone_0'" in said(other)
+    assert "is not a learned rule" in said(data)
     other.write_text("theta")
-    assert "other.npz" in refusal(["--rule", other, "--data", data], capsys)
+    assert "other.npz" in said(other)
+    _zipped(other, **{"theta/w": _npy(np.zeros(4), (10**13,))})
+    assert "other.npz needs at least 7.45e+04 GiB" in said(other)
     write_rule(other, {"w": np.zeros(3)}, {"units": 3}, {"experiment": "of another kind"})
-    assert "The rule has the settings {'units': 3}, which this version" in refusal(
-        ["--rule", other, "--data", data], capsys
-    )
-    remembers = paths.ROOT / "vsml/zoo/recall_direct.npz"
-    assert "The rule is of the kind 'recall': use one" in refusal(["--rule", remembers, "--data", data], capsys)
+    assert "The rule has the settings {'units': 3}, which this version" in said(other)
+    assert "The rule is of the kind 'recall': use one" in said(paths.ROOT / "vsml/zoo/recall_direct.npz")
     for name in ("theta/head_fwd", "theta/gates_bias"):
         arrays = dict(np.load(rule))
         arrays[name] = arrays[name][:1]
         write_arrays(other, arrays)
-        assert "meta-train it again" in refusal(["--rule", other, "--data", data], capsys)
+        assert "meta-train it again" in said(other)
 
 
-def test_a_life_cannot_be_longer_than_the_data(rule, tmp_path, capsys):
-    np.savez(tmp_path / "my.npz", x=X, y=Y)
-    sentence = refusal(["--rule", rule, "--data", tmp_path / "my.npz", "--length", 41], capsys)
+def test_what_asks_for_too_much_is_refused(rule, data, capsys, monkeypatch):
+    words = ["--rule", rule, "--data", data]
+    sentence = refusal([*words, "--length", 41], capsys)
     assert sentence == "--length (=41) must be at most the number of examples (=40): lower it."
-
-
-def test_data_that_no_memory_can_hold_is_refused(rule, tmp_path, capsys, monkeypatch):
-    np.savez(tmp_path / "my.npz", x=X, y=Y)
     free = psutil.virtual_memory()._replace(available=3000)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
-    sentence = refusal(["--rule", rule, "--data", tmp_path / "my.npz"], capsys)
+    sentence = refusal(words, capsys)
     assert "6 features and 2 classes need about" in sentence and "make the examples smaller" in sentence

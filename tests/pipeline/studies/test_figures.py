@@ -25,28 +25,15 @@ from pipeline.studies.learning.tables import Profile, settings
 from pipeline.studies.recall import measures as recall
 
 EVERY = {
-    "default": (
-        *("meta_training", "online_learning", "generalisation", "association", "introspection", "channels"),
-        *("agreement", "random_features", "unification", "cloning", "improvement"),
-        *("feedback_sines", "feedback_few_shot", "feedback_updates"),
-    ),
-    "mnist": (
-        "meta_training",
-        "online_learning",
-        "generalisation",
-        "agreement",
-        "robustness",
-        "varying_data",
-        "random_features",
-    ),
-    "paper": ("meta_training", "online_learning", "robustness", "varying_data"),
+    "default": "meta_training online_learning generalisation association introspection channels agreement "
+    "random_features unification cloning improvement feedback_sines feedback_few_shot feedback_updates",
+    "mnist": "meta_training online_learning generalisation agreement random_features robustness varying_data",
+    "paper": "meta_training online_learning robustness varying_data",
 }
+FIGURES = [(where, name) for where, names in EVERY.items() for name in names.split()]
 DRAW = "import sys; from pipeline.studies.figure import main; main([sys.argv[1]])"
-every_figure = pytest.mark.parametrize(("where", "name"), [(where, name) for where in EVERY for name in EVERY[where]])
-each_kind = pytest.mark.parametrize(
-    ("where", "name"),
-    [*(("default", name) for name in EVERY["default"]), *(("mnist", name) for name in ("robustness", "varying_data"))],
-)
+every_figure = pytest.mark.parametrize(("where", "name"), FIGURES)
+each_kind = pytest.mark.parametrize(("where", "name"), {name: (where, name) for where, name in FIGURES[::-1]}.values())
 
 
 def _draw(name):
@@ -118,10 +105,8 @@ def test_the_lead_is_over_whoever_is_best_at_that_moment(enter):
         tables[f"baseline/{rival}.npz"].arrays["mnist/correct"] = np.stack([early, late])
     zoo = tables["zoo_test/mnist.npz"].arrays
     zoo |= {"features/mnist/correct": np.ones((8, 2000), bool), "mnist/correct": np.zeros((8, 2000), bool)}
-    (panel,) = [
-        axes for axes in module.draw(tables, Profile.of(found)).findobj(Axes) if axes.get_title("left") == "MNIST"
-    ]
-    lead = {line.get_label(): line.get_ydata() for line in panel.lines}
+    drawn = module.draw(tables, Profile.of(found)).findobj(Axes)
+    lead = {line.get_label(): line.get_ydata() for ax in drawn if ax.get_title("left") == "MNIST" for line in ax.lines}
     over_networks = lead["over the best of SGD and Adam"]  # from the 20th example on
     np.testing.assert_allclose(over_networks[[0, 180, 380, -1]], [0, 0, 0.5, 0.1])
     np.testing.assert_allclose(lead["over the rule without them"], 1)

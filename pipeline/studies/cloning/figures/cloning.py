@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from pipeline.show.measures import sd
-from pipeline.show.style import GREY, PAGE, Axes, Figure, NullLocator
-from pipeline.studies.cloning.measures import CLONES, Tested, tested, words
+from pipeline.show.style import GREY, PAGE, Figure, bars, decades, legend_outside
+from pipeline.studies.cloning.measures import CLONES, tested, words
 from pipeline.studies.learning.tables import Profile, Tables
 
 NEEDS = ("clone_test/*.npz",)
@@ -29,35 +28,23 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     grid = figure.subplots(2, len(every), sharey="row", squeeze=False)
     for (top, bottom), (task, own) in zip(grid.T, every.items(), strict=True):
         x = own.examples
-        for index, look in enumerate((CLONES["clone"], CLONES["sgd"])):
-            values = own.on_test_images(look.key).reshape(-1, len(x))
-            style = look.style | {"label": look.name, "elinewidth": 0.8, "zorder": 3 - index}
-            top.errorbar(x, values.mean(0), yerr=sd(values, axis=0), **style)
+        for zorder, look in ((3, CLONES["clone"]), (2, CLONES["sgd"])):
+            bars(top, x, own.on_test_images(look.key).reshape(-1, len(x)), look, zorder=zorder)
         top.set_title(words(task).replace(", ", "\n") if len(every) > 2 else words(task))
-        _misses(bottom, own)
+        # A line for each layer and term; nothing is passed below the first layer.
+        for layer, misses in enumerate(np.moveaxis(own.misses(), 1, 0)):
+            style = {"color": LAYERS[layer % len(LAYERS)], "marker": "."}
+            for (term, name), line in list(zip(SHOWN.items(), ("-", ":"), strict=True))[: 1 + layer]:
+                y, label = misses[:, own.terms.index(term)], f"{name}, layer {layer + 1}"
+                bottom.plot(x, y, label=label, linestyle=line, **style)
+        bottom.axhline(1, color=GREY, linewidth=0.6)
+        decades(bottom, "y")
+        bottom.set_ylim(top=2)
         for axes in (top, bottom):
             axes.set_xlim(0, 1.08 * x[-1])
             axes.set_xticks([0, x[-1]], ["0", f"{x[-1]:,}"])
-            axes.grid(axis="y")
     grid[0, 0].set_ylabel("test accuracy")
     grid[1, 0].set_ylabel("miss, relative to\nbackpropagation")
-    figure.supxlabel("examples learned from", fontsize=7.5)
-    handles = {name: line for axes in grid.flat for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles, loc="outside upper left", ncols=5, frameon=False, fontsize=7)
+    figure.supxlabel("examples learned from")
+    legend_outside(figure, grid, "upper left", 5)
     return figure
-
-
-def _misses(axes: Axes, own: Tested) -> None:
-    """Against examples learned from, a line for each layer and term; a logarithmic axis of whole decades up to 2."""
-    found = own.misses()[..., [own.terms.index(term) for term in SHOWN]]
-    for layer, of_layer in enumerate(np.moveaxis(found, 1, 0)):
-        for (term, name), line, y in zip(SHOWN.items(), ("-", ":"), of_layer.T, strict=True):
-            if term != "below" or layer > 0:  # nothing is below the first layer
-                label, colour = f"{name}, layer {layer + 1}", LAYERS[layer % len(LAYERS)]
-                axes.plot(own.examples, y, label=label, linestyle=line, color=colour, marker=".")
-    axes.axhline(1, color=GREY, linewidth=0.6)
-    lowest = int(np.floor(np.log10(found[found > 0].min(initial=1.0)) - 0.01))
-    decades = [10.0**power for power in range(lowest, 1)]
-    axes.set(yscale="log", ylim=(decades[0], 2))
-    axes.set_yticks(decades, [f"{decade:g}" for decade in decades])
-    axes.yaxis.set_minor_locator(NullLocator())

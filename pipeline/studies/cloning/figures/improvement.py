@@ -26,10 +26,10 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     for axes, (task, own) in zip(grid, every.items(), strict=True):
         for learner, look in CLONES.items():
             values = np.concatenate(own.cumulative(learner))
-            curve(axes, np.arange(1, values.shape[-1] + 1), values, look.style | {"label": look.name})
+            curve(axes, np.arange(1, values.shape[-1] + 1), values, look.style)
         axes.set(title=words(task), xlabel="examples seen")
         example_axis(axes, min(10, values.shape[-1] // 2), values.shape[-1])
         accuracy_axis(axes, "y", (0, 1))
     grid[0].set_ylabel("cumulative accuracy")
-    grid[0].legend(frameon=False, loc="lower right")
+    grid[0].legend(fontsize=7.5, loc="lower right")
     return figure

@@ -26,19 +26,17 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     figure = Figure((PAGE, 2.9))
     left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
     rows = on(tables, of_task)
-    parts = rows[0].episodes("correct").shape[-1]
+    parts = np.arange(1, rows[0].episodes("correct").shape[-1] + 1)
     seed_dots(left, by_method(tables, of_task), [each.name for each in rows], size=18)
     for each in rows:
         if look := each.look:
             of_class = each.episodes("correct")[:, :, -1].mean(1)  # [seed, class]
-            style = look.style | {"marker": look.marker, "markersize": 3.5, "label": look.name}
-            curve(right, np.arange(1, parts + 1), of_class, style)
-    left.axvline(1 / parts, color=FAINT, linestyle="--", linewidth=0.8)
-    right.axhline(1 / parts, color=FAINT, linestyle="--", linewidth=0.8)
+            curve(right, parts, of_class, look.style | {"marker": look.marker, "markersize": 3.5})
+    left.axvline(1 / len(parts), color=FAINT, linestyle="--", linewidth=0.8)
+    right.axhline(1 / len(parts), color=FAINT, linestyle="--", linewidth=0.8)
     accuracy_axis(left, "x", (0, 1.03))
     accuracy_axis(right, "y", (0, 1.03))
     left.set(xlabel="accuracy", title=f"{title(of_task)}: all classes")
-    right.set(xlabel="class, in the order learned", ylabel="accuracy", title="By class")
-    right.set_xticks(range(1, parts + 1))
-    right.legend(frameon=False, fontsize=6.5, loc="lower right")
+    right.set(xlabel="class, in the order learned", ylabel="accuracy", title="By class", xticks=parts)
+    right.legend(loc="lower right")
     return figure

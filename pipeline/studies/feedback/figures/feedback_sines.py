@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from pipeline.show.looks import Look
-from pipeline.show.measures import sd
-from pipeline.show.style import PAGE, Axes, Figure, decades, legend_outside, seed_dots
+from pipeline.show.style import PAGE, Figure, bars, decades, legend_outside, seed_dots
 from pipeline.studies.feedback.measures import by_method, on, tasks
 from pipeline.studies.learning.tables import Profile, Tables
 
@@ -27,28 +25,20 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     figure = Figure((PAGE, 2.9))
     left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.15))
     rows = on(tables, of_task)
-    for each in rows:
-        if each.look:
-            _line(left, each.so_far().mean(1), each.look)
-            _line(middle, each.episodes("loss")[:, :, -1].mean(1), each.look)
-    for axes, words in ((left, "functions learned"), (middle, "function, in the order learned")):
-        axes.set_xlabel(words)
+    for axes, xlabel, title in (
+        (left, "functions learned", "While learning"),
+        (middle, "function, in the order learned", "At the end"),
+    ):
+        for each in rows:
+            if look := each.look:
+                values = each.so_far() if axes is left else each.episodes("loss")[:, :, -1]
+                parts = np.arange(1, values.shape[-1] + 1)
+                bars(axes, parts, values.mean(1), look, marker=look.marker, markersize=3.5)
         decades(axes, "y")
-        axes.set_xticks(range(1, rows[0].so_far().shape[-1] + 1))
-        axes.grid(axis="y")
-    left.set(ylabel="mean squared error", title="While learning")
-    middle.set_title("At the end")
+        axes.set(xlabel=xlabel, title=title, xticks=parts)
+    left.set_ylabel("mean squared error")
     legend_outside(figure, left, "lower left", 5)
     seed_dots(right, by_method(tables, of_task), [each.name for each in rows], size=16)
     right.set(xlabel="mean squared error", title="All functions")
     decades(right, "x")
     return figure
-
-
-def _line(axes: Axes, values: np.ndarray, look: Look) -> None:
-    """`values` [seed, part]; bars end within the axis."""
-    x, mean = np.arange(1, values.shape[-1] + 1), values.mean(0)
-    spread = np.nan_to_num(sd(values, axis=0))
-    bars = np.stack([np.minimum(spread, 0.9 * mean), spread])
-    style = look.style | {"marker": look.marker, "markersize": 3.5, "elinewidth": 0.8, "label": look.name}
-    axes.errorbar(x, mean, yerr=bars, **style)

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from pipeline.show.looks import Look
-from pipeline.show.style import GREY, PAGE, Axes, Figure, NullLocator
+from pipeline.show.style import GREY, PAGE, Figure, legend_outside, ticks
 from pipeline.studies.feedback.measures import on, tasks
 from pipeline.studies.learning.tables import Profile, Tables
 
@@ -20,7 +19,6 @@ CAPTION = (
     " helps. Right: error on a function at the end less that right after it was learned. A dot for each of "
     "{feedback_seeds}, lines through their mean; with few seeds no standard deviation is drawn."
 )
-
 LINEAR = 0.01  # the axis is linear within, and logarithmic without
 
 
@@ -33,31 +31,24 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     for each, look in rows:
         values = each.cosines()
         x = np.arange(layers - values.shape[-1] + 1, layers + 1)  # the last layers are the plastic ones
-        left.plot(x, values.mean(0), label=look.name, **look.style)
+        left.plot(x, values.mean(0), **look.style)
         left.plot(x, values.T, color=look.colour, marker=look.marker, markersize=3, linewidth=0)
     left.axhline(0, color=GREY, linewidth=0.6)
-    left.set(xlabel="layer", ylabel="cosine with the gradient", ylim=(-0.2, 1.05), title="Alignment")
-    left.set(xticks=range(1, layers + 1), yticks=(0, 0.5, 1))
-    left.grid(axis="y")
-    figure.legend(loc="outside lower left", ncols=5, frameon=False, fontsize=7)
-    _dots(middle, [(each.interference().mean(1), look) for each, look in rows])
-    _dots(right, [(each.forgetting().mean(1), look) for each, look in rows])
-    middle.set(ylabel="others over own", title="Interference")
-    right.set(ylabel="MSE gained", title="Forgetting")
+    left.set(xlabel="layer", ylabel="cosine with the gradient", title="Alignment")
+    left.set(xticks=range(1, layers + 1), yticks=(0, 0.5, 1), ylim=(-0.2, 1.05))
+    legend_outside(figure, left, "lower left", 5)
+
+    for axes, title, ylabel, found in (
+        (middle, "Interference", "others over own", [each.interference().mean(1) for each, _ in rows]),
+        (right, "Forgetting", "MSE gained", [each.forgetting().mean(1) for each, _ in rows]),
+    ):
+        for at, (values, (_, look)) in enumerate(zip(found, rows, strict=True)):
+            axes.plot((at - 0.25, at + 0.25), [values.mean()] * 2, color=look.colour, linewidth=1.2)
+            axes.scatter(np.full(len(values), at), values, s=16, color=look.colour, marker=look.marker)
+        axes.axhline(0, color=GREY, linewidth=0.6)
+        size = 1.5 * max(LINEAR, *(np.abs(values).max() for values in found))
+        powers = [10.0**power for power in range(-2, 4) if 10.0**power <= size]
+        axes.set_yscale("symlog", linthresh=LINEAR)
+        axes.set(title=title, ylabel=ylabel, xticks=[], xlim=(-0.6, len(rows) - 0.4), ylim=(-size, size))
+        ticks(axes, "y", [*(-power for power in powers), 0, *powers])
     return figure
-
-
-def _dots(axes: Axes, rows: list[tuple[np.ndarray, Look]]) -> None:
-    for at, (values, look) in enumerate(rows):
-        axes.plot((at - 0.25, at + 0.25), [values.mean()] * 2, color=look.colour, linewidth=1.2)
-        axes.scatter(np.full(len(values), at), values, s=16, color=look.colour, marker=look.marker)
-    axes.axhline(0, color=GREY, linewidth=0.6)
-    axes.set(xticks=[], xlim=(-0.6, len(rows) - 0.4))
-    size = 1.5 * max(LINEAR, *(np.abs(values).max() for values, _ in rows))
-    powers = [10.0**power for power in range(-2, 4) if 10.0**power <= size]
-    axes.set_yscale("symlog", linthresh=LINEAR)
-    axes.set_ylim(-size, size)
-    ticks = [*(-power for power in powers), 0, *powers]
-    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.grid(axis="y")

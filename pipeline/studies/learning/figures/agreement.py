@@ -27,23 +27,22 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     task, *_ = main_tasks(tables, profile)
     able = [name for names in EVERY.values() for name in names if name in baselines(tables)]
     learners = [RULE, *(name for name in able if task in tasks(tables, name))]
-    count = len(learners)
-    shares = np.full((2, count, count, 2), np.nan)  # equal or equal where wrong; row; column; mean or sd
-    for row, column in np.ndindex(count, count):
+    names = [LOOKS[name].name for name in learners]
+    figure = Figure((PAGE, 1.1 + 0.3 * len(names)))
+    shares = np.full((2, len(names), len(names)), np.nan)  # of equal answers, or of those where both are wrong
+    panels = figure.subplots(1, 2, sharey=True)
+    for row, column in np.ndindex(len(names), len(names)):
         found = agreement(tables, task, learners[row], learners[column]) if row != column or not row else None
         for panel, values in enumerate(found or ()):
-            of_episodes = np.nanmean(values, axis=0)
-            shares[panel, row, column] = values[np.isfinite(values)].mean(), of_episodes.std(ddof=1)
-    figure = Figure((PAGE, 1.1 + 0.3 * count))
-    names = [LOOKS[name].name for name in learners]
-    words = ("Equal answers", "Equal answers where both are wrong")
-    for axes, values, heading in zip(figure.subplots(1, 2, sharey=True), shares, words, strict=True):
-        heat_map(axes, values[..., 0], "Purples", 1.0)
-        for row, column in np.argwhere(np.isfinite(values[..., 0])):
-            mean, spread = values[row, column]
+            shares[panel, row, column] = mean = values[np.isfinite(values)].mean()
+            words = f"{mean:.2f}\n±{np.nanmean(values, axis=0).std(ddof=1):.2f}"
             shade = "white" if mean > 0.6 else "black"
-            axes.text(column, row, f"{mean:.2f}\n±{spread:.2f}", ha="center", va="center", fontsize=5, color=shade)
-        axes.set_xticks(range(count), names, rotation=90)
+            panels[panel].text(column, row, words, ha="center", va="center", fontsize=5, color=shade)
+    for axes, values, heading in zip(
+        panels, shares, ("Equal answers", "Equal answers where both are wrong"), strict=True
+    ):
+        heat_map(axes, values, "Purples", 1.0)
+        axes.set_xticks(range(len(names)), names, rotation=90)
         axes.set_title(f"{heading}: {title(task)}")
         in_rows(axes, names)
     return figure

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from pipeline.show.looks import LOOKS
+from pipeline.show.looks import GREY, LOOKS
 from pipeline.show.measures import summary
-from pipeline.show.style import FAINT, GREY, PAGE, Figure, accuracy_axis, dot, heat_map, in_rows, note, panels, stacked
+from pipeline.show.style import FAINT, GUESSING, Figure, accuracy_axis, dot, heat_map, in_rows, note, panels, stacked
 from pipeline.studies.learning.association import associations, masks_of_exposures
 from pipeline.studies.learning.tables import PAPER, RULE, Profile, Tables, by_seed
 
@@ -41,9 +41,8 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     arrays = next(iter(by_seed(tables, "introspect", RULE).values())).arrays
     label, learners = arrays["label"][0], arrays["learner"].tolist()
     again = masks_of_exposures(arrays["label"], arrays["image"])["second_exposure"][0]
-    heights = (1.75 if len(learners) <= 3 else 1.4) * len(learners) + 0.2, 0.75 + 0.2 * len(learners)  # inches
-    figure = Figure((PAGE, sum(heights)))
-    top, bottom = stacked(figure, *heights)
+    height = 1.75 if len(learners) <= 3 else 1.4  # inches
+    figure, top, bottom = stacked(height * len(learners) + 0.2, 0.75 + 0.2 * len(learners))
 
     # A heat map for each learner, of one episode.
     x = np.arange(len(label))
@@ -57,24 +56,24 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         axes.plot(x[again], np.full(again.sum(), -1.2), linestyle="none", clip_on=False, **AGAIN)
         for first in x[~again][1:]:
             axes.axvline(first - 0.5, color=FAINT, linewidth=0.5)
-        ticks = [0, *range(9, len(x), 10)]
-        axes.set_xticks(ticks, [str(tick + 1) for tick in ticks])
+        tens = [0, *range(9, len(x), 10)]
+        axes.set_xticks(tens, [str(tick + 1) for tick in tens])
         axes.set(ylabel="class", yticks=(0, 3, 6, 9))
         right = int((predicted == label)[again].sum())
         at = "" if np.isnan(rate) else f"{',' if name.endswith(PAPER) else ' at rate'} {rate:g}"
         axes.set_title(f"{LOOKS[name].name}{at}: {right} of {again.sum()} right at the second exposure", pad=9)
     top.colorbar(image, ax=maps, label="probability of the class", aspect=60, fraction=0.025, pad=0.01)
-    maps[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.06), ncols=3, frameon=False, fontsize=6.5, borderaxespad=0)
+    maps[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.06), ncols=3, borderaxespad=0)
     maps[-1].set_xlabel("example")
 
     # A panel for each kind of exposure, a row for each learner.
-    found = {(name, metric): values for name, metric, values in associations(tables, RULE)}
+    found = {(name, metric): summary(values) for name, metric, values in associations(tables, RULE)}
     for axes, (kind, words) in zip(panels(bottom, len(KINDS)), KINDS.items(), strict=True):
-        axes.axvline(0.1, color=GREY, linestyle=":", linewidth=0.8)
+        axes.axvline(0.1, **GUESSING)
         for row, name in enumerate(learners):
-            entry, look = summary(found[name, f"{kind}_probability"]), LOOKS[name]
-            dot(axes, entry, row, look.colour, look.marker)
-            note(axes, 1.05, row, f"{entry['value']:.2f}", look.colour)
+            entry = found[name, f"{kind}_probability"]
+            dot(axes, entry, row, LOOKS[name])
+            note(axes, 1.05, row, entry["value"], LOOKS[name])
         axes.set_xlabel("probability")
         axes.set_title(words, fontweight="normal")
         in_rows(axes, [LOOKS[name].name for name in learners])

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pipeline.show.looks import LOOKS
 from pipeline.show.measures import summary
 from pipeline.show.style import GREY, PAGE, Figure, accuracy_axis, dot, heat_map, in_rows
 from pipeline.studies.learning.association import KINDS, SINGLE, accuracy_lost
@@ -34,15 +35,14 @@ GROUPS = {
 
 
 def draw(tables: Tables, profile: Profile) -> Figure:
-    seeds = {seed: table.arrays for seed, table in by_seed(tables, "introspect", RULE).items()}
-    first = next(iter(seeds.values()))
-    if "follows" not in first:
+    seeds = [table.arrays for table in by_seed(tables, "introspect", RULE).values()]
+    if "follows" not in seeds[0]:
         raise ValueError(f"{RULE} has no single dense layer of cells, so it has no channels to draw: drop this figure.")
-    names, followed = first["reset"].tolist(), first["followed"].tolist()
-    single = np.array([bool(SINGLE.fullmatch(name)) for name in names])
-    lost = accuracy_lost(list(seeds.values()))  # seed episode way reset
-    alone = lost.mean(1)[:, :, single].reshape(len(seeds), len(WAYS), len(KINDS), -1)
-    follows = np.stack([arrays["follows"].mean(0) for arrays in seeds.values()])  # seed what kind channel
+    names, followed = (seeds[0][what].tolist() for what in ("reset", "followed"))
+    lost = accuracy_lost(seeds)  # seed episode way reset
+    alone = lost.mean(1)[:, :, [bool(SINGLE.fullmatch(name)) for name in names]]
+    alone = alone.reshape(len(seeds), len(WAYS), len(KINDS), -1)
+    follows = np.stack([arrays["follows"].mean(0) for arrays in seeds])  # seed what kind channel
     channels, heights = follows.shape[-1], (len(WAYS), len(followed))
     figure = Figure((PAGE, 1.5 + 0.15 * len(seeds) * sum(heights)))
     left, right = figure.subfigures(1, 2, width_ratios=(5, 2.2), squeeze=False).ravel()
@@ -69,21 +69,22 @@ def draw(tables: Tables, profile: Profile) -> Figure:
 
     # Brackets above the memory: which half is random initially, and which is zero.
     memory = grid[0, 1]
-    above = memory.get_xaxis_transform()
+    above = {"transform": memory.get_xaxis_transform(), "color": GREY}
     for start, words in ((0, "starts random"), (channels // 2, "starts zero")):
         ends = (start - 0.4, start + channels // 2 - 0.6)
-        memory.plot(ends, (1.04, 1.04), transform=above, clip_on=False, color=GREY, linewidth=1)
-        memory.text(sum(ends) / 2, 1.06, words, transform=above, ha="center", va="bottom", fontsize=6.5, color=GREY)
+        memory.plot(ends, (1.04, 1.04), clip_on=False, linewidth=1, **above)
+        memory.text(sum(ends) / 2, 1.06, words, ha="center", va="bottom", fontsize=6.5, **above)
 
     axes = right.subplots()
-    styles = (("o", "#D55E00", -0.15), ("s", "#0072B2", 0.15))
-    for w, (words, (marker, colour, shift)) in enumerate(zip(WAYS.values(), styles, strict=True)):
+    for w, (words, look, shift) in enumerate(
+        (("initial values", LOOKS[RULE], -0.15), ("mean of cells", LOOKS["sgd"], 0.15))
+    ):
         for row, group in enumerate(GROUPS):
             entry, label = summary(lost[:, :, w, names.index(group)]), words if row == 0 else None
-            dot(axes, entry, row + shift, colour, marker, linestyle="none", label=label)
+            dot(axes, entry, row + shift, look, linestyle="none", label=label)
     axes.axvline(0, color=GREY, linewidth=0.5)
     accuracy_axis(axes, "x", (-0.15, 1.02))
     in_rows(axes, [words.replace(" ", "\n", 1) for words in GROUPS.values()], margin=0.6)
     axes.set(xlabel="accuracy lost", title="groups of channels")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.16), frameon=False, fontsize=6.5, title="reset to")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.16), title="reset to")
     return figure

@@ -35,10 +35,9 @@ def draw(tables: Tables, profile: Profile) -> Figure:
             ahead = winners({family: entry for family, entry in families.items() if family in CONSTANT})
             for family, entry in families.items():
                 look, y = LOOKS[entry["learner"]], row + gap * (known_families.index(family) + 1) - 0.5
-                weight = "bold" if family in ahead else "normal"
-                dot(axes, entry, y, look.colour, look.marker)
-                note(axes, 1.04, y, f"{entry['value']:.2f}", look.colour, fontweight=weight)
-                note(axes, 1.16, y, look.name, look.colour)
+                dot(axes, entry, y, look)
+                note(axes, 1.04, y, entry["value"], look, fontweight="bold" if family in ahead else "normal")
+                note(axes, 1.16, y, look.name, look)
             guess = guessing(tables, profile.tasks[task])
             axes.plot([guess, guess], [row - 0.42, row + 0.42], color=GREY, linewidth=1.2)
             if row:

@@ -35,7 +35,6 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     if not few:
         ends = [(float(np.mean([y for y, _ in ends])), MANY._replace(name=f"{len(curves)} seeds"))]
     axes.set(xlim=(0, len(phase) - 1), ylim=(0, None))
-    axes.grid(axis="y")
 
     # Lines where phases begin, and their numbers, without the word where there is no room for it.
     starts = np.flatnonzero(np.diff(phase, prepend=phase[0] - 1)).tolist()

@@ -1,10 +1,7 @@
 """Online learning: how fast each learner gets a data set that it meets for the first time (the paper's figure 6)."""
 
-import numpy as np
-
-from pipeline.show.looks import LOOKS
-from pipeline.show.measures import cumulative
-from pipeline.show.style import COLUMN, GREY, Figure, accuracy_axis, curve, direct_labels, example_axis, stacked
+from pipeline.show.looks import GREY, LOOKS
+from pipeline.show.style import COLUMN, GUESSING, Figure, learning_curves, stacked
 from pipeline.studies.learning.measures import guessing, outcomes
 from pipeline.studies.learning.ranking import title
 from pipeline.studies.learning.tables import RULE, Profile, Tables, baselines, main_tasks, tasks
@@ -23,48 +20,34 @@ CAPTION = (
     "VSML. Level and dotted: always guessing the commonest class."
 )
 FIRST = 5  # examples: a share of fewer is noise
-BAND = {"color": LOOKS[RULE].colour, "alpha": 0.16, "linewidth": 0}
-GUESSING = {"color": GREY, "linestyle": ":", "linewidth": 0.8}
+SHADE = 0.16
 
 
 def draw(tables: Tables, profile: Profile) -> Figure:
     first, *others = main_tasks(tables, profile)
     rows = -(-len(others) // 2)
-    figure = Figure((COLUMN, 2.5 + 1.35 * rows))
-    top, bottom = stacked(figure, 2.5, 1.35 * rows)
-    bottom.suptitle(f"Data sets {_kinship(profile, others)}", x=0.01, ha="left", fontsize=8, fontweight="bold")
+    figure, top, bottom = stacked(2.5, 1.35 * rows, COLUMN)
+    bottom.suptitle(f"Data sets {_kinship(profile, others)}", x=0.01, ha="left")
     main, grid = top.add_subplot(ylabel="cumulative accuracy"), bottom.subplots(rows, 2, squeeze=False).ravel()
     for axes, task in zip((main, *grid), (first, *others), strict=False):
-        ends = []
         rivals = [name for name in baselines(tables) if name in LOOKS and task in tasks(tables, name)]
-        for learner in (*rivals, RULE):  # VSML on top
-            look, accuracy = LOOKS[learner], cumulative(outcomes(tables, task, learner).correct)
-            length = accuracy.shape[-1]
-            x, accuracy = np.arange(FIRST, length + 1), accuracy.reshape(-1, length)[:, FIRST - 1 :]
-            if learner == RULE:
-                curve(axes, x, accuracy, look.style, shade=BAND["alpha"])
-            else:
-                axes.plot(x, accuracy.mean(axis=0), **look.style)
-            ends.append((float(accuracy[:, -1].mean()), look))
+        shades = {name: 0.0 for name in rivals} | {RULE: SHADE}  # VSML on top
+        every = [(LOOKS[name], outcomes(tables, task, name).correct, shade) for name, shade in shades.items()]
+        learning_curves(axes, every, FIRST, 0.075 if axes is main else None)
         axes.axhline(guessing(tables, profile.tasks[task]), **GUESSING)
-        accuracy_axis(axes, "y")
-        example_axis(axes, FIRST, length)
-        if axes is main:
-            direct_labels(axes, ends, gap=0.075)
-            axes.set_title(f"{title(task)}: {_kinship(profile, [task])}")
-        else:
-            axes.set_title(title(task), fontweight="normal")
+        axes.set_title(title(task), fontweight="normal")
+    main.set_title(f"{title(first)}: {_kinship(profile, [first])}", fontweight="bold")
     for axes in grid[max(0, len(others) - 2) : len(others)]:
         axes.set_xlabel("examples seen")
 
     # What is no line of a learner is named in the cell that no data set needs, or else beside the lines.
     axes, where = main, {"loc": "lower left", "bbox_to_anchor": (1.0, -0.02), "fontsize": 6}
     if len(others) < len(grid):
-        axes, where = grid[-1], {"loc": "center left", "fontsize": 6.5}
+        axes, where = grid[-1], {"loc": "center left"}
         axes.set_axis_off()
-    axes.fill_between([], [], label="± 1 sd over episodes", **BAND)
-    axes.plot([], [], label="always guessing the\ncommonest class", **GUESSING)
-    axes.legend(frameon=False, labelcolor=GREY, **where)
+    shade = axes.fill_between([], [], label="± 1 sd over episodes", color=LOOKS[RULE].colour, alpha=SHADE, linewidth=0)
+    lines = axes.plot([], [], label="always guessing the\ncommonest class", **GUESSING)
+    axes.legend(handles=[shade, *lines], labelcolor=GREY, **where)
     return figure
 
 

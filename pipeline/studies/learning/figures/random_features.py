@@ -36,17 +36,14 @@ RIVALS = {  # whom the lead is over
 
 def draw(tables: Tables, profile: Profile) -> Figure:
     (name, *_) = shipped_rules(tables)
-    every = {
-        task: learners
-        for task, learners in shipped_tests(tables, name).items()
-        if task not in SYNTHETIC and not profile.tasks[task].one_shot
-    }
+    tests = shipped_tests(tables, name)
+    every = [task for task in tests if task not in SYNTHETIC and not profile.tasks[task].one_shot]
+    seen = [task for task in every if RULE in profile.trained_on and profile.seen(task, RULE)]
+    tested = {rival: tables[f"baseline/{rival}.npz"].arrays for rival in baselines(tables)}
     figure = Figure((PAGE, 2.5))
     grid = panels(figure, len(every))
-    seen = [task for task in every if RULE in profile.trained_on and profile.seen(task, RULE)]
     for axes, task in zip(grid, in_order(every, seen), strict=True):
-        learners, key = every[task], f"{task}/correct"
-        tested = {rival: tables[f"baseline/{rival}.npz"].arrays for rival in baselines(tables)}
+        learners, key = tests[task], f"{task}/correct"
         of_kind = {  # each [rate episode time]
             "networks": [tested[who][key] for who in rivals(FAMILIES) if key in tested.get(who, ())],
             "simple": [tested[who][key] for who in rivals(SIMPLE) if key in tested.get(who, ())],
@@ -54,20 +51,18 @@ def draw(tables: Tables, profile: Profile) -> Figure:
             "alone": [learners[f"zoo_{name}"]],
         }
         own = cumulative(learners[f"zoo_{name}{FEATURES}"])[0]
-        for rival, (label, look) in RIVALS.items():
-            if not of_kind[rival]:
-                continue
+        x = np.arange(FIRST, own.shape[-1] + 1)
+        for rival in (rival for rival in RIVALS if of_kind[rival]):
             # At each time the lead is over whoever has the highest mean then.
             theirs = cumulative(np.concatenate(of_kind[rival]))
             best = np.take_along_axis(theirs, theirs.mean(1).argmax(0)[None, None], axis=0)[0]
             lead = (own - best)[:, FIRST - 1 :]
+            label, look = RIVALS[rival]
             error = sd(lead, axis=0) / len(lead) ** 0.5
-            x = np.arange(FIRST, own.shape[-1] + 1)
             band(axes, x, lead.mean(0), error, look.style | {"label": f"over {label}"})
         axes.axhline(0, color=GREY, linewidth=0.8)
         axes.set(title=title(task), xlabel="examples seen")
         example_axis(axes, FIRST, own.shape[-1])
-        axes.grid(axis="y")
     low, high = grid[0].get_ylim()
     grid[0].set_yticks([tick for tick in grid[0].get_yticks() if low <= tick <= high])
     grid[0].set_ylabel("lead in cumulative accuracy")

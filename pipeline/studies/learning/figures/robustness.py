@@ -31,22 +31,22 @@ def draw(tables: Tables, profile: Profile) -> Figure:
     for axes, moment in zip(grid, moments, strict=True):
         heading, found = 0, differences(tables, moment)
         for of_setting in of_set.values():
-            reference = accuracy(results, of_setting["unchanged"], experiment, moment)
-            if reference is not None:  # else episodes are shorter than that
+            entries = {task: accuracy(results, task, experiment, moment) for task in of_setting.values()}
+            if reference := entries[of_setting["unchanged"]]:  # else episodes are shorter than that
                 span, centre = (heading + 0.55, heading + len(of_setting) + 0.45), reference["value"]
                 axes.fill_betweenx(span, centre - TOLERANCE, centre + TOLERANCE, color=RULED, linewidth=0)
                 axes.plot([centre, centre], span, color=GREY, linewidth=0.8)
-            for row, task in enumerate(of_setting.values(), start=heading + 1):
-                entry, difference = accuracy(results, task, experiment, moment), found.get(task)
-                if reference is None or entry is None:
+            for row, (task, entry) in enumerate(entries.items(), start=heading + 1):
+                if not reference or not entry:
                     continue
-                near = difference is None or difference["within"]
-                marker = LOOK.marker if difference is None or near else ">" if difference["value"] > 0 else "<"
-                dot(axes, entry, row, LOOK.colour, marker, 4 if near else 5, mfc=LOOK.colour if near else "white")
-                note(axes, 1.04, row, f"{entry['value']:.2f}", LOOK.colour)
-                if difference is not None:
-                    weight = "normal" if near else "bold"
-                    note(axes, 1.32, row, signed(difference["value"], 3), LOOK.colour, ha="right", fontweight=weight)
+                style, weight, difference = {}, "normal", found.get(task)
+                if difference and not difference["within"]:
+                    marker, weight = ">" if difference["value"] > 0 else "<", "bold"
+                    style = {"marker": marker, "markersize": 5, "mfc": "white"}
+                dot(axes, entry, row, LOOK, **style)
+                note(axes, 1.04, row, entry["value"], LOOK)
+                if difference:
+                    note(axes, 1.32, row, signed(difference["value"], 3), LOOK, ha="right", fontweight=weight)
             heading += len(of_setting) + 1
         axes.set(xlabel="cumulative accuracy", title=when(moment).capitalize())
         in_rows(axes, names, margin=0.6)

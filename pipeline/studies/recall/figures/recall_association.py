@@ -1,7 +1,9 @@
 """One exposure of an image, by rules that learned to remember random bits and by VSML, in the same episodes."""
 
+import numpy as np
+
 from pipeline.show.looks import LOOKS
-from pipeline.show.style import FAINT, LINES, PAGE, SHADES, Figure, legend_outside, panels, seeds_curve
+from pipeline.show.style import FAINT, PAGE, SHADES, Figure, curve, legend_outside, panels
 from pipeline.studies.learning.association import of_learners, when
 from pipeline.studies.learning.tables import RULE, Profile, Tables
 from pipeline.studies.recall.measures import of_images, own_gains, tests, thorough
@@ -26,21 +28,17 @@ BESIDE = (RULE, "sgd")
 def draw(tables: Tables, profile: Profile) -> Figure:
     experiment = thorough(tables)[0]
     ages = tests(tables, experiment)[0]["age"].tolist()
-    curves = []
-    for index, (horizon, gained) in enumerate(of_images(tables, experiment).items()):
-        style = {"color": SHADES[index % 4], "linestyle": LINES[index % 4], "label": f"remembers {horizon}"}
-        curves.append((gained, style))
-    seen = dict(of_learners(tables, RULE))
-    curves += [(own_gains(seen[name]), LOOKS[name].style | {"label": LOOKS[name].name}) for name in (RULE, "sgd")]
+    remembering, seen = enumerate(of_images(tables, experiment).items()), dict(of_learners(tables, RULE))
+    curves = [(gained, SHADES[i % 4] | {"label": f"remembers {horizon}"}) for i, (horizon, gained) in remembering]
+    curves += [(own_gains(seen[name]), LOOKS[name].style) for name in BESIDE]
     figure = Figure((PAGE, 2.5))
     grid = panels(figure, len(ages))
     for at, (axes, age) in enumerate(zip(grid, ages, strict=True)):
         for gained, style in curves:
-            seeds_curve(axes, gained[:, at], style)
+            curve(axes, np.arange(gained.shape[-1]), gained[:, at].mean(1), style)
         axes.axhline(0, color=FAINT, linewidth=0.5, zorder=0)
         axes.set(title=when(age), xlabel="examples since the exposure")
         axes.margins(x=0)
-        axes.grid(axis="y")
     grid[0].set(ylabel="added, less other classes", ylim=(-0.22, 1.05), yticks=(0, 0.5, 1))
     legend_outside(figure, grid[0], "upper center", len(curves), 6.5)
     return figure

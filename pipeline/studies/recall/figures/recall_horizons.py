@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from pipeline.show.looks import Look
-from pipeline.show.measures import sd
-from pipeline.show.style import FAINT, PAGE, Axes, Figure, NullLocator, direct_labels
+from pipeline.show.style import FAINT, PAGE, Figure, bars, direct_labels, ticks
 from pipeline.studies.learning.tables import Profile, Tables
 from pipeline.studies.recall import measures as recall
 from pipeline.studies.recall.measures import FIXED, INVERSE, LEARNERS
@@ -27,43 +25,41 @@ CAPTION = (
 
 def draw(tables: Tables, profile: Profile) -> Figure:
     figure = Figure((PAGE, 2.5))
-    left, noise, alike = panels = figure.subplots(1, 3, sharey=True, width_ratios=(1.5, 1, 1))
+    left, *others = figure.subplots(1, 3, sharey=True, width_ratios=(1.5, 1, 1))
     every, ends = recall.horizons(tables, recall.in_order(tables)[0]), []
+    thorough = recall.thorough(tables)
+    first = (
+        recall.tests(tables, thorough[0])[0] if thorough else {}
+    )  # the fixed rules have the same streams beside each
 
     for experiment in recall.in_order(tables):
         look = LEARNERS.get(experiment)
         if look and look.colour:
-            seeds = np.stack([episodes.mean(-1) for episodes in recall.last(tables, experiment).values()])
-            _bars(left, recall.horizons(tables, experiment), seeds, look)
+            found = {d: episodes.mean(-1) for d, episodes in recall.last(tables, experiment).items()}
+            seeds = np.stack([*found.values()], axis=-1)
+            bars(left, [*found], seeds, look, marker=look.marker, markersize=3)
             ends.append((float(seeds.mean()), look))
-    for experiment in recall.thorough(tables)[:1]:
-        arrays = recall.tests(tables, experiment)[0]
-        inverse = recall.share(arrays, INVERSE.key)
-        lines = [(look, [recall.best_fixed(arrays, kind, d) for d in every]) for kind, look in FIXED.items()]
+    if first:
+        inverse = recall.share(first, INVERSE.key)
+        lines = [(look, [recall.best_fixed(first, kind, d) for d in every]) for kind, look in FIXED.items()]
         for look, values in (*lines, (INVERSE, [inverse[i, :, :d].mean() for i, d in enumerate(every)])):
             left.plot(every, values, **look.style)
             ends.append((float(np.mean(values)), look))
     left.set_xscale("log", base=2)
-    left.set_xticks(every, [str(horizon) for horizon in every])
-    left.xaxis.set_minor_locator(NullLocator())
+    ticks(left, "x", every)
     left.set(xlabel="snippets to remember, D", ylabel="bits recalled right", ylim=(0.45, 1.02), title="random snippets")
 
-    for axes, kind, words in ((noise, "noise", "flipped bits"), (alike, "correlation", "correlation of cues")):
-        for number, experiment in enumerate(recall.thorough(tables)):
-            arrays, chosen = recall.tests(tables, experiment)[0], recall.middle(recall.horizons(tables, experiment))
-            _bars(axes, arrays[kind], recall.changed(tables, experiment, kind)[chosen], LEARNERS[experiment])
-            if number == 0:  # the fixed rules have the same streams beside each
-                axes.set(xlabel=words, title=f"D = {chosen}")
-                for rule, look in FIXED.items():
-                    axes.plot(arrays[kind], recall.best_fixed(arrays, rule, chosen, f"{kind}/fixed"), **look.style)
-    for axes in panels:
+    kinds = (("noise", "flipped bits"), ("correlation", "correlation of cues"))
+    for axes, (kind, xlabel) in zip(others, kinds, strict=True):
+        for experiment in thorough:
+            chosen, look = recall.middle(recall.horizons(tables, experiment)), LEARNERS[experiment]
+            values = recall.changed(tables, experiment, kind)[chosen].T
+            bars(axes, first[kind], values, look, marker=look.marker, markersize=3)
+        for rule, look in FIXED.items() if first else ():
+            chosen = recall.middle(recall.horizons(tables, thorough[0]))
+            axes.set(xlabel=xlabel, title=f"D = {chosen}")
+            axes.plot(first[kind], recall.best_fixed(first, rule, chosen, f"{kind}/fixed"), **look.style)
+    for axes in (left, *others):
         axes.axhline(recall.CHANCE, color=FAINT, linewidth=0.8)
-        axes.grid(axis="y")
-    direct_labels(alike, ends, 0.055)
+    direct_labels(others[-1], ends, 0.055)
     return figure
-
-
-def _bars(axes: Axes, x: list[int] | np.ndarray, values: np.ndarray, look: Look) -> None:
-    """Means of `values` [x, seed] with bars of +- 1 standard deviation over seeds; none for a single seed."""
-    style = look.style | {"marker": look.marker, "markersize": 3, "elinewidth": 0.8}
-    axes.errorbar(x, values.mean(1), yerr=np.nan_to_num(sd(values, axis=1)), **style)

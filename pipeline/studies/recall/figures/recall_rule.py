@@ -24,7 +24,7 @@ CAPTION = (
 def draw(tables: Tables, profile: Profile) -> Figure:
     experiment = next(name for name in thorough(tables) if "ends" in tests(tables, name)[0])
     every, arrays = horizons(tables, experiment), tests(tables, experiment)[0]
-    index = every.index(middle(every))
+    index, ends = every.index(middle(every)), arrays["ends"]
     figure = Figure((PAGE, 4.2))
     grid = figure.subplots(2, 3, sharex=True, sharey=True)
     for row, state in zip(grid, ("fresh", "stored"), strict=True):
@@ -34,10 +34,9 @@ def draw(tables: Tables, profile: Profile) -> Figure:
             maps.append((f"{words} (cosine {like.cosine:.2f})", like.change))
         for axes, (title, change) in zip(row, maps, strict=True):
             share = change.T / max(float(np.abs(change).max()), np.finfo(np.float32).tiny)
-            axes.contourf(arrays["ends"], arrays["ends"], share, levels=np.linspace(-1, 1, 17), cmap="PuOr")
-            axes.contour(arrays["ends"], arrays["ends"], share, levels=[0], colors="black", linewidths=0.8)
+            axes.contourf(ends, ends, share, levels=np.linspace(-1, 1, 17), cmap="PuOr")
+            axes.contour(ends, ends, share, levels=[0], colors="black", linewidths=0.8)
             axes.set(title=title, xticks=(-1, 0, 1), yticks=(-1, 0, 1))
-        row[0].set_ylabel("answer, behind the synapse")
-    for axes in grid[-1]:
-        axes.set_xlabel("cue, before the synapse")
+            axes.set(xlabel="cue, before the synapse", ylabel="answer, behind the synapse")
+            axes.label_outer()
     return figure

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.show.looks import LOOKS
-from pipeline.show.style import FAINT, GREY, PAGE, RULED, Figure, stacked, to_rgb
+from pipeline.show.style import FAINT, GREY, RULED, Figure, stacked, to_rgb
 from pipeline.studies.learning.tables import Profile, Tables
 from pipeline.studies.unification.measures import PAIRS, TABLE
 
@@ -57,19 +57,16 @@ BELOW, ABOVE = "#0072B2", "#D55E00"
 def draw(tables: Tables, profile: Profile) -> Figure:
     arrays = tables[TABLE].arrays
     names = arrays["pair"].tolist()
-    below = 0.8 + 0.3 * len(names)  # inches
-    figure = Figure((PAGE, 1.5 + below))
-    top, bottom = stacked(figure, 1.5, below)
+    figure, top, bottom = stacked(1.5, 0.8 + 0.3 * len(names))
     grid, equations, matrix = top.subplots(1, 3, width_ratios=(1, 1.45, 0.8))
     table, dots = bottom.subplots(1, 2, sharey=True, width_ratios=(2.15, 1))
     for axes in (grid, equations, table):
         axes.set_axis_off()
 
     # Sub-RNNs at the crossings; what row a and column b hear and say.
-    for a in range(3):
-        for b in range(4):
-            mark = {"mec": GREY, "mew": 0.8, "mfc": RULED if (a, b) != (1, 2) else FAINT}
-            grid.plot(b, a, marker="s", markersize=11, **mark)
+    for a, b in np.ndindex(3, 4):
+        fill = FAINT if (a, b) == (1, 2) else RULED
+        grid.plot(b, a, marker="s", markersize=11, mec=GREY, mew=0.8, mfc=fill)
     grid.text(2, 1, "$s_{ab}$", ha="center", va="center", fontsize=6.5)
     arrow = {"arrowstyle": "-|>", "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
     for words, place, side, start, end, colour in (
@@ -89,33 +86,34 @@ def draw(tables: Tables, profile: Profile) -> Figure:
 
     # Which blocks of W~ are zero, W, C and both.
     cases = {"": "white", "$W$": ABOVE, "$C$": BELOW, "both": "black"}
+    matrix.grid(False)
     matrix.imshow(np.array([to_rgb(colour) for colour in cases.values()])[arrays["cases"]], interpolation="nearest")
     matrix.set(xticks=(), yticks=(), xlabel="to connection", ylabel="from connection")
     matrix.spines[["top", "right"]].set_visible(True)
     matrix.set_title("$\\widetilde{W}$ of one big RNN", fontsize=7, fontweight="normal")
     for name in ("$W$", "$C$", "both"):
         matrix.plot([], [], linestyle="none", marker="s", markersize=4, color=cases[name], label=name)
-    matrix.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=6.5, handletextpad=0.1)
+    matrix.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handletextpad=0.1)
 
     # What an instance is, and by how much it deviates in each episode; a row each.
+    for x, words in COLUMNS.items():
+        table.text(x, -0.75, words, va="bottom", fontsize=6.5, color=GREY)
     for row, name in enumerate(names):
         for x, words in zip(COLUMNS, (PAIRS[name].method, *ROWS[name]), strict=True):
             table.text(x, row, words, va="center", fontsize=6.8)
-    for x, words in COLUMNS.items():
-        table.text(x, -0.75, words, va="bottom", fontsize=6.5, color=GREY)
-    table.set(xlim=(0, 1), ylim=(len(names) - 0.5, -1.6))
-    rows = np.arange(len(names))[:, None]
-    for metric, (name, offset, look) in SERIES.items():
-        y = np.broadcast_to(rows + offset, arrays[metric].shape)
-        dots.plot(arrays[metric].ravel(), y.ravel(), linestyle="none", markersize=3, mew=0.7, label=name, **look)
-    for row in range(1, len(names)):
-        for axes in (table, dots):
+        for axes in (table, dots) if row else ():
             axes.axhline(row - 0.5, color=RULED, linewidth=0.5)
+    table.set(xlim=(0, 1), ylim=(len(names) - 0.5, -1.6))
+    for metric, (name, offset, look) in SERIES.items():
+        x = arrays[metric]
+        y = np.repeat(np.arange(len(names)) + offset, x.shape[1])
+        dots.plot(x.ravel(), y, linestyle="none", markersize=3, mew=0.7, label=name, **look)
     dots.set(xscale="log", xlabel="largest absolute value in an episode")
     dots.set_xlim(right=300)
-    dots.grid(axis="x")
+    dots.grid(False, axis="y")
+    dots.grid(True, axis="x")
     dots.tick_params(axis="y", length=0, labelleft=False)
     dots.spines["left"].set_visible(False)
-    plain = {"facecolor": "white", "edgecolor": "none", "framealpha": 1}  # over the grid lines
+    plain = {"frameon": True, "facecolor": "white", "edgecolor": "none", "framealpha": 1}  # over the grid lines
     dots.legend(loc="lower left", bbox_to_anchor=(-0.05, 0.9), ncols=2, fontsize=6, columnspacing=0.8, **plain)
     return figure
