@@ -11,6 +11,7 @@
   TASK/vsml/same_as_BASELINE@EXAMPLES    share of equal answers of the two, among so many examples; same_wrong_as: among
                                          those where both are wrong, which with two classes says nothing. The same of
                                          zoo_RULE
+  TASK/vsml_after_STEP/…                 accuracies and agreement of the rule as it was after so many meta-steps
   TASK/EXPERIMENT/difference             accuracy on a changed task (figure 7) less that on the unchanged one of its
                                          set; within: whether it is at most 0.05 either way
   varying_data/METHOD/seen, unseen, gap  accuracy on sets that meta-training drew from, on all others (figure 8), and
@@ -57,6 +58,7 @@ from pipeline.studies.learning.tables import (
 )
 
 SHIPPED = "zoo_test/"  # the folder of the tables of rules that ship
+AFTER = "_after_"  # `vsml_after_250` is the rule as it was after 250 meta-steps
 FEATURES = "_features"  # `sgd_features` is SGD that sees random features, too
 ROBUST = "robust"  # the experiment of figure 7; where there is none, it is the main one
 TOLERANCE = 0.05  # of accuracy: what still counts as comparable
@@ -116,8 +118,18 @@ def outcomes(tables: Tables, task: str, learner: str, horizon: int | None = None
 
     The rate of a baseline is chosen in hindsight: the one with the highest mean accuracy over the first `horizon`
     examples (the whole if None) of these very episodes. That flatters the baselines. `sgd_paper` and `adam_paper`
-    and those with a hidden layer have the fixed rate of the paper. `zoo_RULE` is a rule that ships.
+    and those with a hidden layer have the fixed rate of the paper. `zoo_RULE` is a rule that ships, and
+    `EXPERIMENT_after_STEP` a snapshot of meta-training.
     """
+    if AFTER in learner:
+        experiment, step = learner.split(AFTER)
+        of_seeds = [table.arrays for table in by_seed(tables, "meta_test", experiment).values()]
+        at = [arrays["snapshot"].tolist().index(int(step)) for arrays in of_seeds]
+        correct, answer = (
+            np.stack([arrays[f"snapshots/{task}/{kind}"][own] for arrays, own in zip(of_seeds, at, strict=True)])
+            for kind in ("correct", "answer")
+        )
+        return Outcomes(correct, None, answer)
     baseline = learner.removesuffix(PAPER)
     if (path := f"baseline/{baseline}.npz") not in tables:
         shipped, name = learner.startswith("zoo_"), learner.removeprefix("zoo_")
@@ -172,11 +184,21 @@ def agreement(tables: Tables, task: str, one: str, other: str, horizon: int | No
     return Agreement(equal.mean(-1), np.divide(both, number, out=np.full(both.shape, np.nan), where=number > 0))
 
 
+def snapshots(tables: Tables) -> tuple[str, list[int]]:
+    """The task on which snapshots of the main rule were tested, and their meta-steps; none without such a test."""
+    of_seeds = by_seed(tables, "meta_test", RULE) if RULE in experiments(tables) else {}
+    arrays = next((table.arrays for table in of_seeds.values()), {})
+    task = next((name.split("/")[1] for name in arrays if name.startswith("snapshots/")), "")
+    return task, arrays["snapshot"].tolist() if task else []
+
+
 def agreements(tables: Tables, profile: Profile) -> Results:
-    """Of the main rule and those that ship with each baseline, at all moments."""
+    """Of the main rule, its snapshots and the rules that ship with each baseline, at all moments."""
     found: Results = {}
     rules = {f"zoo_{name}": list(shipped_tests(tables, name)) for name in shipped_rules(tables)}
     rules |= {RULE: main_tasks(tables, profile)} if RULE in experiments(tables) else {}
+    task, steps = snapshots(tables)
+    rules |= {f"{RULE}{AFTER}{step}": [task] for step in steps}
     for rule, rival in itertools.product(rules, baselines(tables)):
         for task in (task for task in rules[rule] if task in tasks(tables, rival) and not profile.tasks[task].one_shot):
             for moment in moments(outcomes(tables, task, rival).correct.shape[-1], profile.horizons):
@@ -197,6 +219,11 @@ def accuracies(tables: Tables, profile: Profile) -> Results:
                 more = {"seen": profile.seen(task, learner)} if learner in profile.trained_on else {}
                 more |= {} if rate is None else {"rate": rate}
                 found[key] = summary(correct[..., :moment].mean(axis=-1)) | more
+    task, steps = snapshots(tables)
+    for learner in (f"{RULE}{AFTER}{step}" for step in steps):
+        correct = outcomes(tables, task, learner).correct
+        for key, moment in _moments(profile, task, learner, correct.shape[-1]):
+            found[key] = summary(correct[..., :moment].mean(axis=-1))
     return found
 
 

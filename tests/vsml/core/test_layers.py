@@ -50,7 +50,7 @@ def test_linear_cells_convolve_and_their_messages_down_are_the_transpose(key, im
 
 
 def convolved(x, weights, stride):
-    """By XLA, with the released code's padding for a kernel of 3: a zero on each side, or none needed at the far one."""
+    """By XLA, with the released code's padding for a kernel of 3: a zero on each side, if needed."""
     kernel = len(weights)
     before = (kernel - 1) // 2
     padding = [(before, (-(-size // stride) - 1) * stride + kernel - size - before) for size in x.shape[:2]]
