@@ -6,8 +6,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.audit.findings import BROKEN, UNPROVEN, Finding
-from pipeline.audit.lock import REPRO, Entry
+from pipeline.audit.findings import REPRO, UNPROVEN, Finding
+from pipeline.audit.lock import Entry
 from pipeline.run import paths
 from pipeline.run.job import stages
 from pipeline.show.style import pixels
@@ -17,28 +17,24 @@ DRAWN = ("figure", "report")
 
 def check(entry: Entry) -> Iterator[Finding]:
     """Run the stage itself on the tables that are there, and hold what it leaves against what is there."""
-    here = Path.cwd()
     with tempfile.TemporaryDirectory() as temporary:
         # A profile with everything of this one but what the stage leaves.
         folder = Path(temporary)
         (folder / paths.ARTIFACTS).mkdir()
-        stages_of = (
-            path for path in (here / paths.ARTIFACTS).iterdir() if path.is_dir() and path.name != entry.item.stage
-        )
-        for path in (here / "params.yaml", here / "dvc.yaml", *stages_of):
-            (folder / path.relative_to(here)).symlink_to(path)
+        left = (path for path in paths.ARTIFACTS.iterdir() if path.is_dir() and path.name != entry.item.stage)
+        for path in (paths.PARAMS, Path("dvc.yaml"), *left):
+            (folder / path).symlink_to(path.absolute())
         try:
             with contextlib.chdir(folder):
                 importlib.import_module(stages()[entry.item.stage].module).main(list(entry.item.words))
         except (OSError, ValueError, KeyError, IndexError) as error:
-            words = ("outs from its tables", f"{type(error).__name__}: {error}", REPRO)
-            yield Finding(UNPROVEN, f"{entry.item.name}: drawn again", *words)
+            words = ("outs from its tables", f"{type(error).__name__}: {error}", REPRO, UNPROVEN)
+            yield Finding(f"{entry.item.name}: drawn again", *words)
             return
         for name in entry.outs:  # that one of them is lost, the check of dvc.lock says
             if (folder / name).read_bytes() != Path(name).read_bytes():
                 remedy = f"{REPRO}; if it says that nothing has changed, dvc repro --force --single-item"
-                difference = _difference(folder / name, Path(name))
-                yield Finding(BROKEN, name, "what is drawn from its tables", difference, remedy)
+                yield Finding(name, "what is drawn from its tables", _difference(folder / name, Path(name)), remedy)
 
 
 def _difference(again: Path, there: Path) -> str:
@@ -50,6 +46,5 @@ def _difference(again: Path, there: Path) -> str:
         return f"no PNG that can be read ({error})"
     if first.shape != second.shape:
         return f"another size: {second.shape[1]} x {second.shape[0]}, not {first.shape[1]} x {first.shape[0]}"
-    other = int((first != second).any(-1).sum())
-    total = first.shape[0] * first.shape[1]
+    other, total = int((first != second).any(-1).sum()), first.shape[0] * first.shape[1]
     return f"{other:,} of {total:,} pixels differ" if other else "the same pixels, but other bytes around them"

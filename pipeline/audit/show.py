@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from pipeline.audit.findings import KINDS, NOTED, PROVED, Finding
-from pipeline.audit.publishers import STAGES, Raw, raw_files
+from pipeline.audit.publishers import Raw, raw_files
 from pipeline.audit.walk import Audit
 
 MARKS = {PROVED: "\u2713", "broken": "\u2717", "unproven": "?", NOTED: "\u00b7"}
@@ -19,14 +19,14 @@ LISTED = 4
 def tree(audit: Audit) -> Iterator[str]:
     """A branch for each figure: its tables by stage, the rules and data behind them; then findings and publishers."""
     for name in audit.drawn():
-        yield f"{MARKS[audit.verdict(name)]} {name}  {audit.verdict(name)}  {_run(audit, name)}".rstrip()
-        yield from _branch(audit, name)
+        run, *branch = _branch(audit, name)
+        yield f"{MARKS[audit.verdict(name)]} {name}  {audit.verdict(name)}  {run}".rstrip()
+        yield from branch
     for kind in KINDS:
-        found = [one for one in audit.findings if one.kind == kind]
-        if found:
+        if found := [one for one in audit.findings if one.kind == kind]:
             yield from ("", f"{kind}: {len(found)}")
-        for one in found:
-            yield from finding(one)
+            for one in found:
+                yield from finding(one)
     yield from ("", "The publishers' files:")
     yield from (f"  {raw.file}  sha256 {raw.file.sha256}  {raw.source}" for raw in _publishers(audit))
     yield from ("", _summary(audit))
@@ -61,15 +61,11 @@ def as_json(audit: Audit) -> dict[str, Any]:
 def page(audit: Audit) -> str:
     loader, strict = jinja2.FileSystemLoader(Path(__file__).parent), jinja2.StrictUndefined
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=strict, trim_blocks=True)
-    drawn = [
-        {"name": name, "verdict": audit.verdict(name), "lines": [_run(audit, name), *_branch(audit, name)]}
-        for name in audit.drawn()
-    ]
     return environment.get_template("page.html").render(
         summary=_summary(audit),
         failures=[one for one in audit.findings if one.kind != NOTED],
         notes=[one for one in audit.findings if one.kind == NOTED],
-        drawn=drawn,
+        drawn=[(name, audit.verdict(name), list(_branch(audit, name))) for name in audit.drawn()],
         publishers=_publishers(audit),
     )
 
@@ -82,27 +78,22 @@ def _summary(audit: Audit) -> str:
 
 
 def _branch(audit: Audit, name: str) -> Iterator[str]:
-    """The chain of a figure, nearest first, a line for each stage."""
+    """The run of a figure; then its chain, nearest first, a line for each stage."""
+    run = audit.evidence[name].run
+    commit, tree = (run.tags.get("commit", "none"), run.tags.get("tree")) if run else ("", "")
+    yield f"(run {run.id[:8]}, commit {commit[:8]}, tree {tree})" if run else ""
     stages: dict[str, Counter[str]] = {}
     for one in audit.chain(name)[1:]:
         stages.setdefault(audit.entries[one].item.stage, Counter())[audit.kind(one)] += 1
-    for number, (stage, kinds) in enumerate(stages.items(), start=1):
-        stem = "\u2514" if number == len(stages) else "\u251c"
+    for stage, kinds in stages.items():
+        stem = "\u2514" if stage == list(stages)[-1] else "\u251c"
         yield f"  {stem} {stage}: {', '.join(f'{count} {MARKS[kind]} {kind}' for kind, count in kinds.items())}"
 
 
 def _publishers(audit: Audit) -> list[Raw]:
     """The files that the data sets were parsed from; none for a set that datasets.lock does not have."""
     found: dict[str, Raw] = {}
-    for entry in audit.entries.values():
-        if entry.item.stage in STAGES:
-            with contextlib.suppress(ValueError):  # which is a finding
-                found |= {str(raw.file): raw for raw in raw_files(entry.item.words[0], STAGES[entry.item.stage])}
+    for item in (entry.item for entry in audit.entries.values()):
+        with contextlib.suppress(ValueError):  # which is a finding
+            found |= {str(raw.file): raw for raw in raw_files(item.stage, " ".join(item.words))}
     return list(found.values())
-
-
-def _run(audit: Audit, name: str) -> str:
-    run = audit.evidence[name].run
-    if run is None:
-        return ""
-    return f"(run {run.id[:8]}, commit {run.tags.get('commit', 'none')[:8]}, tree {run.tags.get('tree')})"

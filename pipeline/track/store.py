@@ -204,22 +204,22 @@ class Store:
 
         Raises:
           MissingInStoreError: there is no such file.
-          IntegrityError: its sha256 is not `digest`.
+          IntegrityError: its sha256 is not `digest`; what is at `path` is of no use.
         """
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
-            whole = Path(folder) / "whole"
-            self._files(run)._download_file(name, str(whole))
-            found = artifacts.sha256_file(whole)
-            if digest is not None and found != digest:
-                raise IntegrityError(f"{name} of MLflow run {run} has the sha256 {found}, expected {digest}.")
-            whole.replace(path)
+        self._files(run)._download_file(name, str(path))
+        found = artifacts.sha256_file(path)
+        if digest is not None and found != digest:
+            raise IntegrityError(f"{name} of MLflow run {run} has the sha256 {found}, expected {digest}.")
+
+    def content(self, run: str, name: str, digest: str | None = None) -> bytes:
+        """The bytes of a file of a run; raises as `download` does."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.download(run, name, Path(folder) / "whole", digest)
+            return Path(folder, "whole").read_bytes()
 
     def read(self, run: str, name: str, digest: str | None = None) -> Any:
         """The JSON in a file of a run; raises as `download` does."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "value.json"
-            self.download(run, name, path, digest)
-            return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(self.content(run, name, digest))
 
     def remove(self, run: str, name: str) -> None:
         self._files(run).delete_artifacts(name)
