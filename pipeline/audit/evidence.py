@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.audit import publishers, show, walk
+from pipeline.audit import again, show, walk
 from pipeline.audit.findings import NOTED
 from pipeline.audit.walk import Audit
 from pipeline.run import paths
@@ -79,7 +79,7 @@ def _statement(found: Audit, name: str) -> dict[str, Any]:
     tags = run.tags
     resolved = [{"uri": "git:.", "digest": {"gitCommit": tags["commit"]}}]
     resolved += _named({**evidence.code, **evidence.deps})
-    for raw in publishers.raw_files(item.stage, " ".join(item.words)):
+    for raw in again.raw_files(item.stage, " ".join(item.words)):
         uri = next(iter(raw.file.urls), f"wheel:{raw.file.wheel}")
         resolved.append({"name": str(raw.file), "uri": uri, "digest": {"sha256": raw.file.sha256}})
     machine = {key: value for key, value in tags.items() if key.startswith("version.") or key in ("device", "image")}

@@ -13,8 +13,8 @@ from typing import Any
 
 import jinja2
 
+from pipeline.audit.again import Raw, raw_files
 from pipeline.audit.findings import KINDS, NOTED, PROVED, Finding
-from pipeline.audit.publishers import Raw, raw_files
 from pipeline.audit.walk import Audit, audit
 from pipeline.run.artifacts import write_json, write_text
 

@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline.audit.again import DRAWN, PARSED
 from pipeline.audit.evidence import PREDICATE, STATEMENT, SUMS
-from pipeline.audit.publishers import STAGES
-from pipeline.audit.redraw import DRAWN
 from pipeline.run import paths
 from pipeline.run.artifacts import sha256_file
 from pipeline.run.flow import Flow
@@ -90,5 +89,5 @@ def verify(folder: Path, published: str | None = None) -> Iterator[str]:
         needed = {out for out in outs if any(out == dep or out.startswith(f"{dep}/") for dep in item.deps)}
         if missing := sorted(needed - read.keys()):
             yield f"{name} names {', '.join(missing)} not among what it read."
-        if item.stage in STAGES and not any(digest and digest in datasets for digest in read.values()):
+        if item.stage in PARSED and not any(digest and digest in datasets for digest in read.values()):
             yield f"{name} read no file of a publisher of {paths.DATASETS_LOCK.name}."

@@ -5,7 +5,7 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from pipeline.audit import cache, lock, publishers, redraw, runs, whence
+from pipeline.audit import again, cache, lock, runs, whence
 from pipeline.audit.findings import BROKEN, NOTED, PROVED, UNPROVEN, Finding, merged
 from pipeline.audit.hashing import Hasher
 from pipeline.audit.lock import Entry, Evidence
@@ -41,7 +41,7 @@ class Audit(NamedTuple):
 
     def drawn(self) -> list[str]:
         """The figures, and the report."""
-        return [name for name, entry in self.entries.items() if entry.item.stage in redraw.DRAWN]
+        return [name for name, entry in self.entries.items() if entry.item.stage in again.DRAWN]
 
     def chain(self, name: str) -> list[str]:
         """An item and all that it comes from, in the order of the walk."""
@@ -82,11 +82,11 @@ def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
         against = lock.check(entry, own, produced)
         # From inputs that are not those of their run, figures would be others.
         as_it_ran = all(one.object in item.outs or one.object.startswith("dvc.lock: ") for one in against)
-        if item.stage in publishers.STAGES:
-            against += publishers.check(entry)
-        if item.stage in redraw.DRAWN and as_it_ran:
+        if item.stage in again.PARSED:
+            against += again.check_parsed(entry)
+        if item.stage in again.DRAWN and as_it_ran:
             say(f"drawing {name} again")
-            against += redraw.check(entry)
+            against += again.check_drawn(entry)
         findings += [one.of(name, own.run.id if own.run else None) for one in (*own.findings, *against)]
         for md5 in filter(None, entry.locked.values()):
             objects[md5] += (name,)

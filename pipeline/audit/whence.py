@@ -16,8 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipeline.audit import publishers
-from pipeline.audit.redraw import DRAWN
+from pipeline.audit.again import DRAWN, raw_files
 from pipeline.audit.runs import manifest
 from pipeline.run import artifacts
 from pipeline.run.job import stages
@@ -133,7 +132,7 @@ def _of_run(run: Found) -> Iterator[str]:
     yield f"    run {run.id}, commit {tags.get('commit')} ({tags.get('tree')})"
     yield f"    params {tags.get('params_digest')}, on {tags.get('device', 'an image')}"
     try:
-        for raw in publishers.raw_files(tags.get("stage", ""), tags.get("set", "")):
+        for raw in raw_files(tags.get("stage", ""), tags.get("set", "")):
             yield f"    publisher: {raw.file} from {raw.source}, {raw.file.expectation()}"
     except ValueError as error:
         yield f"    {error}"

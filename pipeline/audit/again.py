@@ -1,5 +1,9 @@
-"""Data sets up to their publishers: raw files of datasets.lock by sha256, and the tables parsed from them again."""
+"""What can be made again is, and held against what is there: data sets from the publishers' files, and what is drawn.
 
+Raw files are those of datasets.lock by sha256. Figures and report are drawn in a folder of their own.
+"""
+
+import contextlib
 import importlib.metadata
 import json
 import tempfile
@@ -7,12 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.audit.findings import NOTED, Finding
+from pipeline.audit.findings import NOTED, REPRO, UNPROVEN, Finding
 from pipeline.audit.lock import Entry
 from pipeline.data import download, sources
 from pipeline.run import artifacts, paths
+from pipeline.run.job import stages
+from pipeline.show.style import pixels
 
-STAGES = {"train_data": "train", "test_data": "test"}
+PARSED = {"train_data": "train", "test_data": "test"}  # stages, and the split that each parses
+DRAWN = ("figure", "report")
 
 
 class Raw(NamedTuple):
@@ -30,7 +37,7 @@ def raw_files(stage: str, name: str) -> list[Raw]:
     Raises:
       ValueError: datasets.lock has no such set or split.
     """
-    if (split := STAGES.get(stage)) is None:
+    if (split := PARSED.get(stage)) is None:
         return []
     known = json.loads(paths.DATASETS_LOCK.read_text(encoding="utf-8")).get(name)
     if known is None or split not in known["splits"]:
@@ -50,7 +57,7 @@ def raw_files(stage: str, name: str) -> list[Raw]:
     return stand_ins if here else [raw(file) for file in known["splits"][split]]
 
 
-def check(entry: Entry) -> Iterator[Finding]:
+def check_parsed(entry: Entry) -> Iterator[Finding]:
     """The raw files of a data set, and what the parsers make of them now against the table on disk."""
     item = entry.item
     (name,), (out,) = item.words, item.outs
@@ -70,10 +77,45 @@ def check(entry: Entry) -> Iterator[Finding]:
         yield Finding(", ".join(gone), *words, f"set {download.MIRROR} to a folder that has it", NOTED)
     if gone or damaged or out not in entry.outs:
         return
-    x, y = sources.read(name, STAGES[item.stage])
+    x, y = sources.read(name, PARSED[item.stage])
     with tempfile.TemporaryDirectory() as folder:
         again = Path(folder) / "again.npz"
         artifacts.write_table(again, {"x": x, "y": y}, sources.AXES)
         expected, found = artifacts.sha256_file(again), entry.outs[out].sha256
     if expected != found:
         yield Finding(out, f"sha256 {expected} (parsed from {raws[0].source})", f"sha256 {found}")
+
+
+def check_drawn(entry: Entry) -> Iterator[Finding]:
+    """Run the stage itself on the tables that are there, and hold what it leaves against what is there."""
+    with tempfile.TemporaryDirectory() as temporary:
+        # A profile with everything of this one but what the stage leaves.
+        folder = Path(temporary)
+        (folder / paths.ARTIFACTS).mkdir()
+        left = (path for path in paths.ARTIFACTS.iterdir() if path.is_dir() and path.name != entry.item.stage)
+        for path in (paths.PARAMS, Path("dvc.yaml"), *left):
+            (folder / path).symlink_to(path.absolute())
+        try:
+            with contextlib.chdir(folder):
+                importlib.import_module(stages()[entry.item.stage].module).main(list(entry.item.words))
+        except (OSError, ValueError, KeyError, IndexError) as error:
+            words = ("outs from its tables", f"{type(error).__name__}: {error}", REPRO, UNPROVEN)
+            yield Finding(f"{entry.item.name}: drawn again", *words)
+            return
+        for name in entry.outs:  # that one of them is lost, the check of dvc.lock says
+            if (folder / name).read_bytes() != Path(name).read_bytes():
+                remedy = f"{REPRO}; if it says that nothing has changed, dvc repro --force --single-item"
+                yield Finding(name, "what is drawn from its tables", _difference(folder / name, Path(name)), remedy)
+
+
+def _difference(again: Path, there: Path) -> str:
+    if there.suffix != ".png":
+        return "other bytes than that"
+    try:
+        first, second = pixels(again), pixels(there)
+    except (OSError, ValueError, SyntaxError) as error:
+        return f"no PNG that can be read ({error})"
+    if first.shape != second.shape:
+        return f"another size: {second.shape[1]} x {second.shape[0]}, not {first.shape[1]} x {first.shape[0]}"
+    other, total = int((first != second).any(-1).sum()), first.shape[0] * first.shape[1]
+    return f"{other:,} of {total:,} pixels differ" if other else "the same pixels, but other bytes around them"
