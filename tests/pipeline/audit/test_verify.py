@@ -52,7 +52,7 @@ BY_HAND = [f"{item} was made by 'by hand {item}'" for item in ("figure", "test_d
         (_files(), _files() | {"more": b""}, ["is missing"]),
         (_files(read=(COMMIT, _named(TABLE, b"other"))), None, ["which no statement here has left"]),
         (_files(read=(COMMIT,)), None, [f"figure names {TABLE} not among what it read"]),
-        (_files(source=(RAW,)), None, ["names no commit"]),
+        (_files(source=()), None, ["names no commit", "read no file of a publisher"]),
         (_files(source=(COMMIT,)), None, ["test_data read no file of a publisher of datasets.lock"]),
         (_files(lost="figure"), None, ["the subject of no statement", "figure has no statement"]),
         (_files(lost="unify"), None, [f"figure read {TABLE} with sha256"]),
