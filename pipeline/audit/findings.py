@@ -6,7 +6,7 @@ with less than could be wished for, as a run of a tree with uncommitted changes.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 BROKEN, UNPROVEN, NOTED = KINDS = ("broken", "unproven", "noted")
 PROVED = "proved"
@@ -17,8 +17,8 @@ Change = tuple[str, str | None, str | None]  # a name, and its value then and no
 
 class Finding(NamedTuple):
     object: str  # a file, an entry of dvc.lock, a param, a tag of a run, …
-    expected: object
-    found: object
+    expected: Any
+    found: Any
     remedy: str = AGAIN  # a command, as far as one can do it
     kind: str = BROKEN
     items: tuple[str, ...] = ()  # the stage items that it touches
@@ -26,8 +26,9 @@ class Finding(NamedTuple):
 
     def of(self, item: str, run: str | None) -> "Finding":
         """The finding as one of an item and its run, in words."""
-        said = ("nothing" if value is None else str(value) for value in (self.expected, self.found))
-        return Finding(self.object, *said, self.remedy.replace("{name}", item), self.kind, (item,), run)
+        expected, found = ("nothing" if value is None else str(value) for value in (self.expected, self.found))
+        remedy = self.remedy.replace("{name}", item)
+        return self._replace(expected=expected, found=found, remedy=remedy, items=(item,), run=run)
 
 
 def changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[Change]:

@@ -163,11 +163,10 @@ def _recorded(entry: Entry, evidence: Evidence, produced: Mapping[str, str | Non
 
 
 def _not_as_locked(path: str, md5: str | None, found: str | None) -> Finding:
+    expected = f"md5 {md5} (dvc.lock)"
     if found is None:
-        words = ("no such file", f"dvc pull, dvc checkout, or {REPRO}", UNPROVEN)
-    else:
-        words = (f"md5 {found}", f"rm -r {path} && dvc checkout {path}")
-    return Finding(path, f"md5 {md5} (dvc.lock)", *words)
+        return Finding(path, expected, "no such file", f"dvc pull, dvc checkout, or {REPRO}", UNPROVEN)
+    return Finding(path, expected, f"md5 {found}", f"rm -r {path} && dvc checkout {path}")
 
 
 def _not_as_run(change: Change, not_then: str, not_now: str, what: str) -> Finding:

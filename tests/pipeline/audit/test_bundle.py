@@ -125,15 +125,13 @@ def test_a_replay_is_identical_until_the_original_was_another(audited, tmp_path)
     left, manifest = audited.artifact(run, f"outs/{name}"), audited.artifact(run, "manifest.json")
     arrays, axes = read_table(left)
     write_table(tmp_path / "other.npz", arrays | {"x": arrays["x"] + 1}, axes)
-    other, digests = (tmp_path / "other.npz").read_bytes(), [sha256_file(left), sha256_file(tmp_path / "other.npz")]
-    with (
-        edited(left, lambda content: other),
-        edited(manifest, lambda content: content.replace(*(digest.encode() for digest in digests))),
-    ):
+    other = (tmp_path / "other.npz").read_bytes()
+    before, after = (sha256_file(path).encode() for path in (left, tmp_path / "other.npz"))
+    with edited(left, lambda content: other), edited(manifest, lambda content: content.replace(before, after)):
         status, said, error = replay()
     assert status == 1 and f"{name}: different (x by" in said, said + error
     for away in ("artifacts/../../planted", "/tmp/planted"):
-        planted = json.dumps(json.loads(manifest.read_text()) | {"deps": {away: digests[0]}}).encode()
+        planted = json.dumps(json.loads(manifest.read_text()) | {"deps": {away: before.decode()}}).encode()
         with edited(manifest, lambda content, planted=planted: planted):
             status, said, error = replay()
         assert status == 2 and f"names '{away}', which is no place in a profile" in error, said + error
