@@ -139,9 +139,9 @@ def _crate(folder: Path, statements: Mapping[str, dict[str, Any]]) -> dict[str, 
     """
     known: dict[str, dict[str, Any]] = {}
 
-    def entity(name: str, kind: str, **facts: str) -> dict[str, str]:
-        known.setdefault(name, {"@id": name, "@type": kind, **facts})
-        return {"@id": name}
+    def entity(own: str, kind: str, **facts: str) -> dict[str, str]:
+        known.setdefault(own, {"@id": own, "@type": kind, **facts})
+        return {"@id": own}
 
     def reference(one: dict[str, Any]) -> dict[str, str]:
         """A file that a run read or left: of the folder, a publisher's by its address, or a table by its sha256."""

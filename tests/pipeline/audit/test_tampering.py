@@ -222,7 +222,7 @@ TAGS = [
     _tag_case("version.numpy", "0.1", {"stage": "test_data", "set": "iris"}, "tag version.numpy"),
     _tag_case("plan", "0" * 64, {"stage": "test_data", "set": "wine"}, "tag plan"),
     _tag_case("stage", "other", META_TEST[0], "tag stage"),
-    _tag_case("fingerprint", "0" * 64, {"stage": "improve", "seed": "0"}, "tag fingerprint"),
+    _tag_case("fingerprint", "0" * 64, {"stage": "shipped_clone", "kind": "improve", "seed": "0"}, "tag fingerprint"),
     _tag_case("tree", "tidy", {"stage": "unify"}, "tag tree"),
     _tag_case("tree", "dirty", {"stage": "zoo_test", "rule": "mnist"}, "tag tree", "noted"),
 ]
