@@ -49,7 +49,7 @@ WORD = checked(str, str.isidentifier, "must be a plain word of letters, digits a
 NO_PROFILE = "is no profile: name the folder of one, which has a dvc.yaml, or go there"
 PROFILE = checked(Path, lambda text: (Path(text) / "dvc.yaml").is_file(), NO_PROFILE) | {"default": "."}
 TOOLS = {  # by its word: the module that has its `main`
-    "audit": "audit",
+    "audit": "audit.show",
     "compare": "studies.compare",
     "deploy": "cluster.deploy",
     "doctor": "cluster.doctor",

@@ -1,17 +1,15 @@
 """Files with digests as names: objects in DVC's cache and in its remote, checkpoints. And compiled code."""
 
 import importlib.util
-import marshal
-import struct
 from collections.abc import Iterable, Iterator, Mapping
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
-from pipeline.audit.findings import BROKEN, UNPROVEN, Finding
+from pipeline.audit.findings import AGAIN, UNPROVEN, Finding
 from pipeline.audit.hashing import Hasher
-from pipeline.audit.lock import AGAIN
 from pipeline.run import paths
 from pipeline.run.checkpoints import NAME
 
@@ -27,8 +25,8 @@ def check(wanted: Wanted, hasher: Hasher) -> Iterator[Finding]:
     for md5, path in places.items():
         if path in found and found[path].md5 != md5.removesuffix(FOLDER):
             remedy = f"rm -f {path} && dvc commit --force {wanted[md5][0]}, if the file in the workspace is proved"
-            expected = f"md5 {md5}"
-            yield Finding(BROKEN, f"DVC cache object {path}", expected, f"md5 {found[path].md5}", remedy, wanted[md5])
+            words = (f"md5 {md5}", f"md5 {found[path].md5}", remedy)
+            yield Finding(f"DVC cache object {path}", *words, items=wanted[md5])
 
 
 def check_remote(wanted: Wanted, hasher: Hasher) -> Iterator[Finding]:
@@ -45,30 +43,29 @@ def check_remote(wanted: Wanted, hasher: Hasher) -> Iterator[Finding]:
             raise ValueError(f"--remote: DVC has no remote to look into ({error}). {remedy}") from error
         for md5, items in wanted.items():
             path = remote.oid_to_path(md5)
-            what, expected = f"DVC remote object {path}", f"md5 {md5}"
+            own = Finding(f"DVC remote object {path}", f"md5 {md5}", "no such object", "dvc push", UNPROVEN, items)
             try:
                 with remote.fs.open(path, "rb") as file:
                     found = hasher.read(file).md5
             except FileNotFoundError:
-                yield Finding(UNPROVEN, what, expected, "no such object", "dvc push", items)
+                yield own
                 continue
             except Exception as error:  # each kind of remote has its library, and each library its own errors
                 why = f"{path} cannot be read ({type(error).__name__}: {error})"
                 raise ValueError(f"--remote: {why}. Look at its address and keys: dvc remote list.") from error
             if found != md5.removesuffix(FOLDER):
                 remedy = "remove it there, then dvc push; and have DVC look itself: dvc remote modify NAME verify true"
-                yield Finding(BROKEN, what, expected, f"md5 {found}", remedy, items)
+                yield Finding(own.object, own.expected, f"md5 {found}", remedy, items=items)
 
 
 def check_checkpoints(hasher: Hasher) -> Iterator[Finding]:
     """Checkpoints of runs that are under way or were killed."""
     there = sorted(path for path in paths.CHECKPOINTS.rglob("*.npz") if NAME.fullmatch(path.stem))
     for path, found in hasher.each(there).items():
-        expected = path.stem.partition("-")[2]
-        if found.sha256 != expected:
-            name, remedy = path.relative_to(paths.STATE).as_posix(), "training goes on from the checkpoint before it"
-            words = (f"sha256 {expected} (its name)", f"sha256 {found.sha256}", f"rm {path}; {remedy}")
-            yield Finding(BROKEN, name, *words)
+        if found.sha256 != (named := path.stem.partition("-")[2]):
+            remedy = f"rm {path}; training goes on from the checkpoint before it"
+            words = (f"sha256 {named} (its name)", f"sha256 {found.sha256}", remedy)
+            yield Finding(path.relative_to(paths.STATE).as_posix(), *words)
 
 
 def check_compiled(code: Mapping[str, Iterable[str]]) -> Iterator[Finding]:
@@ -84,10 +81,7 @@ def check_compiled(code: Mapping[str, Iterable[str]]) -> Iterator[Finding]:
         compiled = Path(importlib.util.cache_from_source(str(source)))
         if not source.is_file() or not compiled.is_file():
             continue
-        data, status = compiled.read_bytes(), source.stat()
-        known = struct.pack("<III", 0, int(status.st_mtime) & 0xFFFFFFFF, status.st_size & 0xFFFFFFFF)
-        if data[:16] != importlib.util.MAGIC_NUMBER + known:
-            continue  # Python compiles the source anew
-        if marshal.loads(data[16:]) != compile(source.read_bytes(), str(source), "exec", dont_inherit=True):
-            expected, remedy = f"{name}, compiled", f"rm {compiled}, then, of each item: {AGAIN.format(name=items[0])}"
-            yield Finding(BROKEN, str(compiled), expected, "other code", remedy, items)
+        runs = SourceFileLoader(name, str(source)).get_code(name)  # which Python compiles anew if time or size differ
+        if runs != compile(source.read_bytes(), str(source), "exec", dont_inherit=True):
+            remedy = f"rm {compiled}, then, of each item: {AGAIN.format(name=items[0])}"
+            yield Finding(str(compiled), f"{name}, compiled", "other code", remedy, items=items)

@@ -19,16 +19,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.audit import publishers, show, walk
+from pipeline.audit import again, show, walk
 from pipeline.audit.findings import NOTED
 from pipeline.audit.walk import Audit
 from pipeline.run import paths
 from pipeline.run.artifacts import sha256_file, write_json, write_text
+from pipeline.track.lineage import left_by_a_run
 
 STATEMENT, PREDICATE = "https://in-toto.io/Statement/v1", "https://slsa.dev/provenance/v1"
 BUILD = "urn:vsml:stage:v1"  # an item of a stage: the command of dvc.yaml, in the folder of its profile
-FLOW = (Path("dvc.yaml"), paths.PARAMS)  # which items there are, and what each of them reads
-SUMS, LOCK, CRATE_FILE = "SHA256SUMS", "requirements.lock", "ro-crate-metadata.json"
+# Which items there are, and what each of them reads; of publishers, too. And what may be installed.
+COPIED = (Path("dvc.yaml"), paths.PARAMS, paths.DATASETS_LOCK, paths.ROOT / "requirements.lock")
+SUMS, CRATE_FILE = "SHA256SUMS", "ro-crate-metadata.json"
 CRATE, CRATE_PROFILE = "https://w3id.org/ro/crate/1.1", "https://w3id.org/ro/wfrun/process/0.5"
 CRATE_CONTEXT = [f"{CRATE}/context", {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}]  # it has none itself
 
@@ -53,35 +55,33 @@ def pack(found: Audit, folder: Path) -> None:
     statements = {name: _statement(found, name) for name in names}
     for name, one in statements.items():
         write_json(folder / "statements" / f"{name}.json", one)
-    for name in found.drawn():
-        for out in found.entries[name].item.outs:
-            (folder / out).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(out, folder / out)
+    copies = {out: Path(out) for name in found.drawn() for out in found.entries[name].item.outs}
+    for name, source in (copies | {path.name: path for path in COPIED}).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, folder / name)
     write_json(folder / "audit.json", show.as_json(found))
     write_json(folder / "sbom.cdx.json", _packages())
-    shutil.copyfile(paths.ROOT / LOCK, folder / LOCK)
-    for source in (*FLOW, paths.DATASETS_LOCK):
-        shutil.copyfile(source, folder / source.name)
     write_json(folder / CRATE_FILE, _crate(folder, statements))
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    lines = [f"{sha256_file(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    lines = [f"{sha256_file(path)}  {path.relative_to(folder).as_posix()}\n" for path in _files(folder)]
     write_text(folder / SUMS, "".join(lines))
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def _statement(found: Audit, name: str) -> dict[str, Any]:
     """What an item left and from what, as an in-toto statement."""
     entry, evidence = found.entries[name], found.evidence[name]
-    run = evidence.run
-    if run is None:
+    run, plan, item = evidence.run, entry.held, entry.item
+    if run is None or plan is None:
         raise ValueError(f"{name} has no run that proves it: see python -m pipeline audit.")
     tags = run.tags
     resolved = [{"uri": "git:.", "digest": {"gitCommit": tags["commit"]}}]
     resolved += _named({**evidence.code, **evidence.deps})
-    if entry.item.stage in publishers.STAGES:
-        for raw in publishers.raw_files(entry.item.words[0], publishers.STAGES[entry.item.stage]):
-            uri = next(iter(raw.file.urls), f"wheel:{raw.file.wheel}")
-            resolved.append({"name": str(raw.file), "uri": uri, "digest": {"sha256": raw.file.sha256}})
-    plan = json.loads(entry.item.plan.read_text(encoding="utf-8"))
+    for raw in again.raw_files(item.stage, " ".join(item.words)):
+        uri = next(iter(raw.file.urls), f"wheel:{raw.file.wheel}")
+        resolved.append({"name": str(raw.file), "uri": uri, "digest": {"sha256": raw.file.sha256}})
     machine = {key: value for key, value in tags.items() if key.startswith("version.") or key in ("device", "image")}
     internal = {"tree": tags.get("tree"), "fingerprint": tags.get("fingerprint"), "plan": plan}
     return {
@@ -91,7 +91,7 @@ def _statement(found: Audit, name: str) -> dict[str, Any]:
         "predicate": {
             "buildDefinition": {
                 "buildType": BUILD,
-                "externalParameters": {"command": entry.item.cmd, "params": plan["params"]},
+                "externalParameters": {"command": item.cmd, "params": plan["params"]},
                 "internalParameters": internal | machine,
                 "resolvedDependencies": resolved,
             },
@@ -138,18 +138,39 @@ def _crate(folder: Path, statements: Mapping[str, dict[str, Any]]) -> dict[str, 
     checked.
     """
     known: dict[str, dict[str, Any]] = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name, kind = path.relative_to(folder).as_posix(), mimetypes.guess_type(path.name)[0]
-        known[name] = {
-            "@id": name,
-            "@type": "File",
-            "encodingFormat": kind or "application/octet-stream",
-            "name": path.name,
-            "contentSize": str(path.stat().st_size),
-            "sha256": sha256_file(path),
+
+    def entity(own: str, kind: str, **facts: str) -> dict[str, str]:
+        known.setdefault(own, {"@id": own, "@type": kind, **facts})
+        return {"@id": own}
+
+    def reference(one: dict[str, Any]) -> dict[str, str]:
+        """A file that a run read or left: of the folder, a publisher's by its address, or a table by its sha256."""
+        name, digest = one["name"], one["digest"]["sha256"]
+        if known.get(name, {}).get("sha256") == digest:
+            return {"@id": name}
+        return entity(one.get("uri", f"urn:vsml:sha256:{digest}"), "CreativeWork", name=name, sha256=digest)
+
+    parts, runs = [], []
+    for path in _files(folder):
+        facts = {"encodingFormat": mimetypes.guess_type(path.name)[0] or "application/octet-stream", "name": path.name}
+        facts |= {"contentSize": str(path.stat().st_size), "sha256": sha256_file(path)}
+        parts.append(entity(path.relative_to(folder).as_posix(), "File", **facts))
+    for name, statement in statements.items():
+        built, details = (statement["predicate"][part] for part in ("buildDefinition", "runDetails"))
+        source, *read = built["resolvedDependencies"]
+        commit = source["digest"]["gitCommit"]
+        run = {
+            "@id": f"#run-{details['metadata']['invocationId']}",
+            "@type": "CreateAction",
+            "name": name,
+            "description": built["externalParameters"]["command"],
+            "instrument": entity(f"swh:1:rev:{commit}", "SoftwareSourceCode", name="vsml", version=commit),
+            # The rest is in the commit.
+            "object": [reference(one) for one in read if left_by_a_run(one["name"]) or "uri" in one],
+            "result": [reference(one) for one in statement["subject"]],
+            "subjectOf": {"@id": f"statements/{name}.json"},
         }
-    files = list(known)
-    runs = [_action(name, statement, known) for name, statement in statements.items()]
+        runs.append(run)
     descriptor = {"@id": CRATE_FILE, "@type": "CreativeWork", "conformsTo": {"@id": CRATE}, "about": {"@id": "./"}}
     root = {
         "@id": "./",
@@ -158,37 +179,8 @@ def _crate(folder: Path, statements: Mapping[str, dict[str, Any]]) -> dict[str, 
         "name": "Figures and report, with the evidence for them",
         "description": "What was drawn, and for each item that it comes from a statement of what was read and left.",
         "datePublished": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "hasPart": [{"@id": name} for name in files],
+        "hasPart": parts,
         "mentions": [{"@id": run["@id"]} for run in runs],
     }
     profile = {"@id": CRATE_PROFILE, "@type": "CreativeWork", "name": "Process Run Crate", "version": "0.5"}
     return {"@context": CRATE_CONTEXT, "@graph": [descriptor, root, profile, *known.values(), *runs]}
-
-
-def _action(name: str, statement: dict[str, Any], known: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The run of a statement; what it read and left outside of the folder, and its commit, become `known`."""
-
-    def reference(one: dict[str, Any]) -> dict[str, str]:
-        """A file that a run read or left: of the folder, a publisher's by its address, or a table by its sha256."""
-        name, digest = one["name"], one["digest"]["sha256"]
-        if known.get(name, {}).get("sha256") != digest:
-            name = one.get("uri", f"urn:vsml:sha256:{digest}")
-            known.setdefault(name, {"@id": name, "@type": "CreativeWork", "name": one["name"], "sha256": digest})
-        return {"@id": name}
-
-    built, details = (statement["predicate"][part] for part in ("buildDefinition", "runDetails"))
-    source, *read = built["resolvedDependencies"]
-    commit = source["digest"]["gitCommit"]
-    code = f"swh:1:rev:{commit}"
-    known.setdefault(code, {"@id": code, "@type": "SoftwareSourceCode", "name": "vsml", "version": commit})
-    tables = [one for one in read if one["name"].startswith("artifacts/") or "uri" in one]  # the rest is in the commit
-    return {
-        "@id": f"#run-{details['metadata']['invocationId']}",
-        "@type": "CreateAction",
-        "name": name,
-        "description": built["externalParameters"]["command"],
-        "instrument": {"@id": code},
-        "object": [reference(one) for one in tables if not one["name"].startswith("artifacts/plan/")],
-        "result": [reference(one) for one in statement["subject"]],
-        "subjectOf": {"@id": f"statements/{name}.json"},
-    }

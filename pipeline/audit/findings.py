@@ -6,21 +6,29 @@ with less than could be wished for, as a run of a tree with uncommitted changes.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 BROKEN, UNPROVEN, NOTED = KINDS = ("broken", "unproven", "noted")
 PROVED = "proved"
+REPRO = "dvc repro"
+AGAIN = "dvc repro --force --single-item {name}"  # of the item that has the finding, whose name is filled in at the end
 Change = tuple[str, str | None, str | None]  # a name, and its value then and now
 
 
 class Finding(NamedTuple):
-    kind: str
     object: str  # a file, an entry of dvc.lock, a param, a tag of a run, …
-    expected: str
-    found: str
-    remedy: str  # a command, as far as one can do it
+    expected: Any
+    found: Any
+    remedy: str = AGAIN  # a command, as far as one can do it
+    kind: str = BROKEN
     items: tuple[str, ...] = ()  # the stage items that it touches
     run: str | None = None
+
+    def of(self, item: str, run: str | None) -> "Finding":
+        """The finding as one of an item and its run, in words."""
+        expected, found = ("nothing" if value is None else str(value) for value in (self.expected, self.found))
+        remedy = self.remedy.replace("{name}", item)
+        return self._replace(expected=expected, found=found, remedy=remedy, items=(item,), run=run)
 
 
 def changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[Change]:
@@ -37,9 +45,3 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
         items = tuple(dict.fromkeys((*first.items, *one.items)))
         whole[one[:5]] = first._replace(items=items, run=first.run or one.run)
     return sorted(whole.values(), key=lambda one: (KINDS.index(one.kind), one.object))
-
-
-def worst(kinds: Iterable[str]) -> str:
-    """The gravest of some kinds; PROVED for none, and where there are notes only."""
-    known = set(kinds)
-    return next((kind for kind in (BROKEN, UNPROVEN) if kind in known), PROVED)

@@ -1,5 +1,6 @@
 """The bytes of files, read and hashed: nothing is believed of sizes and times."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -31,11 +32,9 @@ class Hasher:
         """Digests of those files that are there, read in parallel."""
 
         def digests(path: Path) -> Digests | None:
-            try:
-                with path.open("rb") as file:
-                    return self.read(file)
-            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-                return None
+            lost = FileNotFoundError, IsADirectoryError, NotADirectoryError
+            with contextlib.suppress(*lost), path.open("rb") as file:
+                return self.read(file)
 
         every = list(dict.fromkeys(paths))
         with ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
@@ -58,12 +57,9 @@ def files(path: Path) -> dict[str, Path]:
     """The files that DVC hashes of a folder, by their path in it: all but what .dvcignore names. A file's own is ""."""
     if not path.is_dir():
         return {"": path}
-    inside = {file.relative_to(path): file for file in path.rglob("*") if file.is_file()}
-    return {
-        name.as_posix(): file
-        for name, file in inside.items()
-        if not any(part.startswith((".", "__pycache__")) for part in name.parts)
-    }
+    inside = ((file.relative_to(path), file) for file in path.rglob("*") if file.is_file())
+    ignored = (".", "__pycache__")
+    return {name.as_posix(): file for name, file in inside if not any(part.startswith(ignored) for part in name.parts)}
 
 
 def dvc_md5(found: Mapping[str, Digests]) -> str:

@@ -5,22 +5,26 @@ by the sha256 of the run's manifest (from here, or from MLflow), runs the stage 
 and compares. Exit status 0: alike, in one of the first three ways; 1: different; 2: it could not be run.
 """
 
+import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.stats import permutation_test
 
 from pipeline.__main__ import xla_flags
-from pipeline.audit.runs import attempt, manifest
+from pipeline.audit.runs import attempt, git, manifest
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
 from pipeline.run.flow import Flow
 from pipeline.run.params import digest as digest_of
 from pipeline.track import tracking, uploads
+from pipeline.track.lineage import left_by_a_run
 from pipeline.track.store import IntegrityError, MissingInStoreError, Store
 
 IDENTICAL, EQUAL, ALIKE, DIFFERENT = "bit-identical", "equal within tolerance", "statistically equivalent", "different"
@@ -30,57 +34,50 @@ SAMPLES = ("episode", "seed")
 
 
 def main(stage: str, item: list[str]) -> None:
-    if not replay(stage, tuple(item)):
-        sys.exit(1)
-
-
-def replay(stage: str, words: tuple[str, ...]) -> bool:
-    """Replay an item of the profile in this folder; print what is found, and say whether the outs are alike.
+    """Replay an item of the profile in this folder; print what is found, and exit with 1 if the outs are not alike.
 
     Raises:
       ValueError: no such item, no run of it, or its commit is not in this repository.
     """
     provenance.own_code()
-    item = Flow().item(stage, words)
-    plan, _ = provenance.planned(item)
+    flow, words = Flow().item(stage, tuple(item)), (stage, *item)
+    plan, _ = provenance.planned(flow)
     uploads.flush()
     store = Store()
     # The newest run of the item with the params of now.
-    alike = store.find({"stage": stage, "params_digest": digest_of(plan["params"]), **item.names})
-    run = next((run for run in alike if run.status == "FINISHED"), None)
+    same = store.find({"stage": stage, "params_digest": digest_of(plan["params"]), **flow.names})
+    run = next((run for run in same if run.status == "FINISHED"), None)
     if run is None:
         raise ValueError(
-            f"{store.uri} has no finished run of {stage} {item.names} with the params of now: "
+            f"{store.uri} has no finished run of {stage} {flow.names} with the params of now: "
             "name the server that has it in MLFLOW_TRACKING_URI, or make it with dvc repro."
         )
     commit, tree = run.tags.get("commit", "none"), run.tags.get("tree")
-    if _git("cat-file", "-e", f"{commit}^{{commit}}").returncode:
+    if git("cat-file", "-e", f"{commit}^{{commit}}").returncode:
         raise ValueError(f"commit {commit} of run {run.id} is not in this repository: git fetch --all.")
     if tree != "clean":
         print(f"The run's tree was {tree}: what is replayed is the code of its commit.", flush=True)
     deps, outs = (manifest(store, run)[kind] for kind in ("deps", "outs"))
     with tempfile.TemporaryDirectory() as folder:
-        worktree, originals = Path(folder) / "worktree", Path(folder) / "originals"
-        done = _git("worktree", "add", "--quiet", "--detach", str(worktree), commit)
+        worktree, verdicts = Path(folder) / "worktree", {}
+        done = git("worktree", "add", "--quiet", "--detach", str(worktree), commit)
         if done.returncode:
-            raise ValueError(f"`git worktree add` failed: {done.stderr.strip()}")
+            raise ValueError(f"`git worktree add` failed: {done.stderr.decode().strip()}")
         try:
             profile = worktree / Path.cwd().relative_to(paths.ROOT.resolve())
             # Each dep that is no code: the file here if it is the one, else that of a run that left it.
-            for name, digest in deps.items():
-                if not name.startswith("artifacts/") or name.startswith("artifacts/plan/"):
-                    continue
+            for name in filter(left_by_a_run, deps):
                 with artifacts.atomic(profile / name) as target:
-                    if Path(name).is_file() and artifacts.sha256_file(name) == digest:
-                        target.write_bytes(Path(name).read_bytes())
-                    elif at := store.having(digest):
-                        store.download(*at, target, digest)
+                    if Path(name).is_file() and artifacts.sha256_file(name) == deps[name]:
+                        shutil.copyfile(name, target)
+                    elif at := store.having(deps[name]):
+                        store.download(*at, target, deps[name])
                     else:
                         where = f"neither here nor in {store.uri}"
-                        raise ValueError(f"{name} with sha256 {digest} is {where}: dvc pull, or dvc repro.")
+                        raise ValueError(f"{name} with sha256 {deps[name]} is {where}: dvc pull, or dvc repro.")
 
             # The very command that DVC records, with that commit's code and with nothing kept from earlier runs.
-            print(f"{stage} {' '.join(words)}: replaying run {run.id} at commit {commit[:12]}", flush=True)
+            print(f"{' '.join(words)}: replaying run {run.id} at commit {commit[:12]}", flush=True)
             state = worktree / ".replay"
             (state / "runs").mkdir(parents=True)
             env = {name: value for name, value in os.environ.items() if name not in ("DVC_STAGE", "DVC_ROOT")}
@@ -89,43 +86,36 @@ def replay(stage: str, words: tuple[str, ...]) -> bool:
             env |= {tracking.FOLDER: str(state / "runs"), tracking.RUN: "replay"}
             if paths.DOWNLOADS.is_dir():
                 (state / ".downloads").symlink_to(paths.DOWNLOADS)
-            for one in (("plan",), (stage, *words)):
-                done = subprocess.run([sys.executable, "-m", "pipeline", *one], cwd=profile, env=env, check=False)
-                if done.returncode:
-                    why = f"ended with exit code {done.returncode} in the replay; what it said is above."
+            for one in (("plan",), words):
+                status = subprocess.run([sys.executable, "-m", "pipeline", *one], cwd=profile, env=env).returncode
+                if status:
+                    why = f"ended with exit code {status} in the replay; what it said is above."
                     raise ValueError(f"{one[0]} {why}")
 
             # An original is fetched only if the bytes differ.
-            verdicts = {}
             for name, digest in outs.items():
-                verdicts[name], original = (IDENTICAL, ""), originals / name
+                verdicts[name], original = (IDENTICAL, ""), Path(folder) / Path(name).name
                 if artifacts.sha256_file(profile / name) != digest:
-                    original.parent.mkdir(parents=True, exist_ok=True)
                     try:
                         store.download(run.id, f"{attempt(run)}outs/{name}", original, digest)
                         verdicts[name] = compare(original, profile / name)
                     except (IntegrityError, MissingInStoreError) as error:
                         verdicts[name] = DIFFERENT, f"and the original cannot be looked into: {error}"
         finally:
-            _git("worktree", "remove", "--force", str(worktree))
-    for name, (kind, words_of_it) in verdicts.items():
-        print(f"  {name}: {kind}{f' ({words_of_it})' if words_of_it else ''}")
+            git("worktree", "remove", "--force", str(worktree))
+    for name, (kind, more) in verdicts.items():
+        print(f"  {name}: {kind}{f' ({more})' if more else ''}")
     # Devices, flags and versions, then and now; what is the same, once. Only what computes has a device.
     now = {f"version.{name}": version for name, version in provenance.versions().items()}
     now["device"] = provenance.device() if any(name.startswith("vsml/") for name in deps) else "cpu"
     now["xla_flags"] = xla_flags()
-    same = []
-    for name, value in now.items():
-        if run.tags.get(name) == value:
-            same.append(f"{name.removeprefix('version.')} {value}")
-        else:
-            print(f"  {name}: {run.tags.get(name, 'unknown')} then, {value} now")
-    print(f"  the same then and now: {', '.join(same)}")
-    return all(kind != DIFFERENT for kind, _ in verdicts.values())
-
-
-def _git(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["git", "-C", str(paths.ROOT), *words], capture_output=True, text=True, check=False)
+    other = [name for name in now if run.tags.get(name) != now[name]]
+    for name in other:
+        print(f"  {name}: {run.tags.get(name, 'unknown')} then, {now[name]} now")
+    known = [f"{name.removeprefix('version.')} {now[name]}" for name in now if name not in other]
+    print(f"  the same then and now: {', '.join(known)}")
+    if any(kind == DIFFERENT for kind, _ in verdicts.values()):
+        sys.exit(1)
 
 
 def compare(first: Path, second: Path) -> tuple[str, str]:
@@ -158,24 +148,17 @@ def compare(first: Path, second: Path) -> tuple[str, str]:
     for name in names:
         one, other = left[name], right[name]
         sampled = [axis for axis, of in enumerate(axes[name]) if of in SAMPLES]
-        if one.shape != other.shape or one.dtype.kind not in "bif" or not sampled:
+        testable = one.shape == other.shape and one.dtype.kind in "bif" and sampled
+        if not testable or (np.isfinite(one) != np.isfinite(other)).any():
             return by_so_much
-        if (np.isfinite(one) != np.isfinite(other)).any():
-            return by_so_much
-        size = int(np.prod([one.shape[axis] for axis in sampled]))
+        size = math.prod(one.shape[axis] for axis in sampled)
         if 2.0 ** (1 - size) > LEVEL / len(names):  # the least p that there can be
             return DIFFERENT, f"{name}, of which {size} samples are too few to call them alike"
         samples = np.moveaxis(one.astype(np.float64) - other, sampled, range(len(sampled))).reshape(size, -1)
         # All flips of signs are tried of up to 15 samples; of more, FLIPS at random, which are always the same.
         # `batch` bounds what memory it takes.
-        test = permutation_test(
-            (np.nanmean(samples, axis=1),),
-            np.sum,
-            permutation_type="samples",
-            n_resamples=FLIPS,
-            batch=1000,
-            rng=np.random.default_rng(0),
-        )
+        flips: dict[str, Any] = {"n_resamples": FLIPS, "batch": 1000, "rng": np.random.default_rng(0)}
+        test = permutation_test((np.nanmean(samples, axis=1),), np.sum, permutation_type="samples", **flips)
         tested.append((float(test.pvalue), name, size))
     p, name, size = min(tested)
     words = f"n = {size}, p = {p:.2g} in {name}, the least of {len(tested)} arrays"
@@ -188,8 +171,8 @@ def _distance(left: np.ndarray, right: np.ndarray) -> float:
         return np.inf
     if left.dtype.kind != "f":
         return 0.0 if (left == right).all() else np.inf
-    if (np.isfinite(left) != np.isfinite(right)).any():
-        return np.inf
     here = np.isfinite(left)
+    if (here != np.isfinite(right)).any():
+        return np.inf
     largest = np.abs(left[here]).max(initial=0.0)
     return float(np.abs(left[here] - right[here]).max(initial=0.0) / (largest or 1.0))

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import importlib
 import io
+import itertools
 import json
 import math
 import subprocess
@@ -16,11 +17,11 @@ import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, NamedTuple
+from typing import Any
 
-from pipeline.audit.findings import BROKEN, KINDS, NOTED, UNPROVEN, Finding, changes
+from pipeline.audit.findings import AGAIN, BROKEN, KINDS, NOTED, UNPROVEN, Finding, changes
 from pipeline.audit.hashing import Digests, Hasher
-from pipeline.audit.lock import AGAIN, Entry, Evidence
+from pipeline.audit.lock import Entry, Evidence
 from pipeline.cluster.exchange import COMMITTED, REFUSED
 from pipeline.run import job as provenance
 from pipeline.run import paths
@@ -33,17 +34,7 @@ CUT_AT = 6000  # MLflow cuts longer params
 COMMIT_FIRST = f"commit and push, then {AGAIN}"
 
 
-class Fact(NamedTuple):
-    """Something of a run and what it should be; a finding if these differ."""
-
-    what: str
-    expected: object
-    found: object
-    kind: str = BROKEN
-    remedy: str = AGAIN
-
-
-def _git(*words: str) -> subprocess.CompletedProcess[bytes]:
+def git(*words: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(["git", "-C", str(paths.ROOT), *words], capture_output=True, check=False)
 
 
@@ -53,7 +44,7 @@ def committed(commit: str) -> dict[str, str] | None:
     if not commit.isalnum():
         return None
     # Its tree, since tarfile cannot read the header that git puts before a commit if no file follows.
-    done = _git("archive", "--format=tar", f"{commit}^{{commit}}^{{tree}}")
+    done = git("archive", "--format=tar", f"{commit}^{{commit}}^{{tree}}")
     if done.returncode:
         return None
     with tarfile.open(fileobj=io.BytesIO(done.stdout), mode="r:") as archive:
@@ -66,24 +57,13 @@ def attempt(run: Found) -> str:
     return f"{run.params[COMMITTED].split()[0]}/" if COMMITTED in run.params else ""
 
 
-@contextlib.contextmanager
-def fetched(store: Store, run: Found, name: str) -> Iterator[IO[bytes]]:
-    """A file of a run, as the store hands it out."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "file"
-        store.download(run.id, f"{attempt(run)}{name}", path)
-        with path.open("rb") as file:
-            yield file
-
-
 def manifest(store: Store, run: Found) -> dict[str, Any]:
     """What a run read and left.
 
     Raises:
       ValueError: a name in it leads out of the folder of the profile.
     """
-    with fetched(store, run, "manifest.json") as file:
-        told = json.load(file)
+    told = store.read(run.id, f"{attempt(run)}manifest.json")
     for name in (name for kind in ("code", "deps", "outs") for name in told.get(kind, {})):
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise ValueError(f"manifest.json of run {run.id} names {name!r}, which is no place in a profile.")
@@ -104,21 +84,19 @@ def evidence(store: Store, every: list[Found], entry: Entry, hasher: Hasher) -> 
         return (broken + len(found.other_deps) + len(found.other_params), *others)
 
     alike = [run for run in every if own.items() <= run.tags.items() or digests & run.tags.keys()]
-    alike.sort(key=rank)  # stable: newest first
     best: Evidence | None = None
-    for run in alike:
+    for run in sorted(alike, key=rank):  # of those alike in rank, the newest first
         if best is not None and (not any(weight(best)) or not (any(weight(best)[:2]) or digests & run.tags.keys())):
             break  # nothing is wrong with it, or there are notes only, which no run without these outs can better
         found = _examine(store, run, entry, hasher)
         if found is not None and (best is None or weight(found) < weight(best)):
             best = found
     if best is not None:
-        return best._replace(findings=[*best.findings, *_twins(store, best, every, entry)]) if best.run else best
+        return best._replace(findings=[*best.findings, *_twins(store, best, every, entry)])
     more = f", {len(alike)} of which are of this item" if alike else ""
     words = ("a run that left these bytes from these inputs", f"none among the {len(every)} runs of {store.uri}{more}")
     remedy = f"restore the run from MLflow's bin, name its server in MLFLOW_TRACKING_URI, or {AGAIN}"
-    name = entry.item.name
-    return Evidence(findings=[Finding(UNPROVEN, f"MLflow run of {name}", *words, remedy.format(name=name))])
+    return Evidence(findings=[Finding(f"MLflow run of {entry.item.name}", *words, remedy, UNPROVEN)])
 
 
 def _twins(store: Store, best: Evidence, every: list[Found], entry: Entry) -> Iterator[Finding]:
@@ -130,35 +108,30 @@ def _twins(store: Store, best: Evidence, every: list[Found], entry: Entry) -> It
 
     own, tables = best.run, [name for name in best.outs if name.endswith(".npz")]
     assert own is not None
-    tags = {f"sha256.{best.outs[name]}" for name in tables}
-    for run in every:
-        alike = run.tags.get("fingerprint") == own.tags.get("fingerprint") and run.status == "FINISHED"
-        if not alike or run.id == own.id or REFUSED in run.tags or tags <= run.tags.keys():
-            continue
-        for name in tables:
-            with contextlib.suppress(MissingInStoreError), tempfile.TemporaryDirectory() as folder:
-                both = [Path(folder) / one.id for one in (own, run)]
-                for one, path in zip((own, run), both, strict=True):
-                    store.download(one.id, f"{attempt(one)}outs/{name}", path)
-                verdict, words = compare(both[0].rename(f"{both[0]}.npz"), both[1].rename(f"{both[1]}.npz"))
-                remedy = f"python -m pipeline replay {entry.item.cmd.rpartition(' pipeline ')[2]} says which is right"
-                yield Finding(
-                    BROKEN if verdict == DIFFERENT else NOTED,
-                    f"{name} in MLflow run {run.id[:8]}",
-                    f"that of run {own.id[:8]}, which had the same inputs",
-                    f"{verdict} ({words})",
-                    remedy,
-                )
+    same = {f"sha256.{best.outs[name]}" for name in tables}
+    twins = [run for run in every if run.tags.get("fingerprint") == own.tags.get("fingerprint")]
+    twins = [run for run in twins if run.status == "FINISHED" and run.id != own.id and REFUSED not in run.tags]
+    for run, name in itertools.product((run for run in twins if not same <= run.tags.keys()), tables):
+        with contextlib.suppress(MissingInStoreError), tempfile.TemporaryDirectory() as folder:
+            both = [Path(folder) / f"{one.id}.npz" for one in (own, run)]
+            for one, path in zip((own, run), both, strict=True):
+                store.download(one.id, f"{attempt(one)}outs/{name}", path)
+            verdict, words = compare(*both)
+            yield Finding(
+                f"{name} in MLflow run {run.id[:8]}",
+                f"that of run {own.id[:8]}, which had the same inputs",
+                f"{verdict} ({words})",
+                f"python -m pipeline replay {entry.item.cmd.rpartition(' pipeline ')[2]} says which is right",
+                BROKEN if verdict == DIFFERENT else NOTED,
+            )
 
 
 def _examine(store: Store, run: Found, entry: Entry, hasher: Hasher) -> Evidence | None:
     """What this run says of the item; None if it has nothing to do with the bytes or inputs that are there."""
     tagged = any(f"sha256.{one.sha256}" in run.tags for one in entry.outs.values())
-    told: dict[str, Any] = {}
-    fault = None
+    told, fault, artifacts = {}, None, {}
     try:
-        with fetched(store, run, "manifest.json") as file:
-            content = file.read()
+        content = store.content(run.id, f"{attempt(run)}manifest.json")
         digest = hashlib.sha256(content).hexdigest()
         if COMMITTED in run.params and (promised := run.params[COMMITTED].split()[1]) != digest:
             fault = f"sha256 {digest}, where the run committed to {promised}"
@@ -167,51 +140,42 @@ def _examine(store: Store, run: Found, entry: Entry, hasher: Hasher) -> Evidence
         if not tagged:
             return None
         fault = str(error)
-    artifacts: dict[str, Digests] = {}
     for name in entry.item.outs if told else ():
-        with contextlib.suppress(MissingInStoreError), fetched(store, run, f"outs/{name}") as file:
-            artifacts[name] = hasher.read(file)
+        with contextlib.suppress(MissingInStoreError):
+            artifacts[name] = hasher.read(io.BytesIO(store.content(run.id, f"{attempt(run)}outs/{name}")))
     code, deps, outs = (told.get(kind, {}) for kind in ("code", "deps", "outs"))
     other_deps = changes(deps, {name: one.sha256 for name, one in entry.deps.items()}) if told else []
     other_outs = changes(outs, {name: one.sha256 for name, one in entry.outs.items()}) if told else []
-    params = digest_of(entry.plan["params"])
+    params, logged = digest_of(entry.plan["params"]), run.params.get("digest/params")
     if not (
         tagged
         or any(one.sha256 == outs.get(name) for name, one in entry.outs.items())
-        or any(one.md5 == entry.locked(name) for name, one in artifacts.items())
-        or (deps and not other_deps and run.params.get("digest/params") == params)
+        or any(one.md5 == entry.locked.get(name) for name, one in artifacts.items())
+        or (deps and not other_deps and logged == params)
     ):
         return None
     now = {key: value[:CUT_AT] for key, value in flat(entry.plan["params"]).items()}
     then = {key: value[:CUT_AT] for key, value in run.params.items() if key != COMMITTED and key[:7] != "digest/"}
-    other_params = changes(then, now)
-    if not other_params and run.params.get("digest/params") != params:
-        other_params = [("digest", run.params.get("digest/params"), params)]
+    other_params = changes(then, now) or ([("digest", logged, params)] if logged != params else [])
 
-    facts = [Fact("manifest.json", "a manifest as it was committed", fault)] if fault else []
+    facts = [Finding("manifest.json", "a manifest as it was committed", fault)] if fault else []
     for name in entry.item.outs if told else ():
         facts += _out(run, entry, name, outs.get(name), artifacts.get(name))
     facts += [*_itself(run, entry, told), *_commit(run, code)]
     if told and not other_outs:  # what is in the tables on disk, the metrics must say, too
         measured = importlib.import_module("pipeline.studies.headline").of_item(entry.item.stage, entry.item.words)
-        logged = {name: run.metrics[name] for name in measured if name in run.metrics}
-        same = {name: math.isclose(value, measured[name], rel_tol=ROUNDING) for name, value in logged.items()}
-        facts += [Fact(f"metric {name}", measured[name], logged[name]) for name in same if not same[name]]
-    findings = [
-        Finding(
-            one.kind,
-            f"{one.what} of MLflow run {run.id[:8]}",
-            "nothing" if one.expected is None else str(one.expected),
-            "nothing" if one.found is None else str(one.found),
-            one.remedy.format(name=entry.item.name),
-        )
-        for one in facts
-        if one.expected != one.found
-    ]
-    return Evidence(run, code, deps, outs, findings, other_outs, other_deps, other_params)
+        for name in measured.keys() & run.metrics.keys():
+            if not math.isclose(run.metrics[name], measured[name], rel_tol=ROUNDING):
+                facts.append(Finding(f"metric {name}", measured[name], run.metrics[name]))
+    wrong = [one for one in facts if one.expected != one.found]
+    wrong = [one._replace(object=f"{one.object} of MLflow run {run.id[:8]}") for one in wrong]
+    return Evidence(run, code, deps, outs, wrong, other_outs, other_deps, other_params)
 
 
-def _out(run: Found, entry: Entry, name: str, listed: str | None, artifact: Digests | None) -> Iterator[Fact]:
+# What follows says something of a run, what it should be and what it is: a finding if these two differ.
+
+
+def _out(run: Found, entry: Entry, name: str, listed: str | None, artifact: Digests | None) -> Iterator[Finding]:
     """An out four times: in the manifest, as an artifact, on the disk, among the tags. Who stands alone is wrong."""
     local = entry.outs.get(name)
     known = [listed, artifact and artifact.sha256, local and local.sha256]
@@ -221,61 +185,61 @@ def _out(run: Found, entry: Entry, name: str, listed: str | None, artifact: Dige
     tag = next((one for one in known if one in tags), None) or next((one for one in tags if tags[one] == place), None)
     votes = [one for one in (*known, tag) if one]
     truth = max(votes, key=votes.count, default=None)
-    yield Fact(f"{name} in manifest.json", truth, listed)
-    yield Fact(f"artifact {place}", truth, known[1], remedy=f"upload the right file again, or {AGAIN}")
-    yield Fact(f"tag sha256.… for {name}", truth, tag)
-    if local is not None and local.md5 == entry.locked(name):
+    yield Finding(f"{name} in manifest.json", truth, listed)
+    yield Finding(f"artifact {place}", truth, known[1], f"upload the right file again, or {AGAIN}")
+    yield Finding(f"tag sha256.… for {name}", truth, tag)
+    if local is not None and local.md5 == entry.locked.get(name):
         # The disk and dvc.lock agree against MLflow; where they do not, the checks of dvc.lock say so.
-        yield Fact(f"{name} on disk, in dvc.lock as well, against the outs", truth, local.sha256)
+        yield Finding(f"{name} on disk, in dvc.lock as well, against the outs", truth, local.sha256)
 
 
-def _itself(run: Found, entry: Entry, told: Mapping[str, Any]) -> Iterator[Fact]:
+def _itself(run: Found, entry: Entry, told: Mapping[str, Any]) -> Iterator[Finding]:
     """Whose run it is and what went in, by its tags, its params and its manifest."""
-    tags, deps = run.tags, told.get("deps", {})
-    yield Fact("status", "FINISHED", run.status)
-    yield Fact(f"tag {REFUSED}", None, tags.get(REFUSED))
-    again = f"python -m pipeline replay {' '.join((entry.item.stage, *entry.item.words))} does it without"
-    yield Fact("tag resumed: it went on from a checkpoint", None, tags.get("resumed"), NOTED, again)
-    for tag, value in {"stage": entry.item.stage, **entry.item.names}.items():
-        yield Fact(f"tag {tag}", value, tags.get(tag))
+    item, tags, deps = entry.item, run.tags, told.get("deps", {})
+    yield Finding("status", "FINISHED", run.status)
+    yield Finding(f"tag {REFUSED}", None, tags.get(REFUSED))
+    again = f"python -m pipeline replay {' '.join((item.stage, *item.words))} does it without"
+    yield Finding("tag resumed: it went on from a checkpoint", None, tags.get("resumed"), again, NOTED)
+    for tag, value in {"stage": item.stage, **item.names}.items():
+        yield Finding(f"tag {tag}", value, tags.get(tag))
     for name, planned in (entry.held or entry.plan)["versions"].items():
         if (found := tags.get(f"version.{name}", planned)) != planned:
-            yield Fact(f"tag version.{name}", f"{planned} (its plan)", found)
-    yield Fact("tag params_digest", run.params.get("digest/params"), tags.get("params_digest"))
+            yield Finding(f"tag version.{name}", f"{planned} (its plan)", found)
+    yield Finding("tag params_digest", run.params.get("digest/params"), tags.get("params_digest"))
     if not told:
         return
-    yield Fact("tag plan", deps.get(entry.item.plan.as_posix()), tags.get("plan"))
+    yield Finding("tag plan", deps.get(item.plan.as_posix()), tags.get("plan"))
     whose = " ".join(map(str, (told.get("stage"), *told.get("item", ()))))
-    yield Fact("stage and item in manifest.json", " ".join((entry.item.stage, *entry.item.words)), whose)
+    yield Finding("stage and item in manifest.json", " ".join((item.stage, *item.words)), whose)
     made = {
         "tag fingerprint": tags.get("fingerprint"),
         "param digest/fingerprint": run.params.get("digest/fingerprint"),
         "fingerprint in manifest.json": told.get("fingerprint"),
     }
-    votes = list(made.values())
-    truth = max(votes, key=votes.count)
-    yield from (Fact(what, truth, value) for what, value in made.items())
+    truth = max(votes := list(made.values()), key=votes.count)
+    yield from (Finding(what, truth, value) for what, value in made.items())
     where = f"image {tags.get('image')}" if tags.get("executor") == "kubernetes" else tags.get("device", "")
-    again = provenance.fingerprint(entry.item.stage, entry.item.words, deps, where)
-    yield Fact("inputs (deps in manifest.json, tags device and image)", f"fingerprint {truth}", f"fingerprint {again}")
+    again = provenance.fingerprint(item.stage, item.words, deps, where)
+    inputs = "inputs (deps in manifest.json, tags device and image)"
+    yield Finding(inputs, f"fingerprint {truth}", f"fingerprint {again}")
 
 
-def _commit(run: Found, code: Mapping[str, str]) -> Iterator[Fact]:
+def _commit(run: Found, code: Mapping[str, str]) -> Iterator[Finding]:
     """The commit is in this repository and holds the very code that was read, if the tree was clean."""
     commit, tree = run.tags.get("commit", ""), run.tags.get("tree")
     if run.tags.get("auditable") == "false":
         words = ("an image with the committed code", "PIPELINE_ALLOW_DIRTY was set")
-        yield Fact("tag auditable", *words, NOTED, COMMIT_FIRST)
+        yield Finding("tag auditable", *words, COMMIT_FIRST, NOTED)
     if tree == "unversioned" or commit == "none":
-        yield Fact("commit", "a commit", "it ran outside of git", NOTED, COMMIT_FIRST)
+        yield Finding("commit", "a commit", "it ran outside of git", COMMIT_FIRST, NOTED)
     elif (there := committed(commit)) is None:
-        shallow = _git("rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
+        shallow = git("rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
         kind, more = (UNPROVEN, " --unshallow") if shallow else (BROKEN, "")
         remedy = f"git fetch --all{more}, or {AGAIN}"
-        yield Fact("tag commit", "a commit of this repository", commit or None, kind, remedy)
+        yield Finding("tag commit", "a commit of this repository", commit or None, remedy, kind)
     elif tree == "dirty":
-        yield Fact("tag tree", "clean", "dirty: it ran with uncommitted changes", NOTED, COMMIT_FIRST)
+        yield Finding("tag tree", "clean", "dirty: it ran with uncommitted changes", COMMIT_FIRST, NOTED)
     else:
-        yield Fact("tag tree", "clean", tree)
+        yield Finding("tag tree", "clean", tree)
         for name, digest in code.items():
-            yield Fact(f"{name} at commit {commit[:12]}, which is the tag commit", digest, there.get(name))
+            yield Finding(f"{name} at commit {commit[:12]}, which is the tag commit", digest, there.get(name))

@@ -1,6 +1,11 @@
-"""What an audit found: as a tree on the terminal, as JSON, and as one HTML page that needs no other file."""
+"""`python -m pipeline audit` proves every figure of a profile, or says what is wrong with which file, entry or run.
+
+It walks from each figure up to the checksums of the data's publishers and hashes every byte on the way: docs/audit.md
+says what it compares. Exit status 0: all is proved; 1: something is broken or unproven; 2: the audit could not be made.
+"""
 
 import contextlib
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,28 +13,40 @@ from typing import Any
 
 import jinja2
 
+from pipeline.audit.again import Raw, raw_files
 from pipeline.audit.findings import KINDS, NOTED, PROVED, Finding
-from pipeline.audit.publishers import STAGES, Raw, raw_files
-from pipeline.audit.walk import Audit
+from pipeline.audit.walk import Audit, audit
+from pipeline.run.artifacts import write_json, write_text
 
 MARKS = {PROVED: "\u2713", "broken": "\u2717", "unproven": "?", NOTED: "\u00b7"}
 LISTED = 4
 
 
-def tree(audit: Audit) -> Iterator[str]:
+def main(profile: Path, remote: bool, json: Path | None, html: Path | None) -> None:
+    with contextlib.chdir(profile):
+        found = audit(remote, lambda line: print(f"  {line}", file=sys.stderr, flush=True))
+    print("\n".join(tree(found)))
+    if json:
+        write_json(json, as_json(found))
+    if html:
+        write_text(html, page(found))
+    if found.failed:
+        sys.exit(1)
+
+
+def tree(found: Audit) -> Iterator[str]:
     """A branch for each figure: its tables by stage, the rules and data behind them; then findings and publishers."""
-    for name in audit.drawn():
-        yield f"{MARKS[audit.verdict(name)]} {name}  {audit.verdict(name)}  {_run(audit, name)}".rstrip()
-        yield from _branch(audit, name)
+    for name in found.drawn():
+        run, *branch = _branch(found, name)
+        yield f"{MARKS[found.verdict(name)]} {name}  {found.verdict(name)}  {run}".rstrip()
+        yield from branch
     for kind in KINDS:
-        found = [one for one in audit.findings if one.kind == kind]
-        if found:
-            yield from ("", f"{kind}: {len(found)}")
-        for one in found:
-            yield from finding(one)
+        if alike := [one for one in found.findings if one.kind == kind]:
+            yield from ("", f"{kind}: {len(alike)}")
+            yield from (line for one in alike for line in finding(one))
     yield from ("", "The publishers' files:")
-    yield from (f"  {raw.file}  sha256 {raw.file.sha256}  {raw.source}" for raw in _publishers(audit))
-    yield from ("", _summary(audit))
+    yield from (f"  {raw.file}  sha256 {raw.file.sha256}  {raw.source}" for raw in _publishers(found))
+    yield from ("", _summary(found))
 
 
 def finding(one: Finding) -> Iterator[str]:
@@ -43,66 +60,57 @@ def finding(one: Finding) -> Iterator[str]:
     yield from (f"      {name:<9} {line}" for name, line in lines.items() if line)
 
 
-def as_json(audit: Audit) -> dict[str, Any]:
+def as_json(found: Audit) -> dict[str, Any]:
     def item(name: str) -> dict[str, Any]:
-        run = audit.evidence[name].run
-        facts = {"kind": audit.kind(name), "verdict": audit.verdict(name), "needs": list(audit.needs[name])}
+        run = found.evidence[name].run
+        facts = {"kind": found.kind(name), "verdict": found.verdict(name), "needs": list(found.needs[name])}
         return facts | {"run": run.id if run else None, "commit": run.tags.get("commit") if run else None}
 
     return {
-        "verdict": {name: audit.verdict(name) for name in audit.drawn()},
-        "findings": [one._asdict() for one in audit.findings],
-        "items": {name: item(name) for name in audit.entries},
-        "bytes_hashed": audit.bytes_hashed,
-        "wall_s": round(audit.wall_s, 3),
+        "verdict": {name: found.verdict(name) for name in found.drawn()},
+        "findings": [one._asdict() for one in found.findings],
+        "items": {name: item(name) for name in found.entries},
+        "bytes_hashed": found.bytes_hashed,
+        "wall_s": round(found.wall_s, 3),
     }
 
 
-def page(audit: Audit) -> str:
+def page(found: Audit) -> str:
     loader, strict = jinja2.FileSystemLoader(Path(__file__).parent), jinja2.StrictUndefined
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=strict, trim_blocks=True)
-    drawn = [
-        {"name": name, "verdict": audit.verdict(name), "lines": [_run(audit, name), *_branch(audit, name)]}
-        for name in audit.drawn()
-    ]
     return environment.get_template("page.html").render(
-        summary=_summary(audit),
-        failures=[one for one in audit.findings if one.kind != NOTED],
-        notes=[one for one in audit.findings if one.kind == NOTED],
-        drawn=drawn,
-        publishers=_publishers(audit),
+        summary=_summary(found),
+        failures=[one for one in found.findings if one.kind != NOTED],
+        notes=[one for one in found.findings if one.kind == NOTED],
+        drawn=[(name, found.verdict(name), list(_branch(found, name))) for name in found.drawn()],
+        publishers=_publishers(found),
     )
 
 
-def _summary(audit: Audit) -> str:
-    counts = Counter(audit.verdict(name) for name in audit.drawn())
+def _summary(found: Audit) -> str:
+    counts = Counter(found.verdict(name) for name in found.drawn())
     words = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-    amount = f"{audit.bytes_hashed / 1e6:,.1f} MB hashed in {audit.wall_s:.1f} s"
-    return f"{counts.total()} figures and pages: {words}. {len(audit.entries)} items, {amount}."
+    amount = f"{found.bytes_hashed / 1e6:,.1f} MB hashed in {found.wall_s:.1f} s"
+    return f"{counts.total()} figures and pages: {words}. {len(found.entries)} items, {amount}."
 
 
-def _branch(audit: Audit, name: str) -> Iterator[str]:
-    """The chain of a figure, nearest first, a line for each stage."""
+def _branch(found: Audit, name: str) -> Iterator[str]:
+    """The run of a figure; then its chain, nearest first, a line for each stage."""
+    run = found.evidence[name].run
+    commit, tree = (run.tags.get("commit", "none"), run.tags.get("tree")) if run else ("", "")
+    yield f"(run {run.id[:8]}, commit {commit[:8]}, tree {tree})" if run else ""
     stages: dict[str, Counter[str]] = {}
-    for one in audit.chain(name)[1:]:
-        stages.setdefault(audit.entries[one].item.stage, Counter())[audit.kind(one)] += 1
-    for number, (stage, kinds) in enumerate(stages.items(), start=1):
-        stem = "\u2514" if number == len(stages) else "\u251c"
+    for one in found.chain(name)[1:]:
+        stages.setdefault(found.entries[one].item.stage, Counter())[found.kind(one)] += 1
+    for stage, kinds in stages.items():
+        stem = "\u2514" if stage == list(stages)[-1] else "\u251c"
         yield f"  {stem} {stage}: {', '.join(f'{count} {MARKS[kind]} {kind}' for kind, count in kinds.items())}"
 
 
-def _publishers(audit: Audit) -> list[Raw]:
+def _publishers(found: Audit) -> list[Raw]:
     """The files that the data sets were parsed from; none for a set that datasets.lock does not have."""
-    found: dict[str, Raw] = {}
-    for entry in audit.entries.values():
-        if entry.item.stage in STAGES:
-            with contextlib.suppress(ValueError):  # which is a finding
-                found |= {str(raw.file): raw for raw in raw_files(entry.item.words[0], STAGES[entry.item.stage])}
-    return list(found.values())
-
-
-def _run(audit: Audit, name: str) -> str:
-    run = audit.evidence[name].run
-    if run is None:
-        return ""
-    return f"(run {run.id[:8]}, commit {run.tags.get('commit', 'none')[:8]}, tree {run.tags.get('tree')})"
+    raws: dict[str, Raw] = {}
+    for item in (entry.item for entry in found.entries.values()):
+        with contextlib.suppress(ValueError):  # which is a finding
+            raws |= {str(raw.file): raw for raw in raw_files(item.stage, " ".join(item.words))}
+    return list(raws.values())

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline.audit.again import DRAWN, PARSED
 from pipeline.audit.evidence import PREDICATE, STATEMENT, SUMS
-from pipeline.audit.publishers import STAGES
-from pipeline.audit.redraw import DRAWN
 from pipeline.run import paths
 from pipeline.run.artifacts import sha256_file
 from pipeline.run.flow import Flow
+from pipeline.track.lineage import left_by_a_run
 
 
 def main(folder: Path, sums: str | None) -> None:
@@ -63,40 +63,31 @@ def verify(folder: Path, published: str | None = None) -> Iterator[str]:
             yield f"{name} with sha256 {digest} is the subject of no statement."
     if not drawn:
         yield f"{folder} has no figures: pack it again (python -m pipeline evidence)."
-    for name, of in statements.items():
-        resolved = of["predicate"]["buildDefinition"]["resolvedDependencies"]
-        if not any("gitCommit" in one["digest"] for one in resolved):
-            yield f"{name} names no commit."
-        for one in resolved:
-            read = one.get("name", "")
-            # A plan is made of the code and the params, which the statement names; no run leaves it.
-            if not read.startswith("artifacts/") or read.startswith("artifacts/plan/"):
-                continue
-            if (read, one["digest"]["sha256"]) not in left:
-                yield f"{name} read {read} with sha256 {one['digest']['sha256']}, which no statement here has left."
-    yield from _chains(folder, statements)
-
-
-def _chains(folder: Path, statements: dict[str, dict[str, Any]]) -> Iterator[str]:
-    """Statements against the flow: each has the command, the deps and the outs of its item, and none is left out."""
+    # The flow: each statement has the command, the deps and the outs of its item, and none is left out.
     items = {item.name: item for item in Flow(folder).items() if item.stage != "plan"}
-    published = (folder / paths.DATASETS_LOCK.name).read_text(encoding="utf-8")
+    outs = [out for item in items.values() for out in item.outs]
     for name in sorted({name for name, item in items.items() if item.stage in DRAWN} - statements.keys()):
         yield f"{name} has no statement: pack the bundle again."
+    datasets = (folder / paths.DATASETS_LOCK.name).read_text(encoding="utf-8")
     for name, of in statements.items():
         build = of["predicate"]["buildDefinition"]
-        read = {one.get("name", ""): one["digest"].get("sha256", "") for one in build["resolvedDependencies"]}
+        resolved = build["resolvedDependencies"]
+        read = {one.get("name", ""): one["digest"].get("sha256", "") for one in resolved}
+        if not any("gitCommit" in one["digest"] for one in resolved):
+            yield f"{name} names no commit."
+        for one in (one for one in resolved if left_by_a_run(one.get("name", ""))):
+            if (one["name"], digest := one["digest"]["sha256"]) not in left:
+                yield f"{name} read {one['name']} with sha256 {digest}, which no statement here has left."
         if (item := items.get(name)) is None:
             yield f"{name} is no item of dvc.yaml."
             continue
         told = build["externalParameters"]["command"]
         if told != (standard := " ".join(("exec python -m pipeline", item.stage, *item.words))):
             yield f"{name} was made by {told!r}, expected {standard!r}."
-        if (outs := sorted(one["name"] for one in of["subject"])) != sorted(item.outs):
-            yield f"{name} left {outs}, expected {sorted(item.outs)}."
-        every = [out for other in items.values() for out in other.outs]
-        needed = [out for out in every if any(out == dep or out.startswith(f"{dep}/") for dep in item.deps)]
-        if missing := sorted(set(needed) - read.keys()):
+        if (subject := sorted(one["name"] for one in of["subject"])) != sorted(item.outs):
+            yield f"{name} left {subject}, expected {sorted(item.outs)}."
+        needed = {out for out in outs if any(out == dep or out.startswith(f"{dep}/") for dep in item.deps)}
+        if missing := sorted(needed - read.keys()):
             yield f"{name} names {', '.join(missing)} not among what it read."
-        if item.stage in STAGES and not any(digest and digest in published for digest in read.values()):
+        if item.stage in PARSED and not any(digest and digest in datasets for digest in read.values()):
             yield f"{name} read no file of a publisher of {paths.DATASETS_LOCK.name}."

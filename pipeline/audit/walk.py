@@ -1,11 +1,12 @@
 """The audit of a profile: every item of every stage, and for each figure the chain up to the publishers' data."""
 
 import time
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from pipeline.audit import cache, lock, publishers, redraw, runs, whence
-from pipeline.audit.findings import NOTED, Finding, merged, worst
+from pipeline.audit import again, cache, lock, runs, whence
+from pipeline.audit.findings import BROKEN, NOTED, PROVED, UNPROVEN, Finding, merged
 from pipeline.audit.hashing import Hasher
 from pipeline.audit.lock import Entry, Evidence
 from pipeline.run import job as provenance
@@ -25,9 +26,14 @@ class Audit(NamedTuple):
     bytes_hashed: int
     wall_s: float
 
-    def kind(self, name: str) -> str:
-        """The gravest finding of an item, or PROVED."""
-        return worst(one.kind for one in self.findings if name in one.items)
+    def kind(self, *names: str) -> str:
+        """The gravest finding of these items, PROVED for none, and where there are notes only."""
+        known = {one.kind for one in self.findings if not {*names}.isdisjoint(one.items)}
+        return next((kind for kind in (BROKEN, UNPROVEN) if kind in known), PROVED)
+
+    def verdict(self, name: str) -> str:
+        """Whether all of its chain is proved."""
+        return self.kind(*self.chain(name))
 
     @property
     def failed(self) -> bool:
@@ -35,18 +41,12 @@ class Audit(NamedTuple):
 
     def drawn(self) -> list[str]:
         """The figures, and the report."""
-        return [name for name, entry in self.entries.items() if entry.item.stage in redraw.DRAWN]
+        return [name for name, entry in self.entries.items() if entry.item.stage in again.DRAWN]
 
     def chain(self, name: str) -> list[str]:
         """An item and all that it comes from, in the order of the walk."""
-        seen: dict[str, None] = {name: None}
-        for one in seen.copy():
-            seen |= dict.fromkeys(inner for need in self.needs[one] for inner in self.chain(need))
-        return list(seen)
-
-    def verdict(self, name: str) -> str:
-        """Whether all of its chain is proved."""
-        return worst(self.kind(one) for one in self.chain(name))
+        above = (one for need in self.needs[name] for one in self.chain(need))
+        return list(dict.fromkeys((name, *above)))
 
 
 def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
@@ -72,28 +72,25 @@ def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         held = dict(zip(entries, pool.map(evidence, entries.values()), strict=True))
-    produced = {path: line.get("md5") for one in entries.values() for path, line in one.recorded("outs").items()}
+    produced = {path: md5 for entry in entries.values() for path, md5 in entry.locked.items()}
     makers = {out: name for name, entry in entries.items() for out in entry.item.outs}
     findings: list[Finding] = []
-    objects: dict[str, tuple[str, ...]] = {}
+    objects: dict[str, tuple[str, ...]] = defaultdict(tuple)
     needs: dict[str, tuple[str, ...]] = {}
     for name, entry in entries.items():
         item, own = entry.item, held[name]
         against = lock.check(entry, own, produced)
         # From inputs that are not those of their run, figures would be others.
         as_it_ran = all(one.object in item.outs or one.object.startswith("dvc.lock: ") for one in against)
-        if item.stage in publishers.STAGES:
-            against += publishers.check(entry)
-        if item.stage in redraw.DRAWN and as_it_ran:
+        if item.stage in again.PARSED:
+            against += again.check_parsed(entry)
+        if item.stage in again.DRAWN and as_it_ran:
             say(f"drawing {name} again")
-            against += redraw.check(entry)
-        run = own.run.id if own.run else None
-        findings += [one._replace(items=(name,), run=run) for one in (*own.findings, *against)]
-        for line in entry.recorded("outs").values():
-            if "md5" in line:
-                objects[line["md5"]] = (*objects.get(line["md5"], ()), name)
-        folders = tuple(f"{dep}/" for dep in item.deps)
-        read = [out for out in makers if out in item.deps or out.startswith(folders)]
+            against += again.check_drawn(entry)
+        findings += [one.of(name, own.run.id if own.run else None) for one in (*own.findings, *against)]
+        for md5 in filter(None, entry.locked.values()):
+            objects[md5] += (name,)
+        read = [out for out in makers if any(out == dep or out.startswith(f"{dep}/") for dep in item.deps)]
         if item.stage == "figure":
             read = whence.shown(read, item.words[0])
         needs[name] = tuple(dict.fromkeys(makers[out] for out in read))

@@ -16,14 +16,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipeline.audit import publishers
-from pipeline.audit.redraw import DRAWN
+from pipeline.audit.again import DRAWN, raw_files
 from pipeline.audit.runs import manifest
 from pipeline.run import artifacts
 from pipeline.run.job import stages
 from pipeline.run.params import digest as digest_of
 from pipeline.show import figures
 from pipeline.track import uploads
+from pipeline.track.lineage import left_by_a_run
 from pipeline.track.store import Found, MissingInStoreError, Store
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -31,7 +31,7 @@ STAMP = re.compile(
     r"vsml (?P<stage>\w+)(?:@(?P<item>[\w@.-]+))? plan=(?P<plan>[0-9a-f]{64}) tables=(?P<tables>[0-9a-f]{64})"
 )
 META = re.compile(r'<meta name="provenance" content="([^"]*)">')
-KEYWORDS = re.compile(rb"/Keywords \(([^)]*)\)")
+KEYWORDS = re.compile(r"/Keywords \(([^)]*)\)")
 
 
 def main(file: Path) -> None:
@@ -50,16 +50,15 @@ def story(store: Store, file: Path) -> tuple[list[str], bool]:
     """
     digest, stamp = artifacts.sha256_file(file), read_stamp(file)
     lines = [f"{file}", f"  sha256 {digest}", f"  stamp  {stamp[0] if stamp else 'none'}"]
-    exact, first = store.having(digest), None
+    waiting, exact = [], store.having(digest)
     if exact is not None:
-        first = store.get(exact[0])
+        waiting.append(store.get(exact[0]))
         lines.append("These are the very bytes that a run left.")
     elif stamp is not None:
         figure = {"figure": stamp["item"]} if stamp["item"] else {}
         for run in store.find({"stage": stamp["stage"], "plan": stamp["plan"], **figure}):  # the newest first
-            tables = _inputs(manifest(store, run)["deps"], run) if run.status == "FINISHED" else None
-            if tables is not None and digest_of(tables) == stamp["tables"]:
-                first = run
+            if run.status == "FINISHED" and digest_of(_inputs(manifest(store, run)["deps"], run)) == stamp["tables"]:
+                waiting.append(run)
                 words = "Edited after it was drawn (or drawn by other versions)"
                 lines.append(f"{words}: its stamp is that of a run, its bytes are not.")
                 break
@@ -69,7 +68,7 @@ def story(store: Store, file: Path) -> tuple[list[str], bool]:
         lines.append(f"No run in {store.uri} left these bytes, and there is no stamp in them.")
 
     # The runs above, nearest first, each once.
-    seen, waiting, whole = set(), [first] if first else [], exact is not None
+    seen, whole = set(), exact is not None
     while waiting:
         run = waiting.pop(0)
         if run.id in seen:
@@ -79,16 +78,14 @@ def story(store: Store, file: Path) -> tuple[list[str], bool]:
         try:
             deps = manifest(store, run)["deps"]
         except MissingInStoreError:
+            deps, whole = {}, False
             lines.append("    GAP: this run has no manifest")
-            whole = False
-            continue
         for name, digest in _inputs(deps, run).items():
-            above = store.having(digest)
-            if above is None:
-                lines.append(f"    GAP: no run left {name} with sha256 {digest}")
-                whole = False
-            else:
+            if above := store.having(digest):
                 waiting.append(store.get(above[0]))
+            else:
+                whole = False
+                lines.append(f"    GAP: no run left {name} with sha256 {digest}")
     return lines, whole
 
 
@@ -103,20 +100,12 @@ def read_stamp(path: Path) -> re.Match[str] | None:
     if content.startswith(PNG):
         try:  # the text before the pixels, which need not be whole
             with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
-                text = image.info.get("Provenance")
-        except (
-            OSError,
-            ValueError,
-            Image.DecompressionBombError,
-        ):  # as Pillow refuses what is no picture, or too large
+                return STAMP.fullmatch(image.info.get("Provenance", ""))
+        except (OSError, ValueError, Image.DecompressionBombError):  # no picture, or one too large
             return None
-    elif content.startswith(b"%PDF"):
-        found = KEYWORDS.search(content)
-        text = found and found[1].decode("latin-1")
-    else:
-        found = META.search(content.decode("utf-8", errors="replace"))
-        text = found and html.unescape(found[1])
-    return STAMP.fullmatch(text or "")
+    pattern, encoding = (KEYWORDS, "latin-1") if content.startswith(b"%PDF") else (META, "utf-8")
+    found = pattern.search(content.decode(encoding, errors="replace"))
+    return STAMP.fullmatch(html.unescape(found[1])) if found else None
 
 
 def shown(names: Iterable[str], figure: str | None) -> list[str]:
@@ -130,7 +119,7 @@ def shown(names: Iterable[str], figure: str | None) -> list[str]:
 
 def _inputs(deps: dict[str, str], run: Found) -> dict[str, str]:
     """Of the deps of a run, by sha256, those that another run left; of a drawing stage those that it shows."""
-    left = [name for name in deps if name.startswith("artifacts/") and not name.startswith("artifacts/plan/")]
+    left = list(filter(left_by_a_run, deps))
     if run.tags["stage"] in DRAWN:
         left = shown(left, run.tags.get("figure"))
     return {name: deps[name] for name in left}
@@ -142,11 +131,8 @@ def _of_run(run: Found) -> Iterator[str]:
     yield f"  {' '.join((tags.get('stage', '?'), *names))}"
     yield f"    run {run.id}, commit {tags.get('commit')} ({tags.get('tree')})"
     yield f"    params {tags.get('params_digest')}, on {tags.get('device', 'an image')}"
-    if tags.get("stage") in publishers.STAGES:
-        try:
-            raws = publishers.raw_files(tags["set"], publishers.STAGES[tags["stage"]])
-        except ValueError as error:
-            yield f"    {error}"
-            return
-        for raw in raws:
+    try:
+        for raw in raw_files(tags.get("stage", ""), tags.get("set", "")):
             yield f"    publisher: {raw.file} from {raw.source}, {raw.file.expectation()}"
+    except ValueError as error:
+        yield f"    {error}"

@@ -28,9 +28,8 @@ HOW_TO_USE = "`mlflow.pyfunc.load_model` loads it in this repository's environme
 def describe(store: Store, run: str, manifest: dict[str, Any], profile: Path, repository: Path = paths.ROOT) -> None:
     """Tag a run and log its inputs by its manifest; its outs lie under `profile`, a shipped rule under `repository`."""
     deps, tags = manifest["deps"], {}
-    # Of what stages leave, and of rules that ship, but no plan: no run makes it. (Nor could a tag name it: MLflow
-    # admits no @ there.)
-    made = [name for name in deps if name.startswith((f"{paths.ARTIFACTS}/", f"{ZOO}/")) and Path(name).parent != PLAN]
+    # Of what stages leave, and of rules that ship. (A plan no tag could name: MLflow admits no @ there.)
+    made = [name for name in deps if left_by_a_run(name) or name.startswith(f"{ZOO}/")]
     origins = {digest: store.having(digest) for digest in sorted({deps[name] for name in made})}
     note = ["Made from", ""]
     for name in made:
@@ -72,6 +71,11 @@ def describe(store: Store, run: str, manifest: dict[str, Any], profile: Path, re
             for child in store.find({PART_OF: manifest["fingerprint"]}):
                 store.tag(child.id, {PARENT: run})
     store.tag(run, tags)
+
+
+def left_by_a_run(name: str) -> bool:
+    """Whether a run leaves what has this name in a manifest: it is an artifact, and no plan, which no run makes."""
+    return name.startswith(f"{paths.ARTIFACTS}/") and Path(name).parent != PLAN
 
 
 def verdicts(profile: Path) -> dict[str, str]:

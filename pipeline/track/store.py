@@ -20,7 +20,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import requests
 from filelock import FileLock
 
 from pipeline.run import artifacts, paths
@@ -123,13 +122,12 @@ class Store:
     def find(self, tags: Mapping[str, str]) -> list[Found]:
         """The runs that have all these tags and are not deleted, the newest first."""
         words = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-        order = ["attributes.start_time DESC"]
-        page = self._client.search_runs([self._experiment], words, order_by=order)
-        runs = list(page)
-        while page.token:
-            page = self._client.search_runs([self._experiment], words, order_by=order, page_token=page.token)
-            runs += page
-        return [self._found(run) for run in runs]
+        order, runs, page = ["attributes.start_time DESC"], [], None
+        while page is None or page.token:
+            more = {} if page is None else {"page_token": page.token}
+            page = self._client.search_runs([self._experiment], words, order_by=order, **more)
+            runs += map(self._found, page)
+        return runs
 
     def having(self, digest: str) -> tuple[str, str] | None:
         """A finished run that has a file of this sha256 (`tracking.by_digest` makes it known), and the file's path."""
@@ -159,8 +157,7 @@ class Store:
 
     def log_metrics(self, run: str, metrics: Mapping[str, float]) -> None:
         """Log numbers without a step, as of the start of the run: what is logged again, MLflow keeps once."""
-        at_ms = self._client.get_run(run).info.start_time
-        self._client.log_batch(run, [self._entities.Metric(name, value, at_ms, 0) for name, value in metrics.items()])
+        self.log_rows(run, -1, [(self._client.get_run(run).info.start_time, metrics)])
 
     def last_step(self, run: str) -> int:
         """The last step of the curve that is logged."""
@@ -204,22 +201,22 @@ class Store:
 
         Raises:
           MissingInStoreError: there is no such file.
-          IntegrityError: its sha256 is not `digest`.
+          IntegrityError: its sha256 is not `digest`; what is at `path` is of no use.
         """
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
-            whole = Path(folder) / "whole"
-            self._files(run)._download_file(name, str(whole))
-            found = artifacts.sha256_file(whole)
-            if digest is not None and found != digest:
-                raise IntegrityError(f"{name} of MLflow run {run} has the sha256 {found}, expected {digest}.")
-            whole.replace(path)
+        self._files(run)._download_file(name, str(path))
+        found = artifacts.sha256_file(path)
+        if digest is not None and found != digest:
+            raise IntegrityError(f"{name} of MLflow run {run} has the sha256 {found}, expected {digest}.")
+
+    def content(self, run: str, name: str, digest: str | None = None) -> bytes:
+        """The bytes of a file of a run; raises as `download` does."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.download(run, name, Path(folder) / "whole", digest)
+            return Path(folder, "whole").read_bytes()
 
     def read(self, run: str, name: str, digest: str | None = None) -> Any:
         """The JSON in a file of a run; raises as `download` does."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "value.json"
-            self.download(run, name, path, digest)
-            return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(self.content(run, name, digest))
 
     def remove(self, run: str, name: str) -> None:
         self._files(run).delete_artifacts(name)
@@ -230,11 +227,11 @@ class Store:
 
     def log_data(self, run: str, read: Mapping[str, tuple[str, str]]) -> None:
         """Log what data sets a run read: of each its sha256 and its use. MLflow cuts digests; the source is whole."""
-        data = []
+        of, data = self._entities, []
         for name, (digest, use) in read.items():
             source = json.dumps({"uri": name, "sha256": digest}, sort_keys=True)
-            dataset = self._entities.Dataset(name, digest[:DIGEST_LETTERS], "local", source)
-            data.append(self._entities.DatasetInput(dataset, [self._entities.InputTag("mlflow.data.context", use)]))
+            dataset = of.Dataset(name, digest[:DIGEST_LETTERS], "local", source)
+            data.append(of.DatasetInput(dataset, [of.InputTag("mlflow.data.context", use)]))
         self._client.log_inputs(run, data)
 
     def register(
@@ -286,22 +283,20 @@ class _Explained:
     """What is called of MLflow: its errors name the server, and tell one that is away from one that refuses."""
 
     def __init__(self, of: Any, uri: str) -> None:
-        self._of, self._uri = of, uri
+        self._of, self._uri, self._at_server = of, uri, uri.startswith("http")
 
     def __getattr__(self, name: str) -> Any:
         from mlflow import MlflowException
 
-        kinds: tuple[type[Exception], ...] = (MlflowException, OSError)  # of requests and of files, as of a full disk
-        shown, at_server = without_secrets(self._uri), self._uri.startswith("http")
-        if not at_server:
-            from sqlalchemy.exc import SQLAlchemyError
-
-            kinds = (*kinds, SQLAlchemyError)
+        shown = without_secrets(self._uri)
 
         def call(*words: Any, **more: Any) -> Any:
             try:
                 return getattr(self._of, name)(*words, **more)
-            except kinds as error:
+            except Exception as error:
+                # Errors of requests and of files, as of a full disk, are OSErrors.
+                if not isinstance(error, MlflowException | OSError) and "sqlalchemy" not in type(error).__module__:
+                    raise
                 # Of what SQLAlchemy says, without the statement and the link.
                 said = re.split(r"\n\[SQL|\n\(Background", str(error))[0]
                 said = said.replace(self._uri, shown).replace("<database_uri>", shown)
@@ -309,25 +304,23 @@ class _Explained:
                 raise self._kind(error)(said) from (error if shown == self._uri else None)
 
         # Whoever waits for a server has a patience of his own.
-        return lambda *words, **more: patiently(
-            lambda: call(*words, **more), "The database", 0 if at_server else LOCKED_S
-        )
+        for_s = 0 if self._at_server else LOCKED_S
+        return lambda *words, **more: patiently(lambda: call(*words, **more), "The database", for_s)
 
     def _kind(self, error: Any) -> type[TrackingError]:
-        if not self._uri.startswith("http") and "database is locked" in str(error):
+        if not self._at_server and "database is locked" in str(error):
             return TrackerAway
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return TrackingError
-        if isinstance(error, requests.RequestException):
-            code, status = "", 0 if error.response is None else error.response.status_code
-        else:  # none of a database or of a file
-            code, status = getattr(error, "error_code", ""), 0
+        # Errors of MLflow have a code, those of requests a response, if there was one.
+        code = getattr(error, "error_code", "")
+        status = getattr(getattr(error, "response", None), "status_code", 0)
         if code == "RESOURCE_DOES_NOT_EXIST" or status == 404 or isinstance(error, FileNotFoundError):
             return MissingInStoreError
         if code == "RESOURCE_ALREADY_EXISTS":
             return ExistsInStoreError
         refused = code in REFUSALS or (400 <= status < 500 and status != 429)
-        return TrackerAway if self._uri.startswith("http") and not refused else TrackingError
+        return TrackerAway if self._at_server and not refused else TrackingError
 
 
 def _save_model(folder: Path, rule: Path) -> None:

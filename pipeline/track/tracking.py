@@ -33,7 +33,7 @@ import sys
 import time
 import urllib.parse
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,31 +50,25 @@ KEPT_UP_TO_BYTES = 2**20  # deps; larger ones are named by digest in the manifes
 
 
 class Run:
-    """The run of one job, as a stage sees it."""
+    """A run on disk; that of a job, as its stage sees it."""
 
-    def __init__(self, job: Job, folder: Path, run_id: str, about: dict[str, Any]) -> None:
-        self.id = run_id
+    def __init__(self, folder: Path, about: dict[str, Any], deps: Mapping[str, Path] = {}) -> None:
+        self.id: str = about["id"]
         self.last_acts: list[Callable[[], None]] = []
-        self._job, self._folder, self._written = job, folder, 0
+        self._folder, self._about, self._written = folder, about, 0
         self._metrics: dict[str, float] = {}
-        for kept in ("deps", "outs"):
-            (folder / kept).mkdir(parents=True, exist_ok=True)
-        for name, path in dep_files(job.flow, job.params.root).items():
+        for name in ("deps", "outs"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        for name, path in deps.items():
             if path.stat().st_size <= KEPT_UP_TO_BYTES:
-                kept = folder / "deps" / name
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, kept)
-        machine = {"xla_flags": os.environ.get("XLA_FLAGS", ""), "device": job.device}
-        machine |= {f"version.{name}": version for name, version in versions().items()}
-        self._begin = about | {"machine": machine, "began_ms": time.time_ns() // 10**6}
-        self._write_begin()
+                shutil.copyfile(path, self._place("deps", name))
+        artifacts.write_json(folder / BEGIN, about)
 
     def resume(self, run_id: str) -> None:
         """Go on in the run that a checkpoint names. In a pod, the run is the same on every machine anyway."""
         if FOLDER not in os.environ:
             self.id = run_id
-            self._begin["resumed"] = True
-            self._write_begin()
+            artifacts.write_json(self._folder / BEGIN, self._about | {"id": run_id, "resumed": True})
 
     def follow(self, curve: dict[str, list[Any]]) -> None:
         """Write the rows of `curve` (equally long lists by name) that are not yet written."""
@@ -92,24 +86,25 @@ class Run:
         """Have `act` done when the outs are written and kept."""
         self.last_acts.append(act)
 
-    def finish(self) -> None:
+    def finish(self, job: Job) -> None:
         """Keep the outs from being changed, and write down that they are all there."""
         outs = {}
-        for name in self._job.flow.outs:
-            kept = self._folder / "outs" / name
-            kept.parent.mkdir(parents=True, exist_ok=True)
+        for name in job.flow.outs:
+            kept = self._place("outs", name)
             try:
                 os.link(name, kept)
             except OSError:  # another file system, or one without hard links
                 shutil.copyfile(name, kept)
             outs[name] = artifacts.sha256_file(kept)
-        self.end("FINISHED", manifest=manifest(self._job, outs) | {"metrics": self._metrics})
+        self.end("FINISHED", manifest=manifest(job, outs) | {"metrics": self._metrics})
 
     def end(self, status: str, **more: Any) -> None:
         artifacts.write_json(self._folder / END, {"status": status, "ended_ns": time.time_ns(), **more})
 
-    def _write_begin(self) -> None:
-        artifacts.write_json(self._folder / BEGIN, self._begin | {"id": self.id})
+    def _place(self, kind: str, name: str) -> Path:
+        path = self._folder / kind / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
 
 
 @contextlib.contextmanager
@@ -121,22 +116,22 @@ def run(job: Job) -> Iterator[Run]:
     Raises:
       ValueError: VSML_UPLOAD is none of its three values.
     """
-    when = os.environ.get(UPLOAD) or MODES[0]
+    when, held, name = os.environ.get(UPLOAD) or MODES[0], None, uuid.uuid4().hex
     if when not in MODES:
         raise ValueError(f"{UPLOAD} is {when!r}, expected one of {list(MODES)}; unset, it is {MODES[0]}.")
+    machine = {"xla_flags": os.environ.get("XLA_FLAGS", ""), "device": job.device}
+    machine |= {f"version.{name}": version for name, version in versions().items()}
+    about, deps = {"machine": machine, "began_ms": time.time_ns() // 10**6}, dep_files(job.flow, job.params.root)
     if FOLDER in os.environ:
-        when, held = "later", None
-        tracked = Run(job, Path(os.environ[FOLDER]), os.environ[RUN], {})
+        when, tracked = "later", Run(Path(os.environ[FOLDER]), about | {"id": os.environ[RUN]}, deps)
     else:
-        name = uuid.uuid4().hex
-        paths.RUNS.mkdir(parents=True, exist_ok=True)
-        held = lock(paths.RUNS / f"{name}.lock")  # before there is a folder: without its lock, it is of a dead process
-        tracked = Run(job, paths.RUNS / name, name, facts(job) | {"uri": store_uri()})
+        held = _alive(name)
+        tracked = Run(paths.RUNS / name, about | facts(job) | {"id": name, "uri": store_uri()}, deps)
     try:
         if when == "background":
             _start_uploader()
         yield tracked
-        tracked.finish()
+        tracked.finish(job)
     except BaseException as error:
         tracked.end("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
@@ -154,15 +149,16 @@ def run(job: Job) -> Iterator[Run]:
 
 def whole(name: str, begin: dict[str, Any], end: dict[str, Any]) -> None:
     """Write down a run of no job, which has ended: begin.json and end.json say this, beside its id and its end."""
-    paths.RUNS.mkdir(parents=True, exist_ok=True)
-    held, folder = lock(paths.RUNS / f"{name}.lock"), paths.RUNS / name
-    for kept in ("deps", "outs"):
-        (folder / kept).mkdir(parents=True)
-    about = {"id": name, "uri": store_uri(), "params": {}, "machine": {}}
-    artifacts.write_json(folder / BEGIN, about | begin)
-    artifacts.write_json(folder / END, {"ended_ns": time.time_ns(), **end})
+    held = _alive(name)
+    Run(paths.RUNS / name, {"id": name, "uri": store_uri(), "params": {}, "machine": {}} | begin).end(**end)
     if held is not None:
         os.close(held)
+
+
+def _alive(name: str) -> int | None:
+    """Take the lock of a run before there is a folder: without its lock, it is of a dead process."""
+    paths.RUNS.mkdir(parents=True, exist_ok=True)
+    return lock(paths.RUNS / f"{name}.lock")
 
 
 def facts(job: Job) -> dict[str, Any]:

@@ -40,10 +40,7 @@ NAME = re.compile(r"[0-9a-f]{64}/\d{8,}-[0-9a-f]{64}\.npz")  # fingerprint of th
 
 
 def main(here: bool, stay: bool) -> None:
-    if stay:
-        _stay()
-    else:
-        flush(here)
+    _stay() if stay else flush(here)
 
 
 def flush(all_here: bool = False) -> None:
@@ -55,19 +52,21 @@ def flush(all_here: bool = False) -> None:
       TrackingError: MLflow is away or refuses; what is not up waits.
     """
     own, command = tracking.store_uri(), "python -m pipeline uploads"
-    uris = [one.begin.get("uri", own) for one in written() if one.end is not None]
+
+    def waiting() -> list[str]:
+        return [one.begin.get("uri", own) for one in written() if one.end is not None]
+
+    uris = waiting()
     if own in uris or (all_here and uris):
         errors = Uploads(own if all_here else None).go(None if all_here else own, live=False)
         for error in errors.values():
-            left = sum(one.end is not None and (all_here or one.begin.get("uri") == own) for one in written())
-            remedy = f"Runs that wait for it in {paths.RUNS}: {left}; `{command}` tries again."
+            left = [uri for uri in waiting() if all_here or uri == own]
+            remedy = f"Runs that wait for it in {paths.RUNS}: {len(left)}; `{command}` tries again."
             raise type(error)(f"{error} {remedy}") from error
     for uri in [] if all_here else sorted({*uris} - {own}):
-        remedy = (
-            f"`MLFLOW_TRACKING_URI={uri} {command}` takes them there, `{command} --here` to {own or IN_REPOSITORY}."
-        )
-        where, count = uri or IN_REPOSITORY, uris.count(uri)
-        print(f"Runs that wait for another MLflow, at {where}: {count}. {remedy}", file=sys.stderr)
+        there, here = f"`MLFLOW_TRACKING_URI={uri} {command}`", f"`{command} --here`"
+        where = f"Runs that wait for another MLflow, at {uri or IN_REPOSITORY}: {uris.count(uri)}."
+        print(f"{where} {there} takes them there, {here} to {own or IN_REPOSITORY}.", file=sys.stderr)
 
 
 class Written(NamedTuple):
@@ -114,7 +113,7 @@ class Uploads:
     def __init__(self, to: str | None = None) -> None:
         self._to = to
         self._stores: dict[str, Store] = {}
-        self._open: dict[tuple[str, str], tuple[str, Curve]] = {}  # MLflow runs by store and id on disk
+        self._open: dict[tuple[str, str], Curve] = {}  # MLflow runs by store and id on disk
 
     def go(self, only: str | None = None, live: bool = True) -> dict[str, TrackingError]:
         """Take up all that is new, or what is meant for the store `only`; what went wrong, by store."""
@@ -132,16 +131,16 @@ class Uploads:
                     if one.end is not None:
                         self._take(one, uri, one.end)
                     elif live and (one.folder / tracking.CURVE).exists():
-                        self._run(one, uri)[1].send(one.folder)
+                        self._run(one, uri).log(one.folder)
                 except TrackingError as error:
                     errors[uri] = error
         return errors
 
     def _take(self, one: Written, uri: str, end: Mapping[str, Any]) -> None:
         """Take up a run that has ended. Its outs become known by their digests last: who finds one finds it whole."""
-        run, curve = self._run(one, uri)
-        store = self._stores[uri]
-        curve.send(one.folder)
+        curve = self._run(one, uri)
+        store, run = curve.store, curve.run
+        curve.log(one.folder)
         if (made := end.get("manifest")) is not None:
             for kind in ("deps", "outs"):
                 store.upload_folder(run, kind, one.folder / kind)
@@ -157,28 +156,25 @@ class Uploads:
         _remove(one.folder)
         print(f"{one.begin['name']}: {end['status']} in MLflow run {run}", file=sys.stderr, flush=True)
 
-    def _run(self, one: Written, uri: str) -> tuple[str, "Curve"]:
-        """The MLflow run of a run, found or made, and its curve."""
-        begin = one.begin
-        key = uri, begin["id"]
+    def _run(self, one: Written, uri: str) -> "Curve":
+        """The MLflow run of a run, found or made."""
+        begin, key = one.begin, (uri, one.begin["id"])
         if key not in self._open:
             if uri not in self._stores:  # that which the environment names has a user and a password there, if any
                 self._stores[uri] = Store(None if uri == tracking.store_uri() else uri or IN_REPOSITORY)
             store = self._stores[uri]
-            found = store.find({ON_DISK: begin["id"]})
-            if found:
+            if found := store.find({ON_DISK: begin["id"]}):
                 run = found[0].id
                 store.reopen(run)
             else:
                 tags = begin["tags"] | begin["machine"] | {ON_DISK: begin["id"]}
                 run = store.create(begin["name"], tags, begin["began_ms"])
-            store.log_params(
-                run, begin["params"]
-            )  # of one that was found too: whoever made it may have come no further
+            # Of one that was found, too: whoever made it may have come no further.
+            store.log_params(run, begin["params"])
             if begin.get("resumed"):
                 part_of = {key: begin["tags"][key] for key in (tracking.PART_OF,) if key in begin["tags"]}
                 store.tag(run, {"resumed": "true"} | part_of)
-            self._open[key] = run, Curve(store, run)
+            self._open[key] = Curve(store, run)
         return self._open[key]
 
 
@@ -190,23 +186,23 @@ class Curve:
     """
 
     def __init__(self, store: Store, run: str) -> None:
-        self._store, self._run = store, run
+        self.store, self.run = store, run
         self._logged: int | None = None  # rows, if that is known
         self._size = 0  # of the file, when all of it was logged
 
-    def send(self, folder: Path) -> None:
+    def log(self, folder: Path) -> None:
         """Log those rows of the run in `folder` that are not yet logged."""
         path = folder / tracking.CURVE
         size = path.stat().st_size if path.exists() else 0
         if self._logged is not None and size == self._size:
             return
-        first = self._store.last_step(self._run) if self._logged is None else self._logged
+        first = self.store.last_step(self.run) if self._logged is None else self._logged
         self._logged, new = None, tracking.rows(folder, first)
-        self._store.log_rows(self._run, first, new)
+        self.store.log_rows(self.run, first, new)
         self._logged, self._size = first + len(new), size
 
 
-class LiveUpload:
+class LiveUpload(Curve):
     """Takes what a stage in a pod says while it runs to its MLflow run: the curve, and checkpoints at a bounded pace.
 
     A run refers to its last two checkpoints, in a tag, by names that hold step and sha256; older ones are removed.
@@ -215,23 +211,23 @@ class LiveUpload:
     """
 
     def __init__(self, store: Store, run: str, folder: Path) -> None:
-        self._store, self._run, self._folder = store, run, folder
-        self._curve, self._sent = Curve(store, run), []
+        super().__init__(store, run)
+        self._folder, self._sent = folder, []
         self._not_before = self._next_checkpoint = 0.0
 
     def unpack(self) -> None:
         """Fetch the checkpoints that an earlier attempt left."""
         self._sent = []
-        for name in json.loads(self._store.get(self._run).tags.get(TAG, "[]")):
+        for name in json.loads(self.store.get(self.run).tags.get(TAG, "[]")):
             if not NAME.fullmatch(name):
-                print(f"{name!r}, to which run {self._run} refers, is no name of a checkpoint.", flush=True)
+                print(f"{name!r}, to which run {self.run} refers, is no name of a checkpoint.", flush=True)
                 continue
             try:
                 with artifacts.atomic(paths.CHECKPOINTS / name) as temporary:
-                    self._store.download(self._run, f"{FOLDER}/{name}", temporary, Path(name).stem.split("-")[1])
+                    self.store.download(self.run, f"{FOLDER}/{name}", temporary, Path(name).stem.split("-")[1])
                 self._sent.append(name)
             except (IntegrityError, MissingInStoreError) as error:
-                print(f"Checkpoint {name} of run {self._run} is damaged or missing: going back before it. {error}")
+                print(f"Checkpoint {name} of run {self.run} is damaged or missing: going back before it. {error}")
 
     def send(self, now: bool = False) -> None:
         """Send what is new, unless MLflow was away a moment ago; what is not taken is sent later."""
@@ -246,27 +242,27 @@ class LiveUpload:
             self._not_before = time.monotonic() + AFTER_FAILURE_S
 
     def send_curve(self) -> None:
-        self._curve.send(self._folder)
+        self.log(self._folder)
 
     def refer_to(self, names: list[str]) -> None:
         """Have the run refer to these checkpoints and to no other; to none when the outs are committed."""
-        self._store.tag(self._run, {TAG: json.dumps(names)})
+        self.store.tag(self.run, {TAG: json.dumps(names)})
         for old in (name for name in self._sent if name not in names):
-            self._store.remove(self._run, f"{FOLDER}/{old}")
+            self.store.remove(self.run, f"{FOLDER}/{old}")
         self._sent = names
 
     def _send_checkpoint(self) -> None:
         held = self._folder / "checkpoint"  # so that it stays while the stage may remove its name
         held.unlink(missing_ok=True)
         try:
-            newest = max(paths.CHECKPOINTS.glob("*/*.npz"), key=lambda path: path.stat().st_mtime_ns, default=None)
-            name = "" if newest is None else newest.relative_to(paths.CHECKPOINTS).as_posix()
-            if newest is None or name in self._sent or not NAME.fullmatch(name):
+            newest = max(paths.CHECKPOINTS.glob("*/*.npz"), key=lambda path: path.stat().st_mtime_ns, default=held)
+            name = "/".join(newest.parts[-2:])
+            if name in self._sent or not NAME.fullmatch(name):
                 return
             os.link(newest, held)
         except FileNotFoundError:  # the stage has just removed one, for there is a newer one
             return
-        self._store.upload(self._run, f"{FOLDER}/{name}", held)
+        self.store.upload(self.run, f"{FOLDER}/{name}", held)
         self.refer_to([name, *self._sent][: checkpoints.KEEP])
         self._next_checkpoint = time.monotonic() + CHECKPOINT_EVERY_S
 

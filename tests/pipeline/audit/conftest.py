@@ -3,25 +3,46 @@
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.run import paths
+from pipeline.run.params import read_yaml
 from tests.pipeline.conftest import Clone, copy_code, write_yaml
 from tests.pipeline.studies import conftest as made_up
+from tests.servers import mlflow_server
 
-COMMIT = ("-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm")
+COMMIT = ("-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qam")
 FIGURES = {"learning": ["meta_training"], "unification": [], "cloning": ["cloning"], "recall": [], "feedback": []}
 # A few of every stage.
 ITEMS = {"seeds": [0, 1], "figures": FIGURES, "recall": ["direct"], "recall_seeds": [0], "feedback": ["flp_on_sines"]}
+
+
+def flipped(data: bytes) -> bytes:
+    """With one bit in the middle the other way."""
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+@contextlib.contextmanager
+def edited(path: Path, change: Callable[[bytes], bytes] = flipped) -> Iterator[None]:
+    """Other bytes, under the same size (if `change` keeps it), mode and mtime."""
+    before, status = path.read_bytes(), path.stat()
+
+    def write(data: bytes) -> None:
+        path.chmod(0o644)
+        path.write_bytes(data)
+        path.chmod(status.st_mode)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    write(change(before))
+    yield
+    write(before)
 
 
 class Audited:
@@ -29,33 +50,33 @@ class Audited:
 
     def __init__(self, root: Path, served: Path, remote: Path, uri: str) -> None:
         self.root, self.served, self.remote, self.uri = root, served, remote, uri
-        self._clone = Clone(root)
-        self._clone.env |= {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-        env = self._clone.env | {"PYTHONPATH": f"{root}{os.pathsep}{paths.ROOT}", "VSML_UPLOAD": "later"}
+        env = Clone(root).env | {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+        env |= {"PYTHONPATH": f"{root}{os.pathsep}{paths.ROOT}", "VSML_UPLOAD": "later"}
         pipe, door = subprocess.PIPE, str(Path(__file__).with_name("door.py"))
         self._log = (root.parent / "door.log").open("w+")
         command = [sys.executable, door]
         self._door = subprocess.Popen(command, cwd=root, env=env, stdin=pipe, stdout=pipe, stderr=self._log, text=True)
 
-    def wait(self) -> None:
-        assert self._line() == "ready"
-
     def run(self, *command: str) -> str:
         """Its stdout; fails with all that it said unless it succeeds."""
-        status, said = self.tell(self.start(*command, cwd=self.root))
-        assert status == 0, said
-        return said
+        status, out, error = self.end(*command)
+        assert status == 0, out + error
+        return out
 
-    def start(self, *command: str, cwd: Path) -> subprocess.Popen[str]:
-        """Start a command in a copy of the repository, with the copy's code."""
-        other = Clone(cwd)
-        other.env |= {"MLFLOW_TRACKING_URI": self.uri}
-        return other.start(*command)
-
-    def tell(self, process: subprocess.Popen[str]) -> tuple[int, str]:
-        """How a process ended; its stdout, then, if it failed, its stderr."""
+    def end(self, *command: str, cwd: Path | None = None) -> tuple[int, str, str]:
+        """How a command ends, in a copy of the repository with the copy's code, and what it says."""
+        process = Clone(cwd or self.root).start(*command, MLFLOW_TRACKING_URI=self.uri)
         out, error = process.communicate(timeout=600)
-        return process.returncode, out + error * bool(process.returncode)
+        return process.returncode, out, error
+
+    def lock(self) -> dict[str, Any]:
+        """What dvc.lock has of each item."""
+        return read_yaml(self.root / "dvc.lock")["stages"]
+
+    def kept(self, item: str, folder: Path | None = None) -> Path:
+        """The first out of an item in DVC's cache, or in the remote."""
+        md5 = self.lock()[item]["outs"][0]["md5"]
+        return (folder or self.root / ".dvc/cache") / "files/md5" / md5[:2] / md5[2:]
 
     def audit(self, remote: bool = False) -> dict[str, Any]:
         return self._ask({"remote": remote})
@@ -99,7 +120,7 @@ class Audited:
 @pytest.fixture(scope="session")
 def audited(tmp_path_factory) -> Iterator[Audited]:
     folder = tmp_path_factory.mktemp("audited")
-    root, served, remote = folder / "a clone", folder / "served", folder / "remote"
+    root, remote = folder / "a clone", folder / "remote"
     copy_code(root)
     with contextlib.chdir(root):
         made_up._write_params("default")
@@ -111,34 +132,8 @@ def audited(tmp_path_factory) -> Iterator[Audited]:
     git.run("dvc", "remote", "add", "--local", "-d", "second", str(remote))
     git.run("git", "add", "-A")
     git.run("git", *COMMIT, "clone")
-    with _server(git, folder, served) as uri:
-        made = Audited(root, served, remote, uri)
-        try:
-            made.wait()
-            made.run("dvc", "commit", "--force", "--quiet")
-            made.run("dvc", "push", "--quiet")
-            yield made
-        finally:
-            made.close()
-
-
-@contextlib.contextmanager
-def _server(git: Clone, folder: Path, served: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    store = ("--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(served))
-    command = ["mlflow", "server", "--port", str(port), "--workers", "1", *store]
-    env, nothing = git.env | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}, subprocess.DEVNULL
-    server = subprocess.Popen(command, cwd=git.root, env=env, stdout=nothing, stderr=nothing)
-    uri, give_up = f"http://127.0.0.1:{port}", time.monotonic() + 600
-    try:
-        while True:
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{uri}/health"):
-                break
-            assert time.monotonic() < give_up and server.poll() is None, "the server did not start"
-            time.sleep(0.2)
-        yield uri
-    finally:
-        server.terminate()
-        server.wait(30)
+    with mlflow_server(folder) as uri, contextlib.closing(Audited(root, folder / "served", remote, uri)) as made:
+        assert made._line() == "ready"
+        made.run("dvc", "commit", "--force", "--quiet")
+        made.run("dvc", "push", "--quiet")
+        yield made

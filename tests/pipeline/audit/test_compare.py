@@ -9,9 +9,11 @@ from pipeline.audit.replay import ALIKE, DIFFERENT, EQUAL, IDENTICAL, compare
 from pipeline.run.artifacts import write_table
 
 RANDOM = np.random.default_rng(0)
-CORRECT = RANDOM.random((3, 16, 50)) < 0.7
+CORRECT, OTHERS = RANDOM.random((3, 16, 50)) < 0.7, np.random.default_rng(1).random((3, 16, 50))
 LOSS = RANDOM.random((3, 16, 50)).astype(np.float32)
+HOLED = np.where(np.arange(LOSS.size).reshape(LOSS.shape) == 0, np.float32(np.nan), LOSS)
 AXES = {"correct": ("seed", "episode", "time"), "loss": ("seed", "episode", "time"), "rate": ("rate",)}
+FEW = {"correct": CORRECT[:1, :4], "loss": LOSS[:1, :4]}
 
 
 @pytest.fixture
@@ -23,19 +25,23 @@ def write(tmp_path):
     return one
 
 
-def test_the_same_table_is_identical(write):
-    assert compare(write("a.npz"), write("b.npz")) == (IDENTICAL, "")
-
-
-def test_rounding_is_equal_and_a_tenth_of_a_permille_is_not(write):
-    first = write("a.npz")
-    assert compare(first, write("b.npz", loss=LOSS * np.float32(1 + 1e-6)))[0] == EQUAL
-    assert compare(first, write("c.npz", rate=(0.1, 0.2001)))[0] == DIFFERENT
-
-
-def test_other_lives_of_the_same_skill_are_alike(write):
-    kind, words = compare(write("a.npz"), write("b.npz", correct=np.random.default_rng(1).random((3, 16, 50)) < 0.7))
-    assert kind == ALIKE and "n = 48" in words
+@pytest.mark.parametrize(
+    ("first", "second", "verdict", "said"),
+    [
+        ({}, {}, IDENTICAL, ""),
+        ({}, {"loss": LOSS * np.float32(1 + 1e-6)}, EQUAL, "in loss"),  # as rounding leaves it
+        ({}, {"rate": (0.1, 0.2001)}, DIFFERENT, "rate by"),
+        ({}, {"correct": OTHERS < 0.7}, ALIKE, "n = 48"),  # other episodes of the same skill
+        ({}, {"correct": OTHERS < 0.6}, DIFFERENT, "p = "),  # of another skill
+        (FEW, FEW | {"correct": ~CORRECT[:1, :4]}, DIFFERENT, "4 samples are too few"),
+        ({}, {"loss": LOSS[..., :-1]}, DIFFERENT, "loss by inf"),
+        ({}, {"loss": HOLED}, DIFFERENT, "loss by inf"),
+        ({}, {"axes": AXES | {"loss": ("episode", "seed", "time")}}, DIFFERENT, "__axes__ by inf"),
+    ],
+)
+def test_each_difference_has_its_verdict(write, first, second, verdict, said):
+    kind, words = compare(write("a.npz", **first), write("b.npz", **second))
+    assert kind == verdict and said in words
 
 
 def test_few_samples_have_all_their_flips_tried_and_many_always_the_same(write):
@@ -52,26 +58,6 @@ def test_few_samples_have_all_their_flips_tried_and_many_always_the_same(write):
     sums = [abs(sum(apart * signs)) for signs in itertools.product((-1, 1), repeat=8)]
     assert float(p_value(8)) == pytest.approx(np.mean(np.array(sums) >= abs(sum(apart)) - 1e-9), rel=0.05)
     assert p_value(16) == p_value(16)
-
-
-def test_another_skill_is_different(write):
-    kind, words = compare(write("a.npz"), write("b.npz", correct=np.random.default_rng(1).random((3, 16, 50)) < 0.6))
-    assert kind == DIFFERENT and "p = " in words
-
-
-def test_a_shift_that_few_samples_cannot_show_is_no_equivalence(write):
-    few = {"correct": CORRECT[:1, :4], "loss": LOSS[:1, :4]}
-    kind, words = compare(write("a.npz", **few), write("b.npz", **few | {"correct": ~CORRECT[:1, :4]}))
-    assert kind == DIFFERENT and "4 samples are too few" in words
-
-
-def test_other_arrays_shapes_and_nan_are_different(write):
-    first = write("a.npz")
-    assert compare(first, write("b.npz", loss=LOSS[..., :-1]))[0] == DIFFERENT
-    holed = LOSS.copy()
-    holed[0, 0, 0] = np.nan
-    assert compare(first, write("c.npz", loss=holed))[0] == DIFFERENT
-    assert compare(first, write("d.npz", axes=AXES | {"loss": ("episode", "seed", "time")}))[0] == DIFFERENT
 
 
 def test_files_that_are_no_tables_are_identical_or_different(tmp_path):

@@ -1,5 +1,6 @@
 """What a drawn file says of itself, and what an audit reads without DVC."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -13,22 +14,19 @@ TEXT = provenance.stamped("figure", ("cloning",), "a" * 64, {"table.npz": "c" * 
 
 @pytest.mark.parametrize("ending", ["png", "pdf"])
 def test_a_stamp_is_read_back_and_keeps_bytes_stable(tmp_path, ending):
-    drawn = []
-    for name in ("one", "two"):
-        path = tmp_path / f"{name}.{ending}"
+    one, two = (tmp_path / f"{name}.{ending}" for name in ("one", "two"))
+    for path in (one, two):
         save(Figure((1, 1)), path, TEXT)
-        drawn.append(path.read_bytes())
         found = read_stamp(path)
-        assert found is not None
-        assert (found[0], *found.group("stage", "item", "plan")) == (TEXT, "figure", "cloning", "a" * 64)
-    assert drawn[0] == drawn[1]
+        assert found and (found[0], *found.group("stage", "item", "plan")) == (TEXT, "figure", "cloning", "a" * 64)
+    assert one.read_bytes() == two.read_bytes()
 
 
 def test_the_stamp_of_a_page_has_no_item(tmp_path):
     text = provenance.stamped("report", (), "a" * 64, {})
     (tmp_path / "page.html").write_text(f'<html><head><meta name="provenance" content="{text}">')
     found = read_stamp(tmp_path / "page.html")
-    assert found is not None and found.group("stage", "item") == ("report", None)
+    assert found and found.group("stage", "item") == ("report", None)
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", PNG + b"\0\0\xff\xfftEXtProve", b"%PDF /Keywords (x)"])
@@ -44,11 +42,9 @@ def test_a_damaged_picture_has_the_stamp_that_was_drawn_or_none(tmp_path):
     whole = path.read_bytes()
     until = whole.index(TEXT.encode()) + len(TEXT) + 64
     damaged = [whole[:length] for length in (*range(until), *range(until, len(whole), 101))]
-    damaged += [
-        whole[:at] + bytes([whole[at] ^ flip]) + whole[at + 1 :] for at in range(until) for flip in (1, 0x20, 0xFF)
-    ]
+    flips = itertools.product(range(until), (1, 0x20, 0xFF))
     texts = []
-    for content in damaged:
+    for content in (*damaged, *(whole[:at] + bytes([whole[at] ^ flip]) + whole[at + 1 :] for at, flip in flips)):
         path.write_bytes(content)
         found = read_stamp(path)
         texts.append(found and found[0])

@@ -56,20 +56,28 @@ for number in range({runs}):
 """
 
 
-def _runs(root):
+def _ask(root, words, *values):
     with contextlib.closing(sqlite3.connect(root / "mlflow.db")) as store:
-        names = "run_uuid, name, status, artifact_uri"
-        return store.execute(f"select {names} from runs where lifecycle_stage = 'active' order by name").fetchall()
+        return store.execute(words, values).fetchall()
+
+
+def _runs(root):
+    names = "run_uuid, name, status, artifact_uri"
+    return _ask(root, f"select {names} from runs where lifecycle_stage = 'active' order by name")
 
 
 def _tags(root, run):
-    with contextlib.closing(sqlite3.connect(root / "mlflow.db")) as store:
-        return dict(store.execute("select key, value from tags where run_uuid = ?", (run,)))
+    return dict(_ask(root, "select key, value from tags where run_uuid = ?", run))
 
 
 def _steps(root, run):
-    with contextlib.closing(sqlite3.connect(root / "mlflow.db")) as store:
-        return [step for (step,) in store.execute("select step from metrics where run_uuid = ? order by step", (run,))]
+    return [step for (step,) in _ask(root, "select step from metrics where run_uuid = ? order by step", run)]
+
+
+def _end(process):
+    """How a process ended, and its stderr."""
+    _, error = process.communicate(timeout=60)
+    return process.returncode, error
 
 
 def _folder(uri):
@@ -84,9 +92,8 @@ def _waiting(root):
 def test_four_at_once_on_a_new_store_all_leave_a_whole_run(clone):
     sets = ("breast_cancer", "digits", "iris", "wine")
     started = [clone.start("python", "-m", "pipeline", "test_data", name) for name in sets]
-    for process in started:
-        out, error = process.communicate(timeout=60)
-        assert process.returncode == 0, out + error
+    ended = [_end(process) for process in started]
+    assert not any(status for status, _ in ended), ended
     runs = _runs(clone.root)
     assert [(name, status) for _, name, status, _ in runs] == [(f"test_data {name}", "FINISHED") for name in sets]
     assert not _waiting(clone.root)
@@ -111,9 +118,8 @@ def test_a_stage_that_fails_says_why_and_its_run_is_failed(clone):
     (clone.root / "pipeline/data/sources.py").write_text(
         "def read(name, split):\n    raise ValueError('the file is torn')\n"
     )
-    process = clone.start("python", "-m", "pipeline", "test_data", "iris")
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 1 and "the file is torn" in error
+    status, error = _end(clone.start("python", "-m", "pipeline", "test_data", "iris"))
+    assert status == 1 and "the file is torn" in error
     ((run, _, status, _),) = _runs(clone.root)
     assert (status, _tags(clone.root, run)["tree"]) == ("FAILED", "dirty")
     assert not (clone.root / OUT).exists()
@@ -128,10 +134,8 @@ def test_an_interrupted_stage_is_killed_and_an_unknown_way_to_upload_refused(clo
     assert (status, _steps(clone.root, run)) == ("KILLED", [1, 2, 3])
     assert not list(_folder(uri).rglob("*")), "no deps, no outs"
 
-    process = clone.start("python", "-m", "pipeline", "test_data", "iris", VSML_UPLOAD="soon")
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "VSML_UPLOAD is 'soon', expected one of ['background', 'now', 'later']" in error
+    status, error = _end(clone.start("python", "-m", "pipeline", "test_data", "iris", VSML_UPLOAD="soon"))
+    assert status == 1 and "VSML_UPLOAD is 'soon', expected one of ['background', 'now', 'later']" in error
     assert not (clone.root / OUT).exists()
 
 
@@ -163,8 +167,7 @@ def test_a_repro_is_a_run_above_those_of_its_items(clone, write_params):
     commit = clone.run("git", "rev-parse", "HEAD").strip()
     assert (tags["stage"], tags["mlflow.source.git.commit"]) == ("repro", commit)
     assert tags["mlflow.note.content"] == f"- {len(items) + 1} of {len(items) + 1} items are done."
-    with contextlib.closing(sqlite3.connect(clone.root / "mlflow.db")) as store:
-        counts = dict(store.execute("select key, value from metrics where run_uuid = ?", (parent,)))
+    counts = dict(_ask(clone.root, "select key, value from metrics where run_uuid = ?", parent))
     assert counts == {"items/done": len(items) + 1, "items/FAILED": 0, "items/skipped": 0}
     clone.run("python", "-m", "pipeline", "repro", VSML_UPLOAD="later")
     assert len(_runs(clone.root)) == len(items) + 1  # nothing ran
@@ -191,21 +194,18 @@ def test_a_server_is_used_where_named_and_not_waited_for_where_away(clone, tmp_p
     port = free_port()
     uri = f"http://127.0.0.1:{port}"
     tries = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-    away = clone.start("python", "-m", "pipeline", "test_data", "wine", **tries)
-    _, error = away.communicate(timeout=60)
-    assert away.returncode == 0, error
-    assert f"MLflow at {uri} does not answer" in error and "Runs that wait for it in" in error
-    asked = clone.start("python", "-m", "pipeline", "whence", "artifacts/test_data/wine.npz", **tries)
-    _, error = asked.communicate(timeout=60)
-    assert asked.returncode == 2 and f"MLflow at {uri} does not answer" in error
+    whence = ("python", "-m", "pipeline", "whence", "artifacts/test_data/wine.npz")
+    status, error = _end(clone.start("python", "-m", "pipeline", "test_data", "wine", **tries))
+    assert status == 0 and f"MLflow at {uri} does not answer" in error and "Runs that wait for it in" in error
+    status, error = _end(clone.start(*whence, **tries))
+    assert status == 2 and f"MLflow at {uri} does not answer" in error
 
     with mlflow_server(tmp_path, port=port):
         secret = tries | {"MLFLOW_TRACKING_URI": f"http://user:password@127.0.0.1:{port}"}
         clone.run("python", "-m", "pipeline", "test_data", "iris", **secret | {"VSML_UPLOAD": "later"})
         (begin,) = [(path / "begin.json").read_text() for path in _waiting(clone.root) if "iris" in _name(path)]
         assert f'"uri": "{uri}"' in begin and "password" not in begin
-        said = clone.run("python", "-m", "pipeline", "whence", "artifacts/test_data/wine.npz", **tries)
-        assert "These are the very bytes that a run left." in said
+        assert "These are the very bytes that a run left." in clone.run(*whence, **tries)
     assert not (clone.root / "mlflow.db").exists() and not _waiting(clone.root)
     outs = [json.loads(path.read_text())["outs"] for path in (tmp_path / "served").rglob("manifest.json")]
     assert {name for left in outs for name in left} == {OUT, "artifacts/test_data/wine.npz"} and len(outs) == 2
@@ -226,14 +226,10 @@ def test_a_server_that_never_answers_costs_a_stage_nothing_and_the_run_can_go_el
         _stop_uploader(clone.root)
     assert took_s < 40, "MLflow's client would wait for 20 s, four times"
     haste = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}
-    refused = clone.start("python", "-m", "pipeline", "uploads", **haste)
-    _, error = refused.communicate(timeout=60)
-    assert (
-        refused.returncode == 1 and f"MLflow at {uri} does not answer" in error and "Runs that wait for it in" in error
-    )
+    status, error = _end(clone.start("python", "-m", "pipeline", "uploads", **haste))
+    assert status == 1 and f"MLflow at {uri} does not answer" in error and "Runs that wait for it in" in error
 
-    elsewhere = clone.start("python", "-m", "pipeline", "uploads")
-    _, error = elsewhere.communicate(timeout=60)
+    _, error = _end(clone.start("python", "-m", "pipeline", "uploads"))
     assert f"Runs that wait for another MLflow, at {uri}: 1." in error and "uploads --here" in error
     assert len(_waiting(clone.root)) == 1
     clone.run("python", "-m", "pipeline", "uploads", "--here")
@@ -255,8 +251,7 @@ def test_uploaders_killed_at_any_moment_lose_and_double_nothing_and_runs_are_tie
     def progress():
         with contextlib.suppress(sqlite3.OperationalError):  # no table yet, or it is locked
             files = sum(1 for path in (clone.root / "mlartifacts").rglob("*") if path.is_file())
-            with contextlib.closing(sqlite3.connect(clone.root / "mlflow.db")) as store:
-                return files + store.execute("select count(*) from metrics").fetchone()[0]
+            return files + _ask(clone.root, "select count(*) from metrics")[0][0]
         return 0
 
     for _ in range(4):
@@ -285,8 +280,7 @@ def test_uploaders_killed_at_any_moment_lose_and_double_nothing_and_runs_are_tie
             assert artifacts.sha256_file(_folder(uri) / "deps" / dep) == digest
         made_from = {key: value for key, value in tags.items() if key.startswith("made_from.")}
         assert made_from == ({f"made_from.artifacts/chain/{number - 1}.npz": above} if number else {})
-        with contextlib.closing(sqlite3.connect(clone.root / "mlflow.db")) as store:
-            (start,) = store.execute("select start_time from runs where run_uuid = ?", (run,)).fetchone()
+        ((start,),) = _ask(clone.root, "select start_time from runs where run_uuid = ?", run)
         assert start == began[name], "when it ran, not when it was taken up"
         above = run
 
