@@ -10,15 +10,15 @@ from pipeline.studies.learning.tables import RULE, Profile, Tables, baselines, b
 
 NEEDS = ("meta_test/vsml-*.npz", "meta_train/vsml-*/curve.npz", "baseline/*.npz")
 ALT = (
-    "Two line charts against the meta-step: the accuracy of the rule, with level lines for its rivals, and the share of "
-    "equal answers of the rule and each rival among examples about which both are wrong."
+    "Two line charts against the meta-step: the accuracy of the rule, with level lines for its rivals, and the share "
+    "of equal answers of the rule and each rival among examples about which both are wrong."
 )
 CAPTION = (
     "Through meta-training. Snapshots of the rule, tested like the rule itself on the first data set of the tests "
-    "(unseen images of {trained_on}), {episodes} episodes each. Left: accuracy over whole episodes; level lines: simple "
-    "rivals, and SGD and Adam at their best rate, chosen in hindsight. Right: the share of equal answers of the rule and "
-    "a rival where both are wrong. A rule that turns into another learner climbs to 1 beside it. Lines: means over "
-    "{seeds}; bands: \u00b1 1 standard deviation over them."
+    "(unseen images of {trained_on}), {episodes} episodes each. Left: accuracy over whole episodes; level lines: "
+    "simple rivals, and SGD and Adam at their best rate, chosen in hindsight. Right: the share of equal answers of the "
+    "rule and a rival where both are wrong. A rule that turns into another learner climbs to 1 beside it. Lines: means "
+    "over {seeds}; bands: \u00b1 1 standard deviation over them."
 )
 RIVALS = ("nearest_mean", "ridge", "naive_bayes", "sgd", "adam")
 
