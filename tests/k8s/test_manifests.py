@@ -72,7 +72,7 @@ def test_a_queue_and_a_gang_are_there_if_asked_for(rendered):
 
 def test_jobs_of_gangs_fit_the_schema_and_find_their_coordinator(rendered):
     template = rendered.one("PodTemplate", "vsml-large")
-    job = of_jobs.manifest(of_jobs.Submission("meta_train", ("vsml", "0"), "ab" * 32, "run", "order"), template)
+    job = of_jobs.manifest(template, "meta_train", ("vsml", "0"), "ab" * 32, "run", "order")
     job["metadata"]["namespace"] = NAMESPACE
     for version in VERSIONS:
         validate(json.dumps(job), version)

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.cluster.connection import Api, ClusterError
 from pipeline.cluster.following import Follower, Reader, Stuck
-from pipeline.cluster.manifest import Submission, manifest
+from pipeline.cluster.manifest import manifest
 from pipeline.track.patience import Away
 
 SCRIPT = "for i in $(seq 1 30); do echo line $i; sleep 0.03; done; printf 'the end, without a newline'"
@@ -22,7 +22,7 @@ def api(cluster):
 
 
 def _job(api, script, fingerprint="f" * 64):
-    made = manifest(Submission("test_data", ("iris",), fingerprint, "run", "order"), api.template("vsml-small"))
+    made = manifest(api.template("vsml-small"), "test_data", ("iris",), fingerprint, "run", "order")
     made["spec"]["template"]["spec"]["containers"][0] |= {"command": ["sh", "-c"], "args": [script]}
     return made
 
@@ -219,7 +219,7 @@ def test_of_a_gang_the_first_speaks_and_the_ends_of_others_are_told(api, cluster
     """A silent one holds nothing up; one that is lost is started again under its number."""
     cluster.template("vsml-large", {"PATH": "/usr/bin:/bin"})
     cluster.gang(3)
-    job = manifest(Submission("meta_train", ("vsml", "0"), "f" * 64, "run", "order"), api.template("vsml-large"))
+    job = manifest(api.template("vsml-large"), "meta_train", ("vsml", "0"), "f" * 64, "run", "order")
     mark = tmp_path / "started once"
     script = (
         f"case $JOB_COMPLETION_INDEX in 0) for i in 1 2 3; do echo line $i; sleep 0.3; done;; 1) sleep 4;; "
