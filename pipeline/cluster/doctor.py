@@ -126,7 +126,7 @@ def _template(name: str, templates: dict[str, dict[str, Any]], api: Api) -> Find
             again = f"git commit\n{again}"
         elif there not in (None, "unset"):
             again = f"{again}\ngit checkout {there}"
-        return Finding(name, "missing", f"{other}.", again)
+        return Finding(name, "missing", other, again)
     return Finding(name, "ok", f"{image} of commit {here['commit'][:12]}")
 
 

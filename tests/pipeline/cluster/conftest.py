@@ -34,8 +34,8 @@ from tests.servers import free_port, kubeconfig, mlflow_server
 class Fault(NamedTuple):
     """What is to go wrong with the next request that matches: a status, `reset`, `lost`, `silent`, `cut` in time."""
 
-    asked: str  # a regular expression on "METHOD path?query"
-    how: int | str
+    asked: str = ""  # a regular expression on "METHOD path?query"
+    how: int | str = ""
     after: int = 0
 
 
@@ -46,17 +46,16 @@ class Pod:
         self.name, self.uid = f"{job['metadata']['name']}-{number}", str(uuid.uuid4())
         self.job, self.log, self.began, self.index = job, [], now(), index
         (container,) = job["spec"]["template"]["spec"]["containers"]
-        env = {entry["name"]: entry.get("value", self.uid) for entry in container["env"]}
+        env = base | {entry["name"]: entry.get("value", self.uid) for entry in container["env"]}
         if index is not None:
             env["JOB_COMPLETION_INDEX"] = str(index)
             first = f"{job['metadata']['name']}-0.{job['spec']['template']['spec']['subdomain']}:"
             assert env["VSML_COORDINATOR"].startswith(first), "what DNS knows"
             env["VSML_COORDINATOR"] = f"127.0.0.1:{job['port']}"
         folder.mkdir(parents=True)
-        command = [*container["command"], *container["args"]]
-        pipe = subprocess.PIPE
+        command, pipe = [*container["command"], *container["args"]], subprocess.PIPE
         self.process = subprocess.Popen(
-            command, cwd=folder, env=base | env, stdout=pipe, stderr=subprocess.STDOUT, start_new_session=True
+            command, cwd=folder, env=env, stdout=pipe, stderr=subprocess.STDOUT, start_new_session=True
         )
         self._pump = threading.Thread(target=self._read, daemon=True)
         self._pump.start()
@@ -73,13 +72,10 @@ class Pod:
             return None
         return status if status >= 0 else 128 - status
 
-    def kill(self, blow=signal.SIGKILL) -> None:
+    def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, blow)
-
-    def evict(self) -> None:
-        """The first process of a pod is told to go."""
-        self.process.terminate()
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
     def as_dict(self) -> dict[str, Any]:
         code = self.ended()
@@ -98,6 +94,8 @@ class Cluster:
         self.folder, self.templates, self.jobs, self.pods = folder, {}, {}, []
         self.base: dict[str, str] = {}  # environment of every pod, as an image has one
         self.faults: list[Fault] = []
+        self.answers: dict[str, tuple[int, Any]] = {}  # status and body, by path: what stands above all else
+        self.denied: set[tuple[str, str]] = set()  # rights: verb and resource
         self.created = 0
         self.at_once = 1  # pods that a Job starts with: "may sometimes be started twice"
         self.events: list[dict[str, str]] = []  # of the only Job
@@ -112,9 +110,10 @@ class Cluster:
         self.kubeconfig = folder / "kubeconfig"
         kubeconfig(self.kubeconfig, self.server.server_port, namespace="test")
 
-    def template(self, name: str, env: dict[str, str]) -> None:
+    def template(self, name: str, env: dict[str, str], gpus: int = 0) -> None:
         entries = [{"name": key, "value": value} for key, value in env.items()]
-        container = {"name": "stage", "image": "vsml@sha256:0", "env": entries}
+        limits = {"limits": {"nvidia.com/gpu": str(gpus)} if gpus else {}}
+        container = {"name": "stage", "image": "vsml@sha256:0", "env": entries, "resources": limits}
         spec = {"containers": [container], "restartPolicy": "Never"}
         self.templates[name] = {"metadata": {"name": name}, "template": {"metadata": {}, "spec": spec}}
 
@@ -141,10 +140,9 @@ class Cluster:
     def delete(self, name: str) -> None:
         """As `kubectl delete job`, and as what happens to a finished Job when its time is over."""
         with self.lock:
-            self.jobs.pop(name)
+            self.jobs.pop(name, None)
             for pod in self.pods_of(name):
                 pod.kill()
-                pod.process.wait()
                 self.pods.remove(pod)
 
     def pods_of(self, name: str) -> list[Pod]:
@@ -155,13 +153,12 @@ class Cluster:
         """Have the next request that matches go wrong."""
         self.faults.append(Fault(asked, how, after))
 
-    def fault(self, asked: str) -> Fault | None:
+    def fault(self, asked: str) -> Fault:
         with self.lock:
             if self.down:
-                return Fault("", "reset")
-            found = next((fault for fault in self.faults if re.search(fault.asked, asked)), None)
-            if found is not None:
-                self.faults.remove(found)
+                return Fault(how="reset")
+            found = next((fault for fault in self.faults if re.search(fault.asked, asked)), Fault())
+            self.faults = [fault for fault in self.faults if fault is not found]
             return found
 
     def start(self, job: dict, index: int | None = None) -> None:
@@ -202,7 +199,6 @@ class Cluster:
         self.closed.set()
         for pod in self.pods:
             pod.kill()
-            pod.process.wait()
         self.server.shutdown()
         self.server.server_close()
 
@@ -224,47 +220,51 @@ class Handler(http.server.BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length)) if length else {}
         fault = self.cluster.fault(f"{self.command} {self.path}")
-        if fault is not None and isinstance(fault.how, int):
+        if isinstance(fault.how, int):
             return self._json({"message": "scripted"}, fault.how)
-        if fault is not None and fault.how == "reset":
+        if fault.how == "reset":
             return self._reset()
         if self.cluster.token is not None and self.headers.get("Authorization") != f"Bearer {self.cluster.token}":
             return self._json({"message": "Unauthorized"}, 401)
         split = urllib.parse.urlsplit(self.path)
         query = dict(urllib.parse.parse_qsl(split.query))
-        *_, kind, name = [*split.path.split("/namespaces/test/")[1].split("/"), ""][:2]
-        if split.path.endswith("/log"):
+        kind, name, *_ = [*split.path.partition("/namespaces/test/")[2].split("/"), "", ""]
+        if split.path in self.cluster.answers:
+            self._json(*reversed(self.cluster.answers[split.path]))
+        elif split.path == "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews":
+            right = body["spec"]["resourceAttributes"]
+            asked = right["verb"], "/".join(filter(None, (right["resource"], right["subresource"])))
+            allowed = right["namespace"] == "test" and asked not in self.cluster.denied
+            self._json(body | {"status": {"allowed": allowed}}, 201)
+        elif split.path.endswith("/log"):
             self._log(name, query, fault)
         elif kind == "events":
             name = query["fieldSelector"].removeprefix("involvedObject.name=")
-            about = {
-                "involvedObject": {"name": name, "uid": self.cluster.jobs.get(name, {}).get("metadata", {}).get("uid")}
-            }
+            uid = self.cluster.jobs.get(name, {}).get("metadata", {}).get("uid")
+            about = {"involvedObject": {"name": name, "uid": uid}}
             self._json({"items": [about | event for event in self.cluster.events if name in self.cluster.jobs]})
-        elif kind == "podtemplates":
-            self._maybe(self.cluster.templates.get(name))
+        elif kind in ("podtemplates", "jobs") and self.command == "GET" and name:
+            found = (self.cluster.templates if kind == "podtemplates" else self.cluster.jobs).get(name)
+            self._json(found or {"message": "NotFound"}, 200 if found else 404)
         elif kind == "pods" and "watch" in query:
             self._watch(query, fault)
         elif kind == "pods":
             pods, version = self._pods(query)
             self._json({"metadata": {"resourceVersion": version}, "items": pods})
+        elif kind != "jobs":
+            self._json({"message": "NotFound"}, 404)
         elif self.command == "POST":
             created = self.cluster.create(body)
-            if fault is not None and fault.how == "lost":  # done, but the answer does not arrive
+            if fault.how == "lost":  # done, but the answer does not arrive
                 return self._reset()
             self._json(body if created else {"message": "AlreadyExists"}, 201 if created else 409)
         elif not name:
             self._json({"items": list(self.cluster.jobs.values())})
-        elif self.command == "DELETE" and name in self.cluster.jobs:
+        else:
             self.cluster.delete(name)
             self._json({})
-        else:
-            self._maybe(self.cluster.jobs.get(name))
 
     do_GET = do_POST = do_DELETE = _answer  # noqa: N815
-
-    def _maybe(self, found: dict | None) -> None:
-        self._json(found or {"message": "NotFound"}, 200 if found else 404)
 
     def _json(self, value: Any, status: int = 200) -> None:
         body = json.dumps(value).encode()
@@ -287,12 +287,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
 
-    def _watch(self, query: dict[str, str], fault: Fault | None) -> None:
+    def _watch(self, query: dict[str, str], fault: Fault) -> None:
         give_up = time.monotonic() + int(query["timeoutSeconds"])
         self._stream()
         while time.monotonic() < give_up and not self.cluster.closed.wait(0.02):
             pods, version = self._pods(query)
-            if version != query["resourceVersion"] and not (fault is not None and fault.how == "silent"):
+            if version != query["resourceVersion"] and fault.how != "silent":
                 self._chunk(json.dumps({"type": "MODIFIED", "object": pods[-1] if pods else {}}).encode() + b"\n")
         self._chunk(b"")
 
@@ -300,7 +300,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pods = [pod.as_dict() for pod in self.cluster.pods_of(query["labelSelector"].removeprefix("job-name="))]
         return pods, str(zlib.crc32(json.dumps(pods).encode()))
 
-    def _log(self, name: str, query: dict[str, str], fault: Fault | None) -> None:
+    def _log(self, name: str, query: dict[str, str], fault: Fault) -> None:
         """Stamped lines; `sinceTime` counts in whole seconds, as with a kubelet, so lines come again."""
         (pod,) = [pod for pod in self.cluster.pods if pod.name == name] or [None]
         if pod is None:
@@ -314,10 +314,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 if stamp[:19] < since:
                     continue
                 data = f"{stamp} ".encode() + line
-                if fault is not None and fault.how == "cut" and sent + len(data) > fault.after:
+                if fault.how == "cut" and sent + len(data) > fault.after:
                     self._chunk(data[: fault.after - sent])
                     return self._reset()
-                if fault is not None and fault.how == "silent" and sent + len(data) > fault.after:
+                if fault.how == "silent" and sent + len(data) > fault.after:
                     self.cluster.closed.wait(5)
                     return self._reset()
                 if self.cluster.down:

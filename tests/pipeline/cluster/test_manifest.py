@@ -1,10 +1,11 @@
-"""The Job that is made of a PodTemplate."""
+"""Where an item runs, by the environment and by what it needs; and the Job that is made of a PodTemplate."""
 
 import copy
 
 import pytest
 from kubernetes import client
 
+from pipeline.cluster.execute import chosen
 from pipeline.cluster.manifest import PODS, image_of, manifest, name_of, pods_of, template_name
 from pipeline.studies.stages import STAGES
 
@@ -90,3 +91,17 @@ def test_every_stage_has_a_size_and_a_name_that_kubernetes_takes():
     large = {stage for stage in STAGES if template_name(stage) == "vsml-large"}
     assert large == {"meta_train", "clone", "improve", "feedback_train"}
     assert all(len(name_of(stage, "ab" * 32)) <= 52 and "_" not in name_of(stage, "ab" * 32) for stage in STAGES)
+
+
+ITEMS = {("test_data", "digits"): True, ("test_data", "kmnist"): False, ("train_data", "mnist"): False}
+ITEMS |= {("meta_train", "vsml", "0"): True, ("figure", "cloning"): False, ("report",): False}
+
+
+def test_what_downloads_or_draws_stays_with_the_driver_and_an_executor_must_exist(monkeypatch):
+    for (stage, *item), travels in ITEMS.items():
+        for name in ("local", "pod", "kubernetes"):
+            monkeypatch.setenv("PIPELINE_EXECUTOR", name)
+            assert chosen(stage, tuple(item)) == (name if travels or name != "kubernetes" else "local")
+    monkeypatch.setenv("PIPELINE_EXECUTOR", "slurm")
+    with pytest.raises(ValueError, match="'slurm', which is none of"):
+        chosen("report", ())
