@@ -80,11 +80,11 @@ class Pod:
     def as_dict(self) -> dict[str, Any]:
         code = self.ended()
         state = {"running": {}} if code is None else {"terminated": {"exitCode": code, "reason": "Error"}}
+        stages = [{"name": "stage", "state": state}]
         phase = "Running" if code is None else "Failed" if code else "Succeeded"
-        about: dict[str, Any] = {"name": self.name, "creationTimestamp": self.began}
-        if self.index is not None:
-            about["annotations"] = {"batch.kubernetes.io/job-completion-index": str(self.index)}
-        return {"metadata": about, "status": {"phase": phase, "containerStatuses": [{"name": "stage", "state": state}]}}
+        number = {} if self.index is None else {"batch.kubernetes.io/job-completion-index": str(self.index)}
+        about = {"name": self.name, "creationTimestamp": self.began, "annotations": number}
+        return {"metadata": about, "status": {"phase": phase, "containerStatuses": stages}}
 
 
 class Cluster:
@@ -174,26 +174,25 @@ class Cluster:
                         self._control(job)
 
     def _control(self, job: dict) -> None:
-        pods = self.pods_of(job["metadata"]["name"])
+        pods, policy = self.pods_of(job["metadata"]["name"]), job["spec"]["podFailurePolicy"]
         codes = [pod.ended() for pod in pods]
         indexed = job["spec"].get("completionMode") == "Indexed"
-        last = {pod.index: code for pod, code in zip(pods, codes, strict=True)}  # of each index
         if None in codes and not indexed:
             return
-        final = job["spec"]["podFailurePolicy"]["rules"][1]["onExitCodes"]["values"]
+        last = {pod.index: code for pod, code in zip(pods, codes, strict=True)}  # of each index
         failed = [code for code in codes if code]
         if all(code == 0 for code in last.values()) if indexed else 0 in codes:
-            end = {"type": "Complete", "status": "True"}
-        elif any(code in final for code in failed):
-            end = {"type": "Failed", "status": "True", "reason": "PodFailurePolicy", "message": f"exit codes {failed}"}
+            end = {"type": "Complete"}
+        elif set(failed) & set(policy["rules"][1]["onExitCodes"]["values"]):
+            end = {"type": "Failed", "reason": "PodFailurePolicy", "message": f"exit codes {failed}"}
         elif len(failed) > job["spec"]["backoffLimit"]:
-            end = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "too many"}
+            end = {"type": "Failed", "reason": "BackoffLimitExceeded", "message": "too many"}
         else:
             job["status"]["failed"] = len(failed)
             for index in [index for index, code in last.items() if code]:
                 self.start(job, index)
             return
-        job["status"] = {"active": 0, "failed": len(failed), "conditions": [end]}
+        job["status"] = {"active": 0, "failed": len(failed), "conditions": [end | {"status": "True"}]}
 
     def close(self) -> None:
         self.closed.set()
@@ -307,27 +306,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self._json({"message": "NotFound"}, 404)
         self._stream()
         since, sent, place = query.get("sinceTime", "")[:19], 0, 0
-        while not self.cluster.closed.is_set():
+        while not self.cluster.closed.wait(0.02):
             over = pod.ended() is not None
             lines, place = pod.log[place:], len(pod.log)
             for stamp, line in lines:
                 if stamp[:19] < since:
                     continue
                 data = f"{stamp} ".encode() + line
-                if fault.how == "cut" and sent + len(data) > fault.after:
+                too_far = sent + len(data) > fault.after
+                if fault.how == "cut" and too_far:
                     self._chunk(data[: fault.after - sent])
-                    return self._reset()
-                if fault.how == "silent" and sent + len(data) > fault.after:
+                if fault.how == "silent" and too_far:
                     self.cluster.closed.wait(5)
-                    return self._reset()
-                if self.cluster.down:
+                if self.cluster.down or (fault.how in ("cut", "silent") and too_far):
                     return self._reset()
                 sent += len(data)
                 self._chunk(data)
             if over or query["follow"] == "false":
-                self._chunk(b"")
-                return
-            time.sleep(0.02)
+                return self._chunk(b"")
 
 
 def now() -> str:
@@ -336,12 +332,25 @@ def now() -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}".rstrip("0").rstrip(".") + "Z"
 
 
-def committed(clone) -> str:
-    """Commit all that is in a clone; return the commit."""
-    (clone.root / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")  # which DVC would write
-    clone.run("git", "add", "-A")
-    clone.run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "now", "--allow-empty")
-    return clone.run("git", "rev-parse", "HEAD").strip()
+class Site:
+    """A clone whose items run as Jobs: `own` is what pods and drivers know, `env` what a driver is given."""
+
+    def __init__(self, clone, cluster: Cluster, mlflow: str) -> None:
+        self.clone, self.cluster, self.root = clone, cluster, clone.root
+        self.own = {"MLFLOW_TRACKING_URI": mlflow, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+        self.env = self.own | {"PIPELINE_EXECUTOR": "kubernetes", "KUBECONFIG": str(cluster.kubeconfig)}
+        cluster.base = {name: clone.env[name] for name in ("PATH", "HOME", "PYTHONPATH")}
+
+    def commit(self) -> dict[str, str]:
+        """Commit all that is in the clone, as what an image holds."""
+        (self.root / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")  # which DVC would write
+        self.clone.run("git", "add", "-A")
+        self.clone.run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "now", "--allow-empty")
+        return {"VSML_COMMIT": self.clone.run("git", "rev-parse", "HEAD").strip()}
+
+    def job(self) -> dict:
+        (job,) = self.cluster.jobs.values()
+        return job
 
 
 class Wire:

@@ -19,7 +19,7 @@ from pipeline.run.flow import Item
 from pipeline.run.job import Job
 from pipeline.track.store import Store
 from pipeline.track.tracking import Run
-from tests.pipeline.cluster.conftest import committed
+from tests.pipeline.cluster.conftest import Site
 from tests.servers import until
 
 pytestmark = pytest.mark.slow
@@ -56,22 +56,19 @@ def main(job, run):
 DRIVER = "import signal; signal.signal(signal.SIGTERM, signal.SIG_DFL); from pipeline.__main__ import main; main({!r})"
 
 
-class Site:
-    """A clone whose stages run on the cluster."""
+class Slow(Site):
+    """A clone whose stages run on the cluster, by drivers that have no jax."""
 
     def __init__(self, clone, cluster, mlflow, gates) -> None:
-        self.clone, self.cluster, self.gates, self.root = clone, cluster, gates, clone.root
-        (gates.parent / "no jax").mkdir()
-        (gates.parent / "no jax/jax.py").write_text("raise ImportError('who only submits needs no jax')")
-        own = {"MLFLOW_TRACKING_URI": mlflow, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-        self.env = own | {"PIPELINE_EXECUTOR": "kubernetes", "KUBECONFIG": str(cluster.kubeconfig)}
-        self.env["PYTHONPATH"] = f"{clone.root}{os.pathsep}{gates.parent / 'no jax'}"
-        self.pod_env = own | {"GATES": str(gates)}
-        cluster.base = {name: clone.env[name] for name in ("PATH", "HOME", "PYTHONPATH")}
-        self.commit()
+        super().__init__(clone, cluster, mlflow)
+        self.gates, none = gates, gates.parent / "no jax"
+        none.mkdir()
+        (none / "jax.py").write_text("raise ImportError('who only submits needs no jax')")
+        self.env["PYTHONPATH"] = f"{clone.root}{os.pathsep}{none}"
+        self.deploy()
 
-    def commit(self) -> None:
-        self.cluster.template("vsml-small", self.pod_env | {"VSML_COMMIT": committed(self.clone)})
+    def deploy(self) -> None:
+        self.cluster.template("vsml-small", self.own | {"GATES": str(self.gates)} | self.commit())
 
     def start(self, *words: str, stdin=None, **env: str) -> subprocess.Popen[str]:
         """A stage item, by the words that DVC runs."""
@@ -81,10 +78,6 @@ class Site:
         return subprocess.Popen(
             command, cwd=self.root, env=own, stdin=stdin, stdout=pipe, stderr=pipe, start_new_session=True, text=True
         )
-
-    def job(self) -> str:
-        (name,) = self.cluster.jobs
-        return name
 
     def close_gate(self, name: str) -> None:
         self.gates.mkdir(exist_ok=True)
@@ -99,13 +92,13 @@ class Site:
 
 @pytest.fixture
 def site(clone, cluster, mlflow, tmp_path):
-    return Site(clone, cluster, mlflow, tmp_path / "gates")
+    return Slow(clone, cluster, mlflow, tmp_path / "gates")
 
 
 @pytest.fixture
 def slow(site):
     (site.root / "pipeline/data/splits.py").write_text(SLOW)
-    site.commit()
+    site.deploy()
     return site
 
 
@@ -181,7 +174,7 @@ def test_driver_and_pods_are_killed_and_nothing_is_lost(slow, cluster, served, m
     history = [metric.step for metric in store._client.get_metric_history(run, "loss")]
     assert sorted(history) == list(range(1, 10)), "no row of the curve is lost, none is there twice"
 
-    cluster.delete(slow.job())
+    cluster.delete(slow.job()["metadata"]["name"])
     shutil.rmtree(slow.root / "artifacts")
     status, out, error = _ends(slow.start("test_data", "wine"))
     assert status == 0 and f"Collected from MLflow run {run}" in out, out + error
@@ -211,7 +204,8 @@ def test_two_pods_of_one_job_cannot_mix_and_a_tracker_that_is_away_is_waited_for
     until(lambda: all(pod.ended() == 0 for pod in cluster.pods), "the end of both pods")
     said = b"".join(line for pod in cluster.pods for _, line in pod.log)
     assert said.count(b"Another pod of this Job was faster") == 1
-    (found,) = Store(mlflow).find({"stage": "test_data", "set": "iris", "fingerprint": _fingerprint(cluster)})
+    fingerprint = slow.job()["metadata"]["annotations"]["vsml/fingerprint"]
+    (found,) = Store(mlflow).find({"stage": "test_data", "set": "iris", "fingerprint": fingerprint})
     winner = found.params["committed"].split()[0].removeprefix("attempts/")
     assert winner in {pod.uid for pod in cluster.pods}
     assert Store(mlflow).last_step(found.id) == 9
@@ -231,11 +225,6 @@ def test_here_a_tracker_that_is_away_is_not_waited_for_and_gets_the_run_later(sl
     assert found.status == "FINISHED" and Store(mlflow).last_step(found.id) == 9
 
 
-def _fingerprint(cluster):
-    (job,) = cluster.jobs.values()
-    return job["metadata"]["annotations"]["vsml/fingerprint"]
-
-
 def test_detached_evicted_listed_cancelled(slow, cluster, mlflow):
     slow.close_gate("digits")
     first = slow.start("test_data", "digits")
@@ -252,12 +241,13 @@ def test_detached_evicted_listed_cancelled(slow, cluster, mlflow):
         keys.write("\n")  # go on
         keys.flush()
         (pod,) = cluster.pods
-        pod.evict()
+        pod.process.terminate()  # as the first process of a pod is told to go
         _says(second, "This pod has to go.")
         _says(second, "going on from step 5")
         listed = slow.clone.run("python", "-m", "pipeline", "jobs", **slow.env)
-        assert re.search(rf"{slow.job()}  test_data digits  0:\d\d:\d\d  Running, 1 pods lost", listed)
-        slow.clone.run("python", "-m", "pipeline", "jobs", "cancel", slow.job()[-6:], **slow.env)
+        name = slow.job()["metadata"]["name"]
+        assert re.search(rf"{name}  test_data digits  0:\d\d:\d\d  Running, 1 pods lost", listed)
+        slow.clone.run("python", "-m", "pipeline", "jobs", "cancel", name[-6:], **slow.env)
         status, _, error = _ends(second)
     assert status == 1 and "was cancelled. The same command starts it anew." in error, error
     assert not cluster.jobs
@@ -276,18 +266,21 @@ def test_a_job_that_is_refused_or_gets_no_pod_leaves_no_run_that_seems_to_go_on(
     assert {run.status for run in runs[:2]} == {"FAILED"}
 
 
+def _write_more(root):
+    with (root / "pipeline/run/artifacts.py").open("a") as code:
+        code.write("\nMORE = 1\n")
+
+
 def test_other_code_in_the_image_is_refused_by_the_driver_and_by_the_pod(slow, cluster, mlflow):
-    (slow.root / "pipeline/run/artifacts.py").write_text(
-        (slow.root / "pipeline/run/artifacts.py").read_text() + "\nMORE = 1\n"
-    )
+    _write_more(slow.root)
     status, _, error = _ends(slow.start("test_data", "breast_cancer"))
     assert status == 1 and "The working tree is dirty at commit" in error and "PIPELINE_ALLOW_DIRTY=1" in error
     assert not cluster.created
-    slow.commit()
+    slow.deploy()
 
     other = slow.root.parent / "other code"
     shutil.copytree(slow.root, other, ignore=shutil.ignore_patterns(".git", "artifacts"))
-    (other / "pipeline/run/artifacts.py").write_text((other / "pipeline/run/artifacts.py").read_text() + "\nMORE = 1\n")
+    _write_more(other)
     cluster.base["PYTHONPATH"] = str(other)
     status, out, error = _ends(slow.start("test_data", "breast_cancer"))
     assert status == 1 and "code in the image are not as planned (files: pipeline/run/artifacts.py)" in out
