@@ -20,7 +20,7 @@ from pipeline.run.job import Job
 from pipeline.track.store import Store
 from pipeline.track.tracking import Run
 from tests.pipeline.cluster.conftest import Site
-from tests.servers import until
+from tests.servers import says, until
 
 pytestmark = pytest.mark.slow
 
@@ -119,14 +119,6 @@ def _total(name):
     return total
 
 
-def _says(process, what):
-    """Wait for a line."""
-    for line in process.stdout:
-        if what in line:
-            return line
-    raise AssertionError((what, process.communicate()))
-
-
 def test_dvc_repro_on_the_cluster_leaves_what_it_leaves_here(site, cluster, tmp_path, monkeypatch):
     """The same command, lock and bytes, from an API that stumbles, by a driver that never imports jax."""
     cluster.fail("POST", 500)
@@ -151,7 +143,7 @@ def test_driver_and_pods_are_killed_and_nothing_is_lost(slow, cluster, served, m
     """Driver killed, pod killed; attached, collected when the Job is gone, remade when the result is not whole."""
     slow.close_gate("wine")
     first = slow.start("test_data", "wine")
-    _says(first, "step 5 total")
+    says(first, "step 5 total")
     first.kill()
     first.communicate()
     (pod,) = cluster.pods
@@ -161,8 +153,8 @@ def test_driver_and_pods_are_killed_and_nothing_is_lost(slow, cluster, served, m
     pod.kill()
 
     second = slow.start("test_data", "wine")
-    assert "Attached to Job" in _says(second, "Attached")
-    line = _says(second, "going on from step")
+    assert "Attached to Job" in says(second, "Attached")
+    line = says(second, "going on from step")
     slow.open_gate("wine")
     status, out, error = _ends(second)
     assert status == 0, out + error
@@ -192,7 +184,7 @@ def test_two_pods_of_one_job_cannot_mix_and_a_tracker_that_is_away_is_waited_for
     slow.close_gate("iris")
     cluster.at_once = 2
     driver = slow.start("test_data", "iris")
-    _says(driver, "step 5 total")
+    says(driver, "step 5 total")
     until(lambda: all(any(b"step 5" in line for _, line in pod.log) for pod in cluster.pods), "both pods")
     wire.cut = True
     slow.open_gate("iris")
@@ -214,7 +206,7 @@ def test_two_pods_of_one_job_cannot_mix_and_a_tracker_that_is_away_is_waited_for
 def test_here_a_tracker_that_is_away_is_not_waited_for_and_gets_the_run_later(slow, wire, mlflow):
     slow.close_gate("digits")
     stage = slow.start("test_data", "digits", PIPELINE_EXECUTOR="local", GATES=str(slow.gates))
-    _says(stage, "step 5 total")
+    says(stage, "step 5 total")
     wire.cut = True
     slow.open_gate("digits")
     status, out, error = _ends(stage)
@@ -228,7 +220,7 @@ def test_here_a_tracker_that_is_away_is_not_waited_for_and_gets_the_run_later(sl
 def test_detached_evicted_listed_cancelled(slow, cluster, mlflow):
     slow.close_gate("digits")
     first = slow.start("test_data", "digits")
-    _says(first, "step 5 total")
+    says(first, "step 5 total")
     first.send_signal(signal.SIGTERM)
     status, out, error = _ends(first)
     assert status == 143 and "Detached from Job" in out, out + error
@@ -236,14 +228,14 @@ def test_detached_evicted_listed_cancelled(slow, cluster, mlflow):
     near, far = pty.openpty()
     with os.fdopen(near, "w") as keys, os.fdopen(far) as terminal:
         second = slow.start("test_data", "digits", stdin=terminal)
-        _says(second, "step 5 total")
+        says(second, "step 5 total")
         second.send_signal(signal.SIGINT)
         keys.write("\n")  # go on
         keys.flush()
         (pod,) = cluster.pods
         pod.process.terminate()  # as the first process of a pod is told to go
-        _says(second, "This pod has to go.")
-        _says(second, "going on from step 5")
+        says(second, "This pod has to go.")
+        says(second, "going on from step 5")
         listed = slow.clone.run("python", "-m", "pipeline", "jobs", **slow.env)
         name = slow.job()["metadata"]["name"]
         assert re.search(rf"{name}  test_data digits  0:\d\d:\d\d  Running, 1 pods lost", listed)
