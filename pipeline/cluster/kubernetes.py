@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline.cluster import exchange
 from pipeline.cluster.connection import Api, ClusterError
+from pipeline.cluster.execute import Told, told
 from pipeline.cluster.following import Follower, Stuck, outcome
 from pipeline.cluster.manifest import env_of, image_of, manifest, name_of, other_code, pods_of, template_name
 from pipeline.run import job as provenance
@@ -27,12 +28,8 @@ DELETED_WITHIN_S = 300
 waited = partial(patiently, for_s=20 * 60)  # with MLflow away
 
 
-class Detached(SystemExit):
-    """This process has to go; the Job stays."""
-
-
 def execute(stage: str, item: tuple[str, ...]) -> None:
-    signal.signal(signal.SIGTERM, _detach)
+    signal.signal(signal.SIGTERM, told)
     if not os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http"):
         raise TrackingError("On a cluster, results travel through MLflow: set MLFLOW_TRACKING_URI to its address.")
     api = Api()
@@ -55,7 +52,7 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
     while True:
         try:
             return _obtain(api, store, follower, job, where, bool(other))
-        except Detached:
+        except Told:
             print(going_on, flush=True)
             raise
         except KeyboardInterrupt:  # without a terminal, or at a second Ctrl-C, the Job goes on and this process ends
@@ -160,7 +157,3 @@ def _attach(api: Api, name: str) -> str | None:
 
 def _run_of(job: dict[str, Any]) -> str:
     return job["metadata"]["annotations"]["vsml/run"]
-
-
-def _detach(number: int, frame: object) -> None:
-    raise Detached(128 + number)

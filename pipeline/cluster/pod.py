@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.cluster import exchange, gang
+from pipeline.cluster.execute import Told, told
 from pipeline.cluster.manifest import CONFIGURATION, INTEGRITY, ORDER
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
@@ -31,10 +32,6 @@ LOOK_EVERY_S = 0.2
 COMMITTED_WITHIN_LOOKS, COMMITTED_EVERY_S = 150, 2.0
 
 
-class Evicted(SystemExit):
-    """The pod has to go."""
-
-
 class Refused(SystemExit):
     """There is no use in trying again: a sentence on stderr, and an exit code that Kubernetes knows to be final."""
 
@@ -44,7 +41,7 @@ class Refused(SystemExit):
 
 
 def execute(stage: str, item: tuple[str, ...]) -> None:
-    signal.signal(signal.SIGTERM, _evict)
+    signal.signal(signal.SIGTERM, told)
     run, workspace = os.environ[tracking.RUN], Path("workspace").absolute()
     store = waited(Store, "Starting")
     order, job, profile = waited(lambda: _prepare(store, run, workspace), "Fetching what the job reads")
@@ -67,8 +64,8 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
         waited(upload.unpack, "Looking for checkpoints")
     own = {"PIPELINE_EXECUTOR": "local", "VSML_STATE": str(paths.STATE), tracking.FOLDER: str(folder)}
     command = [sys.executable, "-m", "pipeline", stage, *item]
-    with subprocess.Popen(command, cwd=profile, env=os.environ | own) as child:
-        status = _watch(child, upload, None if one.alone else gang.Watchdog(folder))
+    child = subprocess.Popen(command, cwd=profile, env=os.environ | own)
+    status = _watch(child, upload, None if one.alone else gang.Watchdog(folder))
     if status:
         print(f"The stage ended with exit code {status}.", file=sys.stderr, flush=True)
         if upload is not None:
@@ -137,8 +134,9 @@ def _watch(stage: subprocess.Popen[bytes], upload: LiveUpload | None, watchdog: 
             if watchdog is not None and (stalled := watchdog.stalled()):
                 print(f"{stalled}. A pod of this Job is lost or hangs: all of them start again.", file=sys.stderr)
                 stage.kill()
+                stage.wait()
                 return gang.LOST
-    except Evicted:
+    except Told:  # by an eviction
         print("This pod has to go. The last checkpoint is sent, and another pod goes on from there.", flush=True)
         stage.kill()
         stage.wait()
@@ -146,8 +144,3 @@ def _watch(stage: subprocess.Popen[bytes], upload: LiveUpload | None, watchdog: 
             upload.send(now=True)
         raise
     return stage.returncode
-
-
-def _evict(number: int, frame: object) -> None:
-    signal.signal(number, signal.SIG_IGN)
-    raise Evicted(128 + number)

@@ -134,6 +134,7 @@ def _download(file: File, part: Path, stall_s: float, tries: int, backoff_s: flo
     answers = [f"{path} {'is damaged' if path.is_file() else 'is not there'}" for path in in_mirrors(file)]
     for url in file.urls:
         _say(f"Downloading {file} from {url}")
+        answer = ""
         for attempt in range(tries):
             try:
                 return _get(url, file, part, stall_s)
