@@ -102,14 +102,15 @@ def slow(site):
     return site
 
 
-def _ends(process, seconds=90):
-    """Exit status and what it says from now on; `communicate` would miss the lines that are read ahead."""
+def _ends(process, status=0, seconds=90):
+    """What it says until it ends with this status; `communicate` would miss the lines that are read ahead."""
     give_up = threading.Timer(seconds, process.kill)
     give_up.start()
     out, error = process.stdout.read(), process.stderr.read()
     process.communicate()
     give_up.cancel()
-    return process.returncode, out, error
+    assert process.returncode == status, out + error
+    return out, error
 
 
 def _total(name):
@@ -156,8 +157,7 @@ def test_driver_and_pods_are_killed_and_nothing_is_lost(slow, cluster, served, m
     assert "Attached to Job" in says(second, "Attached")
     line = says(second, "going on from step")
     slow.open_gate("wine")
-    status, out, error = _ends(second)
-    assert status == 0, out + error
+    out, _ = _ends(second)
     assert int(line.split()[-1]) >= 1
     said = re.findall(r"^step (\d+)", out, re.MULTILINE)
     assert said == [str(step) for step in range(int(line.split()[-1]) + 1, 10)], "each line once, in order"
@@ -168,14 +168,13 @@ def test_driver_and_pods_are_killed_and_nothing_is_lost(slow, cluster, served, m
 
     cluster.delete(slow.job()["metadata"]["name"])
     shutil.rmtree(slow.root / "artifacts")
-    status, out, error = _ends(slow.start("test_data", "wine"))
-    assert status == 0 and f"Collected from MLflow run {run}" in out, out + error
+    out, error = _ends(slow.start("test_data", "wine"))
+    assert f"Collected from MLflow run {run}" in out, out + error
     assert (slow.total("wine"), cluster.created) == (_total("wine"), 1)
 
     (kept,) = served[1].rglob(f"{run}/artifacts/attempts/*/outs/artifacts/test_data/wine.npz")
     kept.write_bytes(kept.read_bytes()[:-1] + b"!")
-    status, out, error = _ends(slow.start("test_data", "wine"))
-    assert status == 0, out + error
+    out, _ = _ends(slow.start("test_data", "wine"))
     assert "is not what it says and is set aside" in out and "Submitted Job" in out
     assert (slow.total("wine"), cluster.created) == (_total("wine"), 2)
 
@@ -190,8 +189,7 @@ def test_two_pods_of_one_job_cannot_mix_and_a_tracker_that_is_away_is_waited_for
     slow.open_gate("iris")
     until(lambda: any(b"All is computed" in line for _, line in cluster.pods[0].log), "a pod that waits")
     wire.cut = False
-    status, out, error = _ends(driver)
-    assert status == 0, out + error
+    _ends(driver)
     assert slow.total("iris") == _total("iris")
     until(lambda: all(pod.ended() == 0 for pod in cluster.pods), "the end of both pods")
     said = b"".join(line for pod in cluster.pods for _, line in pod.log)
@@ -209,8 +207,8 @@ def test_here_a_tracker_that_is_away_is_not_waited_for_and_gets_the_run_later(sl
     says(stage, "step 5 total")
     wire.cut = True
     slow.open_gate("digits")
-    status, out, error = _ends(stage)
-    assert status == 0 and f"MLflow at {mlflow} does not answer" in error, out + error
+    out, error = _ends(stage)
+    assert f"MLflow at {mlflow} does not answer" in error, out + error
     wire.cut = False
     slow.clone.run("python", "-m", "pipeline", "uploads", MLFLOW_TRACKING_URI=mlflow)
     (found,) = Store(mlflow).find({"stage": "test_data", "set": "digits", "device": "cpu"})
@@ -222,8 +220,7 @@ def test_detached_evicted_listed_cancelled(slow, cluster, mlflow):
     first = slow.start("test_data", "digits")
     says(first, "step 5 total")
     first.send_signal(signal.SIGTERM)
-    status, out, error = _ends(first)
-    assert status == 143 and "Detached from Job" in out, out + error
+    assert "Detached from Job" in _ends(first, 143)[0]
 
     near, far = pty.openpty()
     with os.fdopen(near, "w") as keys, os.fdopen(far) as terminal:
@@ -240,19 +237,16 @@ def test_detached_evicted_listed_cancelled(slow, cluster, mlflow):
         name = slow.job()["metadata"]["name"]
         assert re.search(rf"{name}  test_data digits  0:\d\d:\d\d  Running, 1 pods lost", listed)
         slow.clone.run("python", "-m", "pipeline", "jobs", "cancel", name[-6:], **slow.env)
-        status, _, error = _ends(second)
-    assert status == 1 and "was cancelled. The same command starts it anew." in error, error
+        assert "was cancelled. The same command starts it anew." in _ends(second, 1)[1]
     assert not cluster.jobs
 
 
 def test_a_job_that_is_refused_or_gets_no_pod_leaves_no_run_that_seems_to_go_on(slow, cluster, mlflow):
     cluster.fail("POST .*/jobs", 403)
-    status, _, error = _ends(slow.start("test_data", "iris"))
-    assert status and "403" in error
+    assert "403" in _ends(slow.start("test_data", "iris"), 1)[1]
     refused = 'Error creating: pods "x" is forbidden: maximum cpu usage per Container is 1, but limit is 2'
     cluster.at_once, cluster.events = 0, [{"reason": "FailedCreate", "message": refused}]
-    status, _, error = _ends(slow.start("test_data", "iris"))
-    assert status and f"gets no pod: FailedCreate: {refused}" in error
+    assert f"gets no pod: FailedCreate: {refused}" in _ends(slow.start("test_data", "iris"), 1)[1]
     assert not cluster.jobs
     runs = Store().find({"stage": "test_data", "set": "iris", "executor": "kubernetes"})
     assert {run.status for run in runs[:2]} == {"FAILED"}
@@ -265,8 +259,8 @@ def _write_more(root):
 
 def test_other_code_in_the_image_is_refused_by_the_driver_and_by_the_pod(slow, cluster, mlflow):
     _write_more(slow.root)
-    status, _, error = _ends(slow.start("test_data", "breast_cancer"))
-    assert status == 1 and "The working tree is dirty at commit" in error and "PIPELINE_ALLOW_DIRTY=1" in error
+    _, error = _ends(slow.start("test_data", "breast_cancer"), 1)
+    assert "The working tree is dirty at commit" in error and "PIPELINE_ALLOW_DIRTY=1" in error
     assert not cluster.created
     slow.deploy()
 
@@ -274,12 +268,12 @@ def test_other_code_in_the_image_is_refused_by_the_driver_and_by_the_pod(slow, c
     shutil.copytree(slow.root, other, ignore=shutil.ignore_patterns(".git", "artifacts"))
     _write_more(other)
     cluster.base["PYTHONPATH"] = str(other)
-    status, out, error = _ends(slow.start("test_data", "breast_cancer"))
-    assert status == 1 and "code in the image are not as planned (files: pipeline/run/artifacts.py)" in out
+    out, error = _ends(slow.start("test_data", "breast_cancer"), 1)
+    assert "code in the image are not as planned (files: pipeline/run/artifacts.py)" in out
     assert "PodFailurePolicy" in error and len(cluster.pods) == 1
 
     (slow.root / "note").touch()
-    status, out, error = _ends(slow.start("test_data", "breast_cancer", PIPELINE_ALLOW_DIRTY="1"))
-    assert status == 0 and "The run is marked as not auditable." in out, out + error
+    out, error = _ends(slow.start("test_data", "breast_cancer", PIPELINE_ALLOW_DIRTY="1"))
+    assert "The run is marked as not auditable." in out, out + error
     (newest, *_) = Store(mlflow).find({"stage": "test_data", "set": "breast_cancer"})
     assert newest.tags["auditable"] == "false"
