@@ -2,11 +2,10 @@
 
 Not in the client's models: they refuse an answer that lacks a field, and drop fields that are newer than themselves.
 What fails in passing is tried again for many minutes: the official client does not do that for all of it, and cannot
-ask for logs by sinceTime. Streams are hints: they may end at any moment, for any reason, and whoever reads one asks
+ask for logs by sinceTime. A log is a hint: it may end at any moment, for any reason, and whoever reads one asks
 afterwards how things stand.
 """
 
-import contextlib
 import json
 import os
 import re
@@ -87,12 +86,11 @@ class Api:
     def jobs(self, selector: str) -> list[dict[str, Any]]:
         return self.ask("GET", f"{self.batch}/jobs", {"labelSelector": selector})["items"]
 
-    def pods(self, job: str) -> tuple[list[dict[str, Any]], str]:
-        """The pods of a Job, the oldest first, and the version of this list, to wait for the next from."""
-        found = self.ask("GET", f"{self.core}/pods", {"labelSelector": f"job-name={job}"})
-        pods = sorted(found["items"], key=lambda pod: pod["metadata"]["name"])
-        pods.sort(key=lambda pod: pod["metadata"].get("creationTimestamp") or "")
-        return pods, found.get("metadata", {}).get("resourceVersion", "")
+    def pods(self, job: str) -> list[dict[str, Any]]:
+        """The pods of a Job, the oldest first."""
+        pods = self.ask("GET", f"{self.core}/pods", {"labelSelector": f"job-name={job}"})["items"]
+        pods.sort(key=lambda pod: (pod["metadata"].get("creationTimestamp") or "", pod["metadata"]["name"]))
+        return pods
 
     def events(self, name: str, uid: str | None) -> list[dict[str, Any]]:
         """What the cluster says of a Job or a pod, the newest last; not of an older one of the same name."""
@@ -109,14 +107,6 @@ class Api:
         """Delete a Job with its pods; it takes a moment until they are gone."""
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"}
         self.ask("DELETE", f"{self.batch}/jobs/{name}", body=options, none_if=404)
-
-    def wait_for_change(self, job: str, version: str, at_most_s: int) -> None:
-        """Return when the pods of a Job may be others than in that version, or after a while; no telling which."""
-        query = {"labelSelector": f"job-name={job}", "resourceVersion": version}
-        query |= {"watch": "true", "timeoutSeconds": str(at_most_s)}
-        # 410, a cut, silence: the caller asks how things stand in any case.
-        with contextlib.suppress(Away, ClusterError):
-            next(self._stream("GET", f"{self.core}/pods", query, read_s=at_most_s + 5), None)
 
     def log(self, pod: str, since: str | None, follow: bool, quiet_s: float) -> Iterator[bytes]:
         """What a pod says, with time stamps, in pieces as they come; it ends where the server ends it.

@@ -27,11 +27,11 @@ OLDEST = (1, 31)  # the first Kubernetes in which podFailurePolicy is stable
 GPU = "nvidia.com/gpu"
 PODS = "MLflow for pods"
 RIGHTS = {  # of a driver, by API group and resource; k8s/base/driver.yaml grants the same
-    ("batch", "jobs"): ("create", "delete", "get", "list", "watch"),
-    ("", "pods"): ("get", "list", "watch"),
+    ("batch", "jobs"): ("create", "delete", "get", "list"),
+    ("", "pods"): ("get", "list"),
     ("", "pods/log"): ("get",),
     ("", "podtemplates"): ("get",),
-    ("", "events"): ("list", "watch"),
+    ("", "events"): ("list",),
 }
 REVIEW = "authorization.k8s.io/v1"
 ROUND_TRIP_BYTES = 2**20

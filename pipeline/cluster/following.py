@@ -20,7 +20,7 @@ from pipeline.cluster.manifest import CONFIGURATION, CONTAINER, INTEGRITY
 from pipeline.track.patience import Away, patiently
 
 QUIET_S = 20.0  # a log without a line for so long may be a dead connection
-PAUSE_S = 0.3
+PAUSE_S, LONGEST_PAUSE_S = 0.3, 5.0  # between two looks; longer and longer while nothing speaks
 PATIENCE_S = 5 * 60  # with the end of a log
 PENDING = "VSML_PENDING_S"
 WHY_AFTER_S, WHY_EVERY_S, AGAIN_EVERY_S = 2.0, 5.0, 60.0  # asked for at first and then; said again, if it is the same
@@ -114,8 +114,9 @@ class Follower:
             pending_s = float(given)
         except ValueError:
             raise ValueError(f"{PENDING} is {given!r}, expected a number of seconds; unset, it is for ever.") from None
+        pause_s = PAUSE_S
         while (job := self._api.job(name)) is not None:
-            pods, version = self._api.pods(name)
+            pods = self._api.pods(name)
             listened = [self._look(pod["metadata"]["name"], pod) for pod in pods]
             waiting = [pod["metadata"] for pod in pods if pod["metadata"]["name"] not in self._closed]
             if (end := outcome(job)) is not None:
@@ -124,9 +125,8 @@ class Follower:
                 self._idle_since = None
             else:
                 self._idle(job, waiting[:1], pending_s)
-            if not any(listened):  # when a pod has ended, the Job's own status follows without any change to pods
-                self._api.wait_for_change(name, version, at_most_s=10 if waiting else 1)
-            time.sleep(PAUSE_S)  # a server that answers at once is still not asked too often
+            pause_s = PAUSE_S if any(listened) else min(2 * pause_s, LONGEST_PAUSE_S)
+            time.sleep(pause_s)
         return None
 
     def _idle(self, job: dict[str, Any], waiting: list[dict[str, Any]], pending_s: float) -> None:

@@ -58,7 +58,7 @@ class Watched:
         return found[times - 1]
 
     def pod(self) -> dict:
-        (pod,) = [one for one in self._api.pods(self.name)[0] if one["status"]["phase"] == "Running"]
+        (pod,) = [one for one in self._api.pods(self.name) if one["status"]["phase"] == "Running"]
         return pod
 
     def container(self) -> str:
@@ -81,7 +81,7 @@ class Watched:
 
     def logs(self) -> list[str]:
         """What the kubelet has of all pods that are still there, the oldest first."""
-        names = [pod["metadata"]["name"] for pod in self._api.pods(self.name)[0]]
+        names = [pod["metadata"]["name"] for pod in self._api.pods(self.name)]
         return [line for name in names for line in kubectl("logs", name).splitlines()]
 
     def _job(self) -> dict:

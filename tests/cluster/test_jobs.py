@@ -29,7 +29,7 @@ def test_a_profile_that_loses_driver_pod_and_job_ends_with_the_lock_of_a_local_r
     until(lambda: "checkpoints" in store.get(run).tags, "the first checkpoint")
     driver.send_signal(signal.SIGKILL)
     driver.communicate()
-    (pod,) = api.pods(name)[0]
+    (pod,) = api.pods(name)
     api.ask("DELETE", f"{api.core}/pods/{pod['metadata']['name']}", body={"gracePeriodSeconds": 0})
 
     again = checkout.start("python", "-m", "pipeline", "meta_train", "vsml", "0")

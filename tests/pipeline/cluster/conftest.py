@@ -17,10 +17,8 @@ import socket
 import struct
 import subprocess
 import threading
-import time
 import urllib.parse
 import uuid
-import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -245,11 +243,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif kind in ("podtemplates", "jobs") and self.command == "GET" and name:
             found = (self.cluster.templates if kind == "podtemplates" else self.cluster.jobs).get(name)
             self._json(found or {"message": "NotFound"}, 200 if found else 404)
-        elif kind == "pods" and "watch" in query:
-            self._watch(query, fault)
         elif kind == "pods":
-            pods, version = self._pods(query)
-            self._json({"metadata": {"resourceVersion": version}, "items": pods})
+            pods = self.cluster.pods_of(query["labelSelector"].removeprefix("job-name="))
+            self._json({"items": [pod.as_dict() for pod in pods]})
         elif kind != "jobs":
             self._json({"message": "NotFound"}, 404)
         elif self.command == "POST":
@@ -281,30 +277,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
         self.wfile.flush()
 
-    def _stream(self) -> None:
-        self.send_response(200)
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-
-    def _watch(self, query: dict[str, str], fault: Fault) -> None:
-        give_up = time.monotonic() + int(query["timeoutSeconds"])
-        self._stream()
-        while time.monotonic() < give_up and not self.cluster.closed.wait(0.02):
-            pods, version = self._pods(query)
-            if version != query["resourceVersion"] and fault.how != "silent":
-                self._chunk(json.dumps({"type": "MODIFIED", "object": pods[-1] if pods else {}}).encode() + b"\n")
-        self._chunk(b"")
-
-    def _pods(self, query: dict[str, str]) -> tuple[list[dict], str]:
-        pods = [pod.as_dict() for pod in self.cluster.pods_of(query["labelSelector"].removeprefix("job-name="))]
-        return pods, str(zlib.crc32(json.dumps(pods).encode()))
-
     def _log(self, name: str, query: dict[str, str], fault: Fault) -> None:
         """Stamped lines; `sinceTime` counts in whole seconds, as with a kubelet, so lines come again."""
         (pod,) = [pod for pod in self.cluster.pods if pod.name == name] or [None]
         if pod is None:
             return self._json({"message": "NotFound"}, 404)
-        self._stream()
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
         since, sent, place = query.get("sinceTime", "")[:19], 0, 0
         while not self.cluster.closed.wait(0.02):
             over = pod.ended() is not None

@@ -56,14 +56,6 @@ def test_a_log_that_is_cut_torn_and_silent_comes_whole_from_an_api_that_is_away_
     assert not cluster.faults
 
 
-def test_a_watch_is_but_a_hint(api, cluster):
-    """A watch that is gone (410), cut or silent is followed by a look at how things stand."""
-    for how in (410, 500, "reset", "silent"):
-        cluster.fail("watch=true", how)
-        api.wait_for_change("none", "7", at_most_s=1)
-    assert not cluster.faults
-
-
 def test_a_lost_pod_has_a_successor_and_the_log_says_so_but_some_exit_codes_are_final(api, cluster, tmp_path):
     once, said = f"{tmp_path}/once", []
     lost = _job(api, f"if [ -e {once} ]; then echo second; else touch {once}; echo first; exit 137; fi")

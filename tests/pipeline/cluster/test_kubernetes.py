@@ -125,11 +125,10 @@ def test_dvc_repro_on_the_cluster_leaves_what_it_leaves_here(site, cluster, tmp_
     cluster.fail("POST", 500)
     cluster.fail("POST", "lost")
     cluster.fail("GET .*podtemplates", 429)
-    cluster.fail("watch=true", 410)
     cluster.fail(r"/log\?", "reset")
     out = site.clone.run("dvc", "repro", "test_data@iris", **site.env)
     assert "Submitted Job vsml-test-data-" in out
-    assert not [fault for fault in cluster.faults if "watch" not in fault.asked and "log" not in fault.asked]
+    assert not [fault for fault in cluster.faults if "log" not in fault.asked]
     assert "Data and pipelines are up to date." in site.clone.run("dvc", "repro", "test_data@iris")
     assert cluster.created == 1
 
