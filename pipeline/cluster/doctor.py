@@ -8,7 +8,6 @@ import os
 import re
 import secrets
 import sys
-import textwrap
 import uuid
 from collections.abc import Iterator
 from functools import partial
@@ -57,8 +56,9 @@ def main() -> None:
     missing = 0
     for about, verdict, fact, remedy in examine():
         missing += verdict == "missing"
-        print(f"{verdict.upper() if verdict == 'missing' else verdict:8} {about}: {fact}")
-        print(textwrap.indent(remedy, f"{'':8} > "), end="\n" * bool(remedy), flush=True)
+        remedies = [f"{'':8} > {line}" for line in remedy.splitlines()]
+        word = verdict.upper() if verdict == "missing" else verdict
+        print(f"{word:8} {about}: {fact}", *remedies, sep="\n", flush=True)
     if missing:
         sys.exit(f"{missing} of what a stage on the cluster needs is missing; mend the first one first.")
 

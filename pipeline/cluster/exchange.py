@@ -36,8 +36,8 @@ def place(store: Store, job: Job, image: str, dirty: bool) -> tuple[str, str]:
         if missing := {digest: name for name, digest in digests.items() if at[digest] is None}:
             run = store.create(UPLOAD, {"stage": UPLOAD})
             for digest, name in missing.items():
+                store.upload(run, f"deps/{name}", reads[name])
                 at[digest] = run, f"deps/{name}"
-                store.upload(*at[digest], reads[name])
             store.tag(run, tracking.by_digest("deps", {name: digest for digest, name in missing.items()}))
             store.end(run, "FINISHED")
     here = Path.cwd()

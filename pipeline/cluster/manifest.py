@@ -42,9 +42,10 @@ def image_of(template: dict[str, Any]) -> tuple[str, str | None]:
 def other_code(template: dict[str, Any], here: dict[str, str]) -> str:
     """That the image of a template does not hold the code of the working tree `here`, as committed; or nothing."""
     image, commit = image_of(template)
+    if here["tree"] == "clean" and commit == here["commit"]:
+        return ""
     has = f"has commit {commit}" if commit else "says of no commit (VSML_COMMIT) that it holds it"
-    differs = here["tree"] != "clean" or commit != here["commit"]
-    return f"The working tree is {here['tree']} at commit {here['commit']}, and the image {image} {has}." * differs
+    return f"The working tree is {here['tree']} at commit {here['commit']}, and the image {image} {has}."
 
 
 def pods_of(stage: str, template: dict[str, Any]) -> int:

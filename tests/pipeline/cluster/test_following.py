@@ -66,7 +66,7 @@ def test_a_lost_pod_has_a_successor_and_the_log_says_so_but_some_exit_codes_are_
     final, again = _job(api, "exit 78", "b" * 64), _job(api, "exit 1", "a" * 64)
     again["spec"]["backoffLimit"] = 2
     for job, pods, why in ((final, 1, "PodFailurePolicy"), (again, 3, "BackoffLimitExceeded")):
-        assert _followed(api, job).startswith(why)
+        assert str(_followed(api, job)).startswith(why)
         assert len(cluster.pods_of(job["metadata"]["name"])) == pods
 
 

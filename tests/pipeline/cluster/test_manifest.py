@@ -12,7 +12,7 @@ from pipeline.studies.stages import STAGES
 JOB = ("meta_train", ("vsml", "0"), "ab" * 32, "run", "order")
 
 
-def _template(pods="1", subdomain="vsml-gang", name="stage", **env):
+def _template(pods="1", subdomain: str | None = "vsml-gang", name="stage", **env):
     values = {"MLFLOW_TRACKING_URI": "http://mlflow:5000"} | env
     container = {
         "name": name,

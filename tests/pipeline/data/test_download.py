@@ -220,7 +220,7 @@ def test_a_bad_mirror_is_left_for_a_good_one_and_alone_gives_nothing_but_a_clear
     server, locked, tmp_path, capsys, bad, answer
 ):
     file, cache, alone = locked(bad, good), tmp_path / "cache", tmp_path / "alone"
-    quick = QUICK | ({"stall_s": 0.3} if "silent" in answer else {})
+    quick: dict[str, Any] = QUICK | ({"stall_s": 0.3} if "silent" in answer else {})
     assert download.fetch(file, cache, **quick).read_bytes() == DATA
     assert _left(cache) == {"file.bin"}
     assert {path for path, _ in server.requests} == {"/0", "/1"}
