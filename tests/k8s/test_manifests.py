@@ -136,12 +136,18 @@ def test_every_secret_and_volume_comes_from_somewhere(rendered):
     assert claims == (set() if "s3" in rendered.components else {"mlflow-artifacts"})
 
 
-def test_services_find_their_pods(rendered):
+def test_services_find_their_pods_and_policies_name_labels_that_pods_have(rendered):
     labels = [pod["metadata"]["labels"] for pod in rendered.pods().values()]
     for service in rendered.kind("Service"):
         assert any(service["spec"]["selector"].items() <= of_pod.items() for of_pod in labels)
     for made in rendered.kind("Deployment", "StatefulSet"):
         assert made["spec"]["selector"]["matchLabels"].items() <= made["spec"]["template"]["metadata"]["labels"].items()
+    roles = {of_pod[ROLE] for of_pod in labels} | {"driver"}
+    for policy in rendered.kind("NetworkPolicy"):
+        for selector in deploy.found(policy, "podSelector"):
+            of_role = selector.get("matchLabels", {}).get(ROLE)
+            named = [value for one in selector.get("matchExpressions", []) for value in one["values"]]
+            assert set(filter(None, [of_role, *named])) <= roles
 
 
 def test_the_network_carries_what_is_needed_and_nothing_else(rendered):
@@ -155,15 +161,6 @@ def test_the_network_carries_what_is_needed_and_nothing_else(rendered):
     assert open_ways == needed
     outside = {role for role in roles if _leads(rendered, role, "egress", None, 443)}
     assert outside == ({"driver", "mlflow"} if "s3" in rendered.components else {"driver"})
-
-
-def test_policies_name_labels_that_pods_have(rendered):
-    roles = {pod["metadata"]["labels"][ROLE] for pod in rendered.pods().values()} | {"driver"}
-    for policy in rendered.kind("NetworkPolicy"):
-        for selector in deploy.found(policy, "podSelector"):
-            of_role = selector.get("matchLabels", {}).get(ROLE)
-            named = [value for one in selector.get("matchExpressions", []) for value in one["values"]]
-            assert set(filter(None, [of_role, *named])) <= roles
 
 
 def _open(rendered, source: str, target: str, port: int) -> bool:

@@ -20,22 +20,20 @@ from tests.servers import until
 STEPS, STALLED_AFTER_S = 400, 120  # some ten seconds of computing, and longer than a loaded machine takes to start
 
 
-def test_a_process_is_alone_unless_told_otherwise_and_numbered_by_kubernetes(monkeypatch):
+@pytest.mark.parametrize(
+    ("number", "address", "is_one"),
+    [("2", "a:1", True), ("3", "a:1", False), ("", "a:1", False), ("-1", "a:1", False), ("0", "", False)],
+)
+def test_a_process_is_alone_unless_told_otherwise_and_numbered_by_kubernetes(monkeypatch, number, address, is_one):
     assert gang.member() == gang.Member(0, 1, "") and gang.member().alone and gang.member().leads
-    monkeypatch.setenv(gang.PROCESSES, "3")
-    monkeypatch.setenv(gang.COORDINATOR, "job-0.vsml-gang:8476")
-    monkeypatch.setenv(gang.NUMBER, "2")
-    last = gang.member()
-    assert last == gang.Member(2, 3, "job-0.vsml-gang:8476") and not last.alone and not last.leads
-
-
-@pytest.mark.parametrize(("number", "address"), [("3", "a:1"), ("", "a:1"), ("-1", "a:1"), ("0", "")])
-def test_a_number_that_no_process_has_is_refused(monkeypatch, number, address):
     monkeypatch.setenv(gang.PROCESSES, "3")
     monkeypatch.setenv(gang.COORDINATOR, address)
     monkeypatch.setenv(gang.NUMBER, number)
-    with pytest.raises(ValueError, match=r"expected a number from 0 to 2 and an address.*Indexed"):
-        gang.member()
+    if is_one:
+        assert gang.member() == gang.Member(2, 3, "a:1") and not gang.member().alone and not gang.member().leads
+    else:
+        with pytest.raises(ValueError, match=r"expected a number from 0 to 2 and an address.*Indexed"):
+            gang.member()
 
 
 def test_the_watchdog_waits_for_others_longer_than_for_a_step_and_rows_are_progress(monkeypatch, tmp_path):
