@@ -23,7 +23,7 @@ QUIET_S = 20.0  # a log without a line for so long may be a dead connection
 PAUSE_S, LONGEST_PAUSE_S = 0.3, 5.0  # between two looks; longer and longer while nothing speaks
 PATIENCE_S = 5 * 60  # with the end of a log
 PENDING = "VSML_PENDING_S"
-WHY_AFTER_S, WHY_EVERY_S, AGAIN_EVERY_S = 2.0, 5.0, 60.0  # asked for at first and then; said again, if it is the same
+WHY_AFTER_S, AGAIN_EVERY_S = 2.0, 60.0  # asked for from then on at each look; said again, if it is the same
 # What the cluster says of a pod that it will never admit, unless another Job is made. A quota may be free later.
 FINAL = re.compile(r"^FailedCreate: (?!.*exceeded quota).*(is forbidden|denied the request|is invalid)", re.DOTALL)
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$")  # of a line of a log
@@ -100,7 +100,7 @@ class Follower:
         self._closed: set[str] = set()  # pods that have ended, of which all is said
         self._waiting: dict[str, str] = {}  # what was last said of a pod that does not run, or cannot be read
         self._idle_since: float | None = None
-        self._why, self._why_said, self._ask_why = "", 0.0, 0.0
+        self._why, self._why_said = "", 0.0
 
     def follow(self, name: str) -> str | None:
         """Say what the pods of a Job say until it is over; return its outcome, or None if the Job is gone.
@@ -132,12 +132,10 @@ class Follower:
     def _idle(self, job: dict[str, Any], waiting: list[dict[str, Any]], pending_s: float) -> None:
         """Say why no pod runs, soon after it was so and then each minute; raise Stuck if it is for too long."""
         now, name = time.monotonic(), job["metadata"]["name"]
-        if self._idle_since is None:
-            self._idle_since, self._ask_why = now, now + WHY_AFTER_S
+        self._idle_since = now if self._idle_since is None else self._idle_since
         idle_s = now - self._idle_since
-        if now < self._ask_why and idle_s < pending_s:
+        if idle_s < min(WHY_AFTER_S, pending_s):
             return
-        self._ask_why = now + WHY_EVERY_S
         reasons = [f"{one['type']}: {one.get('message', '')}" for one in _conditions(job, "True")]
         try:
             for about in (job["metadata"], *waiting):

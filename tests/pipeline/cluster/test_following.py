@@ -99,7 +99,7 @@ EVENTS = {  # what a cluster says of a Job that gets no pod: whether that is fin
 def test_why_no_pod_comes_is_said_soon_and_again_and_what_is_final_ends(
     api, cluster, monkeypatch, final, reason, message
 ):
-    for name, seconds in (("WHY_AFTER_S", 0.1), ("WHY_EVERY_S", 0.1), ("AGAIN_EVERY_S", 0.3)):
+    for name, seconds in (("WHY_AFTER_S", 0.1), ("AGAIN_EVERY_S", 0.3)):
         monkeypatch.setattr(f"pipeline.cluster.following.{name}", seconds)
     monkeypatch.setenv("VSML_PENDING_S", "3")
     cluster.at_once, cluster.events = 0, [{"reason": reason, "message": message}]
