@@ -116,12 +116,12 @@ def test_why_no_pod_comes_is_said_soon_and_again_and_what_is_final_ends(
 
 def test_a_log_that_may_not_be_read_is_said_once_and_asked_for_seldom(api, cluster):
     said = []
-    for _ in range(4):
+    for _ in range(9):
         cluster.fail(r"/log\?", 403)
-    assert _followed(api, _job(api, "sleep 1; echo done"), said.append) == "Complete"
+    assert _followed(api, _job(api, "sleep 2; echo done"), said.append) == "Complete"
     first, last = said
     assert "cannot be read: GET" in first and "403" in first and "cannot be had" in last
-    assert len(cluster.faults) == 2, "asked for once while it ran, and once when it had ended"
+    assert len(cluster.faults) >= 5, "asked for less and less often while it ran"
 
 
 def test_a_condition_of_the_job_says_why_and_a_time_that_is_none_is_refused(api, cluster, monkeypatch):
