@@ -28,6 +28,16 @@ def until(done, what: str, seconds: float = 60.0):
     return found
 
 
+def says(process: subprocess.Popen[str], what: str) -> str:
+    """Wait until a process says something, and return the line."""
+    said = []
+    for line in process.stdout or ():
+        said.append(line)
+        if what in line:
+            return line
+    raise AssertionError(f"it ended and did not say {what!r}, but: {''.join(said)}{process.communicate()}")
+
+
 @contextlib.contextmanager
 def mlflow_server(folder: Path, *options: str, port: int | None = None, env: Mapping[str, str] = {}) -> Iterator[str]:
     """The address of a real MLflow server, which keeps the files of runs in `folder`/served."""

@@ -17,8 +17,8 @@ ONE_PLACE = {
     "sklearn": {"vsml/classifier.py"},  # the pipeline takes the data in its wheel, and needs none of its code
     # What mirrors, MLflow's own client and the doctor meet are errors of requests.
     "requests": {"pipeline/data/download.py", "pipeline/track/store.py", "pipeline/cluster/doctor.py"},
-    "PIL": {"pipeline/data/omniglot.py", "pipeline/audit/whence.py"},
-    "scipy": {"pipeline/data/images.py", "pipeline/audit/replay.py", "pipeline/show/style.py"},
+    "PIL": {"pipeline/data/parsers.py", "pipeline/audit/whence.py"},
+    "scipy": {"pipeline/data/parsers.py", "pipeline/audit/replay.py", "pipeline/show/style.py"},
     "dvc": {"pipeline/audit/cache.py", "pipeline/run/repro.py"},  # whose Python interface is no stable one
 }
 

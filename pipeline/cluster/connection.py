@@ -2,11 +2,10 @@
 
 Not in the client's models: they refuse an answer that lacks a field, and drop fields that are newer than themselves.
 What fails in passing is tried again for many minutes: the official client does not do that for all of it, and cannot
-ask for logs by sinceTime. Streams are hints: they may end at any moment, for any reason, and whoever reads one asks
+ask for logs by sinceTime. A log is a hint: it may end at any moment, for any reason, and whoever reads one asks
 afterwards how things stand.
 """
 
-import contextlib
 import json
 import os
 import re
@@ -55,12 +54,12 @@ class Api:
         """Read who we are there, which may be another token by now; return the names of cluster and namespace."""
         settings = client.Configuration()
         settings.retries = False  # type: ignore[assignment]  # they are ours
-        if not os.environ.get("KUBECONFIG") and IN_CLUSTER.exists():
+        file = os.environ.get("KUBECONFIG")  # for which the client asks the environment at import only
+        if not file and IN_CLUSTER.exists():
             config.load_incluster_config(client_configuration=settings)
             name, namespace = "the cluster of this pod", IN_CLUSTER.read_text().strip()
         else:
-            # The client asks the environment for the file at import only.
-            file = os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
+            file = file or str(Path("~/.kube/config").expanduser())
             try:
                 config.load_kube_config(file, client_configuration=settings)
                 _, context = config.list_kube_config_contexts(file)
@@ -75,23 +74,23 @@ class Api:
         return name, namespace
 
     def template(self, name: str) -> dict[str, Any]:
-        found = self.unless(404, "GET", f"{self.core}/podtemplates/{name}")
+        found = self.ask("GET", f"{self.core}/podtemplates/{name}", none_if=404)
         if found is None:
-            raise ClusterError(f"Namespace {self.namespace} has no PodTemplate {name}. `make deploy` puts it there.")
+            absent = f"Namespace {self.namespace} has no PodTemplate {name}. `make deploy` puts it there."
+            raise ClusterError(absent, 404)
         return found
 
     def job(self, name: str) -> dict[str, Any] | None:
-        return self.unless(404, "GET", f"{self.batch}/jobs/{name}")
+        return self.ask("GET", f"{self.batch}/jobs/{name}", none_if=404)
 
     def jobs(self, selector: str) -> list[dict[str, Any]]:
         return self.ask("GET", f"{self.batch}/jobs", {"labelSelector": selector})["items"]
 
-    def pods(self, job: str) -> tuple[list[dict[str, Any]], str]:
-        """The pods of a Job, the oldest first, and the version of this list, to wait for the next from."""
-        found = self.ask("GET", f"{self.core}/pods", {"labelSelector": f"job-name={job}"})
-        pods = found["items"]
+    def pods(self, job: str) -> list[dict[str, Any]]:
+        """The pods of a Job, the oldest first."""
+        pods = self.ask("GET", f"{self.core}/pods", {"labelSelector": f"job-name={job}"})["items"]
         pods.sort(key=lambda pod: (pod["metadata"].get("creationTimestamp") or "", pod["metadata"]["name"]))
-        return pods, found.get("metadata", {}).get("resourceVersion", "")
+        return pods
 
     def events(self, name: str, uid: str | None) -> list[dict[str, Any]]:
         """What the cluster says of a Job or a pod, the newest last; not of an older one of the same name."""
@@ -101,22 +100,13 @@ class Api:
 
     def create(self, job: dict[str, Any]) -> bool:
         """Create a Job; false if there is one of that name already, be it by a request whose answer was lost."""
-        check(job)
-        return self.unless(409, "POST", f"{self.batch}/jobs", job) is not None
+        strict = {"fieldValidation": "Strict"}  # fields that no Job has are refused, and not dropped
+        return self.ask("POST", f"{self.batch}/jobs", strict, job, none_if=409) is not None
 
     def delete(self, name: str) -> None:
         """Delete a Job with its pods; it takes a moment until they are gone."""
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"}
-        self.unless(404, "DELETE", f"{self.batch}/jobs/{name}", options)
-
-    def wait_for_change(self, job: str, version: str, at_most_s: int) -> None:
-        """Return when the pods of a Job may be others than in that version, or after a while; no telling which."""
-        query = {"labelSelector": f"job-name={job}", "resourceVersion": version}
-        query |= {"watch": "true", "timeoutSeconds": str(at_most_s)}
-        # 410, a cut, silence: the caller asks how things stand in any case.
-        path, longest_s = f"{self.core}/pods", at_most_s + 5
-        with contextlib.suppress(Away, ClusterError), self._send("GET", path, query, read_s=longest_s) as answer:
-            next(_pieces(answer), None)
+        self.ask("DELETE", f"{self.batch}/jobs/{name}", body=options, none_if=404)
 
     def log(self, pod: str, since: str | None, follow: bool, quiet_s: float) -> Iterator[bytes]:
         """What a pod says, with time stamps, in pieces as they come; it ends where the server ends it.
@@ -126,22 +116,13 @@ class Api:
           ClusterError: there is no such log now.
         """
         query = {"container": "stage", "timestamps": "true", "follow": str(follow).lower()}
-        if since is not None:
-            query["sinceTime"] = since
-        with self._send("GET", f"{self.core}/pods/{pod}/log", query, read_s=quiet_s) as answer:
-            yield from _pieces(answer)
+        query |= {"sinceTime": since} if since is not None else {}
+        return self._stream("GET", f"{self.core}/pods/{pod}/log", query, read_s=quiet_s)
 
-    def unless(self, status: int, method: str, path: str, body: Any = None) -> dict[str, Any] | None:
-        """What the server answers, as `ask` has it, or None if it refuses with this status."""
-        try:
-            return self.ask(method, path, body=body)
-        except ClusterError as error:
-            if error.status == status:
-                return None
-            raise
-
-    def ask(self, method: str, path: str, query: Mapping[str, str] = {}, body: Any = None) -> dict[str, Any]:
-        """What the server answers, which is asked again while it is away.
+    def ask(
+        self, method: str, path: str, query: Mapping[str, str] = {}, body: Any = None, none_if: int | None = None
+    ) -> Any:
+        """What the server answers, which is asked again while it is away; None if it refuses with status `none_if`.
 
         Raises:
           Away: it was away for all of the patience.
@@ -149,19 +130,25 @@ class Api:
         """
 
         def once() -> dict[str, Any]:
-            with self._send(method, path, query, body) as answer:
-                text = b"".join(_pieces(answer))
+            text = b"".join(self._stream(method, path, query, body))
             try:
                 return json.loads(text)
             except ValueError as error:
                 raise Away(f"The cluster answers {text[:100]!r}, which is no JSON.") from error
 
-        return patiently(once, f"The cluster at {self._host}", self._patience_s)
+        try:
+            return patiently(once, f"The cluster at {self._host}", self._patience_s)
+        except Away as error:
+            raise Away(f"{self.name} cannot be reached: {error} Is the network up, is a VPN needed?") from error
+        except ClusterError as error:
+            if error.status != none_if:
+                raise
+            return None
 
-    def _send(
+    def _stream(
         self, method: str, path: str, query: Mapping[str, str] = {}, body: Any = None, read_s: float = READ_S
-    ) -> urllib3.BaseHTTPResponse:
-        """One request; its answer, if it is a good one.
+    ) -> Iterator[bytes]:
+        """One request; its answer as it comes, if it is a good one.
 
         Raises:
           Away: what fails in passing: 410, 429, 5xx, a connection that breaks.
@@ -169,22 +156,23 @@ class Api:
         """
         headers = {"Accept": "application/json, */*", "Content-Type": "application/json"}
         told = {"query_params": list(query.items()), "header_params": headers, "body": body}
-        for last in (False, True):
-            ready = self._client.param_serialize(method, path, **told, auth_settings=["BearerToken"])
-            try:
+        try:
+            for last in (False, True):
+                ready = self._client.param_serialize(method, path, **told, auth_settings=["BearerToken"])
                 answer = self._client.call_api(*ready, _request_timeout=(CONNECT_S, read_s)).response
-            except client.ApiException as error:  # of TLS
-                raise ClusterError(f"{method} {path}: {error}. Check the certificates of the kubeconfig.") from error
-            except urllib3.exceptions.HTTPError as error:
-                raise Away(f"{method} {path}: {error}.") from error
-            if answer.status < 300:
-                return answer
-            if answer.status != 401 or last:
-                break
-            answer.drain_conn()
-            self._log_in()  # tokens expire, and are renewed in their files
-        with answer:
-            text = b"".join(_pieces(answer)).decode(errors="replace")
+                if answer.status != 401 or last:
+                    break
+                answer.drain_conn()
+                self._log_in()  # tokens expire, and are renewed in their files
+            with answer:
+                if answer.status < 300:
+                    yield from answer.stream(2**16)
+                    return
+                text = b"".join(answer.stream(2**16)).decode(errors="replace")
+        except client.ApiException as error:  # of TLS
+            raise ClusterError(f"{method} {path}: {error}. Check the certificates of the kubeconfig.") from error
+        except urllib3.exceptions.HTTPError as error:
+            raise Away(f"{method} {path}: {error}.") from error
         try:
             text = json.loads(text)["message"]  # of a Status of Kubernetes
         except (ValueError, KeyError, TypeError):
@@ -196,23 +184,3 @@ class Api:
         unknown = answer.status == 401 or (answer.status == 403 and re.search(r"\bcannot\b", text))
         remedy = " Has the kubeconfig the right user, context and namespace?" if unknown else ""
         raise ClusterError(said + remedy, answer.status)
-
-
-def check(job: dict[str, Any]) -> None:
-    """Have the client's own models look a Job over before a server does.
-
-    Raises:
-      ValueError: fields that no Job has, or values of the wrong kind, each by its place.
-    """
-    try:
-        client.V1Job.model_validate(job)
-    except ValueError as error:
-        raise ValueError(f"Job {job['metadata']['name']} is not well-formed; is the PodTemplate? {error}") from error
-
-
-def _pieces(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """An answer as it comes."""
-    try:
-        yield from answer.stream(2**16)
-    except urllib3.exceptions.HTTPError as error:
-        raise Away(f"A stream broke: {error}.") from error

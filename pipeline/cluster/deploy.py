@@ -73,24 +73,24 @@ def render(
       DeployError: no such overlay or component, an image of no fixed build, or kustomize refuses.
     """
     for kind, names in (("overlays", [overlay]), ("components", components)):
-        for name in set(names) - set(_names(kind)):
-            raise DeployError(f"k8s/{kind} has no {name!r}, only {_names(kind)}.")
+        known = sorted(path.parent.name for path in (K8S / kind).glob("*/kustomization.yaml"))
+        for name in set(names) - set(known):
+            raise DeployError(f"k8s/{kind} has no {name!r}, only {known}.")
     for reference in images.values():
         if not re.search(r"@sha256:|:[^/]+$", reference):
             raise DeployError(f"The image {reference!r} has neither a tag nor a digest; name one of its builds.")
     commit_patch = [{"op": "add", "path": "/metadata/annotations/vsml~1commit", "value": commit}]
+    base = os.path.relpath(K8S, folder.resolve())
     folder.mkdir(exist_ok=True)
-    artifacts.write_json(
-        folder / "kustomization.yaml",  # JSON is YAML
-        {
-            "apiVersion": "kustomize.config.k8s.io/v1beta1",
-            "kind": "Kustomization",
-            "resources": [os.path.relpath(K8S / "overlays" / overlay, folder.resolve())],
-            "components": [os.path.relpath(K8S / "components" / name, folder.resolve()) for name in components],
-            "images": [{"name": name, "newName": reference} for name, reference in images.items()],
-            "patches": [{"target": {"kind": "PodTemplate"}, "patch": json.dumps(commit_patch)}],
-        },
-    )
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [f"{base}/overlays/{overlay}"],
+        "components": [f"{base}/components/{name}" for name in components],
+        "images": [{"name": name, "newName": reference} for name, reference in images.items()],
+        "patches": [{"target": {"kind": "PodTemplate"}, "patch": json.dumps(commit_patch)}],
+    }
+    artifacts.write_json(folder / "kustomization.yaml", kustomization)  # JSON is YAML
     return list(YAML(typ="safe", pure=True).load_all(_kubectl("kustomize", str(folder))))
 
 
@@ -114,21 +114,19 @@ def make_secrets(manifests: list[dict[str, Any]]) -> None:
     Raises:
       DeployError: one is missing whose content only its owner knows.
     """
-    wanted: dict[str, set[str]] = {}
-    for reference in found(manifests, "secretKeyRef"):
-        wanted.setdefault(reference["name"], set()).add(reference["key"])
-    for name, keys in sorted(wanted.items()):
+    wanted = sorted({(one["name"], one["key"]) for one in found(manifests, "secretKeyRef")})
+    for name in dict(wanted):
         if _kubectl("get", "secret", name, "--ignore-not-found", "--output=name"):
             continue
         if name not in SECRETS:
-            literals = " ".join(f"--from-literal={key}=…" for key in sorted(keys))
+            literals = " ".join(f"--from-literal={key}=…" for secret, key in wanted if secret == name)
             raise DeployError(
                 f"The Secret {name} is missing, and only you know what is in it:\n"
                 f"  kubectl -n {NAMESPACE} create secret generic {name} {literals}"
             )
         values = {key: value or secrets.token_hex(24) for key, value in SECRETS[name].items()}
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values}
-        _kubectl("create", "-f", "-", given=json.dumps(secret))
+        _kubectl("create", "-f", "-", given=secret)
         print(f"Secret {name}: made from random bytes.")
 
 
@@ -143,18 +141,14 @@ def found(node: Any, key: str) -> Iterator[Any]:
             yield from found(inner, key)
 
 
-def _names(kind: str) -> list[str]:
-    return sorted(path.parent.name for path in (K8S / kind).glob("*/kustomization.yaml"))
-
-
 def _apply(manifests: list[dict[str, Any]]) -> str:
-    return _kubectl("apply", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}))
+    return _kubectl("apply", "-f", "-", given={"apiVersion": "v1", "kind": "List", "items": manifests})
 
 
-def _kubectl(*words: str, given: str | None = None, remedy: str = "") -> str:
+def _kubectl(*words: str, given: dict[str, Any] | None = None, remedy: str = "") -> str:
     command = ["kubectl", f"--namespace={NAMESPACE}", *words]
     try:
-        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, check=False)
     except FileNotFoundError:
         where = "https://kubernetes.io/docs/tasks/tools"
         raise DeployError(f"kubectl is not there, of which version 1.24 or later is needed: {where}") from None

@@ -30,20 +30,14 @@ def place(store: Store, job: Job, image: str, dirty: bool) -> tuple[str, str]:
     files = dep_files(job.flow, job.params.root)
     reads |= {name: path for name, path in files.items() if path.parts[0] == paths.ARTIFACTS.name}
     digests = {name: artifacts.sha256_file(path) for name, path in reads.items()}
-    at: dict[str, tuple[str, str]] = {}  # run and path of each digest
     paths.JOBS.mkdir(parents=True, exist_ok=True)
     with FileLock(paths.JOBS / "upload.lock"):  # what no run has is uploaded once
-        missing = {}
-        for name, digest in digests.items():
-            if found := store.having(digest):
-                at[digest] = found
-            else:
-                missing[digest] = name
-        if missing:
+        at: dict[str, Any] = {digest: store.having(digest) for digest in digests.values()}  # run and path of each
+        if missing := {digest: name for name, digest in digests.items() if at[digest] is None}:
             run = store.create(UPLOAD, {"stage": UPLOAD})
             for digest, name in missing.items():
-                at[digest] = run, f"deps/{name}"
                 store.upload(run, f"deps/{name}", reads[name])
+                at[digest] = run, f"deps/{name}"
             store.tag(run, tracking.by_digest("deps", {name: digest for digest, name in missing.items()}))
             store.end(run, "FINISHED")
     here = Path.cwd()
@@ -58,8 +52,9 @@ def place(store: Store, job: Job, image: str, dirty: bool) -> tuple[str, str]:
         "here": {name: digest for name, digest in job.deps.items() if name not in reads},
         "reads": {name: {"sha256": one, "run": at[one][0], "path": at[one][1]} for name, one in digests.items()},
     }
-    facts, tags = tracking.facts(job), {"executor": "kubernetes", "image": image}
-    run = store.create(facts["name"], facts["tags"] | tags | ({"auditable": "false"} if dirty else {}))
+    facts = tracking.facts(job)
+    tags = {"executor": "kubernetes", "image": image} | ({"auditable": "false"} if dirty else {})
+    run = store.create(facts["name"], facts["tags"] | tags)
     store.log_params(run, facts["params"])
     return run, store.write(run, ORDER, order)
 
@@ -116,14 +111,12 @@ def collect(store: Store, run: str, job: Job) -> dict[str, Any] | None:
     if COMMITTED not in found.params or REFUSED in found.tags:
         return None
     attempt, digest = found.params[COMMITTED].split()
-    expected = set(job.flow.outs)
     try:
         manifest = store.read(run, f"{attempt}/manifest.json", digest)
-        outs = manifest["outs"]
-        if outs.keys() != expected:
-            raise IntegrityError(f"Run {run} left {sorted(outs)}, expected {sorted(expected)}.")
+        if manifest["outs"].keys() != set(job.flow.outs):
+            raise IntegrityError(f"Run {run} left {sorted(manifest['outs'])}, expected {sorted(job.flow.outs)}.")
         with contextlib.ExitStack() as places:
-            for name, digest in outs.items():
+            for name, digest in manifest["outs"].items():
                 path = places.enter_context(artifacts.atomic(name))
                 store.download(run, f"{attempt}/outs/{name}", path, digest)
     except (IntegrityError, MissingInStoreError) as error:

@@ -6,6 +6,7 @@ PIPELINE_EXECUTOR is `local`, the default, `kubernetes`, or `pod`: what the pods
 import importlib
 import json
 import os
+import signal
 
 from pipeline.cluster import gang
 from pipeline.run import job as provenance
@@ -14,6 +15,16 @@ from pipeline.track import tracking
 
 NAMES = ("local", "kubernetes", "pod")
 DRAWN = ("figure", "report")  # stages that compute nothing and need to know no more than their words
+
+
+class Told(SystemExit):
+    """This process has to go, and has a moment left."""
+
+
+def told(number: int, frame: object) -> None:
+    """What the first SIGTERM does; others do nothing."""
+    signal.signal(number, signal.SIG_IGN)
+    raise Told(128 + number)
 
 
 def execute(stage: str, item: tuple[str, ...]) -> None:

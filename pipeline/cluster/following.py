@@ -6,6 +6,7 @@ that is waited for; unset, for ever.
 
 import contextlib
 import functools
+import itertools
 import os
 import re
 import time
@@ -19,12 +20,12 @@ from pipeline.cluster.manifest import CONFIGURATION, CONTAINER, INTEGRITY
 from pipeline.track.patience import Away, patiently
 
 QUIET_S = 20.0  # a log without a line for so long may be a dead connection
-PAUSE_S = 0.3
+PAUSE_S, LONGEST_PAUSE_S = 0.3, 5.0  # between two looks; longer and longer while nothing speaks
 PATIENCE_S = 5 * 60  # with the end of a log
 PENDING = "VSML_PENDING_S"
-WHY_AFTER_S, WHY_EVERY_S, AGAIN_EVERY_S = 2.0, 5.0, 60.0  # asked for at first and then; said again, if it is the same
+WHY_AFTER_S, AGAIN_EVERY_S = 2.0, 60.0  # asked for from then on at each look; said again, if it is the same
 # What the cluster says of a pod that it will never admit, unless another Job is made. A quota may be free later.
-FINAL = re.compile(r"^(?!.*exceeded quota).*(is forbidden|denied the request|is invalid)", re.DOTALL)
+FINAL = re.compile(r"^FailedCreate: (?!.*exceeded quota).*(is forbidden|denied the request|is invalid)", re.DOTALL)
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$")  # of a line of a log
 REMEMBERED = 20_000  # lines; of one second there are fewer
 NUMBER = "batch.kubernetes.io/job-completion-index"  # annotation of the pods of an Indexed Job
@@ -39,11 +40,16 @@ MEANING = {
 
 def outcome(job: dict[str, Any]) -> str | None:
     """`Complete`, or why it failed, or None while it is not over."""
-    for condition in job.get("status", {}).get("conditions") or []:
-        if condition["status"] == "True" and condition["type"] in ("Complete", "Failed"):
-            why = f"{condition.get('reason', 'Failed')}: {condition.get('message', 'no message')}"
-            return "Complete" if condition["type"] == "Complete" else why
+    for one in _conditions(job, "True"):
+        if one["type"] in ("Complete", "Failed"):
+            why = f"{one.get('reason', 'Failed')}: {one.get('message', 'no message')}"
+            return why if one["type"] == "Failed" else "Complete"
     return None
+
+
+def _conditions(thing: dict[str, Any], status: str) -> list[dict[str, Any]]:
+    """The conditions of a Job or a pod that have this status, `True` or `False`."""
+    return [one for one in thing.get("status", {}).get("conditions") or [] if one["status"] == status]
 
 
 class Stuck(ClusterError):  # noqa: N818 - it says what is the matter
@@ -69,25 +75,20 @@ class Reader:
         A last line without its end is torn and comes again, unless the pod has `ended` and so has the connection.
         """
         resent, torn = Counter(self._given), b""
-        for piece in pieces:
+        for piece in itertools.chain(pieces, [b"\n"] if ended else []):
             *whole, torn = (torn + piece).split(b"\n")
-            yield from self._new(whole, resent)
-        if torn and ended:
-            yield from self._new([torn], resent)
-
-    def _new(self, lines: list[bytes], resent: Counter[tuple[str, str]]) -> Iterator[str]:
-        for line in (raw.decode(errors="replace") for raw in lines):
-            stamp, _, text = line.partition(" ")
-            if not STAMP.match(stamp):
-                if line and line not in self._unstamped:
-                    self._unstamped.add(line)
-                    yield line
-            elif resent[stamp, text]:
-                resent[stamp, text] -= 1
-            else:
-                self._given.append((stamp, text))
-                self.since = stamp
-                yield text
+            for line in (raw.decode(errors="replace") for raw in whole):
+                stamp, _, text = line.partition(" ")
+                if not STAMP.match(stamp):
+                    if line and line not in self._unstamped:
+                        self._unstamped.add(line)
+                        yield line
+                elif resent[stamp, text]:
+                    resent[stamp, text] -= 1
+                else:
+                    self._given.append((stamp, text))
+                    self.since = stamp
+                    yield text
 
 
 class Follower:
@@ -96,10 +97,10 @@ class Follower:
     def __init__(self, api: Api, say: Callable[[str], None] | None = None) -> None:
         self._api, self._say = api, say or functools.partial(print, flush=True)
         self._readers: dict[str, Reader] = {}
-        self._closed: set[str] = set()
-        self._waiting: dict[str, str] = {}
+        self._closed: set[str] = set()  # pods that have ended, of which all is said
+        self._waiting: dict[str, str] = {}  # what was last said of a pod that does not run, or cannot be read
         self._idle_since: float | None = None
-        self._why, self._why_said, self._ask_why = "", 0.0, 0.0
+        self._why, self._why_said = "", 0.0
 
     def follow(self, name: str) -> str | None:
         """Say what the pods of a Job say until it is over; return its outcome, or None if the Job is gone.
@@ -113,50 +114,45 @@ class Follower:
             pending_s = float(given)
         except ValueError:
             raise ValueError(f"{PENDING} is {given!r}, expected a number of seconds; unset, it is for ever.") from None
-        while True:
-            job = self._api.job(name)
-            if job is None:
-                return None
-            pods, version = self._api.pods(name)
-            running = [self._look(pod["metadata"]["name"], pod) for pod in pods]
-            if outcome(job) is not None:
-                return outcome(job)
+        pause_s = PAUSE_S
+        while (job := self._api.job(name)) is not None:
+            pods = self._api.pods(name)
+            listened = [self._look(pod["metadata"]["name"], pod) for pod in pods]
+            waiting = [pod["metadata"] for pod in pods if pod["metadata"]["name"] not in self._closed]
+            if (end := outcome(job)) is not None:
+                return end
             if any(pod.get("status", {}).get("phase") == "Running" for pod in pods):
                 self._idle_since = None
             else:
-                self._idle(job, pods, pending_s)
-            if not any(running):  # when a pod has ended, the Job's own status follows without any change to pods
-                all_ended = all(pod["metadata"]["name"] in self._closed for pod in pods)  # or there is none yet
-                self._api.wait_for_change(name, version, at_most_s=1 if all_ended else 10)
-            time.sleep(PAUSE_S)  # a server that answers at once is still not asked too often
+                self._idle(job, waiting[:1], pending_s)
+            pause_s = PAUSE_S if any(listened) else min(2 * pause_s, LONGEST_PAUSE_S)
+            time.sleep(pause_s)
+        return None
 
-    def _idle(self, job: dict[str, Any], pods: list[dict[str, Any]], pending_s: float) -> None:
+    def _idle(self, job: dict[str, Any], waiting: list[dict[str, Any]], pending_s: float) -> None:
         """Say why no pod runs, soon after it was so and then each minute; raise Stuck if it is for too long."""
         now, name = time.monotonic(), job["metadata"]["name"]
-        if self._idle_since is None:
-            self._idle_since, self._ask_why = now, now + WHY_AFTER_S
+        self._idle_since = now if self._idle_since is None else self._idle_since
         idle_s = now - self._idle_since
-        if now >= self._ask_why or idle_s >= pending_s:
-            self._ask_why = now + WHY_EVERY_S
-            waiting = [pod for pod in pods if pod["metadata"]["name"] not in self._closed][:1]
-            conditions = job.get("status", {}).get("conditions") or []
-            reasons = [f"{one['type']}: {one.get('message', '')}" for one in conditions if one["status"] == "True"]
-            try:
-                for about in (one["metadata"] for one in (job, *waiting)):
-                    events = self._api.events(about["name"], about.get("uid"))
-                    reasons += [f"{one.get('reason')}: {one.get('message')}" for one in events]
-            except ClusterError as error:
-                reasons.append(f"the cluster does not tell ({error})")
-            of_pods = [said for said in (self._waiting.get(one["metadata"]["name"]) for one in waiting) if said]
-            why = ["the cluster says nothing of it", *reasons, *of_pods][-1]
-            state = f"pod {waiting[0]['metadata']['name']} does not run yet" if waiting else "no pod yet"
-            if why.startswith("FailedCreate: ") and FINAL.search(why) and not waiting:
-                raise Stuck(f"Job {name} gets no pod: {why.rstrip('.')}. Mend that, then run this again.")
-            if idle_s >= pending_s:
-                raise Stuck(f"Job {name} had no running pod for {idle_s:.0f} s ({PENDING}): {why}")
-            if why != self._why or now - self._why_said >= AGAIN_EVERY_S:
-                self._why, self._why_said = why, now
-                self._say(f"(Job {name} waits, {state}, for {idle_s:.0f} s: {why})")
+        if idle_s < min(WHY_AFTER_S, pending_s):
+            return
+        reasons = [f"{one['type']}: {one.get('message', '')}" for one in _conditions(job, "True")]
+        try:
+            for about in (job["metadata"], *waiting):
+                events = self._api.events(about["name"], about.get("uid"))
+                reasons += [f"{one.get('reason')}: {one.get('message')}" for one in events]
+        except ClusterError as error:
+            reasons.append(f"the cluster does not tell ({error})")
+        reasons += [self._waiting[about["name"]] for about in waiting if about["name"] in self._waiting]
+        why = reasons[-1] if reasons else "the cluster says nothing of it"
+        if FINAL.search(why) and not waiting:
+            raise Stuck(f"Job {name} gets no pod: {why.rstrip('.')}. Mend that, then run this again.")
+        if idle_s >= pending_s:
+            raise Stuck(f"Job {name} had no running pod for {idle_s:.0f} s ({PENDING}): {why}")
+        if why != self._why or now - self._why_said >= AGAIN_EVERY_S:
+            self._why, self._why_said = why, now
+            state = f"pod {waiting[0]['name']} does not run yet" if waiting else "no pod yet"
+            self._say(f"(Job {name} waits, {state}, for {idle_s:.0f} s: {why})")
 
     def _look(self, name: str, pod: dict[str, Any]) -> bool:
         """Say what is new of a pod, for as long as it runs and speaks; tell whether it runs and is listened to.
@@ -175,32 +171,29 @@ class Follower:
             except (Away, ClusterError) as error:  # a pod's log goes with the pod; its result does not
                 self._say(f"(The rest of the log of pod {name} cannot be had: {error})")
             end = state.get("terminated", {})
-            code = end.get("exitCode")
-            if code != 0:
+            if (code := end.get("exitCode")) != 0:
                 why = end.get("reason") or status.get("reason") or "lost"
-                meaning = MEANING.get(code, end.get("message") or "")
-                self._say(f"(Pod {name} ended: {why}, exit code {code}{', ' if meaning else ''}{meaning})")
-            return False
-        if "running" not in state:
-            unmet = [one for one in status.get("conditions") or [] if one["status"] == "False"]
-            reasons = [state.get("waiting", {}), *unmet]
-            why = next(filter(None, (one.get("message") or one.get("reason") for one in reasons)), "")
-            if why and why != self._waiting.get(name) and not why.startswith("containers with unready status"):
-                self._waiting[name] = self._why = why
-                self._why_said = time.monotonic()
-                self._say(f"(Pod {name} waits: {why})")
-            return False
-        if pod["metadata"].get("annotations", {}).get(NUMBER, "0") != "0":
-            return False
-        try:
-            with contextlib.suppress(Away):  # broken or quiet: the next look goes on
-                self._read(name, ended=False)
-        except ClusterError as error:  # not to be had, be it for now: there is no hurry to ask again
-            if self._waiting.get(name) != str(error):
-                self._waiting[name] = str(error)
-                self._say(f"(What pod {name} says cannot be read: {error})")
-            return False
-        return True
+                words = [f"exit code {code}", MEANING.get(code, end.get("message"))]
+                self._say(f"(Pod {name} ended: {', '.join(filter(None, (why, *words)))})")
+        elif "running" not in state:
+            waits = (state.get("waiting", {}), *_conditions(pod, "False"))
+            why = next(filter(None, (one.get("message") or one.get("reason") for one in waits)), "")
+            if not why.startswith("containers with unready status"):
+                self._say_why(name, why, f"(Pod {name} waits: {why})")
+        elif pod["metadata"].get("annotations", {}).get(NUMBER, "0") == "0":
+            try:
+                with contextlib.suppress(Away):  # broken or quiet: the next look goes on
+                    self._read(name, ended=False)
+                return True
+            except ClusterError as error:  # not to be had, be it for now: there is no hurry to ask again
+                self._say_why(name, str(error), f"(What pod {name} says cannot be read: {error})")
+        return False
+
+    def _say_why(self, name: str, why: str, line: str) -> None:
+        """Say of a pod why it does not run or cannot be read, unless that is empty or was said last."""
+        if why not in ("", self._waiting.get(name)):
+            self._waiting[name], self._why, self._why_said = why, why, time.monotonic()
+            self._say(line)
 
     def _read(self, name: str, ended: bool) -> None:
         reader = self._readers.setdefault(name, Reader())

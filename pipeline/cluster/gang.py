@@ -31,9 +31,9 @@ STALLED_AFTER_S = 900.0
 class Member(NamedTuple):
     """One process of a gang, which may be a gang of one."""
 
-    number: int
-    processes: int
-    coordinator: str
+    number: int = 0
+    processes: int = 1
+    coordinator: str = ""
 
     @property
     def alone(self) -> bool:
@@ -52,14 +52,14 @@ def member() -> Member:
     """
     processes = int(os.environ.get(PROCESSES) or 1)
     if processes == 1:
-        return Member(0, 1, "")
-    number = os.environ.get(NUMBER, "")
-    if not number.isdecimal() or int(number) >= processes or not os.environ.get(COORDINATOR):
+        return Member()
+    number, coordinator = os.environ.get(NUMBER, ""), os.environ.get(COORDINATOR)
+    if not number.isdecimal() or int(number) >= processes or not coordinator:
         raise ValueError(
-            f"{PROCESSES} is {processes}, {NUMBER} {number!r} and {COORDINATOR} {os.environ.get(COORDINATOR)!r}: "
-            f"expected a number from 0 to {processes - 1} and an address. Only Indexed Jobs number their pods."
+            f"{PROCESSES} is {processes}, {NUMBER} {number!r} and {COORDINATOR} {coordinator!r}: expected a number "
+            f"from 0 to {processes - 1} and an address. Only Indexed Jobs number their pods."
         )
-    return Member(int(number), processes, os.environ[COORDINATOR])
+    return Member(int(number), processes, coordinator)
 
 
 @contextlib.contextmanager
@@ -74,13 +74,8 @@ def joined(one: Member) -> Iterator[None]:
     import jax
 
     try:
-        jax.distributed.initialize(
-            one.coordinator,
-            one.processes,
-            one.number,
-            cluster_detection_method="deactivate",
-            initialization_timeout=JOINED_WITHIN_S,
-        )
+        own = {"cluster_detection_method": "deactivate", "initialization_timeout": JOINED_WITHIN_S}
+        jax.distributed.initialize(one.coordinator, one.processes, one.number, **own)
         # What process 0 says, all would say.
         with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(sys.stdout if one.leads else nowhere):
             yield

@@ -18,7 +18,7 @@ def main(act: str, names: list[str]) -> None:
         wanted = {"list": "no name", "follow": "one name", "cancel": "at least one name"}[act]
         raise ValueError(f"{act} takes {wanted}, got {names}.")
     api = Api()
-    jobs = sorted(api.jobs(LABEL), key=lambda job: job["metadata"].get("creationTimestamp") or "")
+    jobs = sorted(api.jobs(LABEL), key=lambda job: job["metadata"]["creationTimestamp"])
     match act:
         case "follow":
             name = _named(jobs, *names)
@@ -31,12 +31,10 @@ def main(act: str, names: list[str]) -> None:
         case _ if not jobs:
             print(f"No Jobs in namespace {api.namespace}.")
         case _:
+            now = datetime.datetime.now(datetime.UTC)
             for job in jobs:
                 about, status = job["metadata"], job.get("status", {})
-                age = "-"
-                if began := about.get("creationTimestamp"):
-                    past = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(began)
-                    age = datetime.timedelta(seconds=int(past.total_seconds()))
+                age = str(now - datetime.datetime.fromisoformat(about["creationTimestamp"])).partition(".")[0]
                 state = outcome(job) or ("Running" if status.get("active") else "Waiting")
                 lost = f", {status['failed']} pods lost" if status.get("failed") else ""
                 print(f"{about['name']}  {about['annotations']['vsml/item']}  {age}  {state}{lost}")

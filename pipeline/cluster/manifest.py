@@ -1,7 +1,7 @@
 """The Kubernetes Job of an item: the cluster's PodTemplate, filled with a command. Pure; nothing here asks a server."""
 
 import copy
-from typing import Any, NamedTuple
+from typing import Any
 
 from pipeline.cluster.gang import COORDINATOR, PROCESSES
 from pipeline.track.tracking import RUN
@@ -18,16 +18,6 @@ PORT = 8476  # of the coordinator of jax
 LABEL = "app.kubernetes.io/name=vsml,vsml/fingerprint"  # of Jobs of items; others of the deployment have but the first
 RETRIES = 6
 KEPT_S = 24 * 3600  # a finished Job; its result is kept in MLflow
-
-
-class Submission(NamedTuple):
-    """What a Job is to do."""
-
-    stage: str
-    item: tuple[str, ...]
-    fingerprint: str
-    run: str  # of MLflow
-    order: str  # sha256 of the order in that run
 
 
 def name_of(stage: str, fingerprint: str) -> str:
@@ -49,6 +39,15 @@ def image_of(template: dict[str, Any]) -> tuple[str, str | None]:
     return stage_container(template)["image"], commit
 
 
+def other_code(template: dict[str, Any], here: dict[str, str]) -> str:
+    """That the image of a template does not hold the code of the working tree `here`, as committed; or nothing."""
+    image, commit = image_of(template)
+    if here["tree"] == "clean" and commit == here["commit"]:
+        return ""
+    has = f"has commit {commit}" if commit else "says of no commit (VSML_COMMIT) that it holds it"
+    return f"The working tree is {here['tree']} at commit {here['commit']}, and the image {image} {has}."
+
+
 def pods_of(stage: str, template: dict[str, Any]) -> int:
     """How many pods an item of a stage has.
 
@@ -64,33 +63,26 @@ def pods_of(stage: str, template: dict[str, Any]) -> int:
     return int(said) if stage in SHARED else 1
 
 
-def manifest(job: Submission, template: dict[str, Any]) -> dict[str, Any]:
-    """The Job. Image, sizes, volumes, security and environment are the template's; env is added to, never replaced.
+def manifest(
+    template: dict[str, Any], stage: str, item: tuple[str, ...], fingerprint: str, run: str, order: str
+) -> dict[str, Any]:
+    """The Job of an item, by its fingerprint, its run in MLflow, and the sha256 of the order in that run.
 
-    Labels of the PodTemplate itself, such as the name of a queue, go onto the Job, those of its template onto the pods.
+    Image, sizes, volumes, security and environment are the template's; env is added to, never replaced. Labels of the
+    PodTemplate itself, such as the name of a queue, go onto the Job, those of its template onto the pods.
 
     Raises:
       ValueError: the template cannot hold the job.
     """
-    name, pods = name_of(job.stage, job.fingerprint), pods_of(job.stage, template)
+    name, pods = name_of(stage, fingerprint), pods_of(stage, template)
     pod = copy.deepcopy(template["template"])
     container = stage_container({**template, "template": pod})
-    labels = {"app.kubernetes.io/name": "vsml", "vsml/stage": job.stage, "vsml/fingerprint": job.fingerprint[:63]}
-    facts = {"vsml/run": job.run, "vsml/item": " ".join((job.stage, *job.item)), "vsml/fingerprint": job.fingerprint}
+    labels = {"app.kubernetes.io/name": "vsml", "vsml/stage": stage, "vsml/fingerprint": fingerprint[:63]}
+    facts = {"vsml/run": run, "vsml/item": " ".join((stage, *item)), "vsml/fingerprint": fingerprint}
     meta = pod.get("metadata") or {}
     pod["metadata"] = {kind: meta.get(kind, {}) | own for kind, own in (("labels", labels), ("annotations", facts))}
     pod["spec"]["restartPolicy"] = "Never"
-    container["command"] = ["python", "-m", "pipeline"]
-    container["args"] = [job.stage, *job.item]
-    values = {"PIPELINE_EXECUTOR": "pod", RUN: job.run, ORDER: job.order, "VSML_STATE": ".state"}
-    if pods > 1:  # they find one another by number: Kubernetes names each pod of an Indexed Job after Job and number
-        values |= {COORDINATOR: f"{name}-0.{pod['spec']['subdomain']}:{PORT}", PROCESSES: str(pods)}
-    own: list[dict[str, Any]] = [{"name": key, "value": value} for key, value in values.items()]
-    own.append({"name": "VSML_ATTEMPT", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}})
-    taken = env_of(template).keys() & {entry["name"] for entry in own}
-    if taken:
-        raise ValueError(f"The PodTemplate sets {sorted(taken)}, which are set for each Job: remove them there.")
-    container["env"] = [*container.get("env", []), *own]
+    values = {"PIPELINE_EXECUTOR": "pod", RUN: run, ORDER: order, "VSML_STATE": ".state"}
     final = {"containerName": CONTAINER, "operator": "In", "values": [INTEGRITY, CONFIGURATION]}
     rules = [
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
@@ -103,8 +95,15 @@ def manifest(job: Submission, template: dict[str, Any]) -> dict[str, Any]:
         "ttlSecondsAfterFinished": KEPT_S,
         "template": pod,
     }
-    if pods > 1:
+    if pods > 1:  # they find one another by number: Kubernetes names each pod of an Indexed Job after Job and number
+        values |= {COORDINATOR: f"{name}-0.{pod['spec']['subdomain']}:{PORT}", PROCESSES: str(pods)}
         spec |= {"completionMode": "Indexed", "completions": pods, "parallelism": pods}
+    own: list[dict[str, Any]] = [{"name": key, "value": value} for key, value in values.items()]
+    own.append({"name": "VSML_ATTEMPT", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}})
+    if taken := env_of(template).keys() & {entry["name"] for entry in own}:
+        raise ValueError(f"The PodTemplate sets {sorted(taken)}, which are set for each Job: remove them there.")
+    command = {"command": ["python", "-m", "pipeline"], "args": [stage, *item]}
+    container |= command | {"env": [*container.get("env", []), *own]}
     about = {"name": name, "labels": template["metadata"].get("labels", {}) | labels, "annotations": facts}
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": about, "spec": spec}
 
@@ -115,10 +114,10 @@ def stage_container(template: dict[str, Any]) -> dict[str, Any]:
     Raises:
       ValueError: the template has not just one.
     """
-    containers = template["template"]["spec"]["containers"]
-    found = [container for container in containers if container["name"] == CONTAINER]
-    if len(found) != 1:
-        names = [container["name"] for container in containers]
+    containers = {container["name"]: container for container in template["template"]["spec"]["containers"]}
+    if CONTAINER not in containers:
         name = template["metadata"]["name"]
-        raise ValueError(f"PodTemplate {name} has the containers {names}, expected one that is called {CONTAINER!r}.")
-    return found[0]
+        raise ValueError(
+            f"PodTemplate {name} has the containers {list(containers)}, expected one that is called {CONTAINER!r}."
+        )
+    return containers[CONTAINER]

@@ -11,27 +11,25 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipeline.cluster import exchange, gang
+from pipeline.cluster.execute import Told, told
 from pipeline.cluster.manifest import CONFIGURATION, INTEGRITY, ORDER
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
-from pipeline.run.flow import PLAN, Flow
+from pipeline.run.flow import Flow
 from pipeline.run.plan import differences
 from pipeline.track import tracking
 from pipeline.track.patience import patiently
 from pipeline.track.store import IntegrityError, MissingInStoreError, Store
 from pipeline.track.uploads import LiveUpload
 
-PATIENCE_S = 30 * 60  # with MLflow away, at the start and when all is computed
+waited = partial(patiently, for_s=30 * 60)  # with MLflow away, at the start and when all is computed
 LOOK_EVERY_S = 0.2
 COMMITTED_WITHIN_LOOKS, COMMITTED_EVERY_S = 150, 2.0
-
-
-class Evicted(SystemExit):
-    """The pod has to go."""
 
 
 class Refused(SystemExit):
@@ -43,29 +41,27 @@ class Refused(SystemExit):
 
 
 def execute(stage: str, item: tuple[str, ...]) -> None:
-    signal.signal(signal.SIGTERM, _evict)
+    signal.signal(signal.SIGTERM, told)
     run, workspace = os.environ[tracking.RUN], Path("workspace").absolute()
-    store = patiently(Store, "Starting", PATIENCE_S)
-    order, job, profile = patiently(lambda: _prepare(store, run, workspace), "Fetching what the job reads", PATIENCE_S)
-    if (job.stage, job.item) != (stage, item):
-        raise Refused(CONFIGURATION, f"it is told to run {stage} {item}, its order is {job.stage} {list(job.item)}")
+    store = waited(Store, "Starting")
+    order, job, profile = waited(lambda: _prepare(store, run, workspace), "Fetching what the job reads")
     one = gang.member()
 
     def is_committed() -> bool:
         return exchange.COMMITTED in store.get(run).params
 
-    if patiently(is_committed, "Looking for a result", PATIENCE_S):
+    if waited(is_committed, "Looking for a result"):
         # By a pod that this one succeeds. It may not have come to the end, and the others of its gang are gone: there
         # is nothing to compute, nor anyone to do it with.
-        if one.leads and (manifest := patiently(lambda: exchange.collect(store, run, job), "Collecting", PATIENCE_S)):
-            patiently(lambda: exchange.make_known(store, run, manifest, profile), "All is committed", PATIENCE_S)
+        if one.leads and (manifest := waited(lambda: exchange.collect(store, run, job), "Collecting")):
+            waited(lambda: exchange.make_known(store, run, manifest, profile), "All is committed")
         return
 
     folder = workspace / ".run"
     folder.mkdir(exist_ok=True)
     upload = LiveUpload(store, run, folder) if one.leads else None
     if upload is not None:
-        patiently(upload.unpack, "Looking for checkpoints", PATIENCE_S)
+        waited(upload.unpack, "Looking for checkpoints")
     own = {"PIPELINE_EXECUTOR": "local", "VSML_STATE": str(paths.STATE), tracking.FOLDER: str(folder)}
     command = [sys.executable, "-m", "pipeline", stage, *item]
     child = subprocess.Popen(command, cwd=profile, env=os.environ | own)
@@ -80,17 +76,13 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
 
     if upload is None:  # should the first pod be lost before it has committed, it needs this one to compute the end
         for _ in range(COMMITTED_WITHIN_LOOKS):
-            if patiently(is_committed, "All is computed", PATIENCE_S):
+            if waited(is_committed, "All is computed"):
                 return
             time.sleep(COMMITTED_EVERY_S)
         print("The first pod of this Job has not committed a result: all of them start again.", file=sys.stderr)
         sys.exit(gang.LOST)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # all is computed; what time is left is best spent on sending it
     left = tracking.read(folder, tracking.END)["manifest"]
-    given = {name: read["sha256"] for name, read in order["reads"].items()} | order["here"]
-    wrong = [name for name, digest in left["deps"].items() if given.get(name) != digest]
-    if wrong and not (order["dirty"] and all(name.startswith(f"{PLAN}/") for name in wrong)):
-        raise Refused(INTEGRITY, f"the stage read other files than it was given: {', '.join(wrong)}")
 
     def commit() -> bool:
         upload.send_curve()
@@ -98,9 +90,9 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
         manifest = left | {"fingerprint": order["fingerprint"], "machine": left["fingerprint"]}
         return exchange.commit(store, run, os.environ["VSML_ATTEMPT"], manifest, profile)
 
-    if not patiently(commit, "All is computed", PATIENCE_S):
+    if not waited(commit, "All is computed"):
         print("Another pod of this Job was faster: its result counts, not this one.", flush=True)
-    patiently(lambda: upload.refer_to([]), "All is committed", PATIENCE_S)
+    waited(lambda: upload.refer_to([]), "All is committed")
 
 
 def _prepare(store: Store, run: str, workspace: Path) -> tuple[dict[str, Any], provenance.Job, Path]:
@@ -113,17 +105,16 @@ def _prepare(store: Store, run: str, workspace: Path) -> tuple[dict[str, Any], p
     os.chdir(profile)
     try:
         item = Flow().item(order["stage"], tuple(order["item"]))
-        held = json.loads(item.plan.read_text(encoding="utf-8"))
-        made, files = provenance.planned(item)
+        held, (made, files) = json.loads(item.plan.read_text(encoding="utf-8")), provenance.planned(item)
         # The flags of XLA are those of the template, as the driver knows.
         differs = [name for name in differences(held, made) if name != "settings.XLA_FLAGS"]
         if differs:
             code = {name: artifacts.sha256_file(paths.ROOT / name) for name in files}
-            wrong = sorted(name for name in {**code, **order["code"]} if code.get(name) != order["code"].get(name))
+            wrong = ", ".join(sorted({name for name, _ in code.items() ^ order["code"].items()}))
             if not order["dirty"]:
-                where = ", ".join(wrong) or "the same"
+                where = wrong or "the same"
                 raise ValueError(f"{', '.join(differs)} in the image are not as planned (files: {where}).")
-            print(f"Code in the image is not that of the driver, as was allowed: {', '.join(wrong)}", flush=True)
+            print(f"Code in the image is not that of the driver, as was allowed: {wrong}", flush=True)
             artifacts.write_json(item.plan, made)  # what is here takes the place of what the order has
         job = provenance.job(item.stage, item.words, order["image"])
     except (ValueError, FileNotFoundError) as error:
@@ -145,7 +136,7 @@ def _watch(stage: subprocess.Popen[bytes], upload: LiveUpload | None, watchdog: 
                 stage.kill()
                 stage.wait()
                 return gang.LOST
-    except Evicted:
+    except Told:  # by an eviction
         print("This pod has to go. The last checkpoint is sent, and another pod goes on from there.", flush=True)
         stage.kill()
         stage.wait()
@@ -153,8 +144,3 @@ def _watch(stage: subprocess.Popen[bytes], upload: LiveUpload | None, watchdog: 
             upload.send(now=True)
         raise
     return stage.returncode
-
-
-def _evict(number: int, frame: object) -> None:
-    signal.signal(number, signal.SIG_IGN)
-    raise Evicted(128 + number)

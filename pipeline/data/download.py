@@ -16,9 +16,8 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import requests
 from filelock import FileLock, Timeout
@@ -110,10 +109,10 @@ def fetch(file: File, cache: Path, *, stall_s: float = 30.0, tries: int = 4, bac
         _say(f"Another process is downloading {target.name}: waiting for it.")
         alone = lock.acquire()
     with alone:
-        if target.exists() and fault(target, file) is not None:
+        if target.exists():
+            if fault(target, file) is None:  # another process was faster
+                return target
             target.unlink()
-        if target.exists():  # another process was faster
-            return target
         try:
             if not part.exists() or fault(part, file) is not None:
                 _download(file, part, stall_s, tries, backoff_s)
@@ -124,8 +123,8 @@ def fetch(file: File, cache: Path, *, stall_s: float = 30.0, tries: int = 4, bac
             if error.errno not in FULL:
                 raise
             part.unlink(missing_ok=True)
-            size = "its bytes" if file.bytes is None else f"its {file.bytes / 1e6:.1f} MB"
-            reason = f"{file} does not fit: the disk or the quota of {target.parent} is full. Make room for {size}"
+            size = "bytes" if file.bytes is None else f"{file.bytes / 1e6:.1f} MB"
+            reason = f"{file} does not fit: the disk or the quota of {target.parent} is full. Make room for its {size}"
             raise OSError(error.errno, f"{reason} and run again; nothing of it was left there.") from None
     return target
 
@@ -137,21 +136,16 @@ def _download(file: File, part: Path, stall_s: float, tries: int, backoff_s: flo
         _say(f"Downloading {file} from {url}")
         answer = ""
         for attempt in range(tries):
-            if attempt:
-                time.sleep(backoff_s * 2 ** (attempt - 1))
             try:
-                resumed = _get(url, file, part, stall_s)
+                return _get(url, file, part, stall_s)
             except TransferError as failure:
-                answer, again = str(failure), failure.again
-            else:
-                if (found := fault(part, file)) is None:
-                    return
-                part.unlink()
-                answer, again = f"gave {found}", resumed  # the fault may be in what was there before
-            if not again:
-                break
-        _say(f"{url} {answer}.")
-        answers.append(f"{url} {answer}")
+                answer = f"{url} {failure}"
+                if not failure.again:
+                    break
+            if attempt + 1 < tries:
+                time.sleep(backoff_s * 2**attempt)
+        _say(f"{answer}.")
+        answers.append(answer)
     kept = f" The first {part.stat().st_size} bytes are kept, and resumed then." if part.exists() else ""
     origin = f"fetch {file.urls[0]}" if file.urls else "get it"
     raise OSError(
@@ -162,8 +156,8 @@ def _download(file: File, part: Path, stall_s: float, tries: int, backoff_s: flo
     )
 
 
-def _get(url: str, file: File, part: Path, stall_s: float) -> bool:
-    """Bring `part` to its end. Return whether it was begun by an earlier request, perhaps to another server.
+def _get(url: str, file: File, part: Path, stall_s: float) -> None:
+    """Bring `part` to its end, which may have been begun by an earlier request, perhaps to another server.
 
     Raises:
       TransferError: the file did not come, or not to its end. What is left of `part`, if anything, can be resumed.
@@ -178,22 +172,20 @@ def _get(url: str, file: File, part: Path, stall_s: float) -> bool:
     with _in_words(stall_s), requests.Session() as session:
         session.max_redirects = REDIRECTS
         with session.get(url, headers=headers, stream=True, timeout=(CONNECT_S, stall_s)) as response:
-            found, total = 0, None
-            if response.status_code == 200:
-                if response.headers.get("Content-Type", "").startswith("text/html"):
+            status, told = response.status_code, response.headers
+            if status == 200:
+                if told.get("Content-Type", "").startswith("text/html"):
                     raise TransferError("answers with a web page")
-                length = response.headers.get("Content-Length", "")
-                total = int(length) if length.isdecimal() else None
-            elif have and response.status_code in (206, 416):
-                place = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", response.headers.get("Content-Range", ""))
-                first, last, total = map(int, place.groups()) if place else (0, 0, 0)
-                if response.status_code == 416 or first != have or last + 1 != total:
+                length = told.get("Content-Length", "")
+                found, total = 0, int(length) if length.isdecimal() else None
+            elif have and status in (206, 416):
+                place = re.fullmatch(rf"bytes {have}-(\d+)/(\d+)", told.get("Content-Range", ""))
+                if status == 416 or place is None or int(place[1]) + 1 != int(place[2]):
                     part.unlink()
                     raise TransferError("does not go on where the partial file ends", again=True)
-                found = have
+                found, total = have, int(place[2])
             else:
-                passing = response.status_code in PASSING
-                raise TransferError(f"HTTP {response.status_code} {response.reason}", again=passing)
+                raise TransferError(f"HTTP {status} {response.reason}", again=status in PASSING)
             if total is not None and (total > most or (file.bytes not in (None, total) and not anew)):
                 raise TransferError(f"announces {total} bytes")
             resumed = found > 0
@@ -207,7 +199,9 @@ def _get(url: str, file: File, part: Path, stall_s: float) -> bool:
         raise TransferError(f"sends more than {most} bytes")
     if total is not None and found < total:
         raise TransferError(f"broke off after {found} of {total} bytes", again=True)
-    return resumed
+    if (wrong := fault(part, file)) is not None:
+        part.unlink()
+        raise TransferError(f"gave {wrong}", again=resumed)  # the fault may be in what was there before
 
 
 class _Lines(io.TextIOBase):
@@ -221,12 +215,11 @@ class _Lines(io.TextIOBase):
 
 def progress(name: str, start: int, total: int | None, every_s: float = 10.0) -> tqdm:
     """How far a file is, in bytes: a bar on a terminal, elsewhere a line every `every_s`, so none if it takes less."""
-    bar = partial(tqdm, desc=name, initial=start, total=total, unit="B", unit_scale=True, miniters=1)
-    if sys.stderr.isatty():
-        return bar()
-    return bar(
-        file=_Lines(), mininterval=every_s, delay=every_s, leave=False, bar_format="{desc}: {n_fmt}B of {total_fmt}B"
-    )
+    how: dict[str, Any] = {"desc": name, "initial": start, "total": total}
+    if not sys.stderr.isatty():
+        plain = "{desc}: {n_fmt}B of {total_fmt}B"
+        how |= {"file": _Lines(), "mininterval": every_s, "delay": every_s, "leave": False, "bar_format": plain}
+    return tqdm(unit="B", unit_scale=True, miniters=1, **how)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.data import download, images, omniglot, tables
+from pipeline.data import download, parsers
 from pipeline.run import paths
 
 AXES = {"x": ("example", "feature"), "y": ("example",)}
@@ -41,24 +41,19 @@ def read(name: str, split: str, lock: Path = paths.DATASETS_LOCK) -> tuple[np.nd
         found = [_from_wheel(one) if one.wheel else download.fetch(one, paths.DOWNLOADS) for one in locked("splits")]
     file, *more = (path for path in found if path)
     match name:
-        case "digits":
-            return tables.digits(file, split)
         case "wine" | "breast_cancer" | "iris":
-            return tables.table(file)
+            return parsers.table(file)
         case "mnist" | "fashion_mnist" | "kmnist":
-            return images.idx_pair(file, *more)
-        case "emnist":
-            return images.emnist(file, split)
-        case "cifar10":
-            return images.cifar10(file, split)
+            return parsers.idx_pair(file, *more)
+        case "digits" | "emnist" | "cifar10":
+            by_split = {"digits": parsers.digits, "emnist": parsers.emnist, "cifar10": parsers.cifar10}
+            return by_split[name](file, split)
         case "svhn":
-            return images.svhn(file)
+            return parsers.svhn(file)
         case "omniglot":
-            return omniglot.characters(file, first=0 if split == "train" else omniglot.BACKGROUND)
-        case "omniglot_small1":
-            return omniglot.characters(file)
-        case "omniglot_small2":
-            return omniglot.characters(file, without=omniglot.SMALL1)
+            return parsers.omniglot(file, first=0 if split == "train" else parsers.BACKGROUND)
+        case "omniglot_small1" | "omniglot_small2":
+            return parsers.omniglot(file, without=parsers.SMALL1 if name == "omniglot_small2" else ())
     raise ValueError(f"{name!r} is in {lock.name}, but nothing here can read it: add its parser to pipeline/data.")
 
 

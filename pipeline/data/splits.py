@@ -9,11 +9,9 @@ if TYPE_CHECKING:
     from pipeline.run.job import Job
     from pipeline.track.tracking import Run
 
-SPLITS = {"train_data": "train", "test_data": "test"}
-
 
 def main(job: "Job", run: "Run") -> None:
-    (name,), (out,), split = job.item, job.flow.outs, SPLITS[job.stage]
+    (name,), (out,), split = job.item, job.flow.outs, job.stage.removesuffix("_data")
     x, y = sources.read(name, split)
     write_table(out, {"x": x, "y": y}, sources.AXES)
     print(f"{name}: {len(y)} examples of {len(set(y.tolist()))} classes in the {split} split")

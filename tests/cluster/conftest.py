@@ -4,7 +4,6 @@ import os
 import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -72,32 +71,3 @@ def checkout_of():
 @pytest.fixture
 def checkout(tmp_path):
     return Checkout(tmp_path / "clone")
-
-
-@pytest.fixture(scope="session")
-def until():
-    """Waits until something is so, and returns it."""
-
-    def wait(done, what, seconds=300.0):
-        give_up = time.monotonic() + seconds
-        while not (found := done()):
-            assert time.monotonic() < give_up, f"{what} did not happen within {seconds} s"
-            time.sleep(0.5)
-        return found
-
-    return wait
-
-
-@pytest.fixture(scope="session")
-def says():
-    """Waits until a process says something, and returns the line."""
-
-    def wait(process, what):
-        said = []
-        for line in process.stdout:
-            said.append(line)
-            if what in line:
-                return line
-        raise AssertionError(f"it ended with {process.wait()} and did not say {what!r}, but:\n{''.join(said)}")
-
-    return wait

@@ -19,7 +19,6 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +74,10 @@ def _applied(folder: Path, images: dict[str, str], commit: str) -> list[dict[str
     s3 = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mlflow-s3"}, "stringData": values}
     _kubectl("apply", given=[s3])
     deploy.make_secrets(manifests)
-    templates = [one for one in manifests if one["kind"] == "PodTemplate"]
-    for template in templates:
+    for template in (one for one in manifests if one["kind"] == "PodTemplate"):
         _fit(template["template"]["spec"])
-    _kubectl("apply", given=[one for one in manifests if one["kind"] in ("ServiceAccount", "Role", "RoleBinding")])
-    _kubectl("apply", given=templates)
+    wanted = ("ServiceAccount", "Role", "RoleBinding", "PodTemplate")
+    _kubectl("apply", given=[one for one in manifests if one["kind"] in wanted])
     return manifests
 
 
@@ -150,10 +148,10 @@ def _mlflow(folder: Path, servers: contextlib.ExitStack, manifests: list[dict[st
     (step,) = migrate["spec"]["template"]["spec"]["containers"]
     (serve,) = server["spec"]["template"]["spec"]["containers"]
     own = {"HOME": str(folder), "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini")}
-    with (folder / "migrate.log").open("wb") as log:
-        command = step["command"] + step["args"]
-        if subprocess.run(command, cwd=folder, env=_env(step) | own, stdout=log, stderr=log, check=False).returncode:
-            raise SystemExit(f"The migration of MLflow's database failed:\n{(folder / 'migrate.log').read_text()}")
+    command, log = step["command"] + step["args"], folder / "migrate.log"
+    with log.open("wb") as said:
+        if subprocess.run(command, cwd=folder, env=_env(step) | own, stdout=said, stderr=said, check=False).returncode:
+            raise SystemExit(f"The migration of MLflow's database failed:\n{log.read_text()}")
     _start(folder, servers, "mlflow", serve["command"], _env(serve) | own)
     _until(lambda: urllib.request.urlopen("http://localhost:5000/health"), "MLflow")
 
@@ -172,20 +170,16 @@ def _start(
 ) -> None:
     log = servers.enter_context((folder / f"{name}.log").open("wb"))
     server = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
-    servers.enter_context(_ended(server))
+    servers.callback(_end, server)
 
 
-@contextlib.contextmanager
-def _ended(server: subprocess.Popen[bytes]) -> Iterator[None]:
+def _end(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
     try:
-        yield
-    finally:
-        server.terminate()
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        server.wait(20)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def _secret(name: str) -> dict[str, str]:
@@ -195,9 +189,8 @@ def _secret(name: str) -> dict[str, str]:
 
 def _kubectl(*words: str, given: list[dict[str, Any]] | None = None) -> str:
     listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": given})
-    read, to_read = (["-f", "-"], listed) if given is not None else ([], None)
-    command = ["kubectl", f"--namespace={deploy.NAMESPACE}", *words, *read]
-    return subprocess.run(command, input=to_read, stdout=subprocess.PIPE, text=True, check=True).stdout
+    command = ["kubectl", f"--namespace={deploy.NAMESPACE}", *words, *(["-f", "-"] if given is not None else [])]
+    return subprocess.run(command, input=listed, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 def _until(ready, what: str, seconds: float = 120) -> None:

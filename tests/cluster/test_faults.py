@@ -58,7 +58,7 @@ class Watched:
         return found[times - 1]
 
     def pod(self) -> dict:
-        (pod,) = [one for one in self._api.pods(self.name)[0] if one["status"]["phase"] == "Running"]
+        (pod,) = [one for one in self._api.pods(self.name) if one["status"]["phase"] == "Running"]
         return pod
 
     def container(self) -> str:
@@ -81,13 +81,11 @@ class Watched:
 
     def logs(self) -> list[str]:
         """What the kubelet has of all pods that are still there, the oldest first."""
-        names = [pod["metadata"]["name"] for pod in self._api.pods(self.name)[0]]
+        names = [pod["metadata"]["name"] for pod in self._api.pods(self.name)]
         return [line for name in names for line in kubectl("logs", name).splitlines()]
 
     def _job(self) -> dict:
-        found = self._api.job(self.name)
-        assert found is not None
-        return found
+        return self._api.job(self.name) or {}
 
     def _listen(self) -> None:
         for line in self._driver.stdout or ():
@@ -166,24 +164,16 @@ def test_an_mlflow_that_stops_for_two_minutes(watched):
     said_as_logged(watched)
 
 
-@contextlib.contextmanager
-def holding(processes: list[psutil.Process]):
-    for process in processes:
-        process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.send_signal(signal.SIGCONT)
-
-
 def stopped(*names: str) -> None:
     """Stop all processes of these commands for a while, and those that they have started."""
     every = [(one, " ".join(one.info["cmdline"] or ())) for one in psutil.process_iter(["cmdline"])]
     found = [one for one, command in every if any(name in command for name in names)]
     assert found, f"no process of {names}"
     found = list({one.pid: one for first in found for one in (first, *first.children(recursive=True))}.values())
-    with holding(found):
+    with contextlib.ExitStack() as going_on:
+        for process in found:
+            process.send_signal(signal.SIGSTOP)
+            going_on.callback(process.send_signal, signal.SIGCONT)
         time.sleep(AWAY_S)
     print(f"{len(found)} processes of {names} go on after {AWAY_S:.0f} s", flush=True)
 

@@ -3,6 +3,7 @@
 KUBECONFIG=… VSML_NAMESPACE=… MLFLOW_TRACKING_URI=… make test-cluster
 """
 
+import functools
 import shutil
 import signal
 
@@ -11,23 +12,24 @@ import pytest
 from pipeline.cluster.connection import Api
 from pipeline.cluster.following import outcome
 from pipeline.track.store import Store
+from tests.servers import says
+from tests.servers import until as within
 
 pytestmark = pytest.mark.cluster
+until = functools.partial(within, seconds=300.0)
 
 
-def test_a_profile_that_loses_driver_pod_and_job_ends_with_the_lock_of_a_local_run(
-    checkout, checkout_of, until, says, tmp_path
-):
+def test_a_profile_that_loses_driver_pod_and_job_ends_with_the_lock_of_a_local_run(checkout, checkout_of, tmp_path):
     """Down to the figures and to the bit, and with no second training; then DVC has nothing to do here."""
     api, store = Api(), Store()
     checkout.run("dvc", "repro", "train_data@digits")
     driver = checkout.start("python", "-m", "pipeline", "meta_train", "vsml", "0")
     name = says(driver, "Submitted Job").split()[2]
-    run = _job(api, name)["metadata"]["annotations"]["vsml/run"]
+    run = (api.job(name) or {})["metadata"]["annotations"]["vsml/run"]
     until(lambda: "checkpoints" in store.get(run).tags, "the first checkpoint")
     driver.send_signal(signal.SIGKILL)
     driver.communicate()
-    (pod,) = api.pods(name)[0]
+    (pod,) = api.pods(name)
     api.ask("DELETE", f"{api.core}/pods/{pod['metadata']['name']}", body={"gracePeriodSeconds": 0})
 
     again = checkout.start("python", "-m", "pipeline", "meta_train", "vsml", "0")
@@ -35,7 +37,7 @@ def test_a_profile_that_loses_driver_pod_and_job_ends_with_the_lock_of_a_local_r
     says(again, "Going on from the checkpoint")
     again.send_signal(signal.SIGKILL)
     again.communicate()
-    assert until(lambda: outcome(_job(api, name)), "the end of the Job") == "Complete"
+    assert until(lambda: outcome(api.job(name) or {}), "the end of the Job") == "Complete"
     api.delete(name)
     until(lambda: api.job(name) is None, "that the Job is gone")
 
@@ -51,7 +53,7 @@ def test_a_profile_that_loses_driver_pod_and_job_ends_with_the_lock_of_a_local_r
     assert here.digests() == checkout.digests()
 
 
-def test_a_cancelled_job_is_gone_and_says_so(checkout, until, says):
+def test_a_cancelled_job_is_gone_and_says_so(checkout):
     api = Api()
     checkout.run("dvc", "repro", "train_data@digits", executor="local")
     driver = checkout.start("python", "-m", "pipeline", "meta_train", "vsml", "0")
@@ -69,9 +71,3 @@ def _do_all(checkout, **how):
     done, _, total = lines[-1].split()[:3]
     assert done == total, "\n".join(lines)
     assert {"figure/meta_training.png", "figure/online_learning.png"} <= checkout.digests().keys()
-
-
-def _job(api, name):
-    found = api.job(name)
-    assert found is not None
-    return found

@@ -79,7 +79,7 @@ def test_the_doctor_finds_what_was_applied(namespace, rendered):
     assert ("none wanted" in verdicts["GPUs"].fact) != ("gpu" in rendered.components or rendered.overlay == "cluster")
     kubectl("delete", "podtemplate", "vsml-small", f"--namespace={NAMESPACE}")
     missing = [finding.fact for finding in doctor.examine() if finding.about == "vsml-small"]
-    assert missing == ["The namespace vsml has no PodTemplate vsml-small."]
+    assert missing == ["Namespace vsml has no PodTemplate vsml-small. `make deploy` puts it there."]
 
 
 def may(verb: str, resource: str, subresource: str = "") -> bool:

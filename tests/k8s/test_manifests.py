@@ -3,6 +3,7 @@
 import configparser
 import fnmatch
 import functools
+import itertools
 import json
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,46 +34,36 @@ def validate(manifest: str, version: str) -> None:
     assert kubernetes_validate.validate(json.loads(manifest), version, strict=True) == version
 
 
-def test_the_schema_is_strict(rendered):
+def test_the_schema_is_strict_and_all_is_in_the_namespace(rendered):
     template = rendered.one("PodTemplate", "vsml-small")
     wrong = {**template, "template": {"spec": {**template["template"]["spec"], "restartpolicy": "Never"}}}
     with pytest.raises(kubernetes_validate.ValidationError, match="restartpolicy"):
         kubernetes_validate.validate(wrong, VERSIONS[1], strict=True)
-
-
-def test_all_is_in_the_namespace(rendered):
     elsewhere = [m["kind"] for m in rendered.manifests if m["metadata"].get("namespace") != NAMESPACE]
     assert elsewhere == ["Namespace"]
     assert rendered.one("Namespace", NAMESPACE)
 
 
-def test_templates_are_as_the_executor_expects(rendered):
+def test_templates_are_as_the_executor_expects_with_a_queue_and_a_gang_if_asked_for(rendered):
+    queued, spread = ("queue" in rendered.components), ("distributed" in rendered.components)
     assert [template["metadata"]["name"] for template in rendered.kind("PodTemplate")] == sorted(of_jobs.TEMPLATES)
     for template in rendered.kind("PodTemplate"):
-        assert template["metadata"]["annotations"][of_jobs.COMMIT] == rendered.commit
-        (stage,) = template["template"]["spec"]["containers"]
+        about, spec = template["metadata"], template["template"]["spec"]
+        assert about["annotations"][of_jobs.COMMIT] == rendered.commit
+        (stage,) = spec["containers"]
         assert stage["name"] == "stage"
         env = {variable["name"]: variable.get("value", "") for variable in stage["env"]}
         assert all(env[name].startswith(stage["workingDir"]) for name in ("HOME", "TMPDIR", "MPLCONFIGDIR"))
         assert {"name": "work", "mountPath": stage["workingDir"]} in stage["volumeMounts"]
-
-
-def test_a_queue_and_a_gang_are_there_if_asked_for(rendered):
-    for template in rendered.kind("PodTemplate"):
-        queue = template["metadata"]["labels"].get("kueue.x-k8s.io/queue-name")
-        assert queue == ("vsml" if "queue" in rendered.components else None)
-        subdomain = template["template"]["spec"].get("subdomain")
-        assert subdomain == ("vsml-gang" if "distributed" in rendered.components else None)
-        spread = "distributed" in rendered.components and template["metadata"]["name"] == "vsml-large"
-        assert of_jobs.pods_of("meta_train", template) == (2 if spread else 1)
-    assert [queue["metadata"]["name"] for queue in rendered.kind("LocalQueue")] == ["vsml"] * (
-        "queue" in rendered.components
-    )
+        assert about["labels"].get("kueue.x-k8s.io/queue-name") == ("vsml" if queued else None)
+        assert spec.get("subdomain") == ("vsml-gang" if spread else None)
+        assert of_jobs.pods_of("meta_train", template) == (2 if spread and about["name"] == "vsml-large" else 1)
+    assert [queue["metadata"]["name"] for queue in rendered.kind("LocalQueue")] == ["vsml"] * queued
 
 
 def test_jobs_of_gangs_fit_the_schema_and_find_their_coordinator(rendered):
     template = rendered.one("PodTemplate", "vsml-large")
-    job = of_jobs.manifest(of_jobs.Submission("meta_train", ("vsml", "0"), "ab" * 32, "run", "order"), template)
+    job = of_jobs.manifest(template, "meta_train", ("vsml", "0"), "ab" * 32, "run", "order")
     job["metadata"]["namespace"] = NAMESPACE
     for version in VERSIONS:
         validate(json.dumps(job), version)
@@ -145,35 +136,13 @@ def test_every_secret_and_volume_comes_from_somewhere(rendered):
     assert claims == (set() if "s3" in rendered.components else {"mlflow-artifacts"})
 
 
-def test_services_find_their_pods(rendered):
+def test_services_find_their_pods_and_policies_name_labels_that_pods_have(rendered):
     labels = [pod["metadata"]["labels"] for pod in rendered.pods().values()]
     for service in rendered.kind("Service"):
         assert any(service["spec"]["selector"].items() <= of_pod.items() for of_pod in labels)
     for made in rendered.kind("Deployment", "StatefulSet"):
         assert made["spec"]["selector"]["matchLabels"].items() <= made["spec"]["template"]["metadata"]["labels"].items()
-
-
-def test_the_network_carries_what_is_needed_and_nothing_else(rendered):
-    roles = ("mlflow", "migrate", "postgres", "stage", "driver", "stranger")
-    ports = (5000, 5432, 443, 8476)
-    open_ways = {
-        (source, target, port)
-        for source in roles
-        for target in roles
-        for port in ports
-        if _open(rendered, source, target, port)
-    }
-    needed = {("stage", "mlflow", 5000), ("driver", "mlflow", 5000)}
-    needed |= {("mlflow", "postgres", 5432), ("migrate", "postgres", 5432)}
-    if "distributed" in rendered.components:
-        needed |= {("stage", "stage", port) for port in ports}
-    assert open_ways == needed
-    outside = {role for role in roles if _egress(rendered, role, None, 443)}
-    assert outside == ({"driver", "mlflow"} if "s3" in rendered.components else {"driver"})
-
-
-def test_policies_name_labels_that_pods_have(rendered):
-    roles = {pod["metadata"]["labels"][ROLE] for pod in rendered.pods().values()} | {"driver"}
+    roles = {of_pod[ROLE] for of_pod in labels} | {"driver"}
     for policy in rendered.kind("NetworkPolicy"):
         for selector in deploy.found(policy, "podSelector"):
             of_role = selector.get("matchLabels", {}).get(ROLE)
@@ -181,28 +150,30 @@ def test_policies_name_labels_that_pods_have(rendered):
             assert set(filter(None, [of_role, *named])) <= roles
 
 
+def test_the_network_carries_what_is_needed_and_nothing_else(rendered):
+    roles = ("mlflow", "migrate", "postgres", "stage", "driver", "stranger")
+    ports = (5000, 5432, 443, 8476)
+    open_ways = {way for way in itertools.product(roles, roles, ports) if _open(rendered, *way)}
+    needed = {("stage", "mlflow", 5000), ("driver", "mlflow", 5000)}
+    needed |= {("mlflow", "postgres", 5432), ("migrate", "postgres", 5432)}
+    if "distributed" in rendered.components:
+        needed |= {("stage", "stage", port) for port in ports}
+    assert open_ways == needed
+    outside = {role for role in roles if _leads(rendered, role, "egress", None, 443)}
+    assert outside == ({"driver", "mlflow"} if "s3" in rendered.components else {"driver"})
+
+
 def _open(rendered, source: str, target: str, port: int) -> bool:
-    return _egress(rendered, source, target, port) and any(
-        _peer(rule.get("from"), source) and _port(rule, port)
-        for policy in _policies(rendered, target, "Ingress")
-        for rule in policy.get("ingress", [])
-    )
+    return _leads(rendered, source, "egress", target, port) and _leads(rendered, target, "ingress", source, port)
 
 
-def _egress(rendered, source: str, target: str | None, port: int) -> bool:
-    """To a pod, or out of the cluster if `target` is None."""
-    return any(
-        _peer(rule.get("to"), target) and _port(rule, port)
-        for policy in _policies(rendered, source, "Egress")
-        for rule in policy.get("egress", [])
-    )
-
-
-def _policies(rendered, role: str, direction: str) -> list[dict[str, Any]]:
+def _leads(rendered, role: str, direction: str, other: str | None, port: int) -> bool:
+    """Whether the policies of a pod let it be reached by another, or reach it (or, if `other` is None, the world)."""
     specs = [policy["spec"] for policy in rendered.kind("NetworkPolicy")]
-    chosen = [spec for spec in specs if direction in spec["policyTypes"] and _selects(spec["podSelector"], role)]
+    chosen = [one for one in specs if direction.title() in one["policyTypes"] and _selects(one["podSelector"], role)]
     assert chosen, "no policy chooses this pod, so that everything is open"
-    return chosen
+    peers = "to" if direction == "egress" else "from"
+    return any(_peer(one.get(peers), other) and _port(one, port) for spec in chosen for one in spec.get(direction, []))
 
 
 def _peer(peers: list[dict[str, Any]] | None, role: str | None) -> bool:

@@ -17,10 +17,8 @@ import socket
 import struct
 import subprocess
 import threading
-import time
 import urllib.parse
 import uuid
-import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,8 +32,8 @@ from tests.servers import free_port, kubeconfig, mlflow_server
 class Fault(NamedTuple):
     """What is to go wrong with the next request that matches: a status, `reset`, `lost`, `silent`, `cut` in time."""
 
-    asked: str  # a regular expression on "METHOD path?query"
-    how: int | str
+    asked: str = ""  # a regular expression on "METHOD path?query"
+    how: int | str = ""
     after: int = 0
 
 
@@ -46,17 +44,16 @@ class Pod:
         self.name, self.uid = f"{job['metadata']['name']}-{number}", str(uuid.uuid4())
         self.job, self.log, self.began, self.index = job, [], now(), index
         (container,) = job["spec"]["template"]["spec"]["containers"]
-        env = {entry["name"]: entry.get("value", self.uid) for entry in container["env"]}
+        env = base | {entry["name"]: entry.get("value", self.uid) for entry in container["env"]}
         if index is not None:
             env["JOB_COMPLETION_INDEX"] = str(index)
             first = f"{job['metadata']['name']}-0.{job['spec']['template']['spec']['subdomain']}:"
             assert env["VSML_COORDINATOR"].startswith(first), "what DNS knows"
             env["VSML_COORDINATOR"] = f"127.0.0.1:{job['port']}"
         folder.mkdir(parents=True)
-        command = [*container["command"], *container["args"]]
-        pipe = subprocess.PIPE
+        command, pipe = [*container["command"], *container["args"]], subprocess.PIPE
         self.process = subprocess.Popen(
-            command, cwd=folder, env=base | env, stdout=pipe, stderr=subprocess.STDOUT, start_new_session=True
+            command, cwd=folder, env=env, stdout=pipe, stderr=subprocess.STDOUT, start_new_session=True
         )
         self._pump = threading.Thread(target=self._read, daemon=True)
         self._pump.start()
@@ -73,22 +70,19 @@ class Pod:
             return None
         return status if status >= 0 else 128 - status
 
-    def kill(self, blow=signal.SIGKILL) -> None:
+    def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, blow)
-
-    def evict(self) -> None:
-        """The first process of a pod is told to go."""
-        self.process.terminate()
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
     def as_dict(self) -> dict[str, Any]:
         code = self.ended()
         state = {"running": {}} if code is None else {"terminated": {"exitCode": code, "reason": "Error"}}
+        stages = [{"name": "stage", "state": state}]
         phase = "Running" if code is None else "Failed" if code else "Succeeded"
-        about: dict[str, Any] = {"name": self.name, "creationTimestamp": self.began}
-        if self.index is not None:
-            about["annotations"] = {"batch.kubernetes.io/job-completion-index": str(self.index)}
-        return {"metadata": about, "status": {"phase": phase, "containerStatuses": [{"name": "stage", "state": state}]}}
+        number = {} if self.index is None else {"batch.kubernetes.io/job-completion-index": str(self.index)}
+        about = {"name": self.name, "creationTimestamp": self.began, "annotations": number}
+        return {"metadata": about, "status": {"phase": phase, "containerStatuses": stages}}
 
 
 class Cluster:
@@ -98,6 +92,8 @@ class Cluster:
         self.folder, self.templates, self.jobs, self.pods = folder, {}, {}, []
         self.base: dict[str, str] = {}  # environment of every pod, as an image has one
         self.faults: list[Fault] = []
+        self.answers: dict[str, tuple[int, Any]] = {}  # status and body, by path: what stands above all else
+        self.denied: set[tuple[str, str]] = set()  # rights: verb and resource
         self.created = 0
         self.at_once = 1  # pods that a Job starts with: "may sometimes be started twice"
         self.events: list[dict[str, str]] = []  # of the only Job
@@ -112,9 +108,10 @@ class Cluster:
         self.kubeconfig = folder / "kubeconfig"
         kubeconfig(self.kubeconfig, self.server.server_port, namespace="test")
 
-    def template(self, name: str, env: dict[str, str]) -> None:
+    def template(self, name: str, env: dict[str, str], gpus: int = 0) -> None:
         entries = [{"name": key, "value": value} for key, value in env.items()]
-        container = {"name": "stage", "image": "vsml@sha256:0", "env": entries}
+        limits = {"limits": {"nvidia.com/gpu": str(gpus)} if gpus else {}}
+        container = {"name": "stage", "image": "vsml@sha256:0", "env": entries, "resources": limits}
         spec = {"containers": [container], "restartPolicy": "Never"}
         self.templates[name] = {"metadata": {"name": name}, "template": {"metadata": {}, "spec": spec}}
 
@@ -141,10 +138,9 @@ class Cluster:
     def delete(self, name: str) -> None:
         """As `kubectl delete job`, and as what happens to a finished Job when its time is over."""
         with self.lock:
-            self.jobs.pop(name)
+            self.jobs.pop(name, None)
             for pod in self.pods_of(name):
                 pod.kill()
-                pod.process.wait()
                 self.pods.remove(pod)
 
     def pods_of(self, name: str) -> list[Pod]:
@@ -155,13 +151,12 @@ class Cluster:
         """Have the next request that matches go wrong."""
         self.faults.append(Fault(asked, how, after))
 
-    def fault(self, asked: str) -> Fault | None:
+    def fault(self, asked: str) -> Fault:
         with self.lock:
             if self.down:
-                return Fault("", "reset")
-            found = next((fault for fault in self.faults if re.search(fault.asked, asked)), None)
-            if found is not None:
-                self.faults.remove(found)
+                return Fault(how="reset")
+            found = next((fault for fault in self.faults if re.search(fault.asked, asked)), Fault())
+            self.faults = [fault for fault in self.faults if fault is not found]
             return found
 
     def start(self, job: dict, index: int | None = None) -> None:
@@ -177,32 +172,30 @@ class Cluster:
                         self._control(job)
 
     def _control(self, job: dict) -> None:
-        pods = self.pods_of(job["metadata"]["name"])
+        pods, policy = self.pods_of(job["metadata"]["name"]), job["spec"]["podFailurePolicy"]
         codes = [pod.ended() for pod in pods]
         indexed = job["spec"].get("completionMode") == "Indexed"
-        last = {pod.index: code for pod, code in zip(pods, codes, strict=True)}  # of each index
         if None in codes and not indexed:
             return
-        final = job["spec"]["podFailurePolicy"]["rules"][1]["onExitCodes"]["values"]
+        last = {pod.index: code for pod, code in zip(pods, codes, strict=True)}  # of each index
         failed = [code for code in codes if code]
         if all(code == 0 for code in last.values()) if indexed else 0 in codes:
-            end = {"type": "Complete", "status": "True"}
-        elif any(code in final for code in failed):
-            end = {"type": "Failed", "status": "True", "reason": "PodFailurePolicy", "message": f"exit codes {failed}"}
+            end = {"type": "Complete"}
+        elif set(failed) & set(policy["rules"][1]["onExitCodes"]["values"]):
+            end = {"type": "Failed", "reason": "PodFailurePolicy", "message": f"exit codes {failed}"}
         elif len(failed) > job["spec"]["backoffLimit"]:
-            end = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "too many"}
+            end = {"type": "Failed", "reason": "BackoffLimitExceeded", "message": "too many"}
         else:
             job["status"]["failed"] = len(failed)
             for index in [index for index, code in last.items() if code]:
                 self.start(job, index)
             return
-        job["status"] = {"active": 0, "failed": len(failed), "conditions": [end]}
+        job["status"] = {"active": 0, "failed": len(failed), "conditions": [end | {"status": "True"}]}
 
     def close(self) -> None:
         self.closed.set()
         for pod in self.pods:
             pod.kill()
-            pod.process.wait()
         self.server.shutdown()
         self.server.server_close()
 
@@ -224,47 +217,49 @@ class Handler(http.server.BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length)) if length else {}
         fault = self.cluster.fault(f"{self.command} {self.path}")
-        if fault is not None and isinstance(fault.how, int):
+        if isinstance(fault.how, int):
             return self._json({"message": "scripted"}, fault.how)
-        if fault is not None and fault.how == "reset":
+        if fault.how == "reset":
             return self._reset()
         if self.cluster.token is not None and self.headers.get("Authorization") != f"Bearer {self.cluster.token}":
             return self._json({"message": "Unauthorized"}, 401)
         split = urllib.parse.urlsplit(self.path)
         query = dict(urllib.parse.parse_qsl(split.query))
-        *_, kind, name = [*split.path.split("/namespaces/test/")[1].split("/"), ""][:2]
-        if split.path.endswith("/log"):
+        kind, name, *_ = [*split.path.partition("/namespaces/test/")[2].split("/"), "", ""]
+        if split.path in self.cluster.answers:
+            self._json(*reversed(self.cluster.answers[split.path]))
+        elif split.path == "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews":
+            right = body["spec"]["resourceAttributes"]
+            asked = right["verb"], "/".join(filter(None, (right["resource"], right["subresource"])))
+            allowed = right["namespace"] == "test" and asked not in self.cluster.denied
+            self._json(body | {"status": {"allowed": allowed}}, 201)
+        elif split.path.endswith("/log"):
             self._log(name, query, fault)
         elif kind == "events":
             name = query["fieldSelector"].removeprefix("involvedObject.name=")
-            about = {
-                "involvedObject": {"name": name, "uid": self.cluster.jobs.get(name, {}).get("metadata", {}).get("uid")}
-            }
+            uid = self.cluster.jobs.get(name, {}).get("metadata", {}).get("uid")
+            about = {"involvedObject": {"name": name, "uid": uid}}
             self._json({"items": [about | event for event in self.cluster.events if name in self.cluster.jobs]})
-        elif kind == "podtemplates":
-            self._maybe(self.cluster.templates.get(name))
-        elif kind == "pods" and "watch" in query:
-            self._watch(query, fault)
+        elif kind in ("podtemplates", "jobs") and self.command == "GET" and name:
+            found = (self.cluster.templates if kind == "podtemplates" else self.cluster.jobs).get(name)
+            self._json(found or {"message": "NotFound"}, 200 if found else 404)
         elif kind == "pods":
-            pods, version = self._pods(query)
-            self._json({"metadata": {"resourceVersion": version}, "items": pods})
+            pods = self.cluster.pods_of(query["labelSelector"].removeprefix("job-name="))
+            self._json({"items": [pod.as_dict() for pod in pods]})
+        elif kind != "jobs":
+            self._json({"message": "NotFound"}, 404)
         elif self.command == "POST":
             created = self.cluster.create(body)
-            if fault is not None and fault.how == "lost":  # done, but the answer does not arrive
+            if fault.how == "lost":  # done, but the answer does not arrive
                 return self._reset()
             self._json(body if created else {"message": "AlreadyExists"}, 201 if created else 409)
         elif not name:
             self._json({"items": list(self.cluster.jobs.values())})
-        elif self.command == "DELETE" and name in self.cluster.jobs:
+        else:
             self.cluster.delete(name)
             self._json({})
-        else:
-            self._maybe(self.cluster.jobs.get(name))
 
     do_GET = do_POST = do_DELETE = _answer  # noqa: N815
-
-    def _maybe(self, found: dict | None) -> None:
-        self._json(found or {"message": "NotFound"}, 200 if found else 404)
 
     def _json(self, value: Any, status: int = 200) -> None:
         body = json.dumps(value).encode()
@@ -282,52 +277,33 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
         self.wfile.flush()
 
-    def _stream(self) -> None:
-        self.send_response(200)
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-
-    def _watch(self, query: dict[str, str], fault: Fault | None) -> None:
-        give_up = time.monotonic() + int(query["timeoutSeconds"])
-        self._stream()
-        while time.monotonic() < give_up and not self.cluster.closed.wait(0.02):
-            pods, version = self._pods(query)
-            if version != query["resourceVersion"] and not (fault is not None and fault.how == "silent"):
-                self._chunk(json.dumps({"type": "MODIFIED", "object": pods[-1] if pods else {}}).encode() + b"\n")
-        self._chunk(b"")
-
-    def _pods(self, query: dict[str, str]) -> tuple[list[dict], str]:
-        pods = [pod.as_dict() for pod in self.cluster.pods_of(query["labelSelector"].removeprefix("job-name="))]
-        return pods, str(zlib.crc32(json.dumps(pods).encode()))
-
-    def _log(self, name: str, query: dict[str, str], fault: Fault | None) -> None:
+    def _log(self, name: str, query: dict[str, str], fault: Fault) -> None:
         """Stamped lines; `sinceTime` counts in whole seconds, as with a kubelet, so lines come again."""
         (pod,) = [pod for pod in self.cluster.pods if pod.name == name] or [None]
         if pod is None:
             return self._json({"message": "NotFound"}, 404)
-        self._stream()
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
         since, sent, place = query.get("sinceTime", "")[:19], 0, 0
-        while not self.cluster.closed.is_set():
+        while not self.cluster.closed.wait(0.02):
             over = pod.ended() is not None
             lines, place = pod.log[place:], len(pod.log)
             for stamp, line in lines:
                 if stamp[:19] < since:
                     continue
                 data = f"{stamp} ".encode() + line
-                if fault is not None and fault.how == "cut" and sent + len(data) > fault.after:
+                too_far = sent + len(data) > fault.after
+                if fault.how == "cut" and too_far:
                     self._chunk(data[: fault.after - sent])
-                    return self._reset()
-                if fault is not None and fault.how == "silent" and sent + len(data) > fault.after:
+                if fault.how == "silent" and too_far:
                     self.cluster.closed.wait(5)
-                    return self._reset()
-                if self.cluster.down:
+                if self.cluster.down or (fault.how in ("cut", "silent") and too_far):
                     return self._reset()
                 sent += len(data)
                 self._chunk(data)
             if over or query["follow"] == "false":
-                self._chunk(b"")
-                return
-            time.sleep(0.02)
+                return self._chunk(b"")
 
 
 def now() -> str:
@@ -336,12 +312,25 @@ def now() -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}".rstrip("0").rstrip(".") + "Z"
 
 
-def committed(clone) -> str:
-    """Commit all that is in a clone; return the commit."""
-    (clone.root / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")  # which DVC would write
-    clone.run("git", "add", "-A")
-    clone.run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "now", "--allow-empty")
-    return clone.run("git", "rev-parse", "HEAD").strip()
+class Site:
+    """A clone whose items run as Jobs: `own` is what pods and drivers know, `env` what a driver is given."""
+
+    def __init__(self, clone, cluster: Cluster, mlflow: str) -> None:
+        self.clone, self.cluster, self.root = clone, cluster, clone.root
+        self.own = {"MLFLOW_TRACKING_URI": mlflow, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+        self.env = self.own | {"PIPELINE_EXECUTOR": "kubernetes", "KUBECONFIG": str(cluster.kubeconfig)}
+        cluster.base = {name: clone.env[name] for name in ("PATH", "HOME", "PYTHONPATH")}
+
+    def commit(self) -> dict[str, str]:
+        """Commit all that is in the clone, as what an image holds."""
+        (self.root / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")  # which DVC would write
+        self.clone.run("git", "add", "-A")
+        self.clone.run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "now", "--allow-empty")
+        return {"VSML_COMMIT": self.clone.run("git", "rev-parse", "HEAD").strip()}
+
+    def job(self) -> dict:
+        (job,) = self.cluster.jobs.values()
+        return job
 
 
 class Wire:

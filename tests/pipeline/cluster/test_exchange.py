@@ -62,31 +62,18 @@ def _order(store, job):
     return store.read(run, exchange.ORDER, digest)
 
 
-def test_what_is_read_is_uploaded_once_and_comes_back_by_digest(store, job, tmp_path):
+def test_what_is_read_is_uploaded_once_and_comes_back_by_digest_or_not_at_all(store, job, served, tmp_path):
     first, second = _order(store, job)["reads"], _order(store, job)["reads"]
     assert first == second and first.keys() == {"dvc.yaml", "params.yaml", PLAN, IN}
     there = exchange.lay_out(store, _order(store, job), tmp_path / "elsewhere")
     for name in first:
         assert (there / name).read_bytes() == (tmp_path / name).read_bytes()
     assert (there / "pipeline/run/artifacts.py").samefile(paths.ROOT / "pipeline/run/artifacts.py")
-
-
-def test_what_a_run_left_is_found_in_that_run(store, run, job, profile):
-    out = profile / OUTS[0]
-    artifacts.write_text(out, str(profile))
-    digest = artifacts.sha256_file(out)
-    assert store.having(digest) is None
-    assert exchange.commit(store, run, "one", MANIFEST | {"outs": {OUTS[0]: digest}}, profile)
-    assert store.having(digest) == (run, f"attempts/one/outs/{OUTS[0]}")
-
-
-def test_a_dep_that_was_changed_in_the_store_is_refused(store, job, served, tmp_path):
-    order = _order(store, job)
-    (kept,) = served[1].rglob(f"{order['reads'][IN]['run']}/artifacts/{order['reads'][IN]['path']}")
+    (kept,) = served[1].rglob(f"{first[IN]['run']}/artifacts/{first[IN]['path']}")
     kept.write_text("other")
     with pytest.raises(IntegrityError, match=rf"{IN} of MLflow run .* expected {job.deps[IN]}"):
-        exchange.lay_out(store, order, tmp_path / "elsewhere")
-    assert not (tmp_path / "elsewhere" / IN).exists()
+        exchange.lay_out(store, _order(store, job), tmp_path / "a third")
+    assert not (tmp_path / "a third" / IN).exists()
 
 
 def test_a_file_is_missing_only_if_the_server_says_so(store, run, wire, profile):
@@ -111,10 +98,12 @@ def _attempt(folder, text):
 def test_the_first_of_two_attempts_counts_and_the_second_changes_nothing(store, run, job, tmp_path):
     assert not exchange.collect(store, run, job)
     for attempt, counts in (("one", True), ("two", False), ("one", True)):
-        assert exchange.commit(store, run, attempt, _attempt(tmp_path / attempt, attempt), tmp_path / attempt) is counts
+        made = _attempt(tmp_path / attempt, f"{attempt} of {tmp_path}")
+        assert exchange.commit(store, run, attempt, made, tmp_path / attempt) is counts
     assert exchange.collect(store, run, job)
-    assert [Path(name).read_text() for name in OUTS] == ["one", "one"]
+    assert [Path(name).read_text() for name in OUTS] == [f"one of {tmp_path}"] * 2
     assert store.get(run).status == "FINISHED"
+    assert store.having(artifacts.sha256_file(OUTS[1])) == (run, f"attempts/one/outs/{OUTS[1]}")
 
 
 def test_outs_come_all_or_none_and_a_result_that_is_not_whole_is_set_aside(store, run, job, served, tmp_path, capsys):

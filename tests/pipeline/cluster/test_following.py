@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.cluster.connection import Api, ClusterError
 from pipeline.cluster.following import Follower, Reader, Stuck
-from pipeline.cluster.manifest import Submission, manifest
+from pipeline.cluster.manifest import manifest
 from pipeline.track.patience import Away
 
 SCRIPT = "for i in $(seq 1 30); do echo line $i; sleep 0.03; done; printf 'the end, without a newline'"
@@ -21,13 +21,19 @@ def api(cluster):
     return Api(patience_s=20)
 
 
+def _followed(api, job, say=None):
+    """How a new Job ends."""
+    assert api.create(job)
+    return Follower(api, say).follow(job["metadata"]["name"])
+
+
 def _job(api, script, fingerprint="f" * 64):
-    made = manifest(Submission("test_data", ("iris",), fingerprint, "run", "order"), api.template("vsml-small"))
+    made = manifest(api.template("vsml-small"), "test_data", ("iris",), fingerprint, "run", "order")
     made["spec"]["template"]["spec"]["containers"][0] |= {"command": ["sh", "-c"], "args": [script]}
     return made
 
 
-def test_a_log_that_is_cut_torn_and_silent_comes_whole(api, cluster, monkeypatch):
+def test_a_log_that_is_cut_torn_and_silent_comes_whole_from_an_api_that_is_away_for_a_while(api, cluster, monkeypatch):
     """Cut in the middle of a line, reset before an answer, silent: at each new connection whole seconds come again."""
     monkeypatch.setattr("pipeline.cluster.following.QUIET_S", 0.3)
     for after in (45, 200, 333):
@@ -37,65 +43,36 @@ def test_a_log_that_is_cut_torn_and_silent_comes_whole(api, cluster, monkeypatch
     cluster.fail(r"/log\?", "silent", 150)
     cluster.fail(r"GET .*/jobs/", 429)
     cluster.fail(r"GET .*/pods\?", "reset")
-    job = _job(api, SCRIPT)
-    assert api.create(job)
     said = []
-    assert Follower(api, said.append).follow(job["metadata"]["name"]) == "Complete"
-    assert said == SAID
-    assert not cluster.faults
-
-
-def test_an_api_that_is_away_for_a_while_is_waited_for(api, cluster):
-    job, said = _job(api, SCRIPT), []
-    assert api.create(job)
 
     def say(line):
         said.append(line)
-        if line == "line 5":
+        if line == "line 25":
             cluster.down = True
             threading.Timer(0.7, lambda: setattr(cluster, "down", False)).start()
 
-    assert Follower(api, say).follow(job["metadata"]["name"]) == "Complete"
+    assert _followed(api, _job(api, SCRIPT), say) == "Complete"
     assert said == SAID
-
-
-def test_a_watch_is_but_a_hint(api, cluster):
-    """A watch that is gone (410), cut or silent is followed by a look at how things stand."""
-    for how in (410, 500, "reset", "silent"):
-        cluster.fail("watch=true", how)
-        api.wait_for_change("none", "7", at_most_s=1)
     assert not cluster.faults
 
 
-def test_a_lost_pod_has_a_successor_and_the_log_says_so(api, cluster, tmp_path):
-    job = _job(
-        api, f"if [ -e {tmp_path}/once ]; then echo second; else touch {tmp_path}/once; echo first; exit 137; fi"
-    )
-    api.create(job)
-    said = []
-    assert Follower(api, said.append).follow(job["metadata"]["name"]) == "Complete"
+def test_a_lost_pod_has_a_successor_and_the_log_says_so_but_some_exit_codes_are_final(api, cluster, tmp_path):
+    once, said = f"{tmp_path}/once", []
+    lost = _job(api, f"if [ -e {once} ]; then echo second; else touch {once}; echo first; exit 137; fi")
+    assert _followed(api, lost, said.append) == "Complete"
     first, ended, second = said
     assert (first, second) == ("first", "second")
     assert "exit code 137, killed: out of memory" in ended
-
-
-def test_some_exit_codes_are_final_and_others_are_tried_again(api, cluster):
-    final, again = _job(api, "exit 78"), _job(api, "exit 1", "a" * 64)
+    final, again = _job(api, "exit 78", "b" * 64), _job(api, "exit 1", "a" * 64)
     again["spec"]["backoffLimit"] = 2
     for job, pods, why in ((final, 1, "PodFailurePolicy"), (again, 3, "BackoffLimitExceeded")):
-        api.create(job)
-        ended = Follower(api).follow(job["metadata"]["name"])
-        assert ended is not None and ended.startswith(why)
+        assert str(_followed(api, job)).startswith(why)
         assert len(cluster.pods_of(job["metadata"]["name"])) == pods
 
 
-def test_a_create_whose_answer_is_lost_has_created(api, cluster):
-    cluster.fail("POST", "lost")
-    assert not api.create(_job(api, "exit 0"))
-    assert cluster.created == 1
-
-
 def test_what_fails_in_passing_is_tried_again_and_what_is_refused_is_not(api, cluster):
+    cluster.fail("POST", "lost")
+    assert not api.create(_job(api, "exit 0")) and cluster.created == 1, "a create whose answer is lost has created"
     for how in (429, 500, 503, "reset"):
         cluster.fail("GET .*/jobs/", how)
     assert api.job("none") is None
@@ -122,16 +99,13 @@ EVENTS = {  # what a cluster says of a Job that gets no pod: whether that is fin
 def test_why_no_pod_comes_is_said_soon_and_again_and_what_is_final_ends(
     api, cluster, monkeypatch, final, reason, message
 ):
-    monkeypatch.setattr("pipeline.cluster.following.WHY_AFTER_S", 0.1)
-    monkeypatch.setattr("pipeline.cluster.following.WHY_EVERY_S", 0.1)
-    monkeypatch.setattr("pipeline.cluster.following.AGAIN_EVERY_S", 0.5)
+    for name, seconds in (("WHY_AFTER_S", 0.1), ("AGAIN_EVERY_S", 0.3)):
+        monkeypatch.setattr(f"pipeline.cluster.following.{name}", seconds)
     monkeypatch.setenv("VSML_PENDING_S", "3")
     cluster.at_once, cluster.events = 0, [{"reason": reason, "message": message}]
-    job, said = _job(api, "exit 0"), []
-    api.create(job)
-    began = time.monotonic()
+    said, began = [], time.monotonic()
     with pytest.raises(Stuck) as stuck:
-        Follower(api, said.append).follow(job["metadata"]["name"])
+        _followed(api, _job(api, "exit 0"), said.append)
     assert message in str(stuck.value)
     if final:
         assert not said and time.monotonic() - began < 2 and "gets no pod" in str(stuck.value)
@@ -141,14 +115,13 @@ def test_why_no_pod_comes_is_said_soon_and_again_and_what_is_final_ends(
 
 
 def test_a_log_that_may_not_be_read_is_said_once_and_asked_for_seldom(api, cluster):
-    job, said = _job(api, "sleep 3; echo done"), []
-    for _ in range(4):
+    said = []
+    for _ in range(9):
         cluster.fail(r"/log\?", 403)
-    api.create(job)
-    assert Follower(api, said.append).follow(job["metadata"]["name"]) == "Complete"
+    assert _followed(api, _job(api, "sleep 2; echo done"), said.append) == "Complete"
     first, last = said
     assert "cannot be read: GET" in first and "403" in first and "cannot be had" in last
-    assert len(cluster.faults) == 2, "asked for once while it ran, and once when it had ended"
+    assert len(cluster.faults) >= 5, "asked for less and less often while it ran"
 
 
 def test_a_condition_of_the_job_says_why_and_a_time_that_is_none_is_refused(api, cluster, monkeypatch):
@@ -187,10 +160,15 @@ def _read(reader, *lines, ended=True):
     return list(reader.lines([line.encode() for line in lines], ended))
 
 
-def test_lines_of_one_moment_are_told_apart_by_their_number():
+def test_a_reader_gives_each_line_once_and_whole():
+    """Lines of one moment are told apart by their number; what the kubelet says of itself has no stamp."""
     reader, at = Reader(), "2026-11-21T10:00:00.1Z"
     assert _read(reader, f"{at} a\n{at} b\n{at} b\n") == ["a", "b", "b"]
     assert _read(reader, f"{at} a\n{at} b\n{at} b\n{at} b\n") == ["b"]
+    assert _read(reader, f"{at} half a l", ended=False) == []
+    assert _read(reader, f"{at} half a line") == ["half a line"]
+    assert _read(reader, "rpc error: no such container\n") == ["rpc error: no such container"]
+    assert _read(reader, "rpc error: no such container\n") == []
     assert reader.since == at
 
 
@@ -203,23 +181,11 @@ def test_every_stamp_that_a_runtime_writes_is_known_and_a_clock_may_be_set_back(
     assert reader.since == "2026-11-21T10:00:00.7+00:00"
 
 
-def test_a_torn_line_is_not_said_until_it_is_whole():
-    reader = Reader()
-    assert _read(reader, "2026-11-21T10:00:00.1Z half a l", ended=False) == []
-    assert _read(reader, "2026-11-21T10:00:00.1Z half a line") == ["half a line"]
-
-
-def test_what_the_kubelet_says_of_itself_is_said_once():
-    reader = Reader()
-    assert _read(reader, "rpc error: no such container\n") == ["rpc error: no such container"]
-    assert _read(reader, "rpc error: no such container\n") == []
-
-
 def test_of_a_gang_the_first_speaks_and_the_ends_of_others_are_told(api, cluster, tmp_path):
     """A silent one holds nothing up; one that is lost is started again under its number."""
     cluster.template("vsml-large", {"PATH": "/usr/bin:/bin"})
     cluster.gang(3)
-    job = manifest(Submission("meta_train", ("vsml", "0"), "f" * 64, "run", "order"), api.template("vsml-large"))
+    job = manifest(api.template("vsml-large"), "meta_train", ("vsml", "0"), "f" * 64, "run", "order")
     mark = tmp_path / "started once"
     script = (
         f"case $JOB_COMPLETION_INDEX in 0) for i in 1 2 3; do echo line $i; sleep 0.3; done;; 1) sleep 4;; "
@@ -227,16 +193,11 @@ def test_of_a_gang_the_first_speaks_and_the_ends_of_others_are_told(api, cluster
     )
     job["spec"]["template"]["spec"]["containers"][0] |= {"command": ["sh", "-c"], "args": [script]}
     cluster.fail(r"/log\?", "cut", 45)
-    assert api.create(job)
-    said, at = [], []
-
-    def say(line):
-        said.append(line)
-        at.append(time.monotonic())
-
-    assert Follower(api, say).follow(job["metadata"]["name"]) == "Complete"
+    at = {}
+    assert _followed(api, job, lambda line: at.setdefault(line, time.monotonic())) == "Complete"
+    said = list(at)
     assert [line for line in said if line.startswith("line")] == ["line 1", "line 2", "line 3"]
-    assert at[said.index("line 3")] - at[said.index("line 1")] < 2.5, "the silent pod holds nothing up"
+    assert at["line 3"] - at["line 1"] < 2.5, "the silent pod holds nothing up"
     (told,) = [line for line in said if "ended" in line]
     assert "exit code 75, a pod of its Job was lost or hung" in told and said[said.index(told) - 1] == "lost"
     assert sorted(pod.index for pod in cluster.pods) == [0, 1, 2, 2]

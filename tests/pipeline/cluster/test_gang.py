@@ -1,6 +1,5 @@
 """What a process of a gang knows without the others; and meta-training that the pods of an Indexed Job share."""
 
-import hashlib
 import random
 import re
 import shutil
@@ -15,28 +14,26 @@ from pipeline.cluster import gang
 from pipeline.run import artifacts
 from pipeline.track import tracking
 from pipeline.track.store import Store
-from tests.pipeline.cluster.conftest import committed
+from tests.pipeline.cluster.conftest import Site
 from tests.servers import until
 
 STEPS, STALLED_AFTER_S = 400, 120  # some ten seconds of computing, and longer than a loaded machine takes to start
 
 
-def test_a_process_is_alone_unless_told_otherwise_and_numbered_by_kubernetes(monkeypatch):
+@pytest.mark.parametrize(
+    ("number", "address", "is_one"),
+    [("2", "a:1", True), ("3", "a:1", False), ("", "a:1", False), ("-1", "a:1", False), ("0", "", False)],
+)
+def test_a_process_is_alone_unless_told_otherwise_and_numbered_by_kubernetes(monkeypatch, number, address, is_one):
     assert gang.member() == gang.Member(0, 1, "") and gang.member().alone and gang.member().leads
-    monkeypatch.setenv(gang.PROCESSES, "3")
-    monkeypatch.setenv(gang.COORDINATOR, "job-0.vsml-gang:8476")
-    monkeypatch.setenv(gang.NUMBER, "2")
-    last = gang.member()
-    assert last == gang.Member(2, 3, "job-0.vsml-gang:8476") and not last.alone and not last.leads
-
-
-@pytest.mark.parametrize(("number", "address"), [("3", "a:1"), ("", "a:1"), ("-1", "a:1"), ("0", "")])
-def test_a_number_that_no_process_has_is_refused(monkeypatch, number, address):
     monkeypatch.setenv(gang.PROCESSES, "3")
     monkeypatch.setenv(gang.COORDINATOR, address)
     monkeypatch.setenv(gang.NUMBER, number)
-    with pytest.raises(ValueError, match=r"expected a number from 0 to 2 and an address.*Indexed"):
-        gang.member()
+    if is_one:
+        assert gang.member() == gang.Member(2, 3, "a:1") and not gang.member().alone and not gang.member().leads
+    else:
+        with pytest.raises(ValueError, match=r"expected a number from 0 to 2 and an address.*Indexed"):
+            gang.member()
 
 
 def test_the_watchdog_waits_for_others_longer_than_for_a_step_and_rows_are_progress(monkeypatch, tmp_path):
@@ -60,37 +57,33 @@ def test_the_watchdog_waits_for_others_longer_than_for_a_step_and_rows_are_progr
     assert alone.stalled(), "the others never came"
 
 
-class Site:
-    """A clone whose meta-training runs on the cluster, on two pods with a device each."""
+class Gang(Site):
+    """A clone whose meta-training runs on two pods with a device each."""
 
     def __init__(self, clone, cluster, mlflow) -> None:
-        self.clone, self.cluster, self.uri, self.store = clone, cluster, mlflow, Store(mlflow)
-        own = {"MLFLOW_TRACKING_URI": mlflow, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-        env = own | {"VSML_COMMIT": committed(clone), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        super().__init__(clone, cluster, mlflow)
+        self.store = Store(mlflow)
+        env = self.own | self.commit() | {"TF_CPP_MIN_LOG_LEVEL": "3"}
         env["JAX_COMPILATION_CACHE_DIR"] = str(cluster.folder / "compiled")  # no compiling under the watchdog
         env["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
         env["XLA_FLAGS"] = "--xla_force_host_platform_device_count=1 --xla_backend_optimization_level=0"
-        cluster.base = {name: clone.env[name] for name in ("PATH", "HOME", "PYTHONPATH")}
         cluster.template("vsml-large", env)
         cluster.gang(2)
-        self.env = own | {"PIPELINE_EXECUTOR": "kubernetes", "KUBECONFIG": str(cluster.kubeconfig)}
 
     def start(self) -> subprocess.Popen[str]:
         return self.clone.start("python", "-m", "pipeline", "meta_train", "vsml", "0", **self.env)
 
     def outs(self) -> dict[str, str]:
         """Their digests; all traces of the run are removed, so that the next one computes all of it again."""
-        folder = self.clone.root / "artifacts/meta_train/vsml-0"
-        found = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in folder.iterdir()}
-        (name,) = self.cluster.jobs
+        folder = self.root / "artifacts/meta_train/vsml-0"
+        found = {path.name: artifacts.sha256_file(path) for path in folder.iterdir()}
         self.store.forget(self.run())
-        self.cluster.delete(name)
+        self.cluster.delete(self.job()["metadata"]["name"])
         shutil.rmtree(folder)
         return found
 
     def run(self) -> str:
-        (job,) = self.cluster.jobs.values()
-        return job["metadata"]["annotations"]["vsml/run"]
+        return self.job()["metadata"]["annotations"]["vsml/run"]
 
 
 @pytest.fixture
@@ -99,7 +92,7 @@ def site(clone, tiny, write_params, cluster, mlflow):
     tiny["defaults"]["curriculum"][0]["episodes"][0]["population"] = 128
     write_params(clone.root / "params.yaml", tiny)
     clone.run("python", "-m", "pipeline", "train_data", "digits")
-    return Site(clone, cluster, mlflow)
+    return Gang(clone, cluster, mlflow)
 
 
 def _ends(driver):
@@ -122,9 +115,9 @@ def test_a_pod_is_killed_another_hangs_and_nothing_is_lost(site, cluster):
     assert len(curve) == site.store.last_step(site.run()) == STEPS
 
     whole = site.store.get(site.run()).tags
-    (job,), known = cluster.jobs.values(), next(key for key in whole if key.startswith("sha256."))
+    known = next(key for key in whole if key.startswith("sha256."))
     site.store._client.delete_tag(site.run(), known)  # as if the first pod had been lost right after its commit
-    cluster.start(job, 0)
+    cluster.start(site.job(), 0)
     until(lambda: cluster.pods[2].ended() == 0, "the end of its successor, which waits for no other", 120)
     assert "meta-step" not in _log(cluster.pods[2]) and site.store.get(site.run()).tags == whole
     undisturbed = site.outs()

@@ -8,19 +8,13 @@ import signal
 import subprocess
 import sys
 import threading
-import types
-from typing import cast
 
 import pytest
 
-from pipeline.data import splits
 from pipeline.run import artifacts
-from pipeline.run.flow import Item
-from pipeline.run.job import Job
 from pipeline.track.store import Store
-from pipeline.track.tracking import Run
-from tests.pipeline.cluster.conftest import committed
-from tests.servers import until
+from tests.pipeline.cluster.conftest import Site
+from tests.servers import says, until
 
 pytestmark = pytest.mark.slow
 
@@ -56,22 +50,19 @@ def main(job, run):
 DRIVER = "import signal; signal.signal(signal.SIGTERM, signal.SIG_DFL); from pipeline.__main__ import main; main({!r})"
 
 
-class Site:
-    """A clone whose stages run on the cluster."""
+class Slow(Site):
+    """A clone whose stages run on the cluster, by drivers that have no jax."""
 
     def __init__(self, clone, cluster, mlflow, gates) -> None:
-        self.clone, self.cluster, self.gates, self.root = clone, cluster, gates, clone.root
-        (gates.parent / "no jax").mkdir()
-        (gates.parent / "no jax/jax.py").write_text("raise ImportError('who only submits needs no jax')")
-        own = {"MLFLOW_TRACKING_URI": mlflow, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-        self.env = own | {"PIPELINE_EXECUTOR": "kubernetes", "KUBECONFIG": str(cluster.kubeconfig)}
-        self.env["PYTHONPATH"] = f"{clone.root}{os.pathsep}{gates.parent / 'no jax'}"
-        self.pod_env = own | {"GATES": str(gates)}
-        cluster.base = {name: clone.env[name] for name in ("PATH", "HOME", "PYTHONPATH")}
-        self.commit()
+        super().__init__(clone, cluster, mlflow)
+        self.gates, none = gates, gates.parent / "no jax"
+        none.mkdir()
+        (none / "jax.py").write_text("raise ImportError('who only submits needs no jax')")
+        self.env["PYTHONPATH"] = f"{clone.root}{os.pathsep}{none}"
+        self.deploy()
 
-    def commit(self) -> None:
-        self.cluster.template("vsml-small", self.pod_env | {"VSML_COMMIT": committed(self.clone)})
+    def deploy(self) -> None:
+        self.cluster.template("vsml-small", self.own | {"GATES": str(self.gates)} | self.commit())
 
     def start(self, *words: str, stdin=None, **env: str) -> subprocess.Popen[str]:
         """A stage item, by the words that DVC runs."""
@@ -81,10 +72,6 @@ class Site:
         return subprocess.Popen(
             command, cwd=self.root, env=own, stdin=stdin, stdout=pipe, stderr=pipe, start_new_session=True, text=True
         )
-
-    def job(self) -> str:
-        (name,) = self.cluster.jobs
-        return name
 
     def close_gate(self, name: str) -> None:
         self.gates.mkdir(exist_ok=True)
@@ -99,24 +86,25 @@ class Site:
 
 @pytest.fixture
 def site(clone, cluster, mlflow, tmp_path):
-    return Site(clone, cluster, mlflow, tmp_path / "gates")
+    return Slow(clone, cluster, mlflow, tmp_path / "gates")
 
 
 @pytest.fixture
 def slow(site):
     (site.root / "pipeline/data/splits.py").write_text(SLOW)
-    site.commit()
+    site.deploy()
     return site
 
 
-def _ends(process, seconds=90):
-    """Exit status and what it says from now on; `communicate` would miss the lines that are read ahead."""
+def _ends(process, status=0, seconds=90):
+    """What it says until it ends with this status; `communicate` would miss the lines that are read ahead."""
     give_up = threading.Timer(seconds, process.kill)
     give_up.start()
     out, error = process.stdout.read(), process.stderr.read()
     process.communicate()
     give_up.cancel()
-    return process.returncode, out, error
+    assert process.returncode == status, out + error
+    return out, error
 
 
 def _total(name):
@@ -126,39 +114,30 @@ def _total(name):
     return total
 
 
-def _says(process, what):
-    """Wait for a line."""
-    for line in process.stdout:
-        if what in line:
-            return line
-    raise AssertionError((what, process.communicate()))
-
-
-def test_dvc_repro_on_the_cluster_leaves_what_it_leaves_here(site, cluster, tmp_path, monkeypatch):
+def test_dvc_repro_on_the_cluster_leaves_what_it_leaves_here(site, cluster):
     """The same command, lock and bytes, from an API that stumbles, by a driver that never imports jax."""
     cluster.fail("POST", 500)
     cluster.fail("POST", "lost")
     cluster.fail("GET .*podtemplates", 429)
-    cluster.fail("watch=true", 410)
     cluster.fail(r"/log\?", "reset")
     out = site.clone.run("dvc", "repro", "test_data@iris", **site.env)
     assert "Submitted Job vsml-test-data-" in out
-    assert not [fault for fault in cluster.faults if "watch" not in fault.asked and "log" not in fault.asked]
+    assert not [fault for fault in cluster.faults if "log" not in fault.asked]
     assert "Data and pipelines are up to date." in site.clone.run("dvc", "repro", "test_data@iris")
     assert cluster.created == 1
 
-    monkeypatch.chdir(tmp_path)
-    out = "artifacts/test_data/iris.npz"
-    item = Item("test_data@iris", "test_data", ("iris",), {"set": "iris"}, "", (), (out,))
-    splits.main(cast(Job, types.SimpleNamespace(stage=item.stage, item=item.words, flow=item)), cast(Run, None))
-    assert (site.root / out).read_bytes() == (tmp_path / out).read_bytes()
+    out = site.root / "artifacts/test_data/iris.npz"
+    from_pod = out.read_bytes()
+    out.unlink()
+    site.clone.run("python", "-m", "pipeline", "test_data", "iris")
+    assert out.read_bytes() == from_pod
 
 
 def test_driver_and_pods_are_killed_and_nothing_is_lost(slow, cluster, served, mlflow):
     """Driver killed, pod killed; attached, collected when the Job is gone, remade when the result is not whole."""
     slow.close_gate("wine")
     first = slow.start("test_data", "wine")
-    _says(first, "step 5 total")
+    says(first, "step 5 total")
     first.kill()
     first.communicate()
     (pod,) = cluster.pods
@@ -168,11 +147,10 @@ def test_driver_and_pods_are_killed_and_nothing_is_lost(slow, cluster, served, m
     pod.kill()
 
     second = slow.start("test_data", "wine")
-    assert "Attached to Job" in _says(second, "Attached")
-    line = _says(second, "going on from step")
+    assert "Attached to Job" in says(second, "Attached")
+    line = says(second, "going on from step")
     slow.open_gate("wine")
-    status, out, error = _ends(second)
-    assert status == 0, out + error
+    out, _ = _ends(second)
     assert int(line.split()[-1]) >= 1
     said = re.findall(r"^step (\d+)", out, re.MULTILINE)
     assert said == [str(step) for step in range(int(line.split()[-1]) + 1, 10)], "each line once, in order"
@@ -181,16 +159,15 @@ def test_driver_and_pods_are_killed_and_nothing_is_lost(slow, cluster, served, m
     history = [metric.step for metric in store._client.get_metric_history(run, "loss")]
     assert sorted(history) == list(range(1, 10)), "no row of the curve is lost, none is there twice"
 
-    cluster.delete(slow.job())
+    cluster.delete(slow.job()["metadata"]["name"])
     shutil.rmtree(slow.root / "artifacts")
-    status, out, error = _ends(slow.start("test_data", "wine"))
-    assert status == 0 and f"Collected from MLflow run {run}" in out, out + error
+    out, error = _ends(slow.start("test_data", "wine"))
+    assert f"Collected from MLflow run {run}" in out, out + error
     assert (slow.total("wine"), cluster.created) == (_total("wine"), 1)
 
     (kept,) = served[1].rglob(f"{run}/artifacts/attempts/*/outs/artifacts/test_data/wine.npz")
     kept.write_bytes(kept.read_bytes()[:-1] + b"!")
-    status, out, error = _ends(slow.start("test_data", "wine"))
-    assert status == 0, out + error
+    out, _ = _ends(slow.start("test_data", "wine"))
     assert "is not what it says and is set aside" in out and "Submitted Job" in out
     assert (slow.total("wine"), cluster.created) == (_total("wine"), 2)
 
@@ -199,102 +176,83 @@ def test_two_pods_of_one_job_cannot_mix_and_a_tracker_that_is_away_is_waited_for
     slow.close_gate("iris")
     cluster.at_once = 2
     driver = slow.start("test_data", "iris")
-    _says(driver, "step 5 total")
+    says(driver, "step 5 total")
     until(lambda: all(any(b"step 5" in line for _, line in pod.log) for pod in cluster.pods), "both pods")
     wire.cut = True
     slow.open_gate("iris")
     until(lambda: any(b"All is computed" in line for _, line in cluster.pods[0].log), "a pod that waits")
     wire.cut = False
-    status, out, error = _ends(driver)
-    assert status == 0, out + error
+    _ends(driver)
     assert slow.total("iris") == _total("iris")
     until(lambda: all(pod.ended() == 0 for pod in cluster.pods), "the end of both pods")
     said = b"".join(line for pod in cluster.pods for _, line in pod.log)
     assert said.count(b"Another pod of this Job was faster") == 1
-    (found,) = Store(mlflow).find({"stage": "test_data", "set": "iris", "fingerprint": _fingerprint(cluster)})
+    fingerprint = slow.job()["metadata"]["annotations"]["vsml/fingerprint"]
+    (found,) = Store(mlflow).find({"stage": "test_data", "set": "iris", "fingerprint": fingerprint})
     winner = found.params["committed"].split()[0].removeprefix("attempts/")
     assert winner in {pod.uid for pod in cluster.pods}
     assert Store(mlflow).last_step(found.id) == 9
 
 
-def test_here_a_tracker_that_is_away_is_not_waited_for_and_gets_the_run_later(slow, wire, mlflow):
-    slow.close_gate("digits")
-    stage = slow.start("test_data", "digits", PIPELINE_EXECUTOR="local", GATES=str(slow.gates))
-    _says(stage, "step 5 total")
-    wire.cut = True
-    slow.open_gate("digits")
-    status, out, error = _ends(stage)
-    assert status == 0 and f"MLflow at {mlflow} does not answer" in error, out + error
-    wire.cut = False
-    slow.clone.run("python", "-m", "pipeline", "uploads", MLFLOW_TRACKING_URI=mlflow)
-    (found,) = Store(mlflow).find({"stage": "test_data", "set": "digits", "device": "cpu"})
-    assert found.status == "FINISHED" and Store(mlflow).last_step(found.id) == 9
-
-
-def _fingerprint(cluster):
-    (job,) = cluster.jobs.values()
-    return job["metadata"]["annotations"]["vsml/fingerprint"]
-
-
 def test_detached_evicted_listed_cancelled(slow, cluster, mlflow):
     slow.close_gate("digits")
     first = slow.start("test_data", "digits")
-    _says(first, "step 5 total")
+    says(first, "step 5 total")
     first.send_signal(signal.SIGTERM)
-    status, out, error = _ends(first)
-    assert status == 143 and "Detached from Job" in out, out + error
+    assert "Detached from Job" in _ends(first, 143)[0]
 
     near, far = pty.openpty()
     with os.fdopen(near, "w") as keys, os.fdopen(far) as terminal:
         second = slow.start("test_data", "digits", stdin=terminal)
-        _says(second, "step 5 total")
+        says(second, "step 5 total")
         second.send_signal(signal.SIGINT)
         keys.write("\n")  # go on
         keys.flush()
         (pod,) = cluster.pods
-        pod.evict()
-        _says(second, "This pod has to go.")
-        _says(second, "going on from step 5")
+        pod.process.terminate()  # as the first process of a pod is told to go
+        says(second, "This pod has to go.")
+        says(second, "going on from step 5")
         listed = slow.clone.run("python", "-m", "pipeline", "jobs", **slow.env)
-        assert re.search(rf"{slow.job()}  test_data digits  0:\d\d:\d\d  Running, 1 pods lost", listed)
-        slow.clone.run("python", "-m", "pipeline", "jobs", "cancel", slow.job()[-6:], **slow.env)
-        status, _, error = _ends(second)
-    assert status == 1 and "was cancelled. The same command starts it anew." in error, error
+        name = slow.job()["metadata"]["name"]
+        assert re.search(rf"{name}  test_data digits  0:\d\d:\d\d  Running, 1 pods lost", listed)
+        slow.clone.run("python", "-m", "pipeline", "jobs", "cancel", name[-6:], **slow.env)
+        assert "was cancelled. The same command starts it anew." in _ends(second, 1)[1]
     assert not cluster.jobs
 
 
 def test_a_job_that_is_refused_or_gets_no_pod_leaves_no_run_that_seems_to_go_on(slow, cluster, mlflow):
     cluster.fail("POST .*/jobs", 403)
-    status, _, error = _ends(slow.start("test_data", "iris"))
-    assert status and "403" in error
+    assert "403" in _ends(slow.start("test_data", "iris"), 1)[1]
     refused = 'Error creating: pods "x" is forbidden: maximum cpu usage per Container is 1, but limit is 2'
     cluster.at_once, cluster.events = 0, [{"reason": "FailedCreate", "message": refused}]
-    status, _, error = _ends(slow.start("test_data", "iris"))
-    assert status and f"gets no pod: FailedCreate: {refused}" in error
+    assert f"gets no pod: FailedCreate: {refused}" in _ends(slow.start("test_data", "iris"), 1)[1]
     assert not cluster.jobs
     runs = Store().find({"stage": "test_data", "set": "iris", "executor": "kubernetes"})
     assert {run.status for run in runs[:2]} == {"FAILED"}
 
 
+def _write_more(root):
+    with (root / "pipeline/run/artifacts.py").open("a") as code:
+        code.write("\nMORE = 1\n")
+
+
 def test_other_code_in_the_image_is_refused_by_the_driver_and_by_the_pod(slow, cluster, mlflow):
-    (slow.root / "pipeline/run/artifacts.py").write_text(
-        (slow.root / "pipeline/run/artifacts.py").read_text() + "\nMORE = 1\n"
-    )
-    status, _, error = _ends(slow.start("test_data", "breast_cancer"))
-    assert status == 1 and "The working tree is dirty at commit" in error and "PIPELINE_ALLOW_DIRTY=1" in error
+    _write_more(slow.root)
+    _, error = _ends(slow.start("test_data", "breast_cancer"), 1)
+    assert "The working tree is dirty at commit" in error and "PIPELINE_ALLOW_DIRTY=1" in error
     assert not cluster.created
-    slow.commit()
+    slow.deploy()
 
     other = slow.root.parent / "other code"
     shutil.copytree(slow.root, other, ignore=shutil.ignore_patterns(".git", "artifacts"))
-    (other / "pipeline/run/artifacts.py").write_text((other / "pipeline/run/artifacts.py").read_text() + "\nMORE = 1\n")
+    _write_more(other)
     cluster.base["PYTHONPATH"] = str(other)
-    status, out, error = _ends(slow.start("test_data", "breast_cancer"))
-    assert status == 1 and "code in the image are not as planned (files: pipeline/run/artifacts.py)" in out
+    out, error = _ends(slow.start("test_data", "breast_cancer"), 1)
+    assert "code in the image are not as planned (files: pipeline/run/artifacts.py)" in out
     assert "PodFailurePolicy" in error and len(cluster.pods) == 1
 
     (slow.root / "note").touch()
-    status, out, error = _ends(slow.start("test_data", "breast_cancer", PIPELINE_ALLOW_DIRTY="1"))
-    assert status == 0 and "The run is marked as not auditable." in out, out + error
+    out, error = _ends(slow.start("test_data", "breast_cancer", PIPELINE_ALLOW_DIRTY="1"))
+    assert "The run is marked as not auditable." in out, out + error
     (newest, *_) = Store(mlflow).find({"stage": "test_data", "set": "breast_cancer"})
     assert newest.tags["auditable"] == "false"
