@@ -20,7 +20,7 @@ from pipeline.cluster.execute import Told, told
 from pipeline.cluster.manifest import CONFIGURATION, INTEGRITY, ORDER
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
-from pipeline.run.flow import Flow
+from pipeline.run.flow import PLAN, Flow
 from pipeline.run.plan import differences
 from pipeline.track import tracking
 from pipeline.track.patience import patiently
@@ -83,6 +83,10 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
         sys.exit(gang.LOST)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # all is computed; what time is left is best spent on sending it
     left = tracking.read(folder, tracking.END)["manifest"]
+    given = {name: read["sha256"] for name, read in order["reads"].items()} | order["here"]
+    wrong = [name for name, digest in left["deps"].items() if given.get(name) != digest]
+    if wrong and not (order["dirty"] and all(name.startswith(f"{PLAN}/") for name in wrong)):
+        raise Refused(INTEGRITY, f"the stage read other files than it was given: {', '.join(wrong)}")
 
     def commit() -> bool:
         upload.send_curve()
