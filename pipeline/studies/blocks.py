@@ -241,7 +241,7 @@ def recall(results: Results) -> dict[str, Any]:
         """A row for each name, experiment, metric and age, if one is given, that has results."""
         filled = []
         for name, experiment, metric, *age in rows:
-            where = [(*age, horizon) for horizon in horizons]
+            where = [[*age, horizon] for horizon in horizons]
             entries = [results.get(Key("recall", experiment, metric, *numbers)) for numbers in where]
             if any(entries):
                 filled.append([name, *_cells(entries, "sd_seeds", 3)])
