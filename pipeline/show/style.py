@@ -37,9 +37,10 @@ rc("font", family="DejaVu Sans", size=7.5)  # ships with matplotlib
 rc("axes", titlesize=8, titleweight="bold", titlelocation="left", labelsize=7.5)
 rc("axes", linewidth=0.6, edgecolor=GREY, axisbelow=True, grid=True)
 rc("axes.spines", top=False, right=False)
-for side in ("xtick", "ytick"):
-    rc(side, labelsize=7, color=GREY)
-    rc(f"{side}.major", width=0.6, size=2.5)
+rc("xtick", labelsize=7, color=GREY)
+rc("ytick", labelsize=7, color=GREY)
+rc("xtick.major", width=0.6, size=2.5)
+rc("ytick.major", width=0.6, size=2.5)
 rc("grid", color=RULED, linewidth=0.5)
 rc("axes.grid", axis="y")
 rc("legend", frameon=False, fontsize=6.5)
