@@ -13,7 +13,7 @@ from pipeline.studies.learning.params import Data, EpisodeSizes, Task
 from vsml.learners.settings import image_of, learner
 from vsml.tasks.datasets import SETS
 
-PROFILES = sorted(path.parent.relative_to(paths.ROOT) for path in paths.ROOT.glob("**/params.yaml"))
+PROFILES = sorted(paths.ROOT.glob("**/params.yaml"))
 IMAGES = 124  # of each made-up set: two of each class of the largest
 
 
@@ -101,7 +101,7 @@ def test_one_shot_counts_the_last_prediction_of_many_episodes(profile):
     assert trial.episodes.y.shape == (20, 6, 5)
     section = plain(params.read(paths.ROOT / "profiles/smoke/params.yaml").defaults.learner)
     built = learner(section, trial.features, trial.classes)
-    outcome = jax.jit(build.run_trial, static_argnums=0)(built, built.init_theta(jax.random.key(0)), trial)
+    outcome = jax.jit(lambda key: build.run_trial(built, built.init_theta(key), trial))(jax.random.key(0))
     assert outcome["correct"].shape == outcome["loss"].shape == (2, 10)
 
 
@@ -153,35 +153,46 @@ def test_theta_starts_from_the_numbers_given_and_otherwise_as_it_is_drawn(profil
         meta_train.build(section.model_copy(update={"start": {"norm_scale": 7.0}}), 0)
 
 
-@pytest.mark.parametrize("folder", PROFILES, ids=str)
-def test_every_experiment_lowers_for_gpus_and_every_task_of_its_suite_fits_it(profile, folder):
-    found = params.read(paths.ROOT / folder / "params.yaml")
-    seen = set()  # tracing the same program again would tell nothing
-    for section in found.experiments.values():
-        outer = meta_train.build(section, 0)
-        for groups, phase in zip(outer.phases, section.curriculum, strict=True):
-            assert sum(group.population for group in groups) >= sum(
-                lifetimes.population for lifetimes in phase.episodes
-            )
-            for group in groups:
-                keys = jax.eval_shape(lambda n=group.population: jax.random.split(jax.random.key(0), n))
-                size = (str(section.learner), str(section.estimator), str(jax.eval_shape(group.draw, outer.key)))
-                if size in seen:
-                    continue
-                seen.add(size)
-                lowered = jax.export.export(jax.jit(group.value_and_grad), platforms=["cuda"])
-                given, draw = jax.tree.map(jnp.shape, outer.state.theta), group.draw
-                _, *grad = lowered(outer.state.theta, keys, draw).out_avals
-                assert [leaf.shape for leaf in grad] == jax.tree.leaves(given, is_leaf=lambda z: isinstance(z, tuple))
-        for task in (task for suite in section.suites for task in found.tests.suites[suite].values()):
-            features = task.inputs or SETS[task.set].features
-            classes = {"random": 10, "sum_sign": 2}.get(task.set) or build._count(task.set, task.classes)
-            size = (str(section.learner), features, classes)
+def _kinds(section, tests):
+    """`section` with the facts of its sets instead of their names: all that shapes and programs depend on."""
+    sets = [SETS.get(name, name) for name in section.data.sets]
+    suites = [tests.suites[suite] for suite in section.suites]
+    return str((section.model_copy(update={"data": None, "suites": None}), sets, section.data.episodes, suites))
+
+
+def test_every_experiment_of_every_profile_lowers_for_gpus_and_every_task_of_its_suite_fits_it(profile):
+    seen = set()  # over all profiles: tracing the same program again would tell nothing
+    for file in PROFILES:
+        found = params.read(file)
+        for section in found.experiments.values():
+            if (kinds := _kinds(section, found.tests)) in seen:
+                continue
+            seen.add(kinds)
+            _check(section, found.tests, seen)
+
+
+def _check(section, tests, seen):
+    outer = meta_train.build(section, 0)
+    theta = jax.eval_shape(lambda: outer.state.theta)
+    for groups, phase in zip(outer.phases, section.curriculum, strict=True):
+        assert sum(group.population for group in groups) >= sum(lifetimes.population for lifetimes in phase.episodes)
+        for group in groups:
+            keys = jax.eval_shape(lambda n=group.population: jax.random.split(jax.random.key(0), n))
+            size = (str(section.learner), str(section.estimator), str(jax.eval_shape(group.draw, outer.key)))
             if size in seen:
                 continue
             seen.add(size)
-            built = learner(plain(section.learner), features, classes)
-            state = jax.eval_shape(built.init_state, outer.state.theta, jax.random.key(0))
-            x, y = jnp.zeros(features), jnp.zeros(classes)
-            _, logits = jax.eval_shape(built.step, outer.state.theta, state, x, y)
-            assert logits.shape == (classes,)
+            lowered = jax.export.export(jax.jit(group.value_and_grad), platforms=["cuda"])(theta, keys, group.draw)
+            assert [leaf.shape for leaf in lowered.out_avals[1:]] == [leaf.shape for leaf in jax.tree.leaves(theta)]
+    for task in (task for suite in section.suites for task in tests.suites[suite].values()):
+        features = task.inputs or SETS[task.set].features
+        classes = {"random": 10, "sum_sign": 2}.get(task.set) or build._count(task.set, task.classes)
+        size = (str(section.learner), features, classes)
+        if size in seen:
+            continue
+        seen.add(size)
+        built = learner(plain(section.learner), features, classes)
+        state = jax.eval_shape(built.init_state, theta, jax.random.key(0))
+        x, y = (jax.ShapeDtypeStruct((n,), jnp.float32) for n in (features, classes))
+        _, logits = jax.eval_shape(built.step, theta, state, x, y)
+        assert logits.shape == (classes,)
