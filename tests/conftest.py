@@ -1,14 +1,12 @@
 """The strictest JAX there is: no silent promotion of types or ranks, and two devices so that sharding is real."""
 
 import functools
-import gc
 import os
 
 from pipeline.__main__ import xla_flags
 
 # Tests compile much and compute little: fusions as plain loops, of one module, are compiled in half of the time.
-COMPILES_FASTER = " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-os.environ["XLA_FLAGS"] = xla_flags() + COMPILES_FASTER
+os.environ["XLA_FLAGS"] = xla_flags() + " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax
@@ -17,7 +15,7 @@ import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_disable_most_optimizations", True)  # tests compile much and compute little
+jax.config.update("jax_disable_most_optimizations", True)
 
 
 def _lenient(function):

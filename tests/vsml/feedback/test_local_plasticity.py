@@ -47,14 +47,14 @@ CHANGES = {
 
 def made(rule, classifies=False):
     """The learner, a theta off its start, the state and a mini-batch; compiled step."""
-    learner = local_plasticity(SIZES, rule, classifies=classifies)
-    theta_key, noise_key, episode_key, x_key, y_key = jax.random.split(jax.random.key(3), 5)
-    theta = jax.jit(learner.init_theta)(theta_key)
-    leaves, treedef = jax.tree.flatten(theta)
-    keys = jax.random.split(noise_key, len(leaves))
-    theta = treedef.unflatten([z + 0.1 * jax.random.normal(k, z.shape) for k, z in zip(keys, leaves, strict=True)])
-    x, y = jax.random.normal(x_key, (6, 4)), jax.random.normal(y_key, (6, 2))
-    return learner, theta, learner.init_state(theta, episode_key), x, y
+    learner, random = local_plasticity(SIZES, rule, classifies=classifies), np.random.default_rng(3)
+
+    def normal(shape):
+        return random.normal(size=shape).astype(np.float32)
+
+    theta = jax.jit(learner.init_theta)(jax.random.key(3))
+    theta = jax.tree.map(lambda z: np.asarray(z) + 0.1 * normal(z.shape), theta)
+    return learner, theta, learner.init_state(theta, jax.random.key(3)), normal((6, 4)), normal((6, 2))
 
 
 def by_hand(theta, state, x, y, rule, classifies=False):
@@ -114,27 +114,27 @@ def test_a_step_is_the_equation(change):
 
 def test_an_error_of_logits_is_that_of_their_softmax():
     learner, theta, state, x, y = made(RULE, classifies=True)
-    after, _ = learner.step(theta, state, x, y)
+    after, _ = jax.jit(learner.step)(theta, state, x, y)
     for name, want in by_hand(theta, state, x, y, RULE, classifies=True).items():
         np.testing.assert_allclose(after[name]["w"], want, rtol=1e-4, atol=1e-5)
 
 
 def test_a_class_is_a_running_mean_and_other_classes_stay():
     learner, theta, state, x, _ = made(RULE._replace(source="target", output="target", plastic=1))
-    after, _ = learner.step(theta, state, x[0], jnp.array([0.0, 1.0]))
+    after, _ = jax.jit(learner.step)(theta, state, x[0], np.array([0.0, 1.0], np.float32))
     before, now = state["2"]["w"], after["2"]["w"]
     np.testing.assert_array_equal(now[:, 0], before[:, 0])
     heard = x[:1]
     for name in ("0", "1"):
-        heard = jax.nn.relu(heard @ theta["forward"][name]["w"] + theta["forward"][name]["b"][None])
+        heard = np.maximum(heard @ theta["forward"][name]["w"] + theta["forward"][name]["b"], 0)
     want = before[:, 1] + theta["plasticity"]["2"][:, 1] * (heard[0] - before[:, 1])
     np.testing.assert_allclose(now[:, 1], want, rtol=1e-5, atol=1e-6)
 
 
 def test_without_plasticity_nothing_changes():
     learner, theta, state, x, y = made(RULE)
-    theta["plasticity"] = jax.tree.map(jnp.zeros_like, theta["plasticity"])
-    after, _ = learner.step(theta, state, x, y)
+    theta["plasticity"] = jax.tree.map(np.zeros_like, theta["plasticity"])
+    after, _ = jax.jit(learner.step)(theta, state, x, y)
     jax.tree.map(np.testing.assert_array_equal, after, state)
 
 
@@ -142,7 +142,7 @@ def test_weights_at_the_start(key):
     learned, random, zero = (
         local_plasticity(SIZES, RULE._replace(birth=birth), classifies=False) for birth in ("learned", "random", "zero")
     )
-    theta = learned.init_theta(key)
+    theta = jax.jit(learned.init_theta)(key)
     np.testing.assert_array_equal(learned.init_state(theta, key)["1"]["w"], theta["forward"]["1"]["w"])
     assert not np.allclose(random.init_state(theta, key)["1"]["w"], theta["forward"]["1"]["w"])
     assert not np.asarray(zero.init_state(theta, key)["1"]["w"]).any()
@@ -150,11 +150,12 @@ def test_weights_at_the_start(key):
 
 def test_the_meta_gradient_is_the_slope(key):
     learner, theta, _, _, _ = made(RULE)
-    episode = Episode(jax.random.normal(key, (6, 3, 4)), jax.random.normal(jax.random.key(8), (6, 3, 2)))
+    random = np.random.default_rng(8)
+    episode = Episode(*(jnp.asarray(random.normal(size=(6, 3, n)), jnp.float32) for n in (4, 2)))
     loss = jax.jit(lambda theta: query_loss(System(learner, None), squared_error, 4)(theta, key, episode))
-    grad = jax.jit(jax.grad(loss))(theta)
+    grad = jax.tree.map(np.asarray, jax.jit(jax.grad(loss))(theta))
     for group in ("forward", "feedback", "plasticity", "strength"):
-        square = sum(float(jnp.square(z).sum()) for z in jax.tree.leaves(grad[group]))
+        square = sum(np.square(z).sum() for z in jax.tree.leaves(grad[group]))
         assert square > 0
         up, down = (
             float(loss(theta | {group: jax.tree.map(lambda z, g, s=step: z + s * g, theta[group], grad[group])}))
