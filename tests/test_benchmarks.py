@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks.cases import Case
 from benchmarks.measure import programs
+from tests.vsml import made
 from vsml.core.rollout import unroll
 from vsml.core.scores import cross_entropy
 
@@ -16,24 +17,15 @@ CASES = [
 ]
 
 
-def shaken(key, case, sd):
-    theta_key, noise_key = jax.random.split(key)
-
-    @jax.jit
-    def make():
-        return jax.tree.map(lambda z: z + sd * jax.random.normal(noise_key, z.shape), case.ours().init_theta(theta_key))
-
-    return make()
-
-
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_plain_form_is_the_same_function(key, case):
-    arguments = shaken(key, case, 0.5), jax.random.split(key, case.episodes), case.draw(6)
+    theta = made.moved(jax.jit(case.ours().init_theta)(key), 0.5)
+    arguments = theta, jax.random.split(key, case.episodes), case.draw(6)
     ours, plain = (programs(learner, case, jax.devices()) for learner in (case.ours(), case.plain()))
     (loss, gradient), (plain_loss, expected) = (forms["gradient"](*arguments) for forms in (ours, plain))
     np.testing.assert_allclose(loss, plain_loss, rtol=1e-5)
     scale = max(float(np.abs(z).max()) for z in jax.tree.leaves(expected))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * scale), gradient, expected)
+    made.close(gradient, expected, atol=1e-4 * scale)
     # Forward alone is a program of its own, and alike for all networks.
     if case.at_once:
         for forms in (ours, plain):
@@ -43,7 +35,7 @@ def test_the_plain_form_is_the_same_function(key, case):
 def test_the_gradient_is_right_at_a_size_that_is_run(key):
     """Against the plain form in float64: jaxlib 0.10.2 compiles some programs wrongly, at some sizes only."""
     case = Case("", (784, 10), 1)
-    theta = shaken(key, case, 0.3)
+    theta = made.moved(jax.jit(case.ours().init_theta)(key), 0.3)
     inputs = jax.jit(lambda theta: (theta, case.ours().init_state(theta, key), case.draw(10)(key)))(theta)
 
     def gradient(learner, options, *inputs):
@@ -62,7 +54,7 @@ def test_the_gradient_is_right_at_a_size_that_is_run(key):
         wide = jax.tree.map(lambda z: np.asarray(z, np.float64), inputs)
         expected = gradient(case.plain(), {}, wide[0], *alone(wide[1:]))
     scale = max(float(np.abs(z).max()) for z in jax.tree.leaves(expected))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=5e-4 * scale), ours, expected)
+    made.close(ours, expected, rtol=0, atol=5e-4 * scale)
 
 
 def test_ticks_are_counted_at_every_place():

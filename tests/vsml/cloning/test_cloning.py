@@ -9,30 +9,24 @@ import optax
 import pytest
 from jax.extend.core import jaxprs_in_params
 
+from tests.vsml import made
+from tests.vsml.made import close
 from vsml.cloning import training_tasks, trial
 from vsml.cloning.clone import Form, clone, initial_weights
 from vsml.cloning.exact import Layer, climb, descend
 from vsml.core.rollout import rollout, unroll
-from vsml.core.types import Episode
 from vsml.meta.estimators import backprop
 from vsml.meta.losses import lifetime_loss
 from vsml.meta.train import Group, guarded, meta_train, start
 
 FORM = Form(hidden=5, message=3, ticks=2)
 SIZES, RATE = (6, 4, 3), 0.01
+EPISODE = made.episode(6, 3, 8)
 
 
 @pytest.fixture(scope="module")
 def theta():
-    random = np.random.default_rng(0)
-    born = jax.jit(FORM.init_theta)(jax.random.key(0))
-    return jax.tree.map(lambda z: jnp.asarray(z + 0.3 * random.normal(size=z.shape).astype(np.float32)), born)
-
-
-@pytest.fixture(scope="module")
-def episode():
-    x = np.random.default_rng(1).normal(size=(8, 6)).astype(np.float32)
-    return Episode(jnp.asarray(x), jnp.eye(3)[np.arange(8) % 3])
+    return made.moved(jax.jit(FORM.init_theta)(jax.random.key(0)), 0.3)
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +35,7 @@ def born():
     return jax.jit(lambda key: initial_weights(SIZES, key))(jax.random.key(0))
 
 
-def close(a, b):
-    jax.tree.map(lambda z, w: np.testing.assert_allclose(z, w, rtol=1e-4, atol=1e-6), a, b)
-
-
-def test_what_is_cloned_is_the_gradient(born, episode):
+def test_what_is_cloned_is_the_gradient(born):
     @jax.jit
     def both(network, x, y):
         heard, said = climb(network, x)
@@ -56,7 +46,7 @@ def test_what_is_cloned_is_the_gradient(born, episode):
 
         return hops, jax.grad(loss, argnums=(0, 1))(network, x)
 
-    hops, (of_network, of_input) = both(born, episode.x[0], episode.y[0])
+    hops, (of_network, of_input) = both(born, EPISODE.x[0], EPISODE.y[0])
     close([hop.change for hop in hops], jax.tree.map(lambda g: -RATE * g, of_network))
     close(hops[0].below, of_input)
 
@@ -74,7 +64,7 @@ def test_cells_hold_weights_and_biases(born):
 
 
 def test_a_layer_says_the_sums_of_what_its_connections_say(theta):
-    layer = Layer(jnp.asarray(np.random.default_rng(2).normal(size=(4, 3)), jnp.float32), jnp.array([0.1, -0.2, 0.3]))
+    layer = Layer(made.noise(4, 3), jnp.array([0.1, -0.2, 0.3]))
     x, error = jnp.array([0.5, -1.0, 2.0, 0.0]), jnp.array([0.2, -0.1, 0.4])
 
     @jax.jit
@@ -98,8 +88,7 @@ def test_a_layer_says_the_sums_of_what_its_connections_say(theta):
 
 
 def test_many_connections_tick_as_layers_of_one(theta):
-    random = np.random.default_rng(3)
-    w, x, error = (random.normal(size=shape).astype(np.float32) for shape in ((9, 1, 1), 9, 9))
+    w, x, error = (made.noise(*shape, seed=seed) for seed, shape in enumerate(((9, 1, 1), (9,), (9,))))
 
     @partial(jax.jit, static_argnums=1)
     def both(theta, form, x, error):
@@ -126,7 +115,7 @@ def test_many_connections_tick_as_layers_of_one(theta):
     for heard in (None, error):
         ((_, said), gradient), ((_, expected), slope) = (both(theta, way, 3 * x, heard) for way in ("together", "each"))
         close(said, expected)
-        jax.tree.map(lambda z, w: np.testing.assert_allclose(z, w, rtol=1e-4, atol=1e-5), gradient, slope)
+        close(gradient, slope, atol=1e-5)
 
 
 def test_what_a_layer_hears_is_clipped_where_tanh_is_flat(born, theta):
@@ -166,7 +155,7 @@ def test_a_connection_and_a_layer_of_one_are_measured_alike(key, theta):
         close(missed[0, training_tasks.TERMS.index(term)], value[0])
 
 
-def test_the_comparison_of_layers_is_that_of_norms(born, theta, episode):
+def test_the_comparison_of_layers_is_that_of_norms(born, theta):
     @jax.jit
     def both(x, y):
         state = [FORM.hold(layer) for layer in born]
@@ -177,7 +166,7 @@ def test_the_comparison_of_layers_is_that_of_norms(born, theta, episode):
         changes = [FORM.held(one).w - FORM.held(up).w for one, up in zip(after, before, strict=True)]
         return missed, changes, [hop.change.w for hop in hops]
 
-    missed, *layers = both(episode.x[0], episode.y[0])
+    missed, *layers = both(EPISODE.x[0], EPISODE.y[0])
     for k, (change, expected) in enumerate(zip(*layers, strict=True)):
         miss = np.square(np.asarray(change) - expected).sum(), np.square(expected).sum()
         np.testing.assert_allclose(missed[k, training_tasks.TERMS.index("learned weight")], miss, rtol=2e-3)
@@ -195,9 +184,9 @@ def derivatives(step, *inputs):
     return [name for name in of(jax.make_jaxpr(step)(*inputs).jaxpr) if "transpose(" in name or "jvp(" in name]
 
 
-def test_the_clone_takes_no_derivative(key, theta, episode):
+def test_the_clone_takes_no_derivative(key, theta):
     learner, descent = clone(SIZES, FORM), trial.sgd(SIZES, RATE)
-    run_episode = partial(rollout, key=key, episode=episode)
+    run_episode = partial(rollout, key=key, episode=EPISODE)
     assert derivatives(lambda theta: run_episode(learner, theta), theta) == []
     assert derivatives(lambda: run_episode(descent, ()))
 
@@ -212,12 +201,12 @@ def test_meta_training_on_random_data_lowers_the_loss(key, score):
     assert np.mean([r.loss for r in reports[-5:]]) < float(reports[0].loss) - 1
 
 
-def test_meta_training_beside_a_shadow_network_lowers_the_loss(key, episode):
+def test_meta_training_beside_a_shadow_network_lowers_the_loss(key):
     task, optimizer = training_tasks.shadow_network(FORM, RATE, SIZES, 0.1), optax.adam(1e-2)
 
     @jax.jit
     def meta_step(theta, memory):
-        loss, gradient = jax.value_and_grad(lifetime_loss(task, training_tasks.of_layers))(theta, key, episode)
+        loss, gradient = jax.value_and_grad(lifetime_loss(task, training_tasks.of_layers))(theta, key, EPISODE)
         updates, memory = optimizer.update(gradient, memory)
         return optax.apply_updates(theta, updates), memory, loss
 
@@ -229,23 +218,23 @@ def test_meta_training_beside_a_shadow_network_lowers_the_loss(key, episode):
     assert losses[-1] < losses[0] - 1
 
 
-def test_the_shadow_network_learns(key, theta, episode):
+def test_the_shadow_network_learns(key, theta):
     task = training_tasks.shadow_network(FORM, RATE, SIZES, 0.5)
 
     @jax.jit
     def answers(x, y):
         first = task.init_state(theta, key)
-        last, _ = unroll(task, theta, first, episode)
+        last, _ = unroll(task, theta, first, EPISODE)
         return [jax.nn.log_softmax(climb(network, x)[1]) @ y for _, network in (first, last)]
 
-    before, after = answers(episode.x[-1], episode.y[-1])
+    before, after = answers(EPISODE.x[-1], EPISODE.y[-1])
     assert after > before
 
 
-def test_a_trial_tells_of_every_learner(key, theta, episode):
-    stretches = jax.tree.map(lambda z: z.reshape(2, 4, *z.shape[1:]), episode)
-    held_out = episode.x, episode.y.argmax(-1)
-    queries = jax.tree.map(lambda z: z[:3], episode)
+def test_a_trial_tells_of_every_learner(key, theta):
+    stretches = jax.tree.map(lambda z: z.reshape(2, 4, *z.shape[1:]), EPISODE)
+    held_out = EPISODE.x, EPISODE.y.argmax(-1)
+    queries = jax.tree.map(lambda z: z[:3], EPISODE)
 
     @jax.jit
     def both(theta):
@@ -254,7 +243,7 @@ def test_a_trial_tells_of_every_learner(key, theta, episode):
             FORM, rules, key, stretches=stretches, held_out=held_out, queries=queries, sizes=SIZES, rate=RATE
         )
         alone = {"sgd": (trial.sgd(SIZES, RATE), ()), "clone": (clone(SIZES, FORM), theta)}
-        return found, {name: rollout(*one, key, episode).argmax(-1) for name, one in alone.items()}
+        return found, {name: rollout(*one, key, EPISODE).argmax(-1) for name, one in alone.items()}
 
     found, answers = both(theta)
     assert found.correct.shape == (2, len(trial.LEARNERS), 4)

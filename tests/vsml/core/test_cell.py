@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.vsml import made
 from vsml.core.cell import Cell, Cells
 from vsml.learners.network import network
 
@@ -29,45 +30,20 @@ def test_half_of_the_memory_starts_random(key):
     assert not hidden.any()
 
 
-def plain_cell(theta, cells, fwd, bwd, np=np):
-    """The equations, connection by connection, for `np` = numpy (float64) or jax.numpy (to differentiate)."""
-    hidden, memory = cells
-    z = hidden @ theta["gates_hidden"] + theta["gates_bias"][None, None]
-    z = z + (fwd @ theta["gates_fwd"])[:, None] + (bwd @ theta["gates_bwd"])[None]
-    i, g, f, o = np.split(z, 4, axis=-1)
-    memory = memory / (1 + np.exp(-f - 5)) + np.tanh(g) / (1 + np.exp(5 - i))
-    hidden = np.tanh(memory) / (1 + np.exp(-o))
-    said = []
-    for direction, axis in (("fwd", 0), ("bwd", 1)):
-        message = hidden @ theta[f"head_{direction}"] + theta[f"head_{direction}_bias"][None, None]
-        if f"norm_{direction}_scale" in theta:
-            message = message - message.mean(-1, keepdims=True)
-            message = message / np.sqrt(np.square(message).mean(-1, keepdims=True) + 1e-5)
-            message = message * theta[f"norm_{direction}_scale"][None, None]
-            message = message + theta[f"norm_{direction}_offset"][None, None]
-        said.append(message.mean(axis))
-    return hidden, memory, *said
-
-
 def some_layer(a, b, layer_norm, episodes=()):
     """A cell, a theta without zeros and ones, where mistakes hide, and states and messages of a layer."""
-    cell, random = Cell(16, 8, layer_norm), np.random.default_rng(0)
-
-    def normal(*shape):
-        return random.normal(size=shape).astype(np.float32)
-
-    cells = Cells(*(normal(*episodes, a, b, 16) for _ in range(2)))
-    fwd, bwd = (normal(*episodes, units, 8) for units in (a, b))
+    cell = Cell(16, 8, layer_norm)
+    cells = Cells(*(made.noise(*episodes, a, b, 16, seed=seed) for seed in range(2)))
+    fwd, bwd = (made.noise(*episodes, units, 8, seed=units) for units in (a, b))
     first = jax.tree.map(lambda z: z[(0,) * len(episodes)], (cells, fwd, bwd))
     theta = jax.jit(lambda key: cell.init(key, *first, 1)["params"])(jax.random.key(0))
-    return cell, jax.tree.map(lambda z: z + 0.5 * normal(*z.shape), theta), cells, fwd, bwd
+    return cell, made.moved(theta, 0.5), cells, fwd, bwd
 
 
 @pytest.mark.parametrize("layer_norm", [False, True])
 def test_a_tick_and_its_gradient_are_those_of_a_plain_lstm(layer_norm):
     cell, *inputs = some_layer(5, 3, layer_norm)
-    random = np.random.default_rng(1)
-    weights = [random.normal(size=shape).astype(np.float32) for shape in [(5, 3, 16)] * 2 + [(3, 8), (5, 8)]]
+    weights = [made.noise(*s, seed=seed) for seed, s in enumerate([(5, 3, 16)] * 2 + [(3, 8), (5, 8)])]
 
     def ours(theta, cells, fwd, bwd):
         answer: Any = cell.apply({"params": theta}, cells, fwd, bwd, 1)
@@ -77,9 +53,9 @@ def test_a_tick_and_its_gradient_are_those_of_a_plain_lstm(layer_norm):
     def worth(layer, *inputs):
         return sum(jnp.sum(w * out) for w, out in zip(weights, layer(*inputs), strict=True))
 
-    plain = partial(plain_cell, np=jnp)
+    plain = partial(made.plain_cell, np=jnp)
     mine, theirs = (jax.jit(jax.value_and_grad(partial(worth, f), argnums=range(4)))(*inputs) for f in (ours, plain))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5), mine, theirs)
+    made.close(mine, theirs, rtol=2e-4, atol=2e-5)
 
 
 @pytest.mark.parametrize("direction", [0, 1])
@@ -97,7 +73,9 @@ def test_a_message_that_is_said_alone_is_right(episodes, a, b, direction):
 
     ours = jax.jit(jax.vmap(message), compiler_options={"xla_cpu_use_fusion_emitters": True})(*layer)
     wide, states = jax.tree.map(lambda z: np.asarray(z, np.float64), (theta, layer))
-    expected = [plain_cell(wide, *jax.tree.map(lambda z, n=n: z[n], states))[2 + direction] for n in range(episodes)]
+    expected = [
+        made.plain_cell(wide, *jax.tree.map(lambda z, n=n: z[n], states))[2 + direction] for n in range(episodes)
+    ]
     np.testing.assert_allclose(ours, np.stack(expected), rtol=1e-4, atol=1e-5)
 
 
@@ -107,8 +85,7 @@ def test_the_gates_saturate_and_pass_on_what_is_not_a_number():
     far = tick(1e6 * fwd)
     assert all(np.isfinite(z).all() for z in far)
     assert np.abs(far.hidden).max() <= 1 + 1e-6
-    fwd[0, 0] = np.nan
-    assert np.isnan(tick(fwd).hidden[0]).all()
+    assert np.isnan(tick(fwd.at[0, 0].set(np.nan)).hidden[0]).all()
 
 
 def test_tanh_is_right_to_a_millionth():

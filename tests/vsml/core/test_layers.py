@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.vsml import made
 from vsml.core.cell import Cell, Cells
 from vsml.core.layers import Convolution, Dense, convolve, taps
 from vsml.core.rollout import rollout
@@ -23,11 +24,8 @@ def linear(cells, fwd, bwd, ticks):
 
 @pytest.mark.parametrize(("image", "channels", "kernel", "stride"), SHAPES)
 def test_linear_cells_convolve_and_their_messages_down_are_the_transpose(image, channels, kernel, stride):
-    layer, random = Convolution(image, channels, kernel, stride), np.random.default_rng(0)
-    x, weights, g = (
-        random.normal(size=shape).astype(np.float32)
-        for shape in (image, (kernel, kernel, image[2], channels), layer.result)
-    )
+    result = Convolution(image, channels, kernel, stride).result
+    x, weights, g = (made.noise(*shape) for shape in (image, (kernel, kernel, image[2], channels), result))
 
     @jax.jit
     def both(x, weights, g):
@@ -64,7 +62,6 @@ def test_a_kernel_of_three_has_a_zero_on_each_side():
 def test_a_kernel_of_one_on_one_position_is_dense(key, ticks):
     conv, dense = Convolution((1, 1, 5), 3, 1, 1), Dense(5, 3)
     learner = network((5, 3), ticks=ticks, layer_norm=True)
-    fwd, bwd = (np.random.default_rng(0).normal(size=(units, 8)).astype(np.float32) for units in (5, 3))
 
     @jax.jit
     def both(key, *heard):
@@ -77,7 +74,7 @@ def test_a_kernel_of_one_on_one_position_is_dense(key, ticks):
             grid, cells, *heard, ticks
         )
 
-    ours, theirs = both(key, fwd, bwd)
+    ours, theirs = both(key, made.noise(5, 8), made.noise(3, 8))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a.reshape(b.shape), b, atol=1e-6), ours, theirs)
 
 
@@ -118,7 +115,6 @@ def test_every_pixel_matters_to_a_convolutional_network_and_every_label_to_the_n
     def last(x, y):
         return rollout(learner, learner.init_theta(key), key, Episode(x, y))[-1].sum()
 
-    x = np.random.default_rng(0).normal(size=(3, 36)).astype(np.float32)
-    by_x, by_y = jax.jit(jax.grad(last, (0, 1)))(x, jnp.eye(3))
+    by_x, by_y = jax.jit(jax.grad(last, (0, 1)))(made.noise(3, 36), jnp.eye(3))
     assert (np.abs(by_x[:2]) > 0).all()
     assert (np.abs(by_y[:2]) > 0).all()

@@ -1,32 +1,17 @@
 """The rule against a loop over numbers in numpy, with every change that it knows; and what it never does."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.vsml import made
 from vsml.core.types import Episode
 from vsml.feedback.lifetime import query_loss, squared_error
-from vsml.feedback.local_plasticity import Rule, local_plasticity
+from vsml.feedback.local_plasticity import local_plasticity
 from vsml.feedback.network import System
 
 SIZES = (4, 5, 3, 2)
-RULE = Rule(
-    plastic=3,
-    source="error",
-    output="mixed",
-    hidden_hear="signed",
-    drive="feedback",
-    derivative=False,
-    rectified=True,
-    feedback_hidden=(),
-    decay=True,
-    per="synapse",
-    plasticity=0.01,
-    hidden_gain=1.0,
-    strength=0.4,
-    birth="learned",
-)
+RULE = made.RULE
 CHANGES = {
     "as it is": {},
     "targets": {"source": "target", "output": "target"},
@@ -45,16 +30,11 @@ CHANGES = {
 }
 
 
-def made(rule, classifies=False):
+def begun(rule, classifies=False):
     """The learner, a theta off its start, the state and a mini-batch; compiled step."""
-    learner, random = local_plasticity(SIZES, rule, classifies=classifies), np.random.default_rng(3)
-
-    def normal(shape):
-        return random.normal(size=shape).astype(np.float32)
-
-    theta = jax.jit(learner.init_theta)(jax.random.key(3))
-    theta = jax.tree.map(lambda z: np.asarray(z) + 0.1 * normal(z.shape), theta)
-    return learner, theta, learner.init_state(theta, jax.random.key(3)), normal((6, 4)), normal((6, 2))
+    learner, key = local_plasticity(SIZES, rule, classifies=classifies), jax.random.key(3)
+    theta = made.moved(jax.jit(learner.init_theta)(key), 0.1)
+    return learner, theta, learner.init_state(theta, key), made.noise(6, 4), made.noise(6, 2, seed=1)
 
 
 def by_hand(theta, state, x, y, rule, classifies=False):
@@ -99,43 +79,18 @@ def by_hand(theta, state, x, y, rule, classifies=False):
     return after
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", [*CHANGES, "classes"])
 def test_a_step_is_the_equation(change):
-    rule = RULE._replace(**CHANGES[change])
-    learner, theta, state, x, y = made(rule)
+    """Of classes, an error of logits is that of their softmax."""
+    rule, classifies = RULE._replace(**CHANGES.get(change, {})), change == "classes"
+    learner, theta, state, x, y = begun(rule, classifies)
     after, said = jax.jit(learner.step)(theta, state, x, y)
-    expected = by_hand(theta, state, x, y, rule)
+    expected = by_hand(theta, state, x, y, rule, classifies)
     assert set(after) == set(expected) and all(set(layer) == {"w"} for layer in after.values())  # never a bias
     for name, want in expected.items():
         assert np.abs(want - np.asarray(state[name]["w"])).max() > 1e-3  # the comparison is about something
         np.testing.assert_allclose(after[name]["w"], want, rtol=1e-4, atol=1e-5)
     assert said.shape == y.shape
-
-
-def test_an_error_of_logits_is_that_of_their_softmax():
-    learner, theta, state, x, y = made(RULE, classifies=True)
-    after, _ = jax.jit(learner.step)(theta, state, x, y)
-    for name, want in by_hand(theta, state, x, y, RULE, classifies=True).items():
-        np.testing.assert_allclose(after[name]["w"], want, rtol=1e-4, atol=1e-5)
-
-
-def test_a_class_is_a_running_mean_and_other_classes_stay():
-    learner, theta, state, x, _ = made(RULE._replace(source="target", output="target", plastic=1))
-    after, _ = jax.jit(learner.step)(theta, state, x[0], np.array([0.0, 1.0], np.float32))
-    before, now = state["2"]["w"], after["2"]["w"]
-    np.testing.assert_array_equal(now[:, 0], before[:, 0])
-    heard = x[:1]
-    for name in ("0", "1"):
-        heard = np.maximum(heard @ theta["forward"][name]["w"] + theta["forward"][name]["b"], 0)
-    want = before[:, 1] + theta["plasticity"]["2"][:, 1] * (heard[0] - before[:, 1])
-    np.testing.assert_allclose(now[:, 1], want, rtol=1e-5, atol=1e-6)
-
-
-def test_without_plasticity_nothing_changes():
-    learner, theta, state, x, y = made(RULE)
-    theta["plasticity"] = jax.tree.map(np.zeros_like, theta["plasticity"])
-    after, _ = jax.jit(learner.step)(theta, state, x, y)
-    jax.tree.map(np.testing.assert_array_equal, after, state)
 
 
 def test_weights_at_the_start(key):
@@ -149,9 +104,8 @@ def test_weights_at_the_start(key):
 
 
 def test_the_meta_gradient_is_the_slope(key):
-    learner, theta, _, _, _ = made(RULE)
-    random = np.random.default_rng(8)
-    episode = Episode(*(jnp.asarray(random.normal(size=(6, 3, n)), jnp.float32) for n in (4, 2)))
+    learner, theta, _, _, _ = begun(RULE)
+    episode = Episode(made.noise(6, 3, 4), made.noise(6, 3, 2, seed=1))
     loss = jax.jit(lambda theta: query_loss(System(learner, None), squared_error, 4)(theta, key, episode))
     grad = jax.tree.map(np.asarray, jax.jit(jax.grad(loss))(theta))
     for group in ("forward", "feedback", "plasticity", "strength"):

@@ -3,16 +3,17 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
+from tests.vsml import made
+from tests.vsml.made import close
 from vsml.core.rollout import rollout, unroll
 from vsml.core.scores import cross_entropy
 from vsml.core.types import Episode
 from vsml.feedback.descent import Descent, descent
-from vsml.feedback.local_plasticity import Rule, local_plasticity
+from vsml.feedback.local_plasticity import local_plasticity
 from vsml.feedback.network import System, Trunk
 from vsml.learners.fast_memory import fast_memory
 from vsml.learners.gradient import gradient
@@ -27,21 +28,8 @@ from vsml.recall.rules import Rules, neural_rules
 
 FEATURES, CLASSES, TIME = 5, 3, 4
 IMAGE = (5, 1, 1)  # the same features as an image, for those who convolve
-BY_TARGET = Rule(
-    plastic=2,
-    source="target",
-    output="target",
-    hidden_hear="signed",
-    drive="feedback",
-    derivative=False,
-    rectified=True,
-    feedback_hidden=(),
-    decay=True,
-    per="synapse",
-    plasticity=0.05,
-    hidden_gain=1.0,
-    strength=1.0,  # less lets large activities into the rule, which has no bound
-    birth="learned",
+BY_TARGET = made.RULE._replace(  # with less strength, large activities get into the rule, which has no bound
+    plastic=2, source="target", output="target", plasticity=0.05, strength=1.0
 )
 BY_ERROR = BY_TARGET._replace(source="error", output="mixed", plasticity=0.001, strength=0.9)
 LEARNERS = {
@@ -109,9 +97,7 @@ SAME, LABELS, LAST_LABELS, EXAMPLES, KEY, LARGE = range(6)  # the lifetimes that
 
 
 def make_episode(name, time=TIME):
-    random, shape = np.random.default_rng(0), (time, *BATCH.get(name, ()))
-    x = random.normal(size=(*shape, FEATURES)).astype(np.float32)
-    return Episode(x, np.eye(CLASSES, dtype=np.float32)[random.integers(CLASSES, size=shape)])
+    return made.episode(FEATURES, CLASSES, time, *BATCH.get(name, ()))
 
 
 @functools.cache
@@ -143,10 +129,6 @@ def differ(a, b):
     return np.abs(a - b).max() > 1e-6 * np.abs(a).max()
 
 
-def close(found, expected):
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), found, expected)
-
-
 @each_learner
 def test_a_prediction_never_depends_on_its_label_or_later_ones(name):
     *_, predictions = lived(name)
@@ -176,7 +158,7 @@ def test_compiled_side_by_side_and_at_one_go_is_step_by_step(name):
     """Without jit or vmap, and cut after every step."""
     initial_states, last, expected = lived(name)
     state, predictions = jax.tree.map(lambda z: z[SAME], initial_states), []
-    for x, y in zip(*map(jnp.asarray, make_episode(name)), strict=True):
+    for x, y in zip(*make_episode(name), strict=True):
         state, prediction = LEARNERS[name].step(theta(name), state, x, y)
         predictions.append(prediction)
     close(np.stack(predictions), expected[SAME])
@@ -195,7 +177,7 @@ def test_finite_after_200_steps(name):
 
 @pytest.mark.parametrize("name", [name for name in META_LEARNED if name != "neural rules, hidden"])
 def test_the_gradient_through_100_steps_is_finite(name, key):
-    episode = jax.tree.map(jnp.asarray, make_episode(name, time=100))
+    episode = make_episode(name, time=100)
 
     @jax.jit
     @jax.grad

@@ -8,23 +8,17 @@ import numpy as np
 import optax
 import pytest
 
+from tests.vsml import made
 from vsml.core.rollout import rollout, unroll
 from vsml.core.types import Episode
 from vsml.learners.gradient import gradient
-from vsml.learners.hebbian import hebbian
 from vsml.learners.meta_rnn import meta_rnn
 from vsml.learners.wrappers import conv_features, conv_front, padded
 
 
-def life(features, classes, time=6):
-    random = np.random.default_rng(0)
-    y = np.eye(classes, dtype=np.float32)[random.integers(classes, size=time)]
-    return Episode(random.normal(size=(time, features)).astype(np.float32), y)
-
-
 @pytest.mark.parametrize("inner", [meta_rnn(7, 5, hidden=4), gradient((7, 5), optax.sgd(0.1))], ids=["rnn", "sgd"])
 def test_padded_is_the_inner_learner_on_examples_padded_by_hand(key, inner):
-    episode, outer = life(4, 3), padded(inner, 7, 5, 4, 3)
+    episode, outer = made.episode(4, 3, 6), padded(inner, 7, 5, 4, 3)
     by_hand = Episode(np.pad(episode.x, ((0, 0), (0, 3))), np.pad(episode.y, ((0, 0), (0, 2))))
 
     @jax.jit
@@ -36,14 +30,6 @@ def test_padded_is_the_inner_learner_on_examples_padded_by_hand(key, inner):
     (state, ours), (inner_state, theirs) = both(key)
     np.testing.assert_allclose(ours, theirs[:, :3], rtol=1e-6)
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6), state, inner_state)
-
-
-@pytest.mark.parametrize(("features", "classes"), [(7, 5), (4, 2), (1, 3)])
-def test_one_theta_serves_tasks_of_several_sizes(key, features, classes):
-    inner = meta_rnn(7, 5, hidden=4)
-    theta, learner = jax.eval_shape(inner.init_theta, key), padded(inner, 7, 5, features, classes)
-    predictions = jax.eval_shape(functools.partial(rollout, learner), theta, key, life(features, classes))
-    assert predictions.shape == (6, classes)
 
 
 def test_tasks_larger_than_the_learner_are_refused():
@@ -67,9 +53,9 @@ def plain_convolution(image, kernel, bias):
 
 
 @pytest.mark.parametrize("shape", [(9, 6, 2), (5, 5, 1)])
-def test_conv_front_is_three_plain_convolutions_before_the_inner_learner(off_start, key, shape):
+def test_conv_front_is_three_plain_convolutions_before_the_inner_learner(key, shape):
     inner = meta_rnn(conv_features(shape, 3), 4, hidden=4)
-    (theta, episode), ours, _ = off_start(conv_front(inner, shape, 3), int(np.prod(shape)), 4, time=5)
+    (theta, episode), ours, _ = made.off_start(conv_front(inner, shape, 3), int(np.prod(shape)), 4, time=5)
     features = []
     for x in episode.x:
         image = x.reshape(shape)
@@ -85,28 +71,10 @@ def test_conv_front_is_three_plain_convolutions_before_the_inner_learner(off_sta
 @pytest.mark.parametrize(
     "shape, channels, features", [((28, 28, 1), 64, 1024), ((28, 28, 1), 8, 128), ((9, 6, 2), 3, 6)]
 )
-def test_conv_features_is_what_comes_out(count, key, shape, channels, features):
+def test_conv_features_is_what_comes_out(key, shape, channels, features):
     assert conv_features(shape, channels) == features
     learner = conv_front(meta_rnn(features, 5, hidden=4), shape, channels)
     theta = jax.eval_shape(learner.init_theta, key)
     state = jax.eval_shape(learner.init_state, theta, key)
     x, y = jnp.zeros(int(np.prod(shape))), jnp.zeros(5)
     assert jax.eval_shape(learner.step, theta, state, x, y)[1].shape == (5,)
-
-
-def test_parameters_of_the_papers_omniglot(count):
-    image, ways = (28, 28, 1), 5
-    front = (9 * 64 + 64) + 2 * (9 * 64 * 64 + 64)
-    lstm = 4 * 128 * (1024 + 5 + 5 + 128) + 4 * 128
-    assert count(conv_front(meta_rnn(1024, ways), image, 64)) == front + lstm + 128 * 5 + 5 == 74_496 + 595_456 + 645
-    front = (9 * 8 + 8) + 2 * (9 * 8 * 8 + 8)
-    plastic = 2 * (128 + 5 + 5) * 5 + 5 + 1
-    assert count(conv_front(hebbian(128, ways, oja=True), image, 8)) == front + plastic == 1_248 + 1_386
-
-
-def test_both_wrappers_together(key):
-    shape = (5, 4, 1)
-    inner = conv_front(hebbian(conv_features(shape, 2), 5, oja=False), shape, 2)
-    learner = padded(inner, 20, 5, 12, 3)
-    theta = jax.eval_shape(learner.init_theta, key)
-    assert jax.eval_shape(functools.partial(rollout, learner), theta, key, life(12, 3)).shape == (6, 3)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
+from tests.vsml import made
 from vsml.core.rollout import rollout
 from vsml.core.scores import cross_entropy
 from vsml.core.types import Episode
@@ -29,9 +30,8 @@ def draw_from(table, key):
 @pytest.fixture(scope="module")
 def lifetimes():
     """(theta, keys, draw): 4 lifetimes of 12 examples."""
-    table = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
     keys = jax.random.split(jax.random.key(1), 4)
-    return jax.jit(LEARNER.init_theta)(jax.random.key(0)), keys, Partial(draw_from, jnp.asarray(table))
+    return jax.jit(LEARNER.init_theta)(jax.random.key(0)), keys, Partial(draw_from, made.noise(20, 3))
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def exact(lifetimes):
 
 def close(ours, theirs, rtol=1e-4):
     scale = max(float(np.abs(z).max()) for z in jax.tree.leaves(theirs))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * scale), ours, theirs)
+    made.close(ours, theirs, rtol, rtol * scale)
 
 
 def flat(tree):
@@ -143,24 +143,14 @@ def test_devices_change_nothing_and_the_table_to_draw_from_is_no_constant_of_the
     assert (20, 3) not in [np.shape(z) for z in traced.jaxpr.consts]
 
 
-@pytest.mark.parametrize(
-    ("estimator", "keys", "said"),
-    [
+def test_what_does_not_divide_is_refused(lifetimes):
+    theta, keys, draw = lifetimes
+    spread, cut = across_devices(backprop(LOSS), jax.devices()), lifetime_loss(LEARNER, cross_entropy, 5)
+    for estimator, population, said in (
         (antithetic_es(LOSS, std=0.1, at_once=3), 4, r"at_once \(=3\) must divide the population \(=4\)"),
         (backprop(LOSS, at_once=3), 4, r"at_once \(=3\) must divide the population \(=4\)"),
-        (
-            backprop(lifetime_loss(LEARNER, cross_entropy, 5)),
-            4,
-            r"segment \(=5\) must divide the length of the episode \(=12\)",
-        ),
-        (
-            across_devices(backprop(LOSS), jax.devices()),
-            3,
-            r"population \(=3\) must be a multiple of the number of devices \(=2\)",
-        ),
-    ],
-)
-def test_what_does_not_divide_is_refused(lifetimes, estimator, keys, said):
-    theta, all_keys, draw = lifetimes
-    with pytest.raises(ValueError, match=said):
-        jax.eval_shape(estimator, theta, all_keys[:keys], draw)
+        (backprop(cut), 4, r"segment \(=5\) must divide the length of the episode \(=12\)"),
+        (spread, 3, r"population \(=3\) must be a multiple of the number of devices \(=2\)"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            jax.eval_shape(estimator, theta, keys[:population], draw)

@@ -3,7 +3,6 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -42,26 +41,6 @@ def test_there_is_something_to_agree_on_and_a_near_relative_is_shown_from_the_me
     assert found["learning"] > 1e4 * found["prediction_deviation"]
     assert found["control_deviation"] > 0.01 * found["prediction_size"]
     assert found["control_deviation"] > 1e3 * found["prediction_deviation"]
-
-
-@each_pair
-def test_an_instance_predicts_before_its_label_matters_and_keeps_its_shapes(name):
-    pair, key = PAIRS[name], jax.random.key(1)
-    ours, classes = learner(pair.instance), pair.instance.classes
-
-    def live():
-        theta = pair.across(pair.method.init_theta(key))
-        initial_state, x = ours.init_state(theta, key), jnp.ones(pair.features)
-        of_each_label = jax.vmap(
-            lambda y: ours.step(theta, initial_state, x, y), out_axes=(0, None)
-        )  # else vmap refuses
-        return initial_state, of_each_label(jnp.eye(classes))
-
-    initial_state, (told, prediction) = jax.eval_shape(live)
-    assert prediction.shape == (classes,)
-    assert jax.tree.map(lambda z: ((classes, *z.shape), z.dtype), initial_state) == jax.tree.map(
-        lambda z: (z.shape, z.dtype), told
-    )
 
 
 @pytest.mark.parametrize("name", ["meta_rnn", "fast_weights", "sgd"])
