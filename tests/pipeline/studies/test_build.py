@@ -154,10 +154,11 @@ def test_theta_starts_from_the_numbers_given_and_otherwise_as_it_is_drawn(profil
 
 
 def _kinds(section, tests):
-    """`section` with the facts of its sets instead of their names: all that shapes and programs depend on."""
-    sets = [SETS.get(name, name) for name in section.data.sets]
-    suites = [tests.suites[suite] for suite in section.suites]
-    return str((section.model_copy(update={"data": None, "suites": None}), sets, section.data.episodes, suites))
+    """`section` with the kinds of its sets instead of their names: all that shapes and programs depend on."""
+    own = section.learner, section.estimator, section.start, [phase.episodes for phase in section.curriculum]
+    sets = {str(SETS[name]._replace(pixels=None)) if name in SETS else name for name in section.data.sets}
+    tasks = {(task.inputs or SETS[task.set].features, _classes(task)) for task in _tasks(section, tests)}
+    return str((own, sorted(sets), section.data.episodes, section.data.projections, sorted(tasks)))
 
 
 def test_every_experiment_of_every_profile_lowers_for_gpus_and_every_task_of_its_suite_fits_it(profile):
@@ -173,26 +174,38 @@ def test_every_experiment_of_every_profile_lowers_for_gpus_and_every_task_of_its
 
 def _check(section, tests, seen):
     outer = meta_train.build(section, 0)
-    theta = jax.eval_shape(lambda: outer.state.theta)
+    theta, own = jax.eval_shape(lambda: outer.state.theta), section.estimator
+    cut = getattr(own, "segment", None) or getattr(own, "chunk", 1)
+    kind = str(section.learner), own.name, section.data.episodes == "one_shot"
+    sizes = {(task.inputs or SETS[task.set].features, _classes(task)) for task in _tasks(section, tests)}
     for groups, phase in zip(outer.phases, section.curriculum, strict=True):
         assert sum(group.population for group in groups) >= sum(lifetimes.population for lifetimes in phase.episodes)
+        assert all(lifetimes.length % cut == 0 for lifetimes in phase.episodes)
         for group in groups:
-            keys = jax.eval_shape(lambda n=group.population: jax.random.split(jax.random.key(0), n))
-            size = (str(section.learner), str(section.estimator), str(jax.eval_shape(group.draw, outer.key)))
-            if size in seen:
-                continue
-            seen.add(size)
-            lowered = jax.export.export(jax.jit(group.value_and_grad), platforms=["cuda"])(theta, keys, group.draw)
-            assert [leaf.shape for leaf in lowered.out_avals[1:]] == [leaf.shape for leaf in jax.tree.leaves(theta)]
-    for task in (task for suite in section.suites for task in tests.suites[suite].values()):
-        features = task.inputs or SETS[task.set].features
-        classes = {"random": 10, "sum_sign": 2}.get(task.set) or build._count(task.set, task.classes)
-        size = (str(section.learner), features, classes)
-        if size in seen:
+            drawn = _for_gpus(lambda draw, key: draw(key), group.draw, outer.key)
+            sizes.add((drawn[0].shape[-1], drawn[1].shape[-1]))
+            if kind not in seen:  # numbers change no operation of the meta-gradient
+                seen.add(kind)
+                keys = jax.eval_shape(lambda n=group.population: jax.random.split(jax.random.key(0), n))
+                _, *grad = _for_gpus(group.value_and_grad, theta, keys, group.draw)
+                assert [leaf.shape for leaf in grad] == [leaf.shape for leaf in jax.tree.leaves(theta)]
+    for features, classes in sizes:
+        if (size := (str(section.learner), features, classes)) in seen:
             continue
         seen.add(size)
         built = learner(plain(section.learner), features, classes)
-        state = jax.eval_shape(built.init_state, theta, jax.random.key(0))
+        state = jax.eval_shape(built.init_state, theta, outer.key)
         x, y = (jax.ShapeDtypeStruct((n,), jnp.float32) for n in (features, classes))
-        _, logits = jax.eval_shape(built.step, theta, state, x, y)
-        assert logits.shape == (classes,)
+        assert jax.eval_shape(built.step, theta, state, x, y)[1].shape == (classes,)
+
+
+def _for_gpus(function, *inputs):
+    return jax.export.export(jax.jit(function), platforms=["cuda"])(*inputs).out_avals
+
+
+def _tasks(section, tests):
+    return [task for suite in section.suites for task in tests.suites[suite].values()]
+
+
+def _classes(task):
+    return {"random": 10, "sum_sign": 2}.get(task.set) or build._count(task.set, task.classes)

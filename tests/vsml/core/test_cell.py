@@ -92,7 +92,7 @@ def test_tanh_is_right_to_a_millionth():
     """With weights of zero nothing is let in, and each cell says half the tanh of the memory that it kept."""
     cell, theta, cells, fwd, bwd = some_layer(80, 1, False)
     memory = np.broadcast_to(np.linspace(-12, 12, 80, dtype=np.float32)[:, None, None], cells.memory.shape)
-    silent = jax.tree.map(np.zeros_like, theta)
+    silent = jax.tree.map(jnp.zeros_like, theta)
     after = jax.jit(lambda *heard: cell.apply({"params": silent}, *heard, 1)[0])(Cells(cells.hidden, memory), fwd, bwd)
     expected = np.tanh(np.float64(memory) / (1 + np.exp(-5))) / 2
     np.testing.assert_allclose(after.hidden, expected, rtol=1e-6)
