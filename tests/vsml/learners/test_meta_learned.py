@@ -58,7 +58,7 @@ def test_meta_rnn_is_the_plain_loop(ticks):
     np.testing.assert_array_equal(state.label, label)
 
 
-def test_fast_memory_is_the_plain_loop(off_start):
+def test_fast_memory_is_the_plain_loop():
     (theta, episode), ours, state = made.off_start(fast_memory(5, 3, hidden=6, rows=4, columns=9), 5, 3)
     hidden = cell = np.zeros(6)
     memory, norms = np.zeros((4, 9)), []
