@@ -94,7 +94,7 @@ MUTANTS = (
     M("estimators-sum", ESTIMATORS, "(keys).mean()", "(keys).sum()", MEAN),
     M("estimators-one-key-for-both", ESTIMATORS, "return init_key, draw(episode_key)", "return init_key, draw(init_key)", MEAN),
     M("estimators-mean-over-groups", ESTIMATORS, "t * (at_once / len(keys))", "t / len(keys)", AT_ONCE),
-    M("estimators-sum-over-devices", ESTIMATORS, "lax.pmean(", "lax.psum(", f"{ESTIMATE}devices_change_nothing"),
+    M("estimators-sum-over-devices", ESTIMATORS, "lax.pmean(", "lax.psum(", f"{ESTIMATE}devices_change_nothing_and_the_table_to_draw_from_is_no_constant_of_the_program"),
     M("losses-first-instead-of-last", LOSSES, "scores[-last:]", "scores[:last]", f"{ESTIMATE}the_loss_of_the_last_predictions_is_theirs"),
     M("train-same-episodes-each-step", TRAIN, "jax.random.fold_in(jax.random.fold_in(key, step), number)", "jax.random.fold_in(key, number)", GROUPS),
     M("train-groups-weigh-the-same", TRAIN, "tuple(group.population / population for", "tuple(1 / len(groups) for", GROUPS),

@@ -16,11 +16,13 @@ import pytest
 import vsml
 from vsml.core.rollout import rollout
 from vsml.core.types import Episode
+from vsml.meta_training import SETTINGS
 from vsml.tasks.synthetic import random_points
 
 ROOT = Path(__file__).parents[2]
 POINTS = partial(random_points, length=20, features=4, classes=2, points=4)
 SMALL: dict[str, Any] = {"steps": 3, "population": 4}
+SIMPLE = SETTINGS | {"backward_pass": False, "layer_norm": False}  # compiled sooner
 
 
 @pytest.fixture
@@ -117,7 +119,8 @@ def test_a_rule_of_ones_own_is_followed_stopped_kept_and_gone_on_from(tmp_path, 
         seen.append((step, float(report.loss)))
         return step == 2
 
-    rule = vsml.meta_train(POINTS, **SMALL, name="own", callback=follow)
+    rule = vsml.meta_train(POINTS, **SMALL, name="own", settings=SIMPLE, callback=follow)
+    assert rule.settings == SIMPLE
     assert [step for step, _ in seen] == [1, 2] and all(0 < loss < 5 for _, loss in seen)
     assert rule.provenance == {"experiment": "own", "seed": "0", "meta_steps": 2}
     vsml.save(rule, tmp_path / "own.npz")

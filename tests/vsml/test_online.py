@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sklearn.datasets import load_breast_cancer, load_iris, load_wine
+from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import vsml
@@ -26,11 +26,11 @@ def test_it_is_an_estimator_of_scikit_learn(estimator, check):
     check(estimator)
 
 
-@pytest.mark.parametrize(("load", "least"), [(load_wine, 0.92), (load_breast_cancer, 0.92), (load_iris, 0.85)])
-def test_it_classifies_what_its_rule_has_never_met(load, least):
+@pytest.mark.parametrize("load", [load_wine, load_breast_cancer])
+def test_it_classifies_what_its_rule_has_never_met(load):
     x, y = load(return_X_y=True)
     model = vsml.VSMLClassifier().fit(x[::2], y[::2])
-    assert model.score(x[1::2], y[1::2]) > least
+    assert model.score(x[1::2], y[1::2]) > 0.92
     rule = vsml.load("mnist")
     silent = rule._replace(theta=jax.tree.map(jnp.zeros_like, rule.theta))
     assert vsml.VSMLClassifier(silent).fit(x[::2], y[::2]).score(x[1::2], y[1::2]) < 0.7

@@ -7,13 +7,12 @@ import pytest
 from pipeline.data.sources import read
 from pipeline.run import artifacts, paths
 from pipeline.run.params import plain
-from pipeline.studies import params
 from pipeline.studies.learning import build, meta_train
-from pipeline.studies.learning.params import Data, EpisodeSizes, Task
+from pipeline.studies.learning.params import Data, EpisodeSizes, Task, Tests
 from vsml.learners.settings import image_of, learner
 from vsml.tasks.datasets import SETS
 
-PROFILES = sorted(path.parent.relative_to(paths.ROOT) for path in paths.ROOT.glob("**/params.yaml"))
+PROFILES = sorted(paths.ROOT.glob("**/params.yaml"))
 IMAGES = 124  # of each made-up set: two of each class of the largest
 
 
@@ -39,7 +38,7 @@ def profile(tmp_path, monkeypatch):
 
 
 def _trial(tests, **task):
-    (found,) = build.trials(params.Tests(suites={"one": {task["set"]: Task(**task)}}, **tests), ("one",))
+    (found,) = build.trials(Tests(suites={"one": {task["set"]: Task(**task)}}, **tests), ("one",))
     return found
 
 
@@ -54,7 +53,7 @@ def test_lives_depend_on_seed_task_and_number_alone(profile):
 
 def test_tasks_of_one_set_have_the_same_images_in_the_same_order(profile):
     tasks = {"as_it_is": Task(set="digits"), "shuffled": Task(set="digits", view="shuffled")}
-    tests = params.Tests(suites={"one": tasks}, episodes=2, length=20, seed=1)
+    tests = Tests(suites={"one": tasks}, episodes=2, length=20, seed=1)
     plain, shuffled = (trial.episodes for trial in build.trials(tests, ("one",)))
     np.testing.assert_array_equal(plain.y, shuffled.y)
     np.testing.assert_allclose(np.sort(plain.x, axis=-1), np.sort(shuffled.x, axis=-1), atol=1e-5)
@@ -101,7 +100,7 @@ def test_one_shot_counts_the_last_prediction_of_many_episodes(profile):
     assert trial.episodes.y.shape == (20, 6, 5)
     section = plain(params.read(paths.ROOT / "profiles/smoke/params.yaml").defaults.learner)
     built = learner(section, trial.features, trial.classes)
-    outcome = jax.jit(build.run_trial, static_argnums=0)(built, built.init_theta(jax.random.key(0)), trial)
+    outcome = jax.jit(lambda key: build.run_trial(built, built.init_theta(key), trial))(jax.random.key(0))
     assert outcome["correct"].shape == outcome["loss"].shape == (2, 10)
 
 
@@ -153,35 +152,59 @@ def test_theta_starts_from_the_numbers_given_and_otherwise_as_it_is_drawn(profil
         meta_train.build(section.model_copy(update={"start": {"norm_scale": 7.0}}), 0)
 
 
-@pytest.mark.parametrize("folder", PROFILES, ids=str)
-def test_every_experiment_lowers_for_gpus_and_every_task_of_its_suite_fits_it(profile, folder):
-    found = params.read(paths.ROOT / folder / "params.yaml")
-    seen = set()  # tracing the same program again would tell nothing
-    for section in found.experiments.values():
-        outer = meta_train.build(section, 0)
-        for groups, phase in zip(outer.phases, section.curriculum, strict=True):
-            assert sum(group.population for group in groups) >= sum(
-                lifetimes.population for lifetimes in phase.episodes
-            )
-            for group in groups:
-                keys = jax.eval_shape(lambda n=group.population: jax.random.split(jax.random.key(0), n))
-                size = (str(section.learner), str(section.estimator), str(jax.eval_shape(group.draw, outer.key)))
-                if size in seen:
-                    continue
-                seen.add(size)
-                lowered = jax.export.export(jax.jit(group.value_and_grad), platforms=["cuda"])
-                given, draw = jax.tree.map(jnp.shape, outer.state.theta), group.draw
-                _, *grad = lowered(outer.state.theta, keys, draw).out_avals
-                assert [leaf.shape for leaf in grad] == jax.tree.leaves(given, is_leaf=lambda z: isinstance(z, tuple))
-        for task in (task for suite in section.suites for task in found.tests.suites[suite].values()):
-            features = task.inputs or SETS[task.set].features
-            classes = {"random": 10, "sum_sign": 2}.get(task.set) or build._count(task.set, task.classes)
-            size = (str(section.learner), features, classes)
-            if size in seen:
+def _kinds(section, tests):
+    """`section` with the kinds of its sets instead of their names: all that shapes and programs depend on."""
+    own = section.learner, section.estimator, section.start, [phase.episodes for phase in section.curriculum]
+    sets = {str(SETS[name]._replace(pixels=None)) if name in SETS else name for name in section.data.sets}
+    tasks = {(task.inputs or SETS[task.set].features, _classes(task)) for task in _tasks(section, tests)}
+    return str((own, sorted(sets), section.data.episodes, section.data.projections, sorted(tasks)))
+
+
+def test_every_experiment_of_every_profile_lowers_for_gpus_and_every_task_of_its_suite_fits_it(profile):
+    seen = set()  # over all profiles: tracing the same program again would tell nothing
+    for file in PROFILES:
+        found = params.read(file)
+        for section in found.experiments.values():
+            if (kinds := _kinds(section, found.tests)) in seen:
                 continue
-            seen.add(size)
-            built = learner(plain(section.learner), features, classes)
-            state = jax.eval_shape(built.init_state, outer.state.theta, jax.random.key(0))
-            x, y = jnp.zeros(features), jnp.zeros(classes)
-            _, logits = jax.eval_shape(built.step, outer.state.theta, state, x, y)
-            assert logits.shape == (classes,)
+            seen.add(kinds)
+            _check(section, found.tests, seen)
+
+
+def _check(section, tests, seen):
+    outer = meta_train.build(section, 0)
+    theta, own = jax.eval_shape(lambda: outer.state.theta), section.estimator
+    cut = getattr(own, "segment", None) or getattr(own, "chunk", 1)
+    kind = str(section.learner), own.name, section.data.episodes == "one_shot"
+    sizes = {(task.inputs or SETS[task.set].features, _classes(task)) for task in _tasks(section, tests)}
+    for groups, phase in zip(outer.phases, section.curriculum, strict=True):
+        assert sum(group.population for group in groups) >= sum(lifetimes.population for lifetimes in phase.episodes)
+        assert all(lifetimes.length % cut == 0 for lifetimes in phase.episodes)
+        for group in groups:
+            drawn = _for_gpus(lambda draw, key: draw(key), group.draw, outer.key)
+            sizes.add((drawn[0].shape[-1], drawn[1].shape[-1]))
+            if kind not in seen:  # numbers change no operation of the meta-gradient
+                seen.add(kind)
+                keys = jax.eval_shape(lambda n=group.population: jax.random.split(jax.random.key(0), n))
+                _, *grad = _for_gpus(group.value_and_grad, theta, keys, group.draw)
+                assert [leaf.shape for leaf in grad] == [leaf.shape for leaf in jax.tree.leaves(theta)]
+    for features, classes in sizes:
+        if (size := (str(section.learner), features, classes)) in seen:
+            continue
+        seen.add(size)
+        built = learner(plain(section.learner), features, classes)
+        state = jax.eval_shape(built.init_state, theta, outer.key)
+        x, y = (jax.ShapeDtypeStruct((n,), jnp.float32) for n in (features, classes))
+        assert jax.eval_shape(built.step, theta, state, x, y)[1].shape == (classes,)
+
+
+def _for_gpus(function, *inputs):
+    return jax.export.export(jax.jit(function), platforms=["cuda"])(*inputs).out_avals
+
+
+def _tasks(section, tests):
+    return [task for suite in section.suites for task in tests.suites[suite].values()]
+
+
+def _classes(task):
+    return {"random": 10, "sum_sign": 2}.get(task.set) or build._count(task.set, task.classes)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.vsml import made
 from vsml.core.cell import Cell, Cells
 from vsml.core.layers import Convolution, Dense, convolve, taps
 from vsml.core.rollout import rollout
@@ -22,31 +23,24 @@ def linear(cells, fwd, bwd, ticks):
 
 
 @pytest.mark.parametrize(("image", "channels", "kernel", "stride"), SHAPES)
-def test_linear_cells_convolve_and_their_messages_down_are_the_transpose(key, image, channels, kernel, stride):
-    layer = Convolution(image, channels, kernel, stride)
-    x_key, w_key, g_key = jax.random.split(key, 3)
-    x = jax.random.normal(x_key, image)
-    weights = jax.random.normal(w_key, (kernel, kernel, image[2], channels))
+def test_linear_cells_convolve_and_their_messages_down_are_the_transpose(image, channels, kernel, stride):
+    result = Convolution(image, channels, kernel, stride).result
+    x, weights, g = (made.noise(*shape) for shape in (image, (kernel, kernel, image[2], channels), result))
 
-    def convolution(x):
-        return convolved(x, weights, stride)
+    @jax.jit
+    def both(x, weights, g):
+        hidden = weights.reshape(-1, image[2], channels, 1)
+        heard = x.reshape(-1, image[2], 1), g.reshape(-1, channels, 1)
+        ours = convolve(linear, Cells(hidden, hidden), *heard, taps(image, kernel, stride))[1:]
+        y, transpose = jax.vjp(lambda x: convolved(x, weights, stride), x)
+        ones = jnp.ones((*image[:2], 1)), jnp.ones((*y.shape[:2], 1))
+        hears = jax.vjp(lambda x: convolved(x, jnp.ones((kernel, kernel, 1, 1)), stride), ones[0])[1]
+        return ours, y, transpose(g)[0], hears(ones[1])[0]
 
-    y, transpose = jax.vjp(convolution, x)
-    assert y.shape == layer.result
-    g = jax.random.normal(g_key, y.shape)
-    hidden = weights.reshape(-1, image[2], channels, 1)
-    _, up, down = convolve(
-        linear,
-        Cells(hidden, hidden),
-        x.reshape(-1, image[2], 1),
-        g.reshape(-1, channels, 1),
-        taps(image, kernel, stride),
-    )
+    (up, down), y, expected, count = jax.tree.map(np.asarray, both(x, weights, g))
     np.testing.assert_allclose(up.reshape(y.shape) * kernel**2, y, atol=1e-5)
-    hears = jax.vjp(lambda x: convolved(x, jnp.ones((kernel, kernel, 1, 1)), stride), jnp.ones((*image[:2], 1)))[1]
-    count = hears(jnp.ones((*y.shape[:2], 1)))[0]
-    np.testing.assert_allclose(down.reshape(image) * count, transpose(g)[0], atol=1e-5)
-    assert float(count.min()) >= 1, "a message must come down to every position"
+    np.testing.assert_allclose(down.reshape(image) * count, expected, atol=1e-5)
+    assert count.min() >= 1, "a message must come down to every position"
 
 
 def convolved(x, weights, stride):
@@ -68,15 +62,19 @@ def test_a_kernel_of_three_has_a_zero_on_each_side():
 def test_a_kernel_of_one_on_one_position_is_dense(key, ticks):
     conv, dense = Convolution((1, 1, 5), 3, 1, 1), Dense(5, 3)
     learner = network((5, 3), ticks=ticks, layer_norm=True)
-    theta = learner.init_theta(key)
-    cells = dense.initial_state(key, 16)
 
-    def grid(*heard) -> Any:
-        return Cell(layer_norm=True).apply({"params": theta}, *heard)
+    @jax.jit
+    def both(key, *heard):
+        theta, cells = learner.init_theta(key), dense.initial_state(key, 16)
 
-    fwd, bwd = jax.random.normal(key, (5, 8)), jax.random.normal(key, (3, 8))
-    ours = conv.tick(grid, jax.tree.map(lambda z: z[None], cells), fwd, bwd, ticks)
-    theirs = dense.tick(grid, cells, fwd, bwd, ticks)
+        def grid(*heard) -> Any:
+            return Cell(layer_norm=True).apply({"params": theta}, *heard)
+
+        return conv.tick(grid, jax.tree.map(lambda z: z[None], cells), *heard, ticks), dense.tick(
+            grid, cells, *heard, ticks
+        )
+
+    ours, theirs = both(key, made.noise(5, 8), made.noise(3, 8))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a.reshape(b.shape), b, atol=1e-6), ours, theirs)
 
 
@@ -91,11 +89,10 @@ def test_the_state_of_shared_cells_is_the_mean_over_positions():
 
 
 def test_initial_cells_vary_with_their_fan_in(key):
-    conv = Convolution((28, 28, 4), 64, 3, 2).initial_state(key, 16)
+    conv = jax.jit(lambda key: Convolution((28, 28, 4), 64, 3, 2).initial_state(key, 16))(key)
     assert conv.memory.shape == (9, 4, 64, 16)
-    assert float(conv.memory[..., :8].std()) == pytest.approx(
-        0.88 / 3**0.5, rel=0.1
-    )  # of the side of the kernel, as released
+    side = 3  # of the kernel, as released; not its area
+    assert float(conv.memory[..., :8].std()) == pytest.approx(0.88 / side**0.5, rel=0.1)
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [(1, 2), (3, 4), (4, 4), (3, 0)])
@@ -113,12 +110,10 @@ def test_every_pixel_matters_to_a_convolutional_network_and_every_label_to_the_n
     learner = network(
         (36, 3), image=(6, 6, 1), convolutions=((2, 3, 2), (2, 3, 2)), ticks=1, backward_pass=True, feed_label=True
     )
-    theta = learner.init_theta(key)
-    x, y = jax.random.normal(key, (3, 36)), jnp.eye(3)
 
     def last(x, y):
-        return rollout(learner, theta, key, Episode(x, y))[-1].sum()
+        return rollout(learner, learner.init_theta(key), key, Episode(x, y))[-1].sum()
 
-    by_x, by_y = jax.jit(jax.grad(last, (0, 1)))(x, y)
-    assert (jnp.abs(by_x[:2]) > 0).all()
-    assert (jnp.abs(by_y[:2]) > 0).all()
+    by_x, by_y = jax.jit(jax.grad(last, (0, 1)))(made.noise(3, 36), jnp.eye(3))
+    assert (np.abs(by_x[:2]) > 0).all()
+    assert (np.abs(by_y[:2]) > 0).all()

@@ -13,28 +13,17 @@ Y = np.random.default_rng(0).permutation(np.repeat(np.arange(10, dtype=np.int32)
 X = jnp.asarray(np.column_stack([np.arange(60), Y]), jnp.float32)  # number of the example, and its class
 
 
-def test_two_images_of_each_digit_each_twice_in_a_row(key):
-    episode, image = repeated_digits(key, X, Y)
-    number, label = np.asarray(episode.x[:, 0]).astype(int), np.asarray(jnp.argmax(episode.y, axis=1))
-    np.testing.assert_array_equal(image, np.repeat(np.arange(20), 2))
-    np.testing.assert_array_equal(number[0::2], number[1::2])
-    assert len(set(number)) == 20
-    np.testing.assert_array_equal(label, Y[number])
-    np.testing.assert_array_equal(np.bincount(label), np.full(10, 4))
-    assert list(label) != sorted(label)
-
-
-def test_two_different_images_of_a_class_in_a_row_are_the_other_reading(key):
-    episode, image = repeated_digits(key, X, Y, identical=False)
-    number, label = np.asarray(episode.x[:, 0]).astype(int), np.asarray(jnp.argmax(episode.y, axis=1))
-    np.testing.assert_array_equal(image, np.arange(40))
-    assert len(set(number)) == 40
+@pytest.mark.parametrize("identical", [True, False])
+def test_two_images_of_each_digit_each_twice_in_a_row_or_two_others_of_its_class(key, identical):
+    episode, image = repeated_digits(key, X, Y, identical=identical)
+    number, label = np.asarray(episode.x[:, 0]).astype(int), np.asarray(episode.y).argmax(1)
+    np.testing.assert_array_equal(image, np.repeat(np.arange(20), 2) if identical else np.arange(40))
+    assert len(set(number)) == (20 if identical else 40)
     np.testing.assert_array_equal(label[0::2], label[1::2])
+    assert not identical or (number[0::2] == number[1::2]).all()
     np.testing.assert_array_equal(label, Y[number])
     np.testing.assert_array_equal(np.bincount(label), np.full(10, 4))
-    assert len(set(label[0::4])) > 5, "pairs of all classes come in random order"
-    with pytest.raises(ValueError, match="at least 8 examples"):
-        repeated_digits(key, X, Y, per_class=4, identical=False)
+    assert len(set(label[0::4])) > 5, "classes come in random order"
 
 
 def test_episodes_differ_in_images_and_order_and_use_every_example(key):
@@ -50,6 +39,8 @@ def test_refuses_a_class_with_too_few_examples(key):
         repeated_digits(key, X[keep], Y[keep])
     with pytest.raises(ValueError, match="classes 0 to 4"):
         repeated_digits(key, X, Y, classes=5)
+    with pytest.raises(ValueError, match="at least 8 examples"):
+        repeated_digits(key, X, Y, per_class=4, identical=False)
 
 
 def test_probabilities_are_those_before_the_label_is_shown(key):

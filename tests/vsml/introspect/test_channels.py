@@ -35,13 +35,13 @@ def _known() -> Learner:
     return Learner(lambda key: (), init_state, step)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def unrolled(problem):
     y = jax.nn.one_hot(problem.y, 4)
     return Episode(problem.x[:40], y[:40]), Episode(problem.x[40:], y[40:])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def found(unrolled):
     return jax.jit(lambda: channels(_known(), (), jax.random.key(0), unrolled[0], unrolled[1], H))()
 
@@ -88,5 +88,5 @@ def test_the_random_half_is_the_one_that_initial_cells_have_random():
 def test_other_learners_have_no_channels(unrolled, sgd):
     for learner in (sgd, network((6, 3, 4), hidden=H)):
         with pytest.raises(ValueError, match="one dense layer"):
-            theta = learner.init_theta(jax.random.key(0))
+            theta = jax.jit(learner.init_theta)(jax.random.key(0))
             channels(learner, theta, jax.random.key(0), unrolled[0], unrolled[1], H)

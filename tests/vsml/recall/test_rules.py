@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.vsml import made
 from vsml.recall.graphs import GRAPHS
-from vsml.recall.rules import BOUND, Rules, initial_synapses, neural_rules, perceive, read_out, teach
+from vsml.recall.rules import BOUND, Rules, initial_synapses, neural_rules, perceive, read_out
 
-CUES, ANSWERS = 3, 2
+CUES, ANSWERS, KEY = 3, 2, jax.random.key(0)
 X, Y = jnp.array([1.0, -1.0, 1.0]), jnp.array([-1.0, 1.0])
 
 
@@ -18,22 +19,18 @@ def network(name, density=1.0):
     return GRAPHS[name](CUES, ANSWERS, 2, density)
 
 
-def off_start(rules, graph, key):
-    """A theta far from its start, where gates and products differ from unit to unit."""
-    theta = rules.init_theta(graph, key)
-    leaves, treedef = jax.tree.flatten(theta)
-    keys = jax.random.split(jax.random.key(3), len(leaves))
-    return treedef.unflatten([z + 0.5 * jax.random.normal(k, z.shape) for k, z in zip(keys, leaves, strict=True)])
+def off_start(rules, graph):
+    """A theta far from its start, where gates and products differ from unit to unit; and synapses at birth."""
+    theta, synapses = jax.jit(lambda key: (rules.init_theta(graph, key), initial_synapses(graph, rules, key)))(KEY)
+    return made.moved(theta, 0.5), synapses
 
 
 @functools.cache
 def unrolled(name, kind):
     """One step of an episode, compiled once: theta, the state before, the state after, the prediction."""
     graph, rules = network(name), Rules(kind=kind, width=5, synapse=3)
-    theta = off_start(rules, graph, jax.random.key(1))
-    learner = neural_rules(graph, rules)
-    state = learner.init_state(theta, jax.random.key(2))
-    after, logits = jax.jit(learner.step)(theta, state, X, Y)
+    theta, state = off_start(rules, graph)
+    after, logits = jax.jit(neural_rules(graph, rules).step)(theta, state, X, Y)
     return jax.tree.map(np.float64, (theta, state, after, logits))
 
 
@@ -109,61 +106,41 @@ def test_a_step_is_the_equations_neuron_by_neuron(name, kind):
     assert max(np.abs(a - b).max() for a, b in zip(after.values, state.values, strict=True)) > 0.1
 
 
-def test_neurons_of_a_type_are_interchangeable():
-    graph, rules = network("direct"), Rules()
-    theta = off_start(rules, graph, jax.random.key(1))
-    state, order = initial_synapses(graph, rules, jax.random.key(2)), jnp.array([2, 0, 1])
-    swapped = state._replace(values=(state.values[0][order],))
-    step = jax.jit(neural_rules(graph, rules).step)
-    (after, logits), (other, same) = step(theta, state, X, Y), step(theta, swapped, X[order], Y)
-    np.testing.assert_allclose(logits, same, atol=1e-6)
-    np.testing.assert_allclose(after.values[0][order], other.values[0], atol=1e-6)
-
-
 @pytest.mark.parametrize("name", GRAPHS)
 def test_theta_is_as_large_for_every_size_of_a_network(name):
-    sizes = [
-        sum(leaf.size for leaf in jax.tree.leaves(Rules().init_theta(GRAPHS[name](n, n, n, 1.0), jax.random.key(0))))
-        for n in (2, 9)
-    ]
-    assert sizes[0] == sizes[1]
+    thetas = [jax.eval_shape(lambda n=n: Rules().init_theta(GRAPHS[name](n, n, n, 1.0), KEY)) for n in (2, 9)]
+    assert thetas[0] == thetas[1]
 
 
 def test_absent_synapses_stay_absent_and_no_neuron_hears_itself():
     graph, rules = network("recurrent", density=0.5), Rules()
-    theta = off_start(rules, graph, jax.random.key(1))
-    state, _ = neural_rules(graph, rules).step(theta, initial_synapses(graph, rules, jax.random.key(4)), X, Y)
-    (values,), (present,) = state
+    theta, state = off_start(rules, graph)
+    ((values,), (present,)), _ = jax.jit(neural_rules(graph, rules).step)(theta, state, X, Y)
+    present = np.asarray(present)
     assert not present.diagonal().any() and 0 < present.sum() < present.size - len(present)
-    np.testing.assert_array_equal(jnp.abs(values).max(-1) > 0, present > 0)
-
-
-def test_the_answer_reaches_hidden_neurons_by_feedback_in_the_second_sweep():
-    graph, rules = network("hidden"), Rules()
-    theta = off_start(rules, graph, jax.random.key(1))
-    state = initial_synapses(graph, rules, jax.random.key(2))
-    bodies = perceive(graph, rules, theta, state, X)
-    for support, reached in ((1, False), (2, True)):
-        heard = graph._replace(answer_sweeps=support)
-        below, other = (teach(heard, rules, theta, state, bodies, X, y).values[0] for y in (Y, -Y))
-        assert np.array_equal(below, other) != reached
+    np.testing.assert_array_equal(np.abs(values).max(-1) > 0, present > 0)
 
 
 def test_without_plasticity_nothing_changes_and_without_types_embeddings_are_one():
     graph = network("hidden")
     frozen = Rules(plastic=False)
-    theta, state = frozen.init_theta(graph, jax.random.key(0)), initial_synapses(graph, frozen, jax.random.key(1))
-    after, _ = neural_rules(graph, frozen).step(theta, state, X, Y)
+    theta, state = off_start(frozen, graph)
+    after, _ = jax.jit(neural_rules(graph, frozen).step)(theta, state, X, Y)
     jax.tree.map(np.testing.assert_array_equal, after, state)
-    assert Rules(types=False).init_theta(graph, jax.random.key(0))["embedding"].shape == (1, 2)
-    assert theta["embedding"].shape == (3, 2)
+    one = jax.eval_shape(lambda: Rules(types=False).init_theta(graph, KEY))
+    assert one["embedding"].shape == (1, 2) and theta["embedding"].shape == (3, 2)
 
 
 def test_to_read_is_what_a_step_predicts():
     graph, rules = network("hidden"), Rules()
-    theta, state = rules.init_theta(graph, jax.random.key(0)), initial_synapses(graph, rules, jax.random.key(1))
-    read = read_out(graph, theta, perceive(graph, rules, theta, state, X))
-    np.testing.assert_allclose(read, neural_rules(graph, rules).step(theta, state, X, Y)[1], rtol=1e-5)
+    theta, state = off_start(rules, graph)
+
+    @jax.jit
+    def both(state):
+        read = read_out(graph, theta, perceive(graph, rules, theta, state, X))
+        return read, neural_rules(graph, rules).step(theta, state, X, Y)[1]
+
+    np.testing.assert_allclose(*both(state), rtol=1e-5)
 
 
 def test_an_unknown_kind_is_named():

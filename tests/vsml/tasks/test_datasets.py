@@ -39,21 +39,18 @@ def test_the_pixels_of_bytes_are_the_papers_of_pixels_up_to_1():
     np.testing.assert_allclose(standardise(SETS["cifar10"], x.astype(np.float32)), found, rtol=1e-5, atol=1e-6)
 
 
-def test_bytes_of_a_table_are_columns_like_all_others():
-    x = np.array([[250, 3], [5, 3]], np.uint8)
-    np.testing.assert_allclose(standardise(Facts(features=2, classes=2), x), [[1, 0], [-1, 0]])
-
-
-def test_pixels_share_one_scale():
-    x = np.array([[0, 16], [8, 8]], np.float32)
-    found = standardise(Facts(features=2, classes=2, pixels=(8.0, 4.0)), x)
-    np.testing.assert_allclose(found, [[-2, 2], [0, 0]])
-
-
-def test_columns_have_their_own_scale_and_a_constant_one_becomes_zero():
-    x = np.array([[1, 5, 100], [3, 5, 500]], np.float32)
-    found = standardise(Facts(features=3, classes=2), x)
-    np.testing.assert_allclose(found, [[-1, 0, -1], [1, 0, 1]], rtol=1e-6)
+@pytest.mark.parametrize(
+    ("pixels", "x", "expected"),
+    [
+        ((8.0, 4.0), [[0, 16], [8, 8]], [[-2, 2], [0, 0]]),  # pixels share one scale
+        (None, [[1, 5, 100], [3, 5, 500]], [[-1, 0, -1], [1, 0, 1]]),  # columns have their own, constants are zero
+        (None, np.array([[250, 3], [5, 3]], np.uint8), [[1, 0], [-1, 0]]),  # and so are bytes of a table
+    ],
+)
+def test_pixels_share_one_scale_and_columns_have_their_own(pixels, x, expected):
+    x = np.asarray(x, getattr(x, "dtype", np.float32))
+    found = standardise(Facts(features=x.shape[1], classes=2, pixels=pixels), x)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_columns_that_are_large_or_constant_do_not_drown_in_rounding():

@@ -3,7 +3,6 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -13,8 +12,7 @@ from vsml.unification.pairs import CLASSES, FEATURES, clusters, compare, pairs
 from vsml.unification.references import local_rule
 
 PAIRS = pairs()
-LENGTH = 200
-# Not with the cell: its tanh is of float32 whatever the precision.
+# In float64, where what deviates is less by as much as rounding is; but for the cell, whose tanh is of float32.
 EXACT = ("oja", "local_rule", "nearest_mean", "matrix")
 
 each_pair = pytest.mark.parametrize("name", PAIRS)
@@ -22,76 +20,50 @@ each_pair = pytest.mark.parametrize("name", PAIRS)
 
 @functools.cache
 def compared(name):
-    found = jax.jit(functools.partial(compare, PAIRS[name], length=LENGTH))(jax.random.key(3))
-    return {what: float(value) for what, value in found._asdict().items()}
+    with jax.enable_x64(name in EXACT):
+        found = jax.jit(functools.partial(compare, PAIRS[name], length=200))(jax.random.key(3))
+        assert found.prediction_deviation.dtype == (np.float64 if name in EXACT else np.float32)
+        return {what: float(value) for what, value in found._asdict().items()}
 
 
 @each_pair
 def test_the_instance_is_the_method_in_every_prediction_and_state(name):
-    found = compared(name)
-    assert found["prediction_deviation"] < 1e-5 * max(found["prediction_size"], 1)
-    assert found["state_deviation"] < 1e-5 * max(found["state_size"], 1)
+    found, rounding = compared(name), 1e-12 if name in EXACT else 1e-5
+    assert found["prediction_deviation"] < rounding * max(found["prediction_size"], 1)
+    assert found["state_deviation"] < rounding * max(found["state_size"], 1)
 
 
 @each_pair
-def test_there_is_something_to_agree_on(name):
+def test_there_is_something_to_agree_on_and_a_near_relative_is_shown_from_the_method(name):
     found = compared(name)
     assert found["learning"] > 0.1
     assert found["state_size"] > 0.1
     assert found["learning"] > 1e4 * found["prediction_deviation"]
-
-
-@each_pair
-def test_a_near_relative_is_shown_from_the_method(name):
-    found = compared(name)
     assert found["control_deviation"] > 0.01 * found["prediction_size"]
     assert found["control_deviation"] > 1e3 * found["prediction_deviation"]
-
-
-@pytest.mark.parametrize("name", EXACT)
-def test_what_deviates_is_rounding_and_goes_with_it(name):
-    with jax.enable_x64(True):
-        found = jax.jit(functools.partial(compare, PAIRS[name], length=40))(jax.random.key(3))
-        assert found.prediction_deviation.dtype == jnp.float64
-        assert found.prediction_deviation < 1e-12 * max(float(found.prediction_size), 1)
-        assert found.state_deviation < 1e-12 * max(float(found.state_size), 1)
-        assert found.learning > 0.01
-
-
-@each_pair
-def test_an_instance_predicts_before_its_label_matters_and_keeps_its_shapes(name):
-    pair, key = PAIRS[name], jax.random.key(1)
-    ours, classes = learner(pair.instance), pair.instance.classes
-
-    def live():
-        theta = pair.across(pair.method.init_theta(key))
-        initial_state, x = ours.init_state(theta, key), jnp.ones(pair.features)
-        of_each_label = jax.vmap(
-            lambda y: ours.step(theta, initial_state, x, y), out_axes=(0, None)
-        )  # else vmap refuses
-        return initial_state, of_each_label(jnp.eye(classes))
-
-    initial_state, (told, prediction) = jax.eval_shape(live)
-    assert prediction.shape == (classes,)
-    assert jax.tree.map(lambda z: ((classes, *z.shape), z.dtype), initial_state) == jax.tree.map(
-        lambda z: (z.shape, z.dtype), told
-    )
 
 
 @pytest.mark.parametrize("name", ["meta_rnn", "fast_weights", "sgd"])
 def test_the_theta_of_an_instance_is_that_of_the_method_brought_across(name):
     pair, key = PAIRS[name], jax.random.key(2)
-    found = jax.jit(learner(pair.instance).init_theta)(key)
-    expected = jax.jit(lambda key: pair.across(pair.method.init_theta(key)))(key)
-    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+    @jax.jit
+    def both(key):
+        return learner(pair.instance).init_theta(key), pair.across(pair.method.init_theta(key))
+
+    jax.tree.map(np.testing.assert_array_equal, *both(key))
 
 
 def test_the_local_rule_is_the_plain_loop():
-    key = jax.random.key(4)
     method = local_rule(FEATURES, CLASSES)
-    theta, episode = jax.jit(lambda: (method.init_theta(key), clusters(key, 12, FEATURES, CLASSES)))()
-    initial_state = method.init_state(theta, key)
-    state, predictions = jax.jit(lambda: unroll(method, theta, initial_state, episode))()
+
+    @jax.jit
+    def live(key):
+        theta, episode = method.init_theta(key), clusters(key, 12, FEATURES, CLASSES)
+        initial_state = method.init_state(theta, key)
+        return theta, episode, initial_state, *unroll(method, theta, initial_state, episode)
+
+    theta, episode, initial_state, state, predictions = live(jax.random.key(4))
     plain, rule = np.array(initial_state, np.float64), jax.tree.map(np.float64, theta)
     for x, y, prediction in zip(*episode, predictions, strict=True):
         logits = 100 * np.tanh(np.array(x, np.float64) @ plain / 100)
