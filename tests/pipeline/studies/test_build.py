@@ -7,6 +7,7 @@ import pytest
 from pipeline.data.sources import read
 from pipeline.run import artifacts, paths
 from pipeline.run.params import plain
+from pipeline.studies import params
 from pipeline.studies.learning import build, meta_train
 from pipeline.studies.learning.params import Data, EpisodeSizes, Task, Tests
 from vsml.learners.settings import image_of, learner
