@@ -39,7 +39,7 @@ def draw(tables: Tables, profile: Profile) -> Figure:
         ends[left].append((level, LOOKS[name]))
         shares = [agreement(tables, task, learner, name) for learner in learners]
         of_seeds = np.stack([np.nanmean(share.equal_wrong, axis=1) for share in shares if share], axis=1)
-        curve(right, x, of_seeds, LOOKS[name].style)
+        curve(right, x, of_seeds, LOOKS[name].style, shade=0.08)
         ends[right].append((float(of_seeds[:, -1].mean()), LOOKS[name]))
     for axes, words in ((left, "Accuracy"), (right, "Equal answers where both are wrong")):
         accuracy_axis(axes, "y")
