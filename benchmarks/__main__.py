@@ -1,4 +1,7 @@
-"""`python -m benchmarks` measures this machine in a quarter of an hour, `--quick` in far less. It asserts nothing."""
+"""`python -m benchmarks` measures this machine in a quarter of an hour, `--quick` in far less. It asserts nothing.
+
+`--gpu` has cases for one GPU, for which they take some minutes.
+"""
 
 import argparse
 import json
@@ -15,6 +18,7 @@ FOLDER = Path("artifacts/bench")
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one small case")
+    parser.add_argument("--gpu", action="store_true", help="cases for one GPU")
     parser.add_argument("--population", type=int, help=argparse.SUPPRESS)  # see benchmarks.evolution
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each form, taken in turns")
     options = parser.parse_args()
@@ -22,12 +26,12 @@ def main() -> None:
     from benchmarks import evolution
 
     if options.population:
-        evolution.main(options.population, options.rounds)
+        evolution.main(options.population, options.rounds, options.gpu)
     else:
-        _all(options.quick, 3 if options.quick else options.rounds)
+        _all(options.quick, options.gpu, 3 if options.quick else options.rounds)
 
 
-def _all(quick: bool, rounds: int) -> None:
+def _all(quick: bool, gpu: bool, rounds: int) -> None:
     from benchmarks import cases, evolution, figure
     from benchmarks.ceilings import PER_TICK, ceilings, fractions
     from benchmarks.measure import race
@@ -36,17 +40,18 @@ def _all(quick: bool, rounds: int) -> None:
 
     found = ceilings()
     result: dict[str, Any] = {"machine": _machine(), "ceilings": found, "forward_tick": PER_TICK, "races": []}
-    for case in cases.QUICK if quick else cases.CASES:
+    for case in cases.QUICK if quick else cases.GPU if gpu else cases.CASES:
         row = race(case, 0.1 if quick else 0.25, rounds)
         row["fraction_of_ceiling"] = fractions(row["ns_per_tick"]["ours forward"][1], found)
         result["races"].append(row)
         print(_line(row), flush=True)
         artifacts.write_text(FOLDER / "bench.json", json.dumps(result, indent=1) + "\n")  # a later case may not fit
-    populations = evolution.POPULATIONS[:1] if quick else evolution.POPULATIONS
-    result["evolution"] = [evolution.in_a_process(population, 3) for population in populations]
+    populations = evolution.setting(gpu).populations[: 1 if quick else None]
+    result["evolution"] = [evolution.in_a_process(population, 3, gpu) for population in populations]
     for row in result["evolution"]:
         print(
             f"ES of {row['population']}: {row['meta_steps_per_s']:.2f} meta-steps/s, "
+            f"{row['episodes_per_s']:.0f} episodes/s of {evolution.LENGTH} examples, "
             f"{(row['working_bytes'] or 0) / 2**20:.1f} MiB of working memory, "
             f"peak {(row['peak_bytes'] - row['peak_bytes_before']) / 2**20:.0f} MiB above the start",
             flush=True,

@@ -75,4 +75,13 @@ CASES = (
     Case("1-conv", (784, 10), 1, **CONV),
     Case("1-conv", (784, 10), 32, at_once=1, **CONV),
 )
+# Enough work for one GPU, in episodes that it holds at once with all their states: some 5 GiB for the largest.
+GPU = (
+    Case("64-10", (64, 10), 1024),
+    Case("784-10", (784, 10), 128),
+    Case("784-10", (784, 10), 1024, at_once=128),
+    Case("784-10", (784, 10), 1024, at_once=128, layer_norm=False),
+    Case("784-32-10", (784, 32, 10), 128),
+    Case("1-conv", (784, 10), 128, at_once=32, **CONV),
+)
 QUICK = (Case("64-10", (64, 10), 8),)

@@ -67,6 +67,8 @@ def race(case: Case, budget_s: float, rounds: int) -> dict[str, Any]:
         "devices": len(devices),
         "length": length,
         "ns_per_tick": {f"{form} {what}": _quartiles(v) for (form, what), v in ns.items()},
+        # Of so short ones: an episode of 2,000 examples takes as much longer as it has more of them.
+        "episodes_per_s": {what: _quartiles(case.episodes / np.array(times["ours", what])) for what in length},
         "speed_up": {what: _quartiles(ns["plain", what] / ns["ours", what]) for what in ("forward", "gradient")},
         "gradient_to_forward": {form: _quartiles(ns[form, "gradient"] / ns[form, "forward"]) for form in learners},
         "differs_by": {

@@ -135,4 +135,4 @@ def _lifetime(key: RandomKey, draw: Draw) -> tuple[RandomKey, Episode]:
 def _normal_like(key: RandomKey, theta: Theta) -> Theta:
     leaves, treedef = jax.tree.flatten(theta)
     keys = jax.random.split(key, len(leaves))
-    return treedef.unflatten([draws.normal(k, z.shape, z.dtype) for k, z in zip(keys, leaves, strict=True)])
+    return treedef.unflatten([draws.normal(k, z.shape, dtype=z.dtype) for k, z in zip(keys, leaves, strict=True)])

@@ -29,7 +29,7 @@ main(sys.argv[1:])
 """
 KILL_AT, STEPS = 15, 40  # in the last phase of those that have several
 OUTS = {
-    "meta_train vsml 0": {"vsml-0/rule.npz", "vsml-0/curve.npz", "vsml-0/curve.csv"},
+    "meta_train vsml 0": {"vsml-0/rule.npz", "vsml-0/curve.npz", "vsml-0/curve.csv", "vsml-0/snapshots.npz"},
     "clone 1": {"1.npz"},
     "improve 1": {"1.npz"},
     "recall_train direct 0": {"direct-0.npz"},

@@ -127,6 +127,12 @@ def _fill(found: Params) -> None:
             correct = _correct(experiment, task, found, seed)
             columns[f"{task}/correct"] = correct, "lifetime time"
             columns[f"{task}/answer"] = _answer(correct, task, found), "lifetime time"
+        if steps := found.experiments[experiment].snapshots:
+            first = next(iter(tasks))
+            correct = np.stack([_correct(experiment, first, found, seed, step, skill=0.5) for step in steps])
+            columns["snapshot"] = np.array(steps), "snapshot"
+            columns[f"snapshots/{first}/correct"] = correct, "snapshot lifetime time"
+            columns[f"snapshots/{first}/answer"] = _answer(correct, first, found), "snapshot lifetime time"
         _write(paths.meta_test(experiment, seed), columns)
     for experiment, seed in itertools.product(items.introspect, items.seeds):
         random = np.random.default_rng(seed)

@@ -9,7 +9,8 @@ from pipeline.run import artifacts, paths
 from pipeline.run.params import plain
 from pipeline.studies import params
 from pipeline.studies.learning import build, meta_train
-from pipeline.studies.learning.params import Data, EpisodeSizes, Task, Tests
+from pipeline.studies.learning import params as settings
+from pipeline.studies.learning.params import Data, EpisodeSizes, Task
 from vsml.learners.settings import image_of, learner
 from vsml.tasks.datasets import SETS
 
@@ -39,7 +40,7 @@ def profile(tmp_path, monkeypatch):
 
 
 def _trial(tests, **task):
-    (found,) = build.trials(Tests(suites={"one": {task["set"]: Task(**task)}}, **tests), ("one",))
+    (found,) = build.trials(settings.Tests(suites={"one": {task["set"]: Task(**task)}}, **tests), ("one",))
     return found
 
 
@@ -54,7 +55,7 @@ def test_lives_depend_on_seed_task_and_number_alone(profile):
 
 def test_tasks_of_one_set_have_the_same_images_in_the_same_order(profile):
     tasks = {"as_it_is": Task(set="digits"), "shuffled": Task(set="digits", view="shuffled")}
-    tests = Tests(suites={"one": tasks}, episodes=2, length=20, seed=1)
+    tests = settings.Tests(suites={"one": tasks}, episodes=2, length=20, seed=1)
     plain, shuffled = (trial.episodes for trial in build.trials(tests, ("one",)))
     np.testing.assert_array_equal(plain.y, shuffled.y)
     np.testing.assert_allclose(np.sort(plain.x, axis=-1), np.sort(shuffled.x, axis=-1), atol=1e-5)
