@@ -134,6 +134,11 @@ def main(words: list[str] | None = None) -> None:
             _run(word, rest)
     except KeyboardInterrupt:
         _exit(130, f"{word}: stopped by Ctrl-C.")
+    except ModuleNotFoundError as error:  # the library may be installed alone
+        if (error.name or "").partition(".")[0] in ("", "pipeline", "vsml"):
+            raise
+        extras = "pip install 'vsml[pipeline]' brings what most commands need, 'vsml[cluster]' what runs Jobs."
+        _exit(1, f"{word}: the package {error.name} is missing. {extras}")
     except Exception as error:
         # What our own code raises is a sentence for the user; all else is a fault, which its traceback helps to find.
         last = traceback.extract_tb(error.__traceback__)[-1]

@@ -103,6 +103,13 @@ def test_help_has_what_the_module_says_of_itself(word, capsys):
     assert stop.value.code == 0 and out.startswith(f"usage: python -m pipeline {word}") and out.count("\n") > 6
 
 
+def test_without_a_package_it_says_what_to_install():
+    code = "import sys\nsys.modules['pydantic'] = None\nfrom pipeline.__main__ import main\nmain(['plan'])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=paths.ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("plan: the package pydantic is missing. pip install 'vsml[pipeline]' brings")
+
+
 def test_help_names_every_word_and_asking_imports_nothing_heavy():
     asked = "for words in (['--help'], ['--version'], ['meta_train', '-h']):\n"
     asked += "    try: main(words)\n    except SystemExit as end: assert end.code == 0\n"

@@ -200,7 +200,7 @@ def test_the_report_of_a_profile_has_the_sections_of_what_it_made(reported, ente
     items = enter("mnist").items
     page = Page(paths.report("index.html").read_text())
     text = "".join(page.text)
-    assert len(page.all("img")) == len(items.drawn) == 10
+    assert len(page.all("img")) == len(items.drawn) == 11
     assert len(page.all("caption")) - text.count("Effects, positive where") == 15  # four moments, robustness, mixes,
     # their means, association, exposures, cosines, channels, an episode, shipped, unity, training
     assert "Cloning backpropagation" not in text
