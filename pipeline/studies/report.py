@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from pipeline.show import figures, intervals
 from pipeline.show.display import Cell, Table
 from pipeline.show.measures import Results, named
 from pipeline.studies import claims, headline, params
+from pipeline.studies.blocks import STUDIES
 from pipeline.studies.cloning import claims as of_cloning
 from pipeline.studies.cloning import measures as cloning
 from pipeline.studies.feedback import claims as of_feedback
@@ -107,6 +109,7 @@ def main(item: list[str]) -> None:
         figures=list(_figures(items, _words(own, found, tables) | {"trained_on": trained_on}, judged)),
         claims=list(_claims(judged, items)),
         tally=tally,
+        studies=_studies(judged),
         level=intervals.LEVEL,
         least_seeds=claims.SEEDS,
         parameters=json.dumps(STAGES["report"].uses(own).params, indent=1, ensure_ascii=False),
@@ -124,6 +127,15 @@ def _headline(found: Results) -> dict[str, Any]:
             examples = f"{moment or ranking.length(found, task):,}"
             families[examples] = {family: ranking.plus_minus(entry) for family, entry in best.items()}
     return {"task": ranking.title(task), "families": families}
+
+
+def _studies(judged: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """How many claims of each study have which verdict here; of those that ran."""
+    found = {}
+    for study, (table, _) in STUDIES.items():
+        ran = [claim for claim in judged if re.match(table, claim["tables"][0]) and claim["verdict"] != "not run"]
+        found[study] = {verdict: count for verdict, count in claims.counts(ran).items() if count}
+    return {study: verdicts for study, verdicts in found.items() if verdicts}
 
 
 def _claims(judged: list[dict[str, Any]], items: Items) -> Iterator[dict[str, Any]]:
