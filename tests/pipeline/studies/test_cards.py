@@ -90,7 +90,7 @@ def test_a_card_recall_is_one_of_a_reconstruction_and_has_its_seed_beside_all(le
 
 def test_a_card_feedback_has_its_seed_beside_its_newborn_and_the_other_learners(learned):
     card = _card(learned, "flp_on_sines")
-    assert "features=6, classes=1" in card and "| 3000 | 1 | 1 | 2.000, 1.053 |" in card
+    assert "features=6, classes=1" in card and "| 2500 | 1 | 1 | 2.000, 1.053 |" in card
     tables = figures.read(("feedback_test/*.npz",))
     episodes = feedback.tested(tables)["flp_on_sines"].worth()
     assert _cells(card, "this rule") == [f"{episodes[1].mean():.3f} ± {episodes[1].std(ddof=1):.3f}"]
