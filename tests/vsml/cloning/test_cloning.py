@@ -243,7 +243,7 @@ def test_a_trial_tells_of_every_learner(key, theta):
             FORM, rules, key, stretches=stretches, held_out=held_out, queries=queries, sizes=SIZES, rate=RATE
         )
         alone = {"sgd": (trial.sgd(SIZES, RATE), ()), "clone": (clone(SIZES, FORM), theta)}
-        return found, {name: rollout(*one, key, EPISODE).argmax(-1) for name, one in alone.items()}
+        return found, {name: rollout(of, own, key, EPISODE).argmax(-1) for name, (of, own) in alone.items()}
 
     found, answers = both(theta)
     assert found.correct.shape == (2, len(trial.LEARNERS), 4)

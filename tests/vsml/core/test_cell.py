@@ -93,6 +93,8 @@ def test_tanh_is_right_to_a_millionth():
     cell, theta, cells, fwd, bwd = some_layer(80, 1, False)
     memory = np.broadcast_to(np.linspace(-12, 12, 80, dtype=np.float32)[:, None, None], cells.memory.shape)
     silent = jax.tree.map(jnp.zeros_like, theta)
-    after = jax.jit(lambda *heard: cell.apply({"params": silent}, *heard, 1)[0])(Cells(cells.hidden, memory), fwd, bwd)
+    after = jax.jit(lambda *heard: cell.apply({"params": silent}, *heard, 1)[0])(
+        Cells(cells.hidden, jnp.asarray(memory)), fwd, bwd
+    )
     expected = np.tanh(np.float64(memory) / (1 + np.exp(-5))) / 2
     np.testing.assert_allclose(after.hidden, expected, rtol=1e-6)

@@ -64,15 +64,14 @@ def test_a_kernel_of_one_on_one_position_is_dense(key, ticks):
     learner = network((5, 3), ticks=ticks, layer_norm=True)
 
     @jax.jit
-    def both(key, *heard):
+    def both(key, fwd, bwd):
         theta, cells = learner.init_theta(key), dense.initial_state(key, 16)
 
         def grid(*heard) -> Any:
             return Cell(layer_norm=True).apply({"params": theta}, *heard)
 
-        return conv.tick(grid, jax.tree.map(lambda z: z[None], cells), *heard, ticks), dense.tick(
-            grid, cells, *heard, ticks
-        )
+        shared = jax.tree.map(lambda z: z[None], cells)
+        return conv.tick(grid, shared, fwd, bwd, ticks), dense.tick(grid, cells, fwd, bwd, ticks)
 
     ours, theirs = both(key, made.noise(5, 8), made.noise(3, 8))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a.reshape(b.shape), b, atol=1e-6), ours, theirs)

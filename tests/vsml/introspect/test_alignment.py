@@ -33,8 +33,8 @@ def test_linear_sgd_takes_gradient_steps_at_any_rate(lifetime, problem):
 
 def test_others_take_other_steps(rule, lifetime, problem):
     others = (gradient((6, 4), optax.adam(0.01)), ()), (gradient((6, 8, 4), optax.sgd(0.3)), ()), rule
-    for other in others:
-        cosine = _cosine(*other, lifetime, problem.x[20:32]).cosine
+    for learner, theta in others:
+        cosine = _cosine(learner, theta, lifetime, problem.x[20:32]).cosine
         assert np.isfinite(cosine).all()
         assert (np.abs(cosine) < 0.995).any()
 

@@ -3,6 +3,7 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -115,7 +116,11 @@ def lifetimes(name):
     x[LARGE] *= 1e4
     live = jax.jit(jax.vmap(functools.partial(unroll, LEARNERS[name]), in_axes=(None, 0, 0)))
     keys = jax.random.split(jax.random.key(0))[(np.arange(6) == KEY).astype(int)]
-    return jax.jit(jax.vmap(LEARNERS[name].init_state, in_axes=(None, 0)))(theta(name), keys), Episode(x, y), live
+    return (
+        jax.jit(jax.vmap(LEARNERS[name].init_state, in_axes=(None, 0)))(theta(name), keys),
+        Episode(jnp.asarray(x), jnp.asarray(y)),
+        live,
+    )
 
 
 @functools.cache

@@ -19,7 +19,7 @@ from vsml.learners.wrappers import conv_features, conv_front, padded
 @pytest.mark.parametrize("inner", [meta_rnn(7, 5, hidden=4), gradient((7, 5), optax.sgd(0.1))], ids=["rnn", "sgd"])
 def test_padded_is_the_inner_learner_on_examples_padded_by_hand(key, inner):
     episode, outer = made.episode(4, 3, 6), padded(inner, 7, 5, 4, 3)
-    by_hand = Episode(np.pad(episode.x, ((0, 0), (0, 3))), np.pad(episode.y, ((0, 0), (0, 2))))
+    by_hand = Episode(jnp.pad(episode.x, ((0, 0), (0, 3))), jnp.pad(episode.y, ((0, 0), (0, 2))))
 
     @jax.jit
     def both(key):
@@ -63,7 +63,7 @@ def test_conv_front_is_three_plain_convolutions_before_the_inner_learner(key, sh
             image = plain_convolution(image, theta["front"][name]["kernel"], theta["front"][name]["bias"])
             image = np.maximum(image, 0) if squash == "relu" else np.tanh(image)
         features.append(image.ravel())
-    behind = Episode(np.asarray(features, np.float32), np.asarray(episode.y, np.float32))
+    behind = Episode(jnp.asarray(features, jnp.float32), jnp.asarray(episode.y, jnp.float32))
     theirs = jax.jit(functools.partial(rollout, inner))(jax.tree.map(np.float32, theta["inner"]), key, behind)
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
