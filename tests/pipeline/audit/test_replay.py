@@ -8,7 +8,7 @@ import pytest
 from tests.pipeline.conftest import Clone
 
 pytestmark = pytest.mark.slow
-OUTS = ("curve.csv", "curve.npz", "rule.npz")
+OUTS = ("rule.npz", "curve.npz", "snapshots.npz", "curve.csv")
 
 
 def test_a_rule_is_made_again_in_another_clone(clone, tmp_path):
