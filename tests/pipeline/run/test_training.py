@@ -36,7 +36,6 @@ OUTS = {
     "feedback_train flp_on_sines 0": {"flp_on_sines-0/rule.npz", "flp_on_sines-0/curve.npz"},
 }
 FAST = "meta_train vsml 0"
-COMPILED = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}  # what one process compiles, the next one finds
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ def site(clone, tiny, write_params):
 
 def _killed(site, item):
     """Kill a training once it has shown step KILL_AT."""
-    process = site.start("python", "-c", RUN, *item.split(), **COMPILED)
+    process = site.start("python", "-c", RUN, *item.split())
     assert process.stdout is not None
     shown = (re.search(r": meta-step (\d+) ", line) for line in process.stdout)
     assert any(found and int(found[1]) >= KILL_AT for found in shown), process.communicate()
@@ -83,13 +82,13 @@ def _runs(site, name):
 def test_killed_with_a_torn_checkpoint_it_ends_as_if_nothing_had_happened(site, item):
     stage, *_ = item.split()
     if stage == "improve":
-        site.run("python", "-m", "pipeline", "clone", "1", **COMPILED)
+        site.run("python", "-m", "pipeline", "clone", "1")
     _killed(site, item)
     assert not [path for path in (site.root / "artifacts" / stage).rglob("*") if path.is_file()]
     *_, newest = sorted((site.root / ".checkpoints").glob("*/*.npz"))
     newest.write_bytes(newest.read_bytes()[:-100])
 
-    process = site.start("python", "-c", RUN, *item.split(), **COMPILED)
+    process = site.start("python", "-c", RUN, *item.split())
     said, error = process.communicate(timeout=300)
     assert process.returncode == 0, said + error
     assert f"{newest} is damaged" in error
@@ -100,7 +99,7 @@ def test_killed_with_a_torn_checkpoint_it_ends_as_if_nothing_had_happened(site, 
     resumed = _outs(site, stage)
     assert resumed.keys() == OUTS[item]
 
-    site.run("python", "-m", "pipeline", *item.split(), **COMPILED)
+    site.run("python", "-m", "pipeline", *item.split())
     assert _outs(site, stage) == resumed
     (killed, one), (undisturbed, other) = _runs(site, item)
     assert killed == undisturbed == "FINISHED", "the killed run goes on in the one that it began"
@@ -115,7 +114,7 @@ def test_a_training_with_other_params_leaves_a_checkpoint_to_whom_it_belongs(sit
     for times in (2, 0.5):
         peaks["peak"] *= times
         write_params(site.root / "params.yaml", tiny)
-        said.append(site.run("python", "-c", RUN, *item.split(), **COMPILED))
+        said.append(site.run("python", "-c", RUN, *item.split()))
         outs.append(_outs(site, "feedback_train"))
     assert "Going on" not in said[0] and ": meta-step 1 of 40" in said[0]
     assert "Going on from the checkpoint" in said[1] and outs[0] != outs[1]
