@@ -28,16 +28,22 @@ class Clone:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._planned: Any = None
         unwritten = (name for name in os.environ if name.startswith(("GIT_", "DVC_", "MLFLOW_")))
         kept = {name: value for name, value in os.environ.items() if name not in set(unwritten)}
         path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
         self.env = kept | {"PYTHONPATH": str(root), "PATH": path, "XLA_FLAGS": XLA_FLAGS, "VSML_UPLOAD": "now"}
 
     def start(self, *command: str, **env: str) -> subprocess.Popen[str]:
-        """Start a command; before a stage that is run by hand, the plan is made, as `dvc repro` would."""
+        """Start a command; before a stage that is run by hand the plan is made, as by `dvc repro`, if it is out of date."""
         pipe = subprocess.PIPE
         if command[:3] == ("python", "-m", "pipeline") and command[3] in STAGES:
-            self.run("python", "-m", "pipeline", "plan", **env)
+            sources = [path for folder in ("pipeline", "vsml") for path in (self.root / folder).rglob("*.py")]
+            own = [path for path in (self.root / "params.yaml", *sources) if path.exists()]
+            now = env, {path: path.stat().st_mtime_ns for path in own}
+            if now != self._planned:
+                self.run("python", "-m", "pipeline", "plan", **env)
+                self._planned = now
         return subprocess.Popen(command, cwd=self.root, env=self.env | env, stdout=pipe, stderr=pipe, text=True)
 
     def run(self, *command: str, **env: str) -> str:

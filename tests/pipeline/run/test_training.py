@@ -35,7 +35,6 @@ OUTS = {
     "recall_train direct 0": {"direct-0.npz"},
     "feedback_train flp_on_sines 0": {"flp_on_sines-0/rule.npz", "flp_on_sines-0/curve.npz"},
 }
-FAST = "meta_train vsml 0"
 
 
 @pytest.fixture
@@ -49,6 +48,7 @@ def site(clone, tiny, write_params):
     for system in ("recall", "feedback"):
         tiny[system]["defaults"]["training"]["steps"] = STEPS
     write_params(clone.root / "params.yaml", tiny)
+    clone.env["VSML_UPLOAD"] = "later"
     clone.run("python", "-m", "pipeline", "train_data", "digits")
     return clone
 
@@ -78,7 +78,8 @@ def _runs(site, name):
         return [(status, store.execute(curve, (run,)).fetchall()) for run, status in store.execute(query, (name,))]
 
 
-@pytest.mark.parametrize("item", [FAST, *(pytest.param(item, marks=pytest.mark.slow) for item in OUTS if item != FAST)])
+@pytest.mark.slow
+@pytest.mark.parametrize("item", OUTS)
 def test_killed_with_a_torn_checkpoint_it_ends_as_if_nothing_had_happened(site, item):
     stage, *_ = item.split()
     if stage == "improve":
@@ -101,6 +102,7 @@ def test_killed_with_a_torn_checkpoint_it_ends_as_if_nothing_had_happened(site, 
 
     site.run("python", "-m", "pipeline", *item.split())
     assert _outs(site, stage) == resumed
+    site.run("python", "-m", "pipeline", "uploads")
     (killed, one), (undisturbed, other) = _runs(site, item)
     assert killed == undisturbed == "FINISHED", "the killed run goes on in the one that it began"
     assert one == other and [step for step, _ in one] == list(range(1, STEPS + 1))

@@ -162,6 +162,7 @@ def _kinds(section, tests):
     return str((own, sorted(sets), section.data.episodes, section.data.projections, sorted(tasks)))
 
 
+@pytest.mark.slow
 def test_every_experiment_of_every_profile_lowers_for_gpus_and_every_task_of_its_suite_fits_it(profile):
     seen = set()  # over all profiles: tracing the same program again would tell nothing
     for file in PROFILES:
@@ -183,12 +184,13 @@ def _check(section, tests, seen):
         assert sum(group.population for group in groups) >= sum(lifetimes.population for lifetimes in phase.episodes)
         assert all(lifetimes.length % cut == 0 for lifetimes in phase.episodes)
         for group in groups:
-            drawn = _for_gpus(lambda draw, key: draw(key), group.draw, outer.key)
-            sizes.add((drawn[0].shape[-1], drawn[1].shape[-1]))
+            drawn = jax.eval_shape(group.draw, outer.key)
+            sizes.add((drawn.x.shape[-1], drawn.y.shape[-1]))
             if kind not in seen:  # numbers change no operation of the meta-gradient
                 seen.add(kind)
                 keys = jax.eval_shape(lambda n=group.population: jax.random.split(jax.random.key(0), n))
-                _, *grad = _for_gpus(group.value_and_grad, theta, keys, group.draw)
+                step = jax.export.export(jax.jit(group.value_and_grad), platforms=["cuda"])
+                _, *grad = step(theta, keys, group.draw).out_avals
                 assert [leaf.shape for leaf in grad] == [leaf.shape for leaf in jax.tree.leaves(theta)]
     for features, classes in sizes:
         if (size := (str(section.learner), features, classes)) in seen:
@@ -198,10 +200,6 @@ def _check(section, tests, seen):
         state = jax.eval_shape(built.init_state, theta, outer.key)
         x, y = (jax.ShapeDtypeStruct((n,), jnp.float32) for n in (features, classes))
         assert jax.eval_shape(built.step, theta, state, x, y)[1].shape == (classes,)
-
-
-def _for_gpus(function, *inputs):
-    return jax.export.export(jax.jit(function), platforms=["cuda"])(*inputs).out_avals
 
 
 def _tasks(section, tests):

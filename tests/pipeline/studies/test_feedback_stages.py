@@ -52,17 +52,16 @@ def drawings(tmp_path):
 
 
 def test_every_experiment_has_a_meta_step_and_a_rate_for_each_group_of_its_theta(drawings):
-    key, seen = jax.random.key(0), set()
+    key, thetas = jax.random.key(0), {}
     for profile in ("", "profiles/smoke", "profiles/siblings", "profiles/paper"):
         for section in _sections(profile).values():
-            if str(section) in seen:  # in another profile
-                continue
-            seen.add(str(section))
-            school = support.school(section, drawings)
-            theta = jax.eval_shape(school.init_theta, key)
-            slope = jax.eval_shape(lambda theta, s=school: jax.grad(s.loss)(theta, key, s.draw(key)), theta)
-            assert jax.tree.map(lambda z: z.shape, slope) == jax.tree.map(lambda z: z.shape, theta)
-            feedback_train.by_group(section.training, theta)
+            kind = str((section.task, section.network, section.learner))  # several experiments differ in training alone
+            if kind not in thetas:
+                school = support.school(section, drawings)
+                thetas[kind] = theta = jax.eval_shape(school.init_theta, key)
+                slope = jax.eval_shape(lambda theta, s=school: jax.grad(s.loss)(theta, key, s.draw(key)), theta)
+                assert jax.tree.map(lambda z: z.shape, slope) == jax.tree.map(lambda z: z.shape, theta)
+            feedback_train.by_group(section.training, thetas[kind])
 
 
 def test_rates_of_other_groups_are_refused_by_name(drawings):
