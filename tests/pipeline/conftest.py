@@ -35,7 +35,7 @@ class Clone:
         self.env = kept | {"PYTHONPATH": str(root), "PATH": path, "XLA_FLAGS": XLA_FLAGS, "VSML_UPLOAD": "now"}
 
     def start(self, *command: str, **env: str) -> subprocess.Popen[str]:
-        """Start a command; before a stage that is run by hand the plan is made, as by `dvc repro`, if it is out of date."""
+        """Start a command; before a stage run by hand a plan that is out of date is made again, as by `dvc repro`."""
         pipe = subprocess.PIPE
         if command[:3] == ("python", "-m", "pipeline") and command[3] in STAGES:
             sources = [path for folder in ("pipeline", "vsml") for path in (self.root / folder).rglob("*.py")]
