@@ -3,10 +3,12 @@
 It has the figures and the report; for them and for every item that they come from an in-toto statement (v1) with a
 SLSA provenance (v1): what was left, by which command with which params, from which deps, all by sha256, and in which
 commit and run; the publishers' files; the packages of this environment as a CycloneDX list, and requirements.lock with
-the sha256 of what may be installed of each; all of it once more as an RO-Crate; and SHA256SUMS over it. `python -m
-pipeline verify FOLDER` checks it anywhere, without a network. It is packed only if the audit proves all.
+the sha256 of what may be installed of each; all of it once more as an RO-Crate; SHA256SUMS over it; and, with `--key`,
+a signature. `python -m pipeline verify FOLDER` checks it anywhere, without a network. It is packed only if the audit
+proves all.
 """
 
+import base64
 import datetime
 import json
 import mimetypes
@@ -27,16 +29,18 @@ from pipeline.run.artifacts import sha256_file, write_json, write_text
 from pipeline.track.lineage import left_by_a_run
 
 STATEMENT, PREDICATE = "https://in-toto.io/Statement/v1", "https://slsa.dev/provenance/v1"
+BUNDLE = "urn:vsml:bundle:v1"  # of all that SHA256SUMS lists
 BUILD = "urn:vsml:stage:v1"  # an item of a stage: the command of dvc.yaml, in the folder of its profile
 # Which items there are, and what each of them reads; of publishers, too. And what may be installed.
 COPIED = (Path("dvc.yaml"), paths.PARAMS, paths.DATASETS_LOCK, paths.ROOT / "requirements.lock")
+ENVELOPE, PAYLOAD, NAMESPACE = "evidence.dsse.json", "application/vnd.in-toto+json", "vsml.evidence"
 SUMS, CRATE_FILE = "SHA256SUMS", "ro-crate-metadata.json"
 CRATE, CRATE_PROFILE = "https://w3id.org/ro/crate/1.1", "https://w3id.org/ro/wfrun/process/0.5"
 CRATE_CONTEXT = [f"{CRATE}/context", {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}]  # it has none itself
 
 
-def main(folder: Path, profile: Path) -> None:
-    folder = folder.absolute()
+def main(folder: Path, profile: Path, key: Path | None) -> None:
+    folder, key = folder.absolute(), key and key.absolute()
     if folder.exists():
         raise ValueError(f"{folder} exists already: name a new folder, or remove it.")
     os.chdir(profile)
@@ -45,6 +49,8 @@ def main(folder: Path, profile: Path) -> None:
         print("\n".join(line for one in found.findings if one.kind != NOTED for line in show.finding(one)))
         sys.exit("Nothing is packed, since the audit has findings: mend them first.")
     pack(found, folder)
+    if key:
+        sign(folder, key)
     print(f"{folder} proves {len(found.drawn())} figures and pages; what to publish or sign, the sha256 of its {SUMS}:")
     print(sha256_file(folder / SUMS))
 
@@ -64,6 +70,24 @@ def pack(found: Audit, folder: Path) -> None:
     write_json(folder / CRATE_FILE, _crate(folder, statements))
     lines = [f"{sha256_file(path)}  {path.relative_to(folder).as_posix()}\n" for path in _files(folder)]
     write_text(folder / SUMS, "".join(lines))
+
+
+def sign(folder: Path, key: Path) -> None:
+    """Sign a statement of SHA256SUMS, in a DSSE envelope whose `sig` is ssh-keygen's signature of the PAE bytes."""
+    statement = {"_type": STATEMENT, "predicateType": BUNDLE, "subject": _named({SUMS: sha256_file(folder / SUMS)})}
+    payload = json.dumps(statement).encode()
+    command = ["ssh-keygen", "-Y", "sign", "-f", str(key), "-n", NAMESPACE]  # asks for the passphrase itself
+    done = subprocess.run(command, input=pae(payload), capture_output=True, check=False)
+    if done.returncode:
+        raise ValueError(f"{folder} is packed, but {key} did not sign it: {done.stderr.decode().strip()}")
+    blob = "".join(done.stdout.decode().splitlines()[1:-1])  # between the lines that begin and end it
+    envelope = {"payloadType": PAYLOAD, "payload": base64.b64encode(payload).decode(), "signatures": [{"sig": blob}]}
+    write_json(folder / ENVELOPE, envelope)
+
+
+def pae(payload: bytes) -> bytes:
+    """What is signed of a payload, by DSSE v1 (github.com/secure-systems-lab/dsse)."""
+    return b"DSSEv1 %d %b %d %b" % (len(PAYLOAD), PAYLOAD.encode(), len(payload), payload)
 
 
 def _files(folder: Path) -> list[Path]:

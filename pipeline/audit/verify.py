@@ -3,32 +3,67 @@
 Every file has the sha256 of SHA256SUMS and none is unlisted; every figure and page is the subject of a statement; every
 artifact that a statement reads is the subject of another, down to statements that read publishers' files only; and
 all of it is as dvc.yaml has it. That SHA256SUMS itself is the one that was published, its sha256 says, which is
-printed. Exit status 0 if all of it holds.
+printed; or a signature. Exit status 0 if all of it holds.
 """
 
+import base64
 import json
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pipeline.audit.again import DRAWN, PARSED
-from pipeline.audit.evidence import PREDICATE, STATEMENT, SUMS
+from pipeline.audit.evidence import ENVELOPE, NAMESPACE, PREDICATE, STATEMENT, SUMS, pae
+from pipeline.audit.whence import read_stamp
 from pipeline.run import paths
-from pipeline.run.artifacts import sha256_file
+from pipeline.run.artifacts import sha256_file, write_json
 from pipeline.run.flow import Flow
 from pipeline.track.lineage import left_by_a_run
 
+ARMOUR = "-----BEGIN SSH SIGNATURE-----\n{}\n-----END SSH SIGNATURE-----\n"
 
-def main(folder: Path, sums: str | None) -> None:
+
+def main(folder: Path, sums: str | None, signers: Path | None) -> None:
     try:
         faults = list(verify(folder, sums))
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{folder} is no bundle of evidence: {error}") from error
-    if faults:
-        sys.exit("\n".join(faults))
-    print(f"{folder} is whole. The sha256 of its {SUMS}, to be compared with the one published:")
+    sentence, good = signed(folder, signers)
+    if faults or not good:
+        sys.exit("\n".join([*faults, *([] if good else [sentence])]))
+    print(f"{folder} is whole. {sentence} The sha256 of its {SUMS}, to be compared with the one published:")
     print(sha256_file(folder / SUMS))
+
+
+def signed(folder: Path, signers: Path | None) -> tuple[str, bool]:
+    """Who signed a bundle, as a sentence, and whether that is as it must be: by one of `signers`, if they are given."""
+    if not (folder / ENVELOPE).exists():
+        return "It is unsigned: nothing in it shows who packed it.", signers is None
+    try:
+        envelope = json.loads((folder / ENVELOPE).read_text(encoding="utf-8"))
+        payload, (signature,) = base64.b64decode(envelope["payload"]), envelope["signatures"]
+        sums, armoured = json.loads(payload)["subject"][0]["digest"]["sha256"], ARMOUR.format(signature["sig"])
+    except (ValueError, KeyError, TypeError) as error:
+        return f"{ENVELOPE} is no envelope that `evidence` wrote ({type(error).__name__}: {error}).", False
+    if sums != sha256_file(folder / SUMS):
+        return f"{ENVELOPE} signs another {SUMS} than this one.", False
+    if signers is None:
+        return "It is signed; by whom was not checked (--signers).", True
+    with tempfile.TemporaryDirectory() as place:
+        (blob := Path(place) / "blob").write_text(armoured)
+
+        def ask(act: str, *words: str) -> subprocess.CompletedProcess[bytes]:
+            command = ["ssh-keygen", "-Y", act, "-s", str(blob), "-f", str(signers), *words]
+            return subprocess.run(command, input=pae(payload), capture_output=True, check=False)
+
+        who = ask("find-principals").stdout.decode().split("\n")[0].split(",")[0]
+        found = ask("verify", "-I", who or "nobody", "-n", NAMESPACE)
+    if found.returncode:
+        return f"{ENVELOPE} is signed by none of {signers}: {found.stderr.decode().strip()}", False
+    return f"It is signed by {who}.", True
 
 
 def verify(folder: Path, published: str | None = None) -> Iterator[str]:
@@ -42,7 +77,7 @@ def verify(folder: Path, published: str | None = None) -> Iterator[str]:
         yield f"{SUMS} has the sha256 {found}, expected {published}: it is not the bundle that was published."
     lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
     listed = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {SUMS}
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {SUMS, ENVELOPE}
     for name in sorted(there - listed.keys()):
         yield f"{name} is not in {SUMS}: it was added."
     for name, digest in listed.items():
@@ -66,8 +101,11 @@ def verify(folder: Path, published: str | None = None) -> Iterator[str]:
     # The flow: each statement has the command, the deps and the outs of its item, and none is left out.
     items = {item.name: item for item in Flow(folder).items() if item.stage != "plan"}
     outs = [out for item in items.values() for out in item.outs]
-    for name in sorted({name for name, item in items.items() if item.stage in DRAWN} - statements.keys()):
+    shown = {name: item for name, item in items.items() if item.stage in DRAWN}
+    for name in sorted(shown.keys() - statements.keys()):
         yield f"{name} has no statement: pack the bundle again."
+    for out in sorted({out for item in shown.values() for out in item.outs} - there):
+        yield f"{out} is missing: pack the bundle again."
     datasets = (folder / paths.DATASETS_LOCK.name).read_text(encoding="utf-8")
     for name, of in statements.items():
         build = of["predicate"]["buildDefinition"]
@@ -89,5 +127,16 @@ def verify(folder: Path, published: str | None = None) -> Iterator[str]:
         needed = {out for out in outs if any(out == dep or out.startswith(f"{dep}/") for dep in item.deps)}
         if missing := sorted(needed - read.keys()):
             yield f"{name} names {', '.join(missing)} not among what it read."
-        if item.stage in PARSED and not any(digest and digest in datasets for digest in read.values()):
+        if item.stage in PARSED and not any(len(digest) == 64 and digest in datasets for digest in read.values()):
             yield f"{name} read no file of a publisher of {paths.DATASETS_LOCK.name}."
+        # Its plan is what it read as such, has the params, and stands in what was drawn.
+        plan, told = build["internalParameters"]["plan"], read.get(item.plan.as_posix())
+        with tempfile.TemporaryDirectory() as place:
+            write_json(written := Path(place) / "plan.json", plan)
+            same = sha256_file(written) == told
+        if not same or build["externalParameters"]["params"] != plan["params"]:
+            yield f"{name} has another plan, or other params, than those that it read."
+        for out in (out for out in item.outs if name in shown and out in there and not out.endswith(".json")):
+            stamp = read_stamp(folder / out)
+            if stamp is None or stamp.group("stage", "item", "plan") != (item.stage, *(item.words or (None,)), told):
+                yield f"{out} has the stamp {stamp and stamp[0]}, which is not that of {name}."
