@@ -78,8 +78,8 @@ def check_compiled(code: Mapping[str, Iterable[str]]) -> Iterator[Finding]:
     """
     # Where stages find them, and not this process, which was started so that it finds none.
     before, sys.pycache_prefix = sys.pycache_prefix, os.environ.get("PYTHONPYCACHEPREFIX") or None
-    sources = (source for top in OURS for source in (paths.ROOT / top).rglob("*.py"))
-    users: dict[str, tuple[str, ...]] = {source.relative_to(paths.ROOT).as_posix(): () for source in sources}
+    every = (source for top in OURS for source in (paths.ROOT / top).rglob("*.py"))
+    users: dict[str, tuple[str, ...]] = {source.relative_to(paths.ROOT).as_posix(): () for source in every}
     for item, names in code.items():
         users |= {name: (*users.get(name, ()), item) for name in names}
     for name, items in users.items():

@@ -108,23 +108,12 @@ def _statement(found: Audit, name: str) -> dict[str, Any]:
         resolved.append({"name": str(raw.file), "uri": uri, "digest": {"sha256": raw.file.sha256}})
     machine = {key: value for key, value in tags.items() if key.startswith("version.") or key in ("device", "image")}
     internal = {"tree": tags.get("tree"), "fingerprint": tags.get("fingerprint"), "plan": plan}
-    return {
-        "_type": STATEMENT,
-        "subject": _named(evidence.outs),
-        "predicateType": PREDICATE,
-        "predicate": {
-            "buildDefinition": {
-                "buildType": BUILD,
-                "externalParameters": {"command": item.cmd, "params": plan["params"]},
-                "internalParameters": internal | machine,
-                "resolvedDependencies": resolved,
-            },
-            "runDetails": {
-                "builder": {"id": f"urn:vsml:executor:{tags.get('executor', 'local')}"},
-                "metadata": {"invocationId": run.id},
-            },
-        },
-    }
+    definition = {"buildType": BUILD, "externalParameters": {"command": item.cmd, "params": plan["params"]}}
+    definition |= {"internalParameters": internal | machine, "resolvedDependencies": resolved}
+    builder = {"id": f"urn:vsml:executor:{tags.get('executor', 'local')}"}
+    details = {"builder": builder, "metadata": {"invocationId": run.id}}
+    predicate = {"buildDefinition": definition, "runDetails": details}
+    return {"_type": STATEMENT, "predicateType": PREDICATE, "predicate": predicate, "subject": _named(evidence.outs)}
 
 
 def _named(digests: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -183,28 +172,16 @@ def _crate(folder: Path, statements: Mapping[str, dict[str, Any]]) -> dict[str, 
         built, details = (statement["predicate"][part] for part in ("buildDefinition", "runDetails"))
         source, *read = built["resolvedDependencies"]
         commit = source["digest"]["gitCommit"]
-        run = {
-            "@id": f"#run-{details['metadata']['invocationId']}",
-            "@type": "CreateAction",
-            "name": name,
-            "description": built["externalParameters"]["command"],
-            "instrument": entity(f"swh:1:rev:{commit}", "SoftwareSourceCode", name="vsml", version=commit),
-            # The rest is in the commit.
-            "object": [reference(one) for one in read if left_by_a_run(one["name"]) or "uri" in one],
-            "result": [reference(one) for one in statement["subject"]],
-            "subjectOf": {"@id": f"statements/{name}.json"},
-        }
-        runs.append(run)
+        run = {"@id": f"#run-{details['metadata']['invocationId']}", "@type": "CreateAction", "name": name}
+        run |= {"description": built["externalParameters"]["command"], "subjectOf": {"@id": f"statements/{name}.json"}}
+        run |= {"instrument": entity(f"swh:1:rev:{commit}", "SoftwareSourceCode", name="vsml", version=commit)}
+        # The rest is in the commit.
+        run |= {"object": [reference(one) for one in read if left_by_a_run(one["name"]) or "uri" in one]}
+        runs.append(run | {"result": [reference(one) for one in statement["subject"]]})
     descriptor = {"@id": CRATE_FILE, "@type": "CreativeWork", "conformsTo": {"@id": CRATE}, "about": {"@id": "./"}}
-    root = {
-        "@id": "./",
-        "@type": "Dataset",
-        "conformsTo": {"@id": CRATE_PROFILE},
-        "name": "Figures and report, with the evidence for them",
-        "description": "What was drawn, and for each item that it comes from a statement of what was read and left.",
-        "datePublished": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "hasPart": parts,
-        "mentions": [{"@id": run["@id"]} for run in runs],
-    }
-    profile = {"@id": CRATE_PROFILE, "@type": "CreativeWork", "name": "Process Run Crate", "version": "0.5"}
-    return {"@context": CRATE_CONTEXT, "@graph": [descriptor, root, profile, *known.values(), *runs]}
+    root = {"@id": "./", "@type": "Dataset", "name": "Figures and report, with the evidence for them"}
+    root |= {"description": "What was drawn, and for each item above it a statement of what was read and left."}
+    root |= {"datePublished": datetime.datetime.now(datetime.UTC).date().isoformat(), "hasPart": parts}
+    root |= {"mentions": [{"@id": run["@id"]} for run in runs]}
+    root |= {"conformsTo": entity(CRATE_PROFILE, "CreativeWork", name="Process Run Crate", version="0.5")}
+    return {"@context": CRATE_CONTEXT, "@graph": [descriptor, root, *known.values(), *runs]}

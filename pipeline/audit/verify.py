@@ -7,6 +7,7 @@ printed; or a signature. Exit status 0 if all of it holds.
 """
 
 import base64
+import hashlib
 import json
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from pipeline.audit.again import DRAWN, PARSED
 from pipeline.audit.evidence import ENVELOPE, NAMESPACE, PREDICATE, STATEMENT, SUMS, pae
 from pipeline.audit.whence import read_stamp
 from pipeline.run import paths
-from pipeline.run.artifacts import sha256_file, write_json
+from pipeline.run.artifacts import sha256_file
 from pipeline.run.flow import Flow
 from pipeline.track.lineage import left_by_a_run
 
@@ -29,11 +30,11 @@ ARMOUR = "-----BEGIN SSH SIGNATURE-----\n{}\n-----END SSH SIGNATURE-----\n"
 def main(folder: Path, sums: str | None, signers: Path | None) -> None:
     try:
         faults = list(verify(folder, sums))
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{folder} is no bundle of evidence: {error}") from error
-    sentence, good = signed(folder, signers)
-    if faults or not good:
-        sys.exit("\n".join([*faults, *([] if good else [sentence])]))
+        sentence, good = signed(folder, signers)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder} is no bundle of evidence that can be verified: {error}") from error
+    if faults := faults + [sentence] * (not good):
+        sys.exit("\n".join(faults))
     print(f"{folder} is whole. {sentence} The sha256 of its {SUMS}, to be compared with the one published:")
     print(sha256_file(folder / SUMS))
 
@@ -42,18 +43,14 @@ def signed(folder: Path, signers: Path | None) -> tuple[str, bool]:
     """Who signed a bundle, as a sentence, and whether that is as it must be: by one of `signers`, if they are given."""
     if not (folder / ENVELOPE).exists():
         return "It is unsigned: nothing in it shows who packed it.", signers is None
-    try:
-        envelope = json.loads((folder / ENVELOPE).read_text(encoding="utf-8"))
-        payload, (signature,) = base64.b64decode(envelope["payload"]), envelope["signatures"]
-        sums, armoured = json.loads(payload)["subject"][0]["digest"]["sha256"], ARMOUR.format(signature["sig"])
-    except (ValueError, KeyError, TypeError) as error:
-        return f"{ENVELOPE} is no envelope that `evidence` wrote ({type(error).__name__}: {error}).", False
-    if sums != sha256_file(folder / SUMS):
+    envelope = json.loads((folder / ENVELOPE).read_text(encoding="utf-8"))
+    payload, (signature,) = base64.b64decode(envelope["payload"]), envelope["signatures"]
+    if json.loads(payload)["subject"] != [{"name": SUMS, "digest": {"sha256": sha256_file(folder / SUMS)}}]:
         return f"{ENVELOPE} signs another {SUMS} than this one.", False
     if signers is None:
         return "It is signed; by whom was not checked (--signers).", True
     with tempfile.TemporaryDirectory() as place:
-        (blob := Path(place) / "blob").write_text(armoured)
+        (blob := Path(place) / "blob").write_text(ARMOUR.format(signature["sig"]))
 
         def ask(act: str, *words: str) -> subprocess.CompletedProcess[bytes]:
             command = ["ssh-keygen", "-Y", act, "-s", str(blob), "-f", str(signers), *words]
@@ -131,12 +128,11 @@ def verify(folder: Path, published: str | None = None) -> Iterator[str]:
             yield f"{name} read no file of a publisher of {paths.DATASETS_LOCK.name}."
         # Its plan is what it read as such, has the params, and stands in what was drawn.
         plan, told = build["internalParameters"]["plan"], read.get(item.plan.as_posix())
-        with tempfile.TemporaryDirectory() as place:
-            write_json(written := Path(place) / "plan.json", plan)
-            same = sha256_file(written) == told
-        if not same or build["externalParameters"]["params"] != plan["params"]:
+        written = json.dumps(plan, indent=2, sort_keys=True, ensure_ascii=False) + "\n"  # as artifacts.write_json does
+        digest, params = hashlib.sha256(written.encode()).hexdigest(), build["externalParameters"]["params"]
+        if (digest, params) != (told, plan["params"]):
             yield f"{name} has another plan, or other params, than those that it read."
         for out in (out for out in item.outs if name in shown and out in there and not out.endswith(".json")):
             stamp = read_stamp(folder / out)
-            if stamp is None or stamp.group("stage", "item", "plan") != (item.stage, *(item.words or (None,)), told):
+            if not stamp or stamp.group("stage", "item", "plan") != (item.stage, *(item.words or (None,)), told):
                 yield f"{out} has the stamp {stamp and stamp[0]}, which is not that of {name}."

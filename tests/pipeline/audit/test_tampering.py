@@ -73,21 +73,31 @@ def _object_case(name: str, item: str, harm: Callable[[Path], Any], kind: str = 
     return _case(f"{name}_of_{item}", lambda a: harm(path(a)), kind, lambda a: f"DVC {name} object {path(a)}")
 
 
-def planted_run(audited, lock) -> Iterator[Expected]:
-    """Of the same inputs, with other numbers: no matter which of both came first."""
-    name, honest = "artifacts/baseline/sgd.npz", audited.run_of("baseline", baseline="sgd")
-    table = read_table(audited.root / name)
-    arrays = {one: ~array if array.dtype == bool else array for one, array in table.arrays.items()}
-    write_table(audited.root.parent / "planted.npz", arrays, table.axes)
-    run = audited.do(
-        "from pathlib import Path\n"
-        f"tags = {{k: v for k, v in store.get({honest!r}).tags.items() if not k.startswith(('mlflow.', 'sha256.'))}}\n"
-        "answer = store.create('baseline sgd', tags)\n"
-        f"store.upload(answer, 'outs/{name}', Path('../planted.npz'))\n"
-        "store.end(answer, 'FINISHED')"
-    )
-    yield "broken", f"{name} in MLflow run {run[:8]}"
-    audited.do(f"store.forget({run!r})")
+def _planted_case(baseline: str, told: bool):
+    """A run of the same inputs with other numbers, no matter which of both came first.
+
+    `told`: its tags are those of the honest run, and it has a manifest, so that it could be collected.
+    """
+
+    def case(audited, lock) -> Iterator[Expected]:
+        name, honest = f"artifacts/baseline/{baseline}.npz", audited.run_of("baseline", baseline=baseline)
+        table, path = read_table(audited.root / name), audited.root.parent / "planted.npz"
+        arrays = {one: ~array if array.dtype == bool else array for one, array in table.arrays.items()}
+        write_table(path, arrays, table.axes)
+        run = audited.do(
+            f"own = ('mlflow.',) if {told} else ('mlflow.', 'sha256.')\n"
+            f"tags = {{k: v for k, v in store.get({honest!r}).tags.items() if not k.startswith(own)}}\n"
+            f"answer = store.create('baseline {baseline}', tags)\n"
+            f"from pathlib import Path\nstore.upload(answer, 'outs/{name}', Path({str(path)!r}))\n"
+            f"manifest = store.read({honest!r}, 'manifest.json') | {{'outs': {{{name!r}: {sha256_file(path)!r}}}}}\n"
+            f"if {told}: store.write(answer, 'manifest.json', manifest)\n"
+            "store.end(answer, 'FINISHED')"
+        )
+        yield "broken", f"{name} in MLflow run {run[:8]}"
+        audited.do(f"store.forget({run!r})")
+
+    case.__name__ = f"planted_{baseline}"
+    return case
 
 
 def better_metric(audited, lock) -> Iterator[Expected]:
@@ -105,16 +115,21 @@ def own_command(audited, lock) -> Iterator[Expected]:
         yield "broken", "dvc.yaml: unify cmd"
 
 
-def poisoned_module(audited, lock) -> Iterator[Expected]:
+@contextlib.contextmanager
+def _poisoned(source: Path, more: str) -> Iterator[Path]:
     """Compiled from other code, with the time and size of the source."""
-    source = audited.root / "vsml/learners/gradient.py"
     compiled, status = Path(importlib.util.cache_from_source(str(source))), source.stat()
     before = compiled.read_bytes() if compiled.exists() else None
     head = importlib.util.MAGIC_NUMBER + struct.pack("<III", 0, int(status.st_mtime), status.st_size)
     compiled.parent.mkdir(exist_ok=True)
-    compiled.write_bytes(head + marshal.dumps(compile(source.read_text() + "\nMORE = 1\n", str(source), "exec")))
-    yield "broken", str(compiled)
+    compiled.write_bytes(head + marshal.dumps(compile(f"{source.read_text()}\n{more}\n", str(source), "exec")))
+    yield compiled
     compiled.unlink() if before is None else compiled.write_bytes(before)
+
+
+def poisoned_module(audited, lock) -> Iterator[Expected]:
+    with _poisoned(audited.root / "vsml/learners/gradient.py", "MORE = 1") as compiled:
+        yield "broken", str(compiled)
 
 
 def flipped_checkpoint(audited, lock) -> Iterator[Expected]:
@@ -202,10 +217,11 @@ def deleted_run(audited, lock) -> Iterator[Expected]:
 
 @contextlib.contextmanager
 def _tagged(audited, run: str, key: str, value: str) -> Iterator[None]:
-    before = audited.do(f"answer = store.get({run!r}).tags[{key!r}]")
+    before = audited.do(f"answer = store.get({run!r}).tags.get({key!r})")
     audited.do(f"store.tag({run!r}, {{ {key!r}: {value!r} }})")
     yield
-    audited.do(f"store.tag({run!r}, {{ {key!r}: {before!r} }})")
+    put_back = f"store.tag({run!r}, {{ {key!r}: {before!r} }})"
+    audited.do(f"store._client.delete_tag({run!r}, {key!r})" if before is None else put_back)
 
 
 def _tag_case(key: str, value: str, item: dict[str, str], what: str, kind: str = "broken"):
@@ -214,6 +230,7 @@ def _tag_case(key: str, value: str, item: dict[str, str], what: str, kind: str =
 
 META_TRAIN = [{"stage": "meta_train", "experiment": "vsml", "seed": seed} for seed in "01"]
 META_TEST = [{"stage": "meta_test", "experiment": "vsml", "seed": seed} for seed in "01"]
+WENT_ON = "tag resumed: it went on from a checkpoint"
 INPUTS = "inputs (deps in manifest.json, tags device and image)"
 TAGS = [
     _tag_case("params_digest", "0" * 64, {"stage": "baseline", "baseline": "adam_hidden"}, "tag params_digest"),
@@ -225,6 +242,7 @@ TAGS = [
     _tag_case("fingerprint", "0" * 64, {"stage": "shipped_clone", "kind": "improve", "seed": "0"}, "tag fingerprint"),
     _tag_case("tree", "tidy", {"stage": "unify"}, "tag tree"),
     _tag_case("tree", "dirty", {"stage": "zoo_test", "rule": "mnist"}, "tag tree", "noted"),
+    _tag_case("resumed", "true", {"stage": "zoo_test", "rule": "digits"}, WENT_ON, "noted"),
 ]
 
 
@@ -333,7 +351,10 @@ ROUNDS = {  # cases that do not meet, and patterns of what else they rightly lea
         [*ARTIFACTS, *TAGS, deleted_run, another_commit, failed_run],
         ["* at commit *", "artifacts/baseline/sgd.npz, read by introspect@vsml-0"],
     ),
-    "bypasses": ([planted_run, better_metric, own_command, poisoned_module], ["artifacts/plan", "artifacts/plan/*"]),
+    "bypasses": (
+        [_planted_case("sgd", False), _planted_case("adam_hidden", True), better_metric, own_command, poisoned_module],
+        ["artifacts/plan", "artifacts/plan/*"],
+    ),
     "numbers": ([remade_and_committed], ["artifacts/baseline/sgd.npz, read by *"]),
     "pixels": ([painted_everywhere], ["artifacts/figure/meta_training.png, read by report"]),
 }
@@ -364,6 +385,15 @@ def test_tampering_is_found_and_named(audited, name):
     if painted_everywhere in cases:
         (drawn,) = [one for one in found["findings"] if one["object"] == "artifacts/figure/meta_training.png"]
         assert "1 of" in drawn["found"] and "pixels differ" in drawn["found"]
+
+
+def test_an_audit_does_not_run_what_was_compiled_from_other_code(audited):
+    """Here of a module of its own, which then finds nothing."""
+    blind = _poisoned(audited.root / "pipeline/audit/lock.py", "def check(*of):\n    return []")
+    with blind as compiled, edited(audited.root / "dvc.lock", lambda data: data.replace(b"size: ", b"size: 1", 1)):
+        status, said, error = audited.end("python", "-m", "pipeline", "audit")
+    assert status == 1 and "broken: 2" in said, said + error
+    assert "dvc.lock: plan outs artifacts/plan size" in said and f"{compiled}\n" in said
 
 
 ON_A_CLUSTER = """
