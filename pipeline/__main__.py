@@ -105,7 +105,7 @@ ARGUMENTS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (  # what a `main`
     ("verify", "--signers", "ssh-keygen's allowed_signers: one of them must have signed it", FILE),
     ("whence", "file", "a PNG, PDF or HTML file, or any that a stage left", FILE),
 )
-UNCOMPILED = ("audit", "evidence", "replay")  # run from sources alone: what was compiled before may be of others
+UNCOMPILED = ("audit", "evidence", "replay")  # run from sources: what was compiled earlier may be of other code
 JUDGES = ("audit", "compare", "replay", "verify", "whence")  # whose exit status 1 is a bad verdict, and nothing else
 
 
@@ -241,7 +241,6 @@ def run_own_code(words: list[str]) -> None:
         os.environ["VSML_CODE"] = str(own)  # in vain, if something stands before PYTHONPATH: `own_code` says so
         os.execv(sys.executable, [sys.executable, "-m", "pipeline", *words])
     if words and words[0] in UNCOMPILED and sys.pycache_prefix != os.devnull:
-        # Below which nothing can lie.
         os.execv(sys.executable, [sys.executable, "-X", f"pycache_prefix={os.devnull}", "-m", "pipeline", *words])
 
 
