@@ -388,12 +388,15 @@ def test_tampering_is_found_and_named(audited, name):
 
 
 def test_an_audit_does_not_run_what_was_compiled_from_other_code(audited):
-    """Here of a module of its own, which then finds nothing."""
-    blind = _poisoned(audited.root / "pipeline/audit/lock.py", "def check(*of):\n    return []")
-    with blind as compiled, edited(audited.root / "dvc.lock", lambda data: data.replace(b"size: ", b"size: 1", 1)):
+    """Here of a module of its own, which then would find nothing wrong with dvc.lock."""
+    blind, path = "def check(*of):\n    return []", b"path: artifacts/unify/unification.npz"
+    lock = edited(
+        audited.root / "dvc.lock", lambda data: re.sub(rb"(?s)(%b.*?size: )" % path, rb"\g<1>1", data, count=1)
+    )
+    with _poisoned(audited.root / "pipeline/audit/lock.py", blind) as compiled, lock:
         status, said, error = audited.end("python", "-m", "pipeline", "audit")
     assert status == 1 and "broken: 2" in said, said + error
-    assert "dvc.lock: plan outs artifacts/plan size" in said and f"{compiled}\n" in said
+    assert "dvc.lock: unify outs artifacts/unify/unification.npz size" in said and f"{compiled}\n" in said
 
 
 ON_A_CLUSTER = """
