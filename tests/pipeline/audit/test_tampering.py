@@ -73,31 +73,23 @@ def _object_case(name: str, item: str, harm: Callable[[Path], Any], kind: str = 
     return _case(f"{name}_of_{item}", lambda a: harm(path(a)), kind, lambda a: f"DVC {name} object {path(a)}")
 
 
-def _planted_case(baseline: str, told: bool):
-    """A run of the same inputs with other numbers, no matter which of both came first.
-
-    `told`: its tags are those of the honest run, and it has a manifest, so that it could be collected.
-    """
-
-    def case(audited, lock) -> Iterator[Expected]:
-        name, honest = f"artifacts/baseline/{baseline}.npz", audited.run_of("baseline", baseline=baseline)
-        table, path = read_table(audited.root / name), audited.root.parent / "planted.npz"
-        arrays = {one: ~array if array.dtype == bool else array for one, array in table.arrays.items()}
-        write_table(path, arrays, table.axes)
-        run = audited.do(
-            f"own = ('mlflow.',) if {told} else ('mlflow.', 'sha256.')\n"
-            f"tags = {{k: v for k, v in store.get({honest!r}).tags.items() if not k.startswith(own)}}\n"
-            f"answer = store.create('baseline {baseline}', tags)\n"
-            f"from pathlib import Path\nstore.upload(answer, 'outs/{name}', Path({str(path)!r}))\n"
-            f"manifest = store.read({honest!r}, 'manifest.json') | {{'outs': {{{name!r}: {sha256_file(path)!r}}}}}\n"
-            f"if {told}: store.write(answer, 'manifest.json', manifest)\n"
-            "store.end(answer, 'FINISHED')"
-        )
-        yield "broken", f"{name} in MLflow run {run[:8]}"
-        audited.do(f"store.forget({run!r})")
-
-    case.__name__ = f"planted_{baseline}"
-    return case
+def planted_run(audited, lock) -> Iterator[Expected]:
+    """Of the same inputs, with other numbers under the honest one's tags, so that a driver may collect it."""
+    name, honest = "artifacts/baseline/sgd.npz", audited.run_of("baseline", baseline="sgd")
+    table, path = read_table(audited.root / name), audited.root.parent / "planted.npz"
+    arrays = {one: ~array if array.dtype == bool else array for one, array in table.arrays.items()}
+    write_table(path, arrays, table.axes)
+    run = audited.do(
+        "from pathlib import Path\n"
+        f"tags = {{k: v for k, v in store.get({honest!r}).tags.items() if not k.startswith('mlflow.')}}\n"
+        "answer = store.create('baseline sgd', tags)\n"
+        f"store.upload(answer, 'outs/{name}', Path('../planted.npz'))\n"
+        f"manifest = store.read({honest!r}, 'manifest.json') | {{'outs': {{{name!r}: {sha256_file(path)!r}}}}}\n"
+        "store.write(answer, 'manifest.json', manifest)\n"
+        "store.end(answer, 'FINISHED')"
+    )
+    yield "broken", f"{name} in MLflow run {run[:8]}"
+    audited.do(f"store.forget({run!r})")
 
 
 def better_metric(audited, lock) -> Iterator[Expected]:
@@ -351,10 +343,7 @@ ROUNDS = {  # cases that do not meet, and patterns of what else they rightly lea
         [*ARTIFACTS, *TAGS, deleted_run, another_commit, failed_run],
         ["* at commit *", "artifacts/baseline/sgd.npz, read by introspect@vsml-0"],
     ),
-    "bypasses": (
-        [_planted_case("sgd", False), _planted_case("adam_hidden", True), better_metric, own_command, poisoned_module],
-        ["artifacts/plan", "artifacts/plan/*"],
-    ),
+    "bypasses": ([planted_run, better_metric, own_command, poisoned_module], ["artifacts/plan", "artifacts/plan/*"]),
     "numbers": ([remade_and_committed], ["artifacts/baseline/sgd.npz, read by *"]),
     "pixels": ([painted_everywhere], ["artifacts/figure/meta_training.png, read by report"]),
 }
@@ -389,14 +378,13 @@ def test_tampering_is_found_and_named(audited, name):
 
 def test_an_audit_does_not_run_what_was_compiled_from_other_code(audited):
     """Here of a module of its own, which then would find nothing wrong with dvc.lock."""
-    blind, path = "def check(*of):\n    return []", b"path: artifacts/unify/unification.npz"
-    lock = edited(
-        audited.root / "dvc.lock", lambda data: re.sub(rb"(?s)(%b.*?size: )" % path, rb"\g<1>1", data, count=1)
-    )
+    blind, out = "def check(*of):\n    return []", "artifacts/unify/unification.npz"
+    size = b"size: %d\n" % (audited.root / out).stat().st_size
+    lock = edited(audited.root / "dvc.lock", lambda data: data.replace(size, b"size: 1\n", 1))
     with _poisoned(audited.root / "pipeline/audit/lock.py", blind) as compiled, lock:
         status, said, error = audited.end("python", "-m", "pipeline", "audit")
     assert status == 1 and "broken: 2" in said, said + error
-    assert "dvc.lock: unify outs artifacts/unify/unification.npz size" in said and f"{compiled}\n" in said
+    assert f"dvc.lock: unify outs {out} size" in said and f"{compiled}\n" in said
 
 
 ON_A_CLUSTER = """
