@@ -68,6 +68,8 @@ TOOLS = {  # by its word: the module that has its `main`
 ARGUMENTS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (  # what a `main` is given: name, help, the rest of it
     ("audit", "profile", "its folder (default: this one)", PROFILE | ONE),
     ("audit", "--remote", "read the objects in DVC's default remote as well", FLAG),
+    ("audit", "--replay", "then make so many items again, chosen at random", at_least(1)),
+    ("audit", "--seed", "of that choice, so that it is made again (default: another one each time)", at_least(0)),
     ("audit", "--json", "write all that was found as JSON to this file", PATH),
     ("audit", "--html", "write it as a page that needs no other file", PATH),
     ("compare", "rev", "the commit that published them (default: HEAD)", {"default": "HEAD"} | ONE),
@@ -84,6 +86,7 @@ ARGUMENTS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (  # what a `main`
     ("evaluate", "--out", "png or pdf (default: evaluate.png)", PICTURE | {"default": "evaluate.png"}),
     ("evidence", "folder", "a folder that does not exist yet", PATH),
     ("evidence", "--profile", "its folder (default: this one)", PROFILE),
+    ("evidence", "--key", "an SSH key to sign it with, or the .pub of one that ssh-agent holds", FILE),
     ("jobs", "act", "(default: list)", {"choices": ("list", "follow", "cancel"), "default": "list"} | ONE),
     ("jobs", "names", "as much of the name of a Job as no other has", {"nargs": "*"}),
     ("readme", "what", "what `make bench` measured, instead", {"choices": ("bench",), "alone": True} | ONE),
@@ -99,8 +102,10 @@ ARGUMENTS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (  # what a `main`
     ("uploads", "--stay", "go on as long as there is something to do, for any store", FLAG | {"alone": True}),
     ("verify", "folder", "what `evidence` has packed", PATH),
     ("verify", "--sums", "what the sha256 of its SHA256SUMS must be, as it was published", {}),
+    ("verify", "--signers", "ssh-keygen's allowed_signers: one of them must have signed it", FILE),
     ("whence", "file", "a PNG, PDF or HTML file, or any that a stage left", FILE),
 )
+UNCOMPILED = ("audit", "evidence", "replay")  # run from sources: what was compiled earlier may be of other code
 JUDGES = ("audit", "compare", "replay", "verify", "whence")  # whose exit status 1 is a bad verdict, and nothing else
 
 
@@ -235,6 +240,8 @@ def run_own_code(words: list[str]) -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(own), os.environ.get("PYTHONPATH"))))
         os.environ["VSML_CODE"] = str(own)  # in vain, if something stands before PYTHONPATH: `own_code` says so
         os.execv(sys.executable, [sys.executable, "-m", "pipeline", *words])
+    if words and words[0] in UNCOMPILED and sys.pycache_prefix != os.devnull:
+        os.execv(sys.executable, [sys.executable, "-X", f"pycache_prefix={os.devnull}", "-m", "pipeline", *words])
 
 
 if __name__ == "__main__":

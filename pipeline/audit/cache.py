@@ -1,6 +1,8 @@
 """Files with digests as names: objects in DVC's cache and in its remote, checkpoints. And compiled code."""
 
 import importlib.util
+import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -12,6 +14,7 @@ from pipeline.audit.findings import AGAIN, UNPROVEN, Finding
 from pipeline.audit.hashing import Hasher
 from pipeline.run import paths
 from pipeline.run.checkpoints import NAME
+from pipeline.run.plan import OURS
 
 Wanted = Mapping[str, tuple[str, ...]]  # by the md5 of an object, the items that left it
 FOLDER = ".dir"  # ends the name of an object that lists the files of a folder
@@ -69,11 +72,14 @@ def check_checkpoints(hasher: Hasher) -> Iterator[Finding]:
 
 
 def check_compiled(code: Mapping[str, Iterable[str]]) -> Iterator[Finding]:
-    """Compiled modules that Python runs in the place of sources that they are not made of.
+    """Compiled modules that Python runs in the place of sources that they are not made of, though not in an audit.
 
     `code` has the files of the code of each item. Python looks at time and size of a source alone.
     """
-    users: dict[str, tuple[str, ...]] = {}
+    # Where stages find them, and not this process, which was started so that it finds none.
+    before, sys.pycache_prefix = sys.pycache_prefix, os.environ.get("PYTHONPYCACHEPREFIX") or None
+    every = (source for top in OURS for source in (paths.ROOT / top).rglob("*.py"))
+    users: dict[str, tuple[str, ...]] = {source.relative_to(paths.ROOT).as_posix(): () for source in every}
     for item, names in code.items():
         users |= {name: (*users.get(name, ()), item) for name in names}
     for name, items in users.items():
@@ -83,5 +89,6 @@ def check_compiled(code: Mapping[str, Iterable[str]]) -> Iterator[Finding]:
             continue
         runs = SourceFileLoader(name, str(source)).get_code(name)  # which Python compiles anew if time or size differ
         if runs != compile(source.read_bytes(), str(source), "exec", dont_inherit=True):
-            remedy = f"rm {compiled}, then, of each item: {AGAIN.format(name=items[0])}"
+            remedy = f"rm {compiled}" + (f", then, of each item: {AGAIN.format(name=items[0])}" if items else "")
             yield Finding(str(compiled), f"{name}, compiled", "other code", remedy, items=items)
+    sys.pycache_prefix = before

@@ -3,10 +3,12 @@
 It has the figures and the report; for them and for every item that they come from an in-toto statement (v1) with a
 SLSA provenance (v1): what was left, by which command with which params, from which deps, all by sha256, and in which
 commit and run; the publishers' files; the packages of this environment as a CycloneDX list, and requirements.lock with
-the sha256 of what may be installed of each; all of it once more as an RO-Crate; and SHA256SUMS over it. `python -m
-pipeline verify FOLDER` checks it anywhere, without a network. It is packed only if the audit proves all.
+the sha256 of what may be installed of each; all of it once more as an RO-Crate; SHA256SUMS over it; and, with `--key`,
+a signature. `python -m pipeline verify FOLDER` checks it anywhere, without a network. It is packed only if the audit
+proves all.
 """
 
+import base64
 import datetime
 import json
 import mimetypes
@@ -27,16 +29,18 @@ from pipeline.run.artifacts import sha256_file, write_json, write_text
 from pipeline.track.lineage import left_by_a_run
 
 STATEMENT, PREDICATE = "https://in-toto.io/Statement/v1", "https://slsa.dev/provenance/v1"
+BUNDLE = "urn:vsml:bundle:v1"  # of all that SHA256SUMS lists
 BUILD = "urn:vsml:stage:v1"  # an item of a stage: the command of dvc.yaml, in the folder of its profile
 # Which items there are, and what each of them reads; of publishers, too. And what may be installed.
 COPIED = (Path("dvc.yaml"), paths.PARAMS, paths.DATASETS_LOCK, paths.ROOT / "requirements.lock")
+ENVELOPE, PAYLOAD, NAMESPACE = "evidence.dsse.json", "application/vnd.in-toto+json", "vsml.evidence"
 SUMS, CRATE_FILE = "SHA256SUMS", "ro-crate-metadata.json"
 CRATE, CRATE_PROFILE = "https://w3id.org/ro/crate/1.1", "https://w3id.org/ro/wfrun/process/0.5"
 CRATE_CONTEXT = [f"{CRATE}/context", {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}]  # it has none itself
 
 
-def main(folder: Path, profile: Path) -> None:
-    folder = folder.absolute()
+def main(folder: Path, profile: Path, key: Path | None) -> None:
+    folder, key = folder.absolute(), key and key.absolute()
     if folder.exists():
         raise ValueError(f"{folder} exists already: name a new folder, or remove it.")
     os.chdir(profile)
@@ -45,6 +49,8 @@ def main(folder: Path, profile: Path) -> None:
         print("\n".join(line for one in found.findings if one.kind != NOTED for line in show.finding(one)))
         sys.exit("Nothing is packed, since the audit has findings: mend them first.")
     pack(found, folder)
+    if key:
+        sign(folder, key)
     print(f"{folder} proves {len(found.drawn())} figures and pages; what to publish or sign, the sha256 of its {SUMS}:")
     print(sha256_file(folder / SUMS))
 
@@ -66,6 +72,24 @@ def pack(found: Audit, folder: Path) -> None:
     write_text(folder / SUMS, "".join(lines))
 
 
+def sign(folder: Path, key: Path) -> None:
+    """Sign a statement of SHA256SUMS, in a DSSE envelope whose `sig` is ssh-keygen's signature of the PAE bytes."""
+    statement = {"_type": STATEMENT, "predicateType": BUNDLE, "subject": _named({SUMS: sha256_file(folder / SUMS)})}
+    payload = json.dumps(statement).encode()
+    command = ["ssh-keygen", "-Y", "sign", "-f", str(key), "-n", NAMESPACE]  # asks for the passphrase itself
+    done = subprocess.run(command, input=pae(payload), capture_output=True, check=False)
+    if done.returncode:
+        raise ValueError(f"{folder} is packed, but {key} did not sign it: {done.stderr.decode().strip()}")
+    blob = "".join(done.stdout.decode().splitlines()[1:-1])  # between the lines that begin and end it
+    envelope = {"payloadType": PAYLOAD, "payload": base64.b64encode(payload).decode(), "signatures": [{"sig": blob}]}
+    write_json(folder / ENVELOPE, envelope)
+
+
+def pae(payload: bytes) -> bytes:
+    """What is signed of a payload, by DSSE v1 (github.com/secure-systems-lab/dsse)."""
+    return b"DSSEv1 %d %b %d %b" % (len(PAYLOAD), PAYLOAD.encode(), len(payload), payload)
+
+
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
@@ -84,23 +108,12 @@ def _statement(found: Audit, name: str) -> dict[str, Any]:
         resolved.append({"name": str(raw.file), "uri": uri, "digest": {"sha256": raw.file.sha256}})
     machine = {key: value for key, value in tags.items() if key.startswith("version.") or key in ("device", "image")}
     internal = {"tree": tags.get("tree"), "fingerprint": tags.get("fingerprint"), "plan": plan}
-    return {
-        "_type": STATEMENT,
-        "subject": _named(evidence.outs),
-        "predicateType": PREDICATE,
-        "predicate": {
-            "buildDefinition": {
-                "buildType": BUILD,
-                "externalParameters": {"command": item.cmd, "params": plan["params"]},
-                "internalParameters": internal | machine,
-                "resolvedDependencies": resolved,
-            },
-            "runDetails": {
-                "builder": {"id": f"urn:vsml:executor:{tags.get('executor', 'local')}"},
-                "metadata": {"invocationId": run.id},
-            },
-        },
-    }
+    definition = {"buildType": BUILD, "externalParameters": {"command": item.cmd, "params": plan["params"]}}
+    definition |= {"internalParameters": internal | machine, "resolvedDependencies": resolved}
+    builder = {"id": f"urn:vsml:executor:{tags.get('executor', 'local')}"}
+    details = {"builder": builder, "metadata": {"invocationId": run.id}}
+    predicate = {"buildDefinition": definition, "runDetails": details}
+    return {"_type": STATEMENT, "predicateType": PREDICATE, "predicate": predicate, "subject": _named(evidence.outs)}
 
 
 def _named(digests: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -159,28 +172,16 @@ def _crate(folder: Path, statements: Mapping[str, dict[str, Any]]) -> dict[str, 
         built, details = (statement["predicate"][part] for part in ("buildDefinition", "runDetails"))
         source, *read = built["resolvedDependencies"]
         commit = source["digest"]["gitCommit"]
-        run = {
-            "@id": f"#run-{details['metadata']['invocationId']}",
-            "@type": "CreateAction",
-            "name": name,
-            "description": built["externalParameters"]["command"],
-            "instrument": entity(f"swh:1:rev:{commit}", "SoftwareSourceCode", name="vsml", version=commit),
-            # The rest is in the commit.
-            "object": [reference(one) for one in read if left_by_a_run(one["name"]) or "uri" in one],
-            "result": [reference(one) for one in statement["subject"]],
-            "subjectOf": {"@id": f"statements/{name}.json"},
-        }
-        runs.append(run)
+        run = {"@id": f"#run-{details['metadata']['invocationId']}", "@type": "CreateAction", "name": name}
+        run |= {"description": built["externalParameters"]["command"], "subjectOf": {"@id": f"statements/{name}.json"}}
+        run |= {"instrument": entity(f"swh:1:rev:{commit}", "SoftwareSourceCode", name="vsml", version=commit)}
+        # The rest is in the commit.
+        run |= {"object": [reference(one) for one in read if left_by_a_run(one["name"]) or "uri" in one]}
+        runs.append(run | {"result": [reference(one) for one in statement["subject"]]})
     descriptor = {"@id": CRATE_FILE, "@type": "CreativeWork", "conformsTo": {"@id": CRATE}, "about": {"@id": "./"}}
-    root = {
-        "@id": "./",
-        "@type": "Dataset",
-        "conformsTo": {"@id": CRATE_PROFILE},
-        "name": "Figures and report, with the evidence for them",
-        "description": "What was drawn, and for each item that it comes from a statement of what was read and left.",
-        "datePublished": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "hasPart": parts,
-        "mentions": [{"@id": run["@id"]} for run in runs],
-    }
-    profile = {"@id": CRATE_PROFILE, "@type": "CreativeWork", "name": "Process Run Crate", "version": "0.5"}
-    return {"@context": CRATE_CONTEXT, "@graph": [descriptor, root, profile, *known.values(), *runs]}
+    root = {"@id": "./", "@type": "Dataset", "name": "Figures and report, with the evidence for them"}
+    root |= {"description": "What was drawn, and for each item above it a statement of what was read and left."}
+    root |= {"datePublished": datetime.datetime.now(datetime.UTC).date().isoformat(), "hasPart": parts}
+    root |= {"mentions": [{"@id": run["@id"]} for run in runs]}
+    root |= {"conformsTo": entity(CRATE_PROFILE, "CreativeWork", name="Process Run Crate", version="0.5")}
+    return {"@context": CRATE_CONTEXT, "@graph": [descriptor, root, *known.values(), *runs]}

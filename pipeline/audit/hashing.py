@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import os
-import sys
 import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 BLOCK = 2**20
-SAY_EVERY = 2**28  # bytes
 
 
 class Digests(NamedTuple):
@@ -47,9 +45,7 @@ class Hasher:
             sha256.update(block)
             size += len(block)
         with self._lock:
-            before, self.bytes = self.bytes, self.bytes + size
-            if before // SAY_EVERY != self.bytes // SAY_EVERY:
-                print(f"  {self.bytes / 1e6:,.0f} MB hashed", file=sys.stderr, flush=True)
+            self.bytes += size
         return Digests(md5.hexdigest(), sha256.hexdigest(), size)
 
 

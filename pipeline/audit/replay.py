@@ -1,8 +1,9 @@
 """`python -m pipeline replay STAGE ITEM…` runs an item again, as it ran, and says how alike the outs are.
 
-It checks out the commit of the item's run into a worktree of its own, lays out params.yaml as it was then and the deps
-by the sha256 of the run's manifest (from here, or from MLflow), runs the stage there, unknown to MLflow,
-and compares. Exit status 0: alike, in one of the first three ways; 1: different; 2: it could not be run.
+It checks out the commit of the item's run into a worktree of its own, lays out the deps by the sha256 of the run's
+manifest (from here, or from MLflow), and runs the stage there: unknown to MLflow, with nothing that was compiled
+before, and of the environment with no more than KEPT and the settings of the plan. Then it compares. Exit status 0:
+alike, in one of the first three ways; 1: different; 2: it could not be run.
 """
 
 import math
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
 from pipeline.run.flow import Flow
 from pipeline.run.params import digest as digest_of
+from pipeline.run.plan import settings
 from pipeline.track import tracking, uploads
 from pipeline.track.lineage import left_by_a_run
 from pipeline.track.store import IntegrityError, MissingInStoreError, Store
@@ -31,6 +34,9 @@ IDENTICAL, EQUAL, ALIKE, DIFFERENT = "bit-identical", "equal within tolerance", 
 TOLERANCE, LEVEL = 1e-5, 0.01
 FLIPS = 40_000  # at most
 SAMPLES = ("episode", "seed")
+# Environment variables, by patterns: where to find programs and publishers' files, and where to compute.
+KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_*", "*_PROXY", "*_proxy", "SSL_CERT_*", "VSML_DATA_MIRROR")
+KEPT += ("CUDA_VISIBLE_DEVICES", "JAX_PLATFORM*", "JAX_*VISIBLE_DEVICES")
 
 
 def main(stage: str, item: list[str]) -> None:
@@ -53,16 +59,15 @@ def main(stage: str, item: list[str]) -> None:
             "name the server that has it in MLFLOW_TRACKING_URI, or make it with dvc repro."
         )
     commit, tree = run.tags.get("commit", "none"), run.tags.get("tree")
-    if git("cat-file", "-e", f"{commit}^{{commit}}").returncode:
-        raise ValueError(f"commit {commit} of run {run.id} is not in this repository: git fetch --all.")
     if tree != "clean":
         print(f"The run's tree was {tree}: what is replayed is the code of its commit.", flush=True)
     deps, outs = (manifest(store, run)[kind] for kind in ("deps", "outs"))
     with tempfile.TemporaryDirectory() as folder:
         worktree, verdicts = Path(folder) / "worktree", {}
-        done = git("worktree", "add", "--quiet", "--detach", str(worktree), commit)
-        if done.returncode:
-            raise ValueError(f"`git worktree add` failed: {done.stderr.decode().strip()}")
+        add = ("-c", f"core.hooksPath={os.devnull}", "worktree", "add", "--quiet", "--detach")
+        if (done := git(*add, str(worktree), f"{commit}^{{commit}}")).returncode:
+            said = f"{done.stderr.decode().strip()} (git fetch --all, if it is not in this repository)"
+            raise ValueError(f"commit {commit} of run {run.id} cannot be checked out: {said}.")
         try:
             profile = worktree / Path.cwd().relative_to(paths.ROOT.resolve())
             # Each dep that is no code: the file here if it is the one, else that of a run that left it.
@@ -80,10 +85,9 @@ def main(stage: str, item: list[str]) -> None:
             print(f"{' '.join(words)}: replaying run {run.id} at commit {commit[:12]}", flush=True)
             state = worktree / ".replay"
             (state / "runs").mkdir(parents=True)
-            env = {name: value for name, value in os.environ.items() if name not in ("DVC_STAGE", "DVC_ROOT")}
-            env |= {"PYTHONPATH": str(worktree), "VSML_STATE": str(state), "PIPELINE_EXECUTOR": "local"}
-            env |= {"JAX_COMPILATION_CACHE_DIR": str(state / "compiled")}
-            env |= {tracking.FOLDER: str(state / "runs"), tracking.RUN: "replay"}
+            env = {name: value for name, value in os.environ.items() if any(fnmatchcase(name, one) for one in KEPT)}
+            env |= settings() | {"PYTHONPATH": str(worktree), "PYTHONPYCACHEPREFIX": str(state / "bytecode")}
+            env |= {"VSML_STATE": str(state), tracking.FOLDER: str(state / "runs"), tracking.RUN: "replay"}
             if paths.DOWNLOADS.is_dir():
                 (state / ".downloads").symlink_to(paths.DOWNLOADS)
             for one in (("plan",), words):
@@ -107,7 +111,7 @@ def main(stage: str, item: list[str]) -> None:
         print(f"  {name}: {kind}{f' ({more})' if more else ''}")
     # Devices, flags and versions, then and now; what is the same, once. Only what computes has a device.
     now = {f"version.{name}": version for name, version in provenance.versions().items()}
-    now["device"] = provenance.device() if any(name.startswith("vsml/") for name in deps) else "cpu"
+    now["device"] = "cpu" if run.tags.get("device") == "cpu" else provenance.device()
     now["xla_flags"] = xla_flags()
     other = [name for name in now if run.tags.get(name) != now[name]]
     for name in other:
@@ -132,7 +136,10 @@ def compare(first: Path, second: Path) -> tuple[str, str]:
         return IDENTICAL, ""
     if first.suffix != ".npz":
         return DIFFERENT, "other bytes"
-    left, right = artifacts.read_arrays(first), artifacts.read_arrays(second)
+    try:
+        left, right = artifacts.read_arrays(first), artifacts.read_arrays(second)
+    except ValueError as error:
+        return DIFFERENT, str(error)
     if left.keys() != right.keys():
         return DIFFERENT, f"arrays {sorted(left.keys() ^ right.keys())} are in one only"
     off = {name: _distance(left[name], right[name]) for name in left}

@@ -9,7 +9,6 @@ import functools
 import hashlib
 import importlib
 import io
-import itertools
 import json
 import math
 import subprocess
@@ -100,30 +99,34 @@ def evidence(store: Store, every: list[Found], entry: Entry, hasher: Hasher) -> 
 
 
 def _twins(store: Store, best: Evidence, every: list[Found], entry: Entry) -> Iterator[Finding]:
-    """Runs of the same fingerprint that left other tables: of all that decides the outs, nothing differs.
+    """Runs of the same fingerprint that left something else: of all that decides the outs, nothing differs.
 
-    Another maker's CPU, or a GPU, gives other last digits; that is noted. More than that, no machine does.
+    Another maker's CPU, or a GPU, gives other last digits; that is noted. More than that, no machine does. Files that
+    are no tables have such digits in them, and are noted.
     """
-    from pipeline.audit.replay import DIFFERENT, compare  # which imports this module
+    from pipeline.audit.replay import DIFFERENT, IDENTICAL, compare  # which imports this module
 
-    own, tables = best.run, [name for name in best.outs if name.endswith(".npz")]
+    own = best.run
     assert own is not None
-    same = {f"sha256.{best.outs[name]}" for name in tables}
     twins = [run for run in every if run.tags.get("fingerprint") == own.tags.get("fingerprint")]
-    twins = [run for run in twins if run.status == "FINISHED" and run.id != own.id and REFUSED not in run.tags]
-    for run, name in itertools.product((run for run in twins if not same <= run.tags.keys()), tables):
-        with contextlib.suppress(MissingInStoreError), tempfile.TemporaryDirectory() as folder:
-            both = [Path(folder) / f"{one.id}.npz" for one in (own, run)]
-            for one, path in zip((own, run), both, strict=True):
-                store.download(one.id, f"{attempt(one)}outs/{name}", path)
-            verdict, words = compare(*both)
-            yield Finding(
-                f"{name} in MLflow run {run.id[:8]}",
-                f"that of run {own.id[:8]}, which had the same inputs",
-                f"{verdict} ({words})",
-                f"python -m pipeline replay {entry.item.cmd.rpartition(' pipeline ')[2]} says which is right",
-                BROKEN if verdict == DIFFERENT else NOTED,
-            )
+    for run in (run for run in twins if run.status == "FINISHED" and run.id != own.id and REFUSED not in run.tags):
+        left: dict[str, str] = {}
+        with contextlib.suppress(MissingInStoreError, ValueError):  # its tags are not asked: they may be copies
+            left = manifest(store, run)["outs"]
+        for name in (name for name, digest in best.outs.items() if left.get(name) != digest):
+            with contextlib.suppress(MissingInStoreError), tempfile.TemporaryDirectory() as folder:
+                both = [Path(folder) / f"{one.id}{Path(name).suffix}" for one in (own, run)]
+                for one, path in zip((own, run), both, strict=True):
+                    store.download(one.id, f"{attempt(one)}outs/{name}", path)
+                verdict, words = compare(*both)
+                if verdict != IDENTICAL:
+                    yield Finding(
+                        f"{name} in MLflow run {run.id[:8]}",
+                        f"that of run {own.id[:8]}, which had the same inputs",
+                        f"{verdict} ({words})",
+                        f"python -m pipeline replay {entry.item.cmd.rpartition(' pipeline ')[2]} says which is right",
+                        BROKEN if verdict == DIFFERENT and name.endswith(".npz") else NOTED,
+                    )
 
 
 def _examine(store: Store, run: Found, entry: Entry, hasher: Hasher) -> Evidence | None:

@@ -5,6 +5,9 @@ says what it compares. Exit status 0: all is proved; 1: something is broken or u
 """
 
 import contextlib
+import random
+import secrets
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -20,18 +23,39 @@ from pipeline.run.artifacts import write_json, write_text
 
 MARKS = {PROVED: "\u2713", "broken": "\u2717", "unproven": "?", NOTED: "\u00b7"}
 LISTED = 4
+DIFFERENT, NOT_MADE = "different", "could not be made again"
 
 
-def main(profile: Path, remote: bool, json: Path | None, html: Path | None) -> None:
+def main(
+    profile: Path, remote: bool, replay: int | None, seed: int | None, json: Path | None, html: Path | None
+) -> None:
+    if seed is not None and replay is None:
+        raise ValueError("--seed chooses what is made again: say of how many items, too (--replay N).")
     with contextlib.chdir(profile):
         found = audit(remote, lambda line: print(f"  {line}", file=sys.stderr, flush=True))
-    print("\n".join(tree(found)))
+        print("\n".join(tree(found)), flush=True)
+        ends = made_again(found, replay, seed) if replay else {}
     if json:
-        write_json(json, as_json(found))
+        write_json(json, as_json(found) | {"made_again": ends})
     if html:
         write_text(html, page(found))
-    if found.failed:
+    if found.failed or DIFFERENT in ends.values():
         sys.exit(1)
+    if NOT_MADE in ends.values():
+        sys.exit(2)
+
+
+def made_again(found: Audit, count: int, seed: int | None) -> dict[str, str]:
+    """Replay items that chance chooses, each in a process of its own; how each ended."""
+    seed = secrets.randbits(32) if seed is None else seed
+    known = sorted(name for name, entry in found.entries.items() if entry.item.stage != "plan")
+    ends = dict.fromkeys(random.Random(seed).sample(known, min(count, len(known))), NOT_MADE)
+    print(f"\n{len(ends)} of {len(known)} items are made again (--replay {count} --seed {seed}).", flush=True)
+    for item in (found.entries[name].item for name in ends):
+        done = subprocess.run([sys.executable, "-m", "pipeline", "replay", item.stage, *item.words], check=False)
+        ends[item.name] = {0: "alike", 1: DIFFERENT}.get(done.returncode, NOT_MADE)
+    print("\nMade again:", *(f"  {name}: {end}" for name, end in ends.items()), sep="\n")
+    return ends
 
 
 def tree(found: Audit) -> Iterator[str]:

@@ -3,32 +3,64 @@
 Every file has the sha256 of SHA256SUMS and none is unlisted; every figure and page is the subject of a statement; every
 artifact that a statement reads is the subject of another, down to statements that read publishers' files only; and
 all of it is as dvc.yaml has it. That SHA256SUMS itself is the one that was published, its sha256 says, which is
-printed. Exit status 0 if all of it holds.
+printed; or a signature. Exit status 0 if all of it holds.
 """
 
+import base64
+import hashlib
 import json
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pipeline.audit.again import DRAWN, PARSED
-from pipeline.audit.evidence import PREDICATE, STATEMENT, SUMS
+from pipeline.audit.evidence import ENVELOPE, NAMESPACE, PREDICATE, STATEMENT, SUMS, pae
+from pipeline.audit.whence import read_stamp
 from pipeline.run import paths
 from pipeline.run.artifacts import sha256_file
 from pipeline.run.flow import Flow
 from pipeline.track.lineage import left_by_a_run
 
+ARMOUR = "-----BEGIN SSH SIGNATURE-----\n{}\n-----END SSH SIGNATURE-----\n"
 
-def main(folder: Path, sums: str | None) -> None:
+
+def main(folder: Path, sums: str | None, signers: Path | None) -> None:
     try:
         faults = list(verify(folder, sums))
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{folder} is no bundle of evidence: {error}") from error
-    if faults:
+        sentence, good = signed(folder, signers)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder} is no bundle of evidence that can be verified: {error}") from error
+    if faults := faults + [sentence] * (not good):
         sys.exit("\n".join(faults))
-    print(f"{folder} is whole. The sha256 of its {SUMS}, to be compared with the one published:")
+    print(f"{folder} is whole. {sentence} The sha256 of its {SUMS}, to be compared with the one published:")
     print(sha256_file(folder / SUMS))
+
+
+def signed(folder: Path, signers: Path | None) -> tuple[str, bool]:
+    """Who signed a bundle, as a sentence, and whether that is as it must be: by one of `signers`, if they are given."""
+    if not (folder / ENVELOPE).exists():
+        return "It is unsigned: nothing in it shows who packed it.", signers is None
+    envelope = json.loads((folder / ENVELOPE).read_text(encoding="utf-8"))
+    payload, (signature,) = base64.b64decode(envelope["payload"]), envelope["signatures"]
+    if json.loads(payload)["subject"] != [{"name": SUMS, "digest": {"sha256": sha256_file(folder / SUMS)}}]:
+        return f"{ENVELOPE} signs another {SUMS} than this one.", False
+    if signers is None:
+        return "It is signed; by whom was not checked (--signers).", True
+    with tempfile.TemporaryDirectory() as place:
+        (blob := Path(place) / "blob").write_text(ARMOUR.format(signature["sig"]))
+
+        def ask(act: str, *words: str) -> subprocess.CompletedProcess[bytes]:
+            command = ["ssh-keygen", "-Y", act, "-s", str(blob), "-f", str(signers), *words]
+            return subprocess.run(command, input=pae(payload), capture_output=True, check=False)
+
+        who = ask("find-principals").stdout.decode().split("\n")[0].split(",")[0]
+        found = ask("verify", "-I", who or "nobody", "-n", NAMESPACE)
+    if found.returncode:
+        return f"{ENVELOPE} is signed by none of {signers}: {found.stderr.decode().strip()}", False
+    return f"It is signed by {who}.", True
 
 
 def verify(folder: Path, published: str | None = None) -> Iterator[str]:
@@ -42,7 +74,7 @@ def verify(folder: Path, published: str | None = None) -> Iterator[str]:
         yield f"{SUMS} has the sha256 {found}, expected {published}: it is not the bundle that was published."
     lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
     listed = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {SUMS}
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {SUMS, ENVELOPE}
     for name in sorted(there - listed.keys()):
         yield f"{name} is not in {SUMS}: it was added."
     for name, digest in listed.items():
@@ -66,8 +98,11 @@ def verify(folder: Path, published: str | None = None) -> Iterator[str]:
     # The flow: each statement has the command, the deps and the outs of its item, and none is left out.
     items = {item.name: item for item in Flow(folder).items() if item.stage != "plan"}
     outs = [out for item in items.values() for out in item.outs]
-    for name in sorted({name for name, item in items.items() if item.stage in DRAWN} - statements.keys()):
+    shown = {name: item for name, item in items.items() if item.stage in DRAWN}
+    for name in sorted(shown.keys() - statements.keys()):
         yield f"{name} has no statement: pack the bundle again."
+    for out in sorted({out for item in shown.values() for out in item.outs} - there):
+        yield f"{out} is missing: pack the bundle again."
     datasets = (folder / paths.DATASETS_LOCK.name).read_text(encoding="utf-8")
     for name, of in statements.items():
         build = of["predicate"]["buildDefinition"]
@@ -89,5 +124,15 @@ def verify(folder: Path, published: str | None = None) -> Iterator[str]:
         needed = {out for out in outs if any(out == dep or out.startswith(f"{dep}/") for dep in item.deps)}
         if missing := sorted(needed - read.keys()):
             yield f"{name} names {', '.join(missing)} not among what it read."
-        if item.stage in PARSED and not any(digest and digest in datasets for digest in read.values()):
+        if item.stage in PARSED and not any(len(digest) == 64 and digest in datasets for digest in read.values()):
             yield f"{name} read no file of a publisher of {paths.DATASETS_LOCK.name}."
+        # Its plan is what it read as such, has the params, and stands in what was drawn.
+        plan, told = build["internalParameters"]["plan"], read.get(item.plan.as_posix())
+        written = json.dumps(plan, indent=2, sort_keys=True, ensure_ascii=False) + "\n"  # as artifacts.write_json does
+        digest, params = hashlib.sha256(written.encode()).hexdigest(), build["externalParameters"]["params"]
+        if (digest, params) != (told, plan["params"]):
+            yield f"{name} has another plan, or other params, than those that it read."
+        for out in (out for out in item.outs if name in shown and out in there and not out.endswith(".json")):
+            stamp = read_stamp(folder / out)
+            if not stamp or stamp.group("stage", "item", "plan") != (item.stage, *(item.words or (None,)), told):
+                yield f"{out} has the stamp {stamp and stamp[0]}, which is not that of {name}."

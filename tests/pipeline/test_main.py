@@ -44,7 +44,7 @@ MISTAKES = {  # what was typed, the exit status, and what the one line on stderr
     "ship vsml 0 ../mine": (2, "argument name: '../mine' must be a plain word"),
     "ship vsml 0": (2, "the following arguments are required: name"),
     "uploads --here --stay": (2, "argument --stay: not allowed with argument --here"),
-    "verify docs": (2, "verify: docs is no bundle of evidence: "),
+    "verify docs": (2, "verify: docs is no bundle of evidence that can be verified: "),
     "whence nothing.png": (2, "argument file: 'nothing.png' is no file."),
 }  # fmt: skip
 

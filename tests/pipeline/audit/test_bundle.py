@@ -2,6 +2,7 @@
 
 import json
 import platform
+import random
 import re
 import shutil
 import subprocess
@@ -54,15 +55,19 @@ def test_a_file_of_others_is_unknown(audited, tmp_path):
 @pytest.fixture(scope="module")
 def bundle(audited, tmp_path_factory):
     folder = tmp_path_factory.mktemp("evidence") / "bundle"
-    packed = "from pathlib import Path\nfrom pipeline.audit import evidence, walk\n"
-    audited.do(f"{packed}evidence.pack(walk.audit(), Path({str(folder)!r}))")
+    key = folder.with_name("key")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    folder.with_name("signers").write_text(f"me@here {key.with_suffix('.pub').read_text()}")
+    said = audited.run("python", "-m", "pipeline", "evidence", str(folder), "--key", str(key))
+    assert said.splitlines()[-1] == sha256_file(folder / "SHA256SUMS")
     return folder
 
 
 def test_a_bundle_is_whole_and_says_so_without_a_network(bundle):
     command = [sys.executable, "-m", "pipeline", "verify", str(bundle), "--sums", sha256_file(bundle / "SHA256SUMS")]
+    command += ["--signers", str(bundle.with_name("signers"))]
     done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and "is whole" in done.stdout, done.stderr
+    assert done.returncode == 0 and "is whole. It is signed by me@here." in done.stdout, done.stderr
     one = json.loads((bundle / "statements/cloning_figure@cloning.json").read_text())
     assert {subject["name"] for subject in one["subject"]} == {f"artifacts/figure/cloning.{e}" for e in ("png", "pdf")}
     definition = one["predicate"]["buildDefinition"]
@@ -93,7 +98,7 @@ def test_the_crate_lists_every_file_and_leads_from_each_figure_to_its_commit(aud
     assert references == {"https://w3id.org/ro/crate/1.1"}
     there = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()}
     parts = [one["@id"] for one in known["./"]["hasPart"]]
-    assert {*parts} == there - {"SHA256SUMS", "ro-crate-metadata.json"}
+    assert {*parts} == there - {"SHA256SUMS", "evidence.dsse.json", "ro-crate-metadata.json"}
     assert all(known[name]["sha256"] == sha256_file(bundle / name) for name in parts)
 
     runs = [known[one["@id"]] for one in known["./"]["mentions"]]
@@ -130,8 +135,26 @@ def test_a_replay_is_identical_until_the_original_was_another(audited, tmp_path)
     with edited(left, lambda content: other), edited(manifest, lambda content: content.replace(before, after)):
         status, said, error = replay()
     assert status == 1 and f"{name}: different (x by" in said, said + error
+
     for away in ("artifacts/../../planted", "/tmp/planted"):
         planted = json.dumps(json.loads(manifest.read_text()) | {"deps": {away: before.decode()}}).encode()
         with edited(manifest, lambda content, planted=planted: planted):
             status, said, error = replay()
         assert status == 2 and f"names '{away}', which is no place in a profile" in error, said + error
+
+
+def test_an_audit_makes_items_again_that_chance_chooses(audited, tmp_path):
+    """For a seed always the same. Here tables of baselines are made up, as the audit cannot know, and a replay can."""
+
+    def again(name: str, *words: str) -> tuple[int, str, str]:
+        names = sorted(one for one in audited.lock() if one != "plan")
+        drawn = (seed for seed in range(10_000) if {*random.Random(seed).sample(names, 2)} == {"test_data@iris", name})
+        return audited.end("python", "-m", "pipeline", "audit", "--replay", "2", "--seed", str(next(drawn)), *words)
+
+    status, said, error = again("cloning_figure@cloning", "--json", str(tmp_path / "found.json"))
+    assert status == 0 and "artifacts/figure/cloning.png: bit-identical" in said, said + error
+    ends = json.loads((tmp_path / "found.json").read_text())["made_again"]
+    assert ends == {"cloning_figure@cloning": "alike", "test_data@iris": "alike"}
+    status, said, error = again("baseline@nearest_mean")
+    assert status == 1 and "3 figures and pages: 3 proved" in said, said + error
+    assert "  baseline@nearest_mean: different" in said and "  test_data@iris: alike" in said

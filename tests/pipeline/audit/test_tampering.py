@@ -74,16 +74,18 @@ def _object_case(name: str, item: str, harm: Callable[[Path], Any], kind: str = 
 
 
 def planted_run(audited, lock) -> Iterator[Expected]:
-    """Of the same inputs, with other numbers: no matter which of both came first."""
+    """Of the same inputs, with other numbers under the honest one's tags, so that a driver may collect it."""
     name, honest = "artifacts/baseline/sgd.npz", audited.run_of("baseline", baseline="sgd")
-    table = read_table(audited.root / name)
+    table, path = read_table(audited.root / name), audited.root.parent / "planted.npz"
     arrays = {one: ~array if array.dtype == bool else array for one, array in table.arrays.items()}
-    write_table(audited.root.parent / "planted.npz", arrays, table.axes)
+    write_table(path, arrays, table.axes)
     run = audited.do(
         "from pathlib import Path\n"
-        f"tags = {{k: v for k, v in store.get({honest!r}).tags.items() if not k.startswith(('mlflow.', 'sha256.'))}}\n"
+        f"tags = {{k: v for k, v in store.get({honest!r}).tags.items() if not k.startswith('mlflow.')}}\n"
         "answer = store.create('baseline sgd', tags)\n"
         f"store.upload(answer, 'outs/{name}', Path('../planted.npz'))\n"
+        f"manifest = store.read({honest!r}, 'manifest.json') | {{'outs': {{{name!r}: {sha256_file(path)!r}}}}}\n"
+        "store.write(answer, 'manifest.json', manifest)\n"
         "store.end(answer, 'FINISHED')"
     )
     yield "broken", f"{name} in MLflow run {run[:8]}"
@@ -105,16 +107,21 @@ def own_command(audited, lock) -> Iterator[Expected]:
         yield "broken", "dvc.yaml: unify cmd"
 
 
-def poisoned_module(audited, lock) -> Iterator[Expected]:
+@contextlib.contextmanager
+def _poisoned(source: Path, more: str) -> Iterator[Path]:
     """Compiled from other code, with the time and size of the source."""
-    source = audited.root / "vsml/learners/gradient.py"
     compiled, status = Path(importlib.util.cache_from_source(str(source))), source.stat()
     before = compiled.read_bytes() if compiled.exists() else None
     head = importlib.util.MAGIC_NUMBER + struct.pack("<III", 0, int(status.st_mtime), status.st_size)
     compiled.parent.mkdir(exist_ok=True)
-    compiled.write_bytes(head + marshal.dumps(compile(source.read_text() + "\nMORE = 1\n", str(source), "exec")))
-    yield "broken", str(compiled)
+    compiled.write_bytes(head + marshal.dumps(compile(f"{source.read_text()}\n{more}\n", str(source), "exec")))
+    yield compiled
     compiled.unlink() if before is None else compiled.write_bytes(before)
+
+
+def poisoned_module(audited, lock) -> Iterator[Expected]:
+    with _poisoned(audited.root / "vsml/learners/gradient.py", "MORE = 1") as compiled:
+        yield "broken", str(compiled)
 
 
 def flipped_checkpoint(audited, lock) -> Iterator[Expected]:
@@ -202,10 +209,11 @@ def deleted_run(audited, lock) -> Iterator[Expected]:
 
 @contextlib.contextmanager
 def _tagged(audited, run: str, key: str, value: str) -> Iterator[None]:
-    before = audited.do(f"answer = store.get({run!r}).tags[{key!r}]")
+    before = audited.do(f"answer = store.get({run!r}).tags.get({key!r})")
     audited.do(f"store.tag({run!r}, {{ {key!r}: {value!r} }})")
     yield
-    audited.do(f"store.tag({run!r}, {{ {key!r}: {before!r} }})")
+    put_back = f"store.tag({run!r}, {{ {key!r}: {before!r} }})"
+    audited.do(f"store._client.delete_tag({run!r}, {key!r})" if before is None else put_back)
 
 
 def _tag_case(key: str, value: str, item: dict[str, str], what: str, kind: str = "broken"):
@@ -214,6 +222,7 @@ def _tag_case(key: str, value: str, item: dict[str, str], what: str, kind: str =
 
 META_TRAIN = [{"stage": "meta_train", "experiment": "vsml", "seed": seed} for seed in "01"]
 META_TEST = [{"stage": "meta_test", "experiment": "vsml", "seed": seed} for seed in "01"]
+WENT_ON = "tag resumed: it went on from a checkpoint"
 INPUTS = "inputs (deps in manifest.json, tags device and image)"
 TAGS = [
     _tag_case("params_digest", "0" * 64, {"stage": "baseline", "baseline": "adam_hidden"}, "tag params_digest"),
@@ -225,6 +234,7 @@ TAGS = [
     _tag_case("fingerprint", "0" * 64, {"stage": "shipped_clone", "kind": "improve", "seed": "0"}, "tag fingerprint"),
     _tag_case("tree", "tidy", {"stage": "unify"}, "tag tree"),
     _tag_case("tree", "dirty", {"stage": "zoo_test", "rule": "mnist"}, "tag tree", "noted"),
+    _tag_case("resumed", "true", {"stage": "zoo_test", "rule": "digits"}, WENT_ON, "noted"),
 ]
 
 
@@ -364,6 +374,17 @@ def test_tampering_is_found_and_named(audited, name):
     if painted_everywhere in cases:
         (drawn,) = [one for one in found["findings"] if one["object"] == "artifacts/figure/meta_training.png"]
         assert "1 of" in drawn["found"] and "pixels differ" in drawn["found"]
+
+
+def test_an_audit_does_not_run_what_was_compiled_from_other_code(audited):
+    """Here of a module of its own, which then would find nothing wrong with dvc.lock."""
+    blind, out = "def check(*of):\n    return []", "artifacts/unify/unification.npz"
+    size = b"size: %d\n" % (audited.root / out).stat().st_size
+    lock = edited(audited.root / "dvc.lock", lambda data: data.replace(size, b"size: 1\n", 1))
+    with _poisoned(audited.root / "pipeline/audit/lock.py", blind) as compiled, lock:
+        status, said, error = audited.end("python", "-m", "pipeline", "audit")
+    assert status == 1 and "broken: 2" in said, said + error
+    assert f"dvc.lock: unify outs {out} size" in said and f"{compiled}\n" in said
 
 
 ON_A_CLUSTER = """

@@ -1,15 +1,18 @@
 """Each fault of a bundle of evidence is said. This one is made by hand; test_bundle.py has one that was packed."""
 
+import base64
 import hashlib
 import json
+import subprocess
 
 import pytest
 
-from pipeline.audit.evidence import PREDICATE, STATEMENT, SUMS
+from pipeline.__main__ import main
+from pipeline.audit.evidence import ENVELOPE, PREDICATE, STATEMENT, SUMS, pae, sign
 from pipeline.audit.verify import verify
 
 COMMIT = {"uri": "git:.", "digest": {"gitCommit": "c" * 40}}
-FIGURE, TABLE, DATA = "artifacts/figure/one.png", "artifacts/unify/one.npz", "artifacts/test_data/one.npz"
+FIGURE, TABLE, DATA = "artifacts/figure/one.pdf", "artifacts/unify/one.npz", "artifacts/test_data/one.npz"
 COMMAND = "exec python -m pipeline "
 FLOW = {  # JSON is YAML
     "stages": {
@@ -25,29 +28,60 @@ def _named(name, content):
 
 
 RAW, PARSED, COMPUTED = _named("one/one.csv", b"published"), _named(DATA, b"parsed"), _named(TABLE, b"computed")
+PLAN = {"params": {"seeds": 3}}
+PLANNED = json.dumps(PLAN, indent=2).encode() + b"\n"
 
 
-def _files(drawn=b"drawn", read=(COMMIT, COMPUTED), source=(COMMIT, RAW), command=COMMAND, lost=""):
+def _drawn(stage="figure", plan=PLANNED):
+    return f"%PDF /Keywords (vsml {stage} plan={hashlib.sha256(plan).hexdigest()} tables={64 * '0'})".encode()
+
+
+DRAWN, PAINTED = _drawn(), {FIGURE: b"painted"}
+
+
+def _files(drawn=DRAWN, there=True, read=(COMMIT, COMPUTED), source=(COMMIT, RAW), command=COMMAND, lost="", params=3):
     left = {"test_data": (PARSED, source), "unify": (COMPUTED, (COMMIT, PARSED))}
-    left["figure"] = _named(FIGURE, b"drawn"), read
-    files = {FIGURE: drawn, "dvc.yaml": json.dumps(FLOW).encode(), "params.yaml": b"root: ."}
+    left["figure"] = _named(FIGURE, drawn), read
+    files = {FIGURE: drawn} if there else {TABLE: b"computed"}
+    files |= {"dvc.yaml": json.dumps(FLOW).encode(), "params.yaml": b"root: ."}
     files |= {"datasets.lock": RAW["digest"]["sha256"].encode()}
     for item, (subject, deps) in left.items():
-        of = {"buildDefinition": {"externalParameters": {"command": command + item}, "resolvedDependencies": deps}}
+        told = {"externalParameters": {"command": command + item, "params": {"seeds": params}}}
+        deps = (*deps, _named(f"artifacts/plan/{item}.json", PLANNED))
+        of = {"buildDefinition": told | {"internalParameters": {"plan": PLAN}, "resolvedDependencies": deps}}
         one = {"_type": STATEMENT, "predicateType": PREDICATE, "subject": [subject], "predicate": of}
         files[f"statements/{item}.json"] = json.dumps(one).encode()
     return {name: content for name, content in files.items() if name != f"statements/{lost}.json"}
 
 
+FORGED = _named("one/one.csv", b"") | {"digest": {"sha256": "a"}}  # as many a text has in it
+PARAMS = [f"{item} has another plan, or other params" for item in ("figure", "test_data", "unify")]
 BY_HAND = [f"{item} was made by 'by hand {item}'" for item in ("figure", "test_data", "unify")]
+
+
+def _write(folder, files, listed=None):
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    sums = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in (listed or files).items()]
+    (folder / SUMS).write_text("".join(sums))
 
 
 @pytest.mark.parametrize(
     ("files", "listed", "faults"),
     [
         (_files(), None, []),
-        (_files(drawn=b"painted"), _files(), ["was changed", "the subject of no statement"]),
-        (_files(drawn=b"painted"), None, ["the subject of no statement"]),
+        (
+            _files() | PAINTED,
+            _files(),
+            ["was changed", "the subject of no statement", "has the stamp None"],
+        ),
+        (_files() | PAINTED, None, ["the subject of no statement", "has the stamp None"]),
+        (_files(drawn=_drawn("figure@two")), None, ["has the stamp vsml figure@two plan="]),
+        (_files(drawn=_drawn(plan=b"{}")), None, ["which is not that of figure"]),
+        (_files(there=False), None, [f"{FIGURE} is missing"]),
+        (_files(params=4), None, PARAMS),
+        (_files(source=(COMMIT, FORGED)), None, ["test_data read no file of a publisher of datasets.lock"]),
         (_files() | {"more": b""}, _files(), ["was added"]),
         (_files(), _files() | {"more": b""}, ["is missing"]),
         (_files(read=(COMMIT, _named(TABLE, b"other"))), None, ["which no statement here has left"]),
@@ -60,11 +94,39 @@ BY_HAND = [f"{item} was made by 'by hand {item}'" for item in ("figure", "test_d
     ],
 )
 def test_each_fault_of_a_bundle_is_said(tmp_path, files, listed, faults):
-    for name, content in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(content)
-    sums = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in (listed or files).items()]
-    (tmp_path / SUMS).write_text("".join(sums))
+    _write(tmp_path, files, listed)
     found = list(verify(tmp_path))
     assert len(found) == len(faults) and all(words in one for words, one in zip(faults, found, strict=True)), found
     assert "not the bundle that was published" in next(verify(tmp_path, "0" * 64))
+
+
+def test_a_signature_is_held_to_its_signers(tmp_path, capsys):
+    folder = tmp_path / "bundle"
+    _write(folder, _files())
+    for name in ("mine", "theirs"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)], check=True)
+        public = (tmp_path / f"{name}.pub").read_text()
+        (tmp_path / f"{name}.signers").write_text(f'{name}@example.org namespaces="vsml.evidence" {public}')
+
+    def said(*words: str) -> str:
+        """What is said of the bundle; as an error if it is refused."""
+        try:
+            main(["verify", str(folder), *words])
+        except SystemExit as end:
+            return f"refused: {end.code}"
+        return capsys.readouterr().out
+
+    mine, theirs = (["--signers", str(tmp_path / f"{name}.signers")] for name in ("mine", "theirs"))
+    assert "is whole. It is unsigned" in said() and said(*mine).startswith("refused: It is unsigned")
+    sign(folder, tmp_path / "mine")
+    assert "is whole. It is signed by mine@example.org." in said(*mine)
+    assert "by whom was not checked" in said() and "is signed by none of" in said(*theirs)
+    # Another statement under the same signature; then other files, listed anew.
+    whole = json.loads((folder / ENVELOPE).read_text())
+    statement = base64.b64decode(whole["payload"])
+    (folder / ENVELOPE).write_text(json.dumps(whole | {"payload": base64.b64encode(statement + b" ").decode()}))
+    assert "is signed by none of" in (refused := said(*mine)) and "incorrect signature" in refused
+    (folder / ENVELOPE).write_text(json.dumps(whole))
+    _write(folder, _files() | {"more": b""})
+    assert said() == said(*mine) == f"refused: {ENVELOPE} signs another {SUMS} than this one."
+    assert pae(b"hello") == b"DSSEv1 28 application/vnd.in-toto+json 5 hello"  # as its specification spells it
