@@ -253,6 +253,7 @@ class Store:
             made = self._client.create_model_version(
                 model, f"runs:/{run}/{RULE}", run, dict(tags) | own, description=about, await_creation_for=0
             )
+            self._client.update_registered_model(model, about)  # the model's own page has the card of its last version
             known = [int(made.version)]
         if alias is not None:
             self._client.set_registered_model_alias(model, alias, str(max(known)))

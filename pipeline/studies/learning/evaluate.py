@@ -240,7 +240,8 @@ def _rules(rule: str) -> list[Entrant]:
     files = {name: Path(str(resources.files(zoo) / f"{name}.npz")) for name in zoo.names()}
     path = files.get(rule, Path(rule))
     if not path.exists():
-        raise ValueError(f"{rule!r} is neither a file nor one of the rules that ship, {[*files]}: correct its name.")
+        own = [name for name in files if zoo.load(name).settings["name"] not in NOT_CLASSIFIERS]
+        raise ValueError(f"{rule!r} is neither a file nor one of the rules that ship and classify, {own}: name one.")
     npz.read(path)  # for what it refuses
     others = {name: file for name, file in files.items() if file.read_bytes() != path.read_bytes()}
     found = []
@@ -301,6 +302,9 @@ def advice(rows: list[Row], length: int) -> str:
     if better := [name for name in behind if name.startswith("rule ")]:
         best = min(better, key=lambda name: found[name].mean)
         lines.append(f"Of the rules that ship, this one suits these data better: --{best}.")
+    if behind:
+        best = min(behind, key=lambda name: found[name].mean)
+        lines.append(f"Best of all is {best}, {-found[best].mean:.3f} ahead of it.")
     return "\n".join(lines if behind or level else [*lines, "It is ahead of all of them."])
 
 

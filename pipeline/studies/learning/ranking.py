@@ -99,7 +99,7 @@ def when(moment: int | None) -> str:
 
 
 def plus_minus(entry: Mapping[str, Any] | None, what: str = "sd", digits: int = 2, nothing: str = "\u2013") -> str:
-    """A result, with a true minus, and its spread: over episodes, or over seeds where there are several (`sd_seeds`)."""
+    """A result with a true minus, and its spread: over episodes, or over seeds if there are several (`sd_seeds`)."""
     if entry is None:
         return nothing
     spread = entry.get(what)
