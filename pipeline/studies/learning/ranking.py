@@ -103,8 +103,7 @@ def plus_minus(entry: Mapping[str, Any] | None, what: str = "sd", digits: int = 
     if entry is None:
         return nothing
     spread = entry.get(what)
-    value = f"{entry['value']:z.{digits}f}".replace("-", "\u2212")
-    return value + ("" if spread is None else f" ± {spread:.{digits}f}")
+    return f"{entry['value']:z.{digits}f}{'' if spread is None else f' ± {spread:.{digits}f}'}".replace("-", "\u2212")
 
 
 def signed(value: float, digits: int = 2) -> str:
