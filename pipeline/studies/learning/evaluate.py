@@ -210,9 +210,7 @@ def main(
         for entrant in (*rules, *RIVALS):
             progress.set_description(entrant.look.name)
             if (size := trial.bytes(entrant)) > free:
-                progress.write(
-                    f"{entrant.look.name} is left out: it needs {size / 2**30:.1f} of {free / 2**30:.1f} GiB."
-                )
+                progress.write(f"{entrant.look.name} is left out: it needs {size / 2**30:.1f} GiB of memory.")
                 continue
             # As many episodes side by side as the budget holds, so that memory does not grow with their number.
             at_once = max(1, min(AT_ONCE, BUDGET // size, episodes))
