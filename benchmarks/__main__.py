@@ -1,6 +1,7 @@
 """`python -m benchmarks` measures this machine in a quarter of an hour, `--quick` in far less. It asserts nothing.
 
-`--gpu` has cases for one GPU, for which they take some minutes.
+`--gpu` has cases for one GPU, for which they take some minutes. `--users` measures VSMLClassifier beside scikit-learn's
+and river's online classifiers only, in some minutes; river where it is installed.
 """
 
 import argparse
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.__main__ import xla_flags
+from pipeline.run import artifacts
 
 FOLDER = Path("artifacts/bench")
 
@@ -19,6 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one small case")
     parser.add_argument("--gpu", action="store_true", help="cases for one GPU")
+    parser.add_argument("--users", action="store_true", help="examples a second of VSMLClassifier only")
     parser.add_argument("--population", type=int, help=argparse.SUPPRESS)  # see benchmarks.evolution
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each form, taken in turns")
     options = parser.parse_args()
@@ -27,6 +30,9 @@ def main() -> None:
 
     if options.population:
         evolution.main(options.population, options.rounds, options.gpu)
+    elif options.users:
+        artifacts.write_text(FOLDER / "users.json", json.dumps(_users(options.quick, options.rounds), indent=1) + "\n")
+        print(f"Written: {FOLDER}/users.json")
     else:
         _all(options.quick, options.gpu, 3 if options.quick else options.rounds)
 
@@ -35,7 +41,6 @@ def _all(quick: bool, gpu: bool, rounds: int) -> None:
     from benchmarks import cases, evolution, figure
     from benchmarks.ceilings import PER_TICK, ceilings, fractions
     from benchmarks.measure import race
-    from pipeline.run import artifacts
     from pipeline.show import style
 
     found = ceilings()
@@ -56,9 +61,28 @@ def _all(quick: bool, gpu: bool, rounds: int) -> None:
             f"peak {(row['peak_bytes'] - row['peak_bytes_before']) / 2**20:.0f} MiB above the start",
             flush=True,
         )
+    result |= {} if gpu else _users(quick, rounds)
     artifacts.write_text(FOLDER / "bench.json", json.dumps(result, indent=1) + "\n")
     style.save(figure.draw(result), FOLDER / "bench.png")
     print(f"Written: {FOLDER}/bench.json, {FOLDER}/bench.png")
+
+
+def _users(quick: bool, rounds: int) -> dict[str, Any]:
+    from benchmarks import users
+
+    rows = []
+    for case in users.QUICK if quick else users.CASES:
+        rows.append(row := users.race(case, rounds))
+        print(row["case"])
+        for name, rates in row["examples_per_s"].items():
+            times = row["times_as_many"].get(name, {})
+            cells = [f"{what} {rate[1]:9,.0f}/s" + _times(times.get(what)) for what, rate in rates.items()]
+            print(f"  {name:34s} {'; '.join(cells)}", flush=True)
+    return {"users": rows}
+
+
+def _times(ratio: list[float] | None) -> str:
+    return "" if ratio is None else f" ({ratio[1]:.2f}x [{ratio[0]:.2f}, {ratio[2]:.2f}])"
 
 
 def _line(row: dict[str, Any]) -> str:

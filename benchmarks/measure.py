@@ -66,11 +66,11 @@ def race(case: Case, budget_s: float, rounds: int) -> dict[str, Any]:
         "case": case.label,
         "devices": len(devices),
         "length": length,
-        "ns_per_tick": {f"{form} {what}": _quartiles(v) for (form, what), v in ns.items()},
+        "ns_per_tick": {f"{form} {what}": quartiles(v) for (form, what), v in ns.items()},
         # Of so short ones: an episode of 2,000 examples takes as much longer as it has more of them.
-        "episodes_per_s": {what: _quartiles(case.episodes / np.array(times["ours", what])) for what in length},
-        "speed_up": {what: _quartiles(ns["plain", what] / ns["ours", what]) for what in ("forward", "gradient")},
-        "gradient_to_forward": {form: _quartiles(ns[form, "gradient"] / ns[form, "forward"]) for form in learners},
+        "episodes_per_s": {what: quartiles(case.episodes / np.array(times["ours", what])) for what in length},
+        "speed_up": {what: quartiles(ns["plain", what] / ns["ours", what]) for what in ("forward", "gradient")},
+        "gradient_to_forward": {form: quartiles(ns[form, "gradient"] / ns[form, "forward"]) for form in learners},
         "differs_by": {
             "loss": float(abs(found["plain", "forward"][0] - found["ours", "forward"][0])),
             "gradient": _relative(found["ours", "gradient"][1], found["plain", "gradient"][1]),
@@ -102,5 +102,5 @@ def _relative(ours: Any, theirs: Any) -> float:
     return float(jnp.abs(ours - theirs).max() / jnp.abs(theirs).max())
 
 
-def _quartiles(values: np.ndarray) -> list[float]:
+def quartiles(values: np.ndarray) -> list[float]:
     return [round(float(q), 3) for q in np.percentile(values, [25, 50, 75])]

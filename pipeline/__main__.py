@@ -143,7 +143,7 @@ def main(words: list[str] | None = None) -> None:
         if (error.name or "").partition(".")[0] in ("", "pipeline", "vsml"):
             raise
         extras = "pip install 'vsml[pipeline]' brings what most commands need, 'vsml[cluster]' what runs Jobs."
-        _exit(1, f"{word}: the package {error.name} is missing. {extras}")
+        _exit(1, f"{PROGRAM if word[:1] in ('', '-') else word}: the package {error.name} is missing. {extras}")
     except Exception as error:
         # What our own code raises is a sentence for the user; all else is a fault, which its traceback helps to find.
         last = traceback.extract_tb(error.__traceback__)[-1]

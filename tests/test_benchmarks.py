@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from benchmarks import users
 from benchmarks.cases import Case
 from benchmarks.measure import programs
 from tests.vsml import made
@@ -61,3 +62,14 @@ def test_ticks_are_counted_at_every_place():
     assert Case("", (64, 10), 1).ticks_per_example() == 2 * 640
     conv = Case("", (32, 3), 1, image=(4, 4, 2), convolutions=((3, 3, 2),))  # to 2 x 2 x 3
     assert conv.ticks_per_example() == 2 * (2 * 2 * 9 * 2 * 3 + 12 * 3)
+
+
+@pytest.mark.parametrize("case", users.QUICK, ids=lambda case: case.label)
+def test_users_models_are_held_against_ours_in_the_same_round(case, monkeypatch):
+    clock = iter(range(10**6))
+    monkeypatch.setattr(users, "seconds", lambda do, *given: (do(*given), 2.0 ** next(clock))[1])
+    row = users.race(case._replace(examples=case.chunk), 1)
+    models = [*row["examples_per_s"]]
+    assert models[0] == users.OURS and ("vsml.river" in models) == (case.chunk == 1)
+    for place, (name, times) in enumerate(row["times_as_many"].items(), start=1):  # each took four times the one before
+        assert times == {what: [round(0.25**place, 3)] * 3 for what in ("learn", "predict")}, name

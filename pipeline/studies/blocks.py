@@ -19,7 +19,7 @@ from pipeline.studies.cloning.measures import words as words_of_network
 from pipeline.studies.feedback.measures import LEARNERS, ON, SHUFFLED
 from pipeline.studies.learning import ranking
 from pipeline.studies.learning.measures import FEATURES
-from pipeline.studies.learning.ranking import plus_minus, title
+from pipeline.studies.learning.ranking import plus_minus, signed, title
 from pipeline.studies.learning.tables import RULE
 from pipeline.studies.learning.words import verdicts
 from pipeline.studies.recall.measures import FIXED, INVERSE
@@ -129,7 +129,7 @@ def features(results: Results) -> dict[str, Any]:
         for column, (first, *_) in enumerate(families.values(), start=2):
             lead = results.get(Key(task, first, "lead", examples))
             if lead is not None and lead["sd"] is not None:  # one episode has no standard error
-                after = f" ({lead['value']:+.3f} ± {lead['sd'] / lead['n'] ** 0.5:.3f})"
+                after = f" ({signed(lead['value'], 3)} ± {lead['sd'] / lead['n'] ** 0.5:.3f})"
                 cells[column] = cells[column]._replace(after=after)
         rows.append(cells)
     return {"table": Table(("Data set", "examples", *families), rows).markdown()}
@@ -226,7 +226,7 @@ def feedback(results: Results) -> dict[str, Any]:
                 layers = sorted(key for key in found if key[:2] == own[:2] and key.metric.startswith("cosine_layer_"))
                 hidden = [results[key]["value"] for key in layers[:-1]]
                 ends = (min(hidden), max(hidden)) if len(hidden) > 1 else hidden
-                cosines = " to ".join(f"{cosine:.2f}" for cosine in ends)
+                cosines = " to ".join(plus_minus({"value": cosine}) for cosine in ends)
                 rows.append([look.words, *_cells(map(results.get, keys), "sd_seeds", 3), cosines])
         measure = "mean squared error" if metric == "mse" else "accuracy"
         tasks.append({"title": title(task), "measure": measure, "rows": rows})

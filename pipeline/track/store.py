@@ -250,9 +250,9 @@ class Store:
                 self.upload_folder(run, RULE, Path(folder) / RULE)
             with contextlib.suppress(ExistsInStoreError):
                 self._client.create_registered_model(model)
-            made = self._client.create_model_version(
-                model, f"runs:/{run}/{RULE}", run, dict(tags) | own, description=about, await_creation_for=0
-            )
+            source, own = f"runs:/{run}/{RULE}", dict(tags) | own
+            made = self._client.create_model_version(model, source, run, own, description=about, await_creation_for=0)
+            self._client.update_registered_model(model, about)  # the model's own page has the card of its last version
             known = [int(made.version)]
         if alias is not None:
             self._client.set_registered_model_alias(model, alias, str(max(known)))

@@ -27,7 +27,7 @@ MISTAKES = {  # what was typed, the exit status, and what the one line on stderr
     "evaluate --rule digits": (2, "the following arguments are required: --data"),
     "evaluate --episodes 0": (2, "argument --episodes: '0' must be a whole number from 1 on."),
     "evaluate --out curves.gif": (2, "argument --out: 'curves.gif' must end in .png or .pdf."),
-    "evaluate --rule digit --data a.npz": (2, "'digit' is neither a file nor one of the rules that ship, ['clone_0',"),
+    "evaluate --rule digit --data a.npz": (2, "one of the rules that ship and classify, ['digits', 'mnist']"),
     "evidence": (2, "the following arguments are required: folder"),
     "evidence docs": (2, "docs exists already: name a new folder"),
     "deploy": (2, "the following arguments are required: overlay"),
@@ -104,10 +104,11 @@ def test_help_has_what_the_module_says_of_itself(word, capsys):
 
 
 def test_without_a_package_it_says_what_to_install():
-    code = "import sys\nsys.modules['pydantic'] = None\nfrom pipeline.__main__ import main\nmain(['plan'])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=paths.ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert done.stderr.startswith("plan: the package pydantic is missing. pip install 'vsml[pipeline]' brings")
+    for word, said in (("plan", "plan: "), ("--help", "python -m pipeline: ")):
+        code = f"import sys\nsys.modules['pydantic'] = None\nfrom pipeline.__main__ import main\nmain(['{word}'])"
+        done = subprocess.run([sys.executable, "-c", code], cwd=paths.ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and done.stderr.count("\n") == 1
+        assert done.stderr.startswith(f"{said}the package pydantic is missing. pip install 'vsml[pipeline]' brings")
 
 
 def test_help_names_every_word_and_asking_imports_nothing_heavy():

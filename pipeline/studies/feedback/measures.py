@@ -15,7 +15,7 @@ from pipeline.run import artifacts
 from pipeline.show.display import Cell
 from pipeline.show.looks import GREY, Look, by_key
 from pipeline.show.measures import Key, Results, summary
-from pipeline.studies.learning.ranking import plus_minus, title
+from pipeline.studies.learning.ranking import plus_minus, signed, title
 from pipeline.studies.learning.tables import Tables, by_seed, experiments
 
 ON, SHUFFLED = "_on_", "_iid"
@@ -149,7 +149,7 @@ def page(found: Results, tables: Tables) -> dict[str, Any]:
             cells = [plus_minus(entry, digits=3, nothing="") for entry in entries]
             cosines = [abs(entry["value"]) for metric, entry in own.items() if metric.startswith("cosine_layer")]
             hidden = f"{np.mean(cosines[:-1]):.2f}" if len(cosines) > 1 else ""
-            rows.append([head, each.name, *cells, f"{own['interference']['value']:+.3f}", hidden])
+            rows.append([head, each.name, *cells, signed(own["interference"]["value"], 3), hidden])
     seeds = max(len(each.seeds) for each in tested(tables).values())
     return {"rows": rows, "seeds": seeds, "verdicts": list(verdicts(tables))}
 

@@ -194,8 +194,7 @@ def main(
     free = psutil.virtual_memory().available
     if (size := trial.bytes(own)) > free:
         needs = f"{features} features and {classes} classes need about {size / 2**30:.1f} GiB of memory"
-        remedy = "make the examples smaller or take fewer classes"
-        raise ValueError(f"{needs}, but only {free / 2**30:.1f} GiB are free: {remedy}.")
+        raise ValueError(f"{needs}, {free / 2**30:.1f} are free: make the examples smaller or take fewer classes.")
     print(
         f"{data}: {total} examples, {features} features, {classes} classes.\n"
         f"{episodes} episodes of {length} examples in random order, no example twice; seed {seed}.\n"
@@ -211,8 +210,7 @@ def main(
         for entrant in (*rules, *RIVALS):
             progress.set_description(entrant.look.name)
             if (size := trial.bytes(entrant)) > free:
-                lacks = f"needs about {size / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB are free"
-                progress.write(f"{entrant.look.name} is left out: it {lacks}.")
+                progress.write(f"{entrant.look.name} is left out: it needs {size / 2**30:.1f} GiB of memory.")
                 continue
             # As many episodes side by side as the budget holds, so that memory does not grow with their number.
             at_once = max(1, min(AT_ONCE, BUDGET // size, episodes))
@@ -240,7 +238,8 @@ def _rules(rule: str) -> list[Entrant]:
     files = {name: Path(str(resources.files(zoo) / f"{name}.npz")) for name in zoo.names()}
     path = files.get(rule, Path(rule))
     if not path.exists():
-        raise ValueError(f"{rule!r} is neither a file nor one of the rules that ship, {[*files]}: correct its name.")
+        own = [name for name in files if zoo.load(name).settings["name"] not in NOT_CLASSIFIERS]
+        raise ValueError(f"{rule!r} is neither a file nor one of the rules that ship and classify, {own}: name one.")
     npz.read(path)  # for what it refuses
     others = {name: file for name, file in files.items() if file.read_bytes() != path.read_bytes()}
     found = []
@@ -298,9 +297,10 @@ def advice(rows: list[Row], length: int) -> str:
         lines.append("It has learned nothing that is of use: so much does guessing get right.")
     for names, words in ((level, "no better than"), (behind, "worse than")):
         lines += [f"It is {words} {', '.join(names)}."] if names else []
-    if better := [name for name in behind if name.startswith("rule ")]:
-        best = min(better, key=lambda name: found[name].mean)
-        lines.append(f"Of the rules that ship, this one suits these data better: --{best}.")
+    best = sorted(behind, key=lambda name: found[name].mean)
+    rules = [name for name in best if name.startswith("rule ")]
+    lines += [f"Of the rules that ship, this one suits these data better: --{rules[0]}."] if rules else []
+    lines += [f"Best of all is {best[0]}, {-found[best[0]].mean:.3f} ahead of it."] if best else []
     return "\n".join(lines if behind or level else [*lines, "It is ahead of all of them."])
 
 

@@ -99,11 +99,11 @@ def when(moment: int | None) -> str:
 
 
 def plus_minus(entry: Mapping[str, Any] | None, what: str = "sd", digits: int = 2, nothing: str = "\u2013") -> str:
-    """A result with its spread: over episodes, or over seeds where there are several (`sd_seeds`)."""
+    """A result with a true minus, and its spread: over episodes, or over seeds if there are several (`sd_seeds`)."""
     if entry is None:
         return nothing
     spread = entry.get(what)
-    return f"{entry['value']:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
+    return f"{entry['value']:z.{digits}f}{'' if spread is None else f' ± {spread:.{digits}f}'}".replace("-", "\u2212")
 
 
 def signed(value: float, digits: int = 2) -> str:
