@@ -16,19 +16,22 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from pipeline.cluster.connection import NAMESPACE
+from pipeline.cluster import connection
 from pipeline.cluster.doctor import FORWARD, LOGIN
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
 
+NAMESPACE = os.environ.get("VSML_NAMESPACE") or connection.NAMESPACE
 K8S = paths.ROOT / "k8s"
 DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 BY_TAG = ("kind",)  # overlays for clusters of one machine; all others take images by digest only
 VARIABLES = {"vsml": "IMAGE", "vsml-cuda13": "GPU_IMAGE", "postgres": "POSTGRES"}  # of make, by name in the manifests
 RANDOM = ""
-SECRETS = {  # made if absent, never changed: PostgreSQL and MLflow keep the password that they first saw
+SECRETS = {  # made if absent, never changed; those of MLflow are for its administrator, drivers and stages
     "postgres": {"password": RANDOM},
     "mlflow-login": {"username": "vsml", "password": RANDOM},
+    "mlflow-driver": {"username": "driver", "password": RANDOM},
+    "mlflow-stage": {"username": "stage", "password": RANDOM},
     "mlflow-server": {"flask-secret-key": RANDOM},
 }
 
@@ -52,14 +55,21 @@ def main(overlay: str, more: Sequence[str], folder: Path = K8S / ".deployed") ->
     if overlay not in BY_TAG:
         refuse_tags(overlay, manifests, images)
     print(f"Cluster: {_kubectl('config', 'current-context').strip()}, namespace {NAMESPACE}.")
-    _apply([one for one in manifests if one["kind"] == "Namespace"])
-    make_secrets(manifests)
+    if own := [one for one in manifests if one["kind"] == "Namespace"]:
+        _apply(own)
+    made = make_secrets(manifests)
     _kubectl("delete", "job", "mlflow-migrate", "--ignore-not-found")  # a Job cannot be changed
     print(_apply(manifests), end="")
+    if made:  # servers that run already have old ones
+        _kubectl("delete", "pod", "--selector=app.kubernetes.io/component in (postgres,mlflow)", "--ignore-not-found")
+    if not any(one["kind"] == "Deployment" for one in manifests):  # MLflow is elsewhere
+        return
     look = f"Look with: kubectl -n {NAMESPACE} get pods,events; kubectl -n {NAMESPACE} logs job/mlflow-migrate"
-    for what in ("statefulset/postgres", "deployment/mlflow"):  # which itself waits for the migration
-        print(f"Waiting for {what}.", flush=True)
-        _kubectl("rollout", "status", what, "--timeout=15m", remedy=look)
+    migrated = ("wait", "job/mlflow-migrate", "--for=condition=complete")
+    up = [("rollout", "status", what) for what in ("statefulset/postgres", "deployment/mlflow")]
+    for command in (up[0], migrated, up[1]):
+        print(f"Waiting: kubectl {' '.join(command)}", flush=True)
+        _kubectl(*command, "--timeout=15m", remedy=look)
     print("MLflow is up. To reach it from here:")
     print(textwrap.indent(f"{FORWARD}\n{LOGIN}\npython -m pipeline doctor", "  "))
 
@@ -87,6 +97,7 @@ def render(
         "kind": "Kustomization",
         "resources": [f"{base}/overlays/{overlay}"],
         "components": [f"{base}/components/{name}" for name in components],
+        "namespace": NAMESPACE,
         "images": [{"name": name, "newName": reference} for name, reference in images.items()],
         "patches": [{"target": {"kind": "PodTemplate"}, "patch": json.dumps(commit_patch)}],
     }
@@ -108,13 +119,13 @@ def refuse_tags(overlay: str, manifests: list[dict[str, Any]], images: Mapping[s
         )
 
 
-def make_secrets(manifests: list[dict[str, Any]]) -> None:
-    """Make those that are missing of random bytes; neither change nor print any.
+def make_secrets(manifests: list[dict[str, Any]]) -> bool:
+    """Make those that are missing of random bytes, and say whether any was; neither change nor print one.
 
     Raises:
       DeployError: one is missing whose content only its owner knows.
     """
-    wanted = sorted({(one["name"], one["key"]) for one in found(manifests, "secretKeyRef")})
+    wanted, made = sorted({(one["name"], one["key"]) for one in found(manifests, "secretKeyRef")}), False
     for name in dict(wanted):
         if _kubectl("get", "secret", name, "--ignore-not-found", "--output=name"):
             continue
@@ -128,6 +139,8 @@ def make_secrets(manifests: list[dict[str, Any]]) -> None:
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values}
         _kubectl("create", "-f", "-", given=secret)
         print(f"Secret {name}: made from random bytes.")
+        made = True
+    return made
 
 
 def found(node: Any, key: str) -> Iterator[Any]:

@@ -17,17 +17,17 @@ from urllib.parse import urlsplit
 import requests
 
 from pipeline.cluster.connection import NAMESPACE, Api, ClusterError
-from pipeline.cluster.manifest import LARGE_TEMPLATE, TEMPLATES, env_of, image_of, other_code, stage_container
+from pipeline.cluster.manifest import LARGE_TEMPLATE, TEMPLATES, devices_of, env_of, image_of, other_code
 from pipeline.run import job as provenance
 from pipeline.track import tracking
 from pipeline.track.patience import Away
+from pipeline.track.store import PROJECT
 
 OLDEST = (1, 31)  # the first Kubernetes in which podFailurePolicy is stable
-GPU = "nvidia.com/gpu"
 PODS = "MLflow for pods"
 RIGHTS = {  # of a driver, by API group and resource; k8s/base/driver.yaml grants the same
     ("batch", "jobs"): ("create", "delete", "get", "list"),
-    ("", "pods"): ("get", "list"),
+    ("", "pods"): ("list",),
     ("", "pods/log"): ("get",),
     ("", "podtemplates"): ("get",),
     ("", "events"): ("list",),
@@ -38,8 +38,8 @@ TIMEOUT_S = 20
 DEPLOY = "make deploy OVERLAY=kind (or cluster; see docs/cluster.md)"
 FORWARD = f"kubectl -n {NAMESPACE} port-forward service/mlflow 5000 &\nexport MLFLOW_TRACKING_URI=http://localhost:5000"
 LOGIN = (
-    "export MLFLOW_TRACKING_USERNAME=vsml\n"
-    f"export MLFLOW_TRACKING_PASSWORD=$(kubectl -n {NAMESPACE} get secret mlflow-login -o jsonpath={{.data.password}}"
+    "export MLFLOW_TRACKING_USERNAME=driver\n"
+    f"export MLFLOW_TRACKING_PASSWORD=$(kubectl -n {NAMESPACE} get secret mlflow-driver -o jsonpath={{.data.password}}"
     " | base64 -d)"
 )
 
@@ -133,19 +133,21 @@ def _template(name: str, templates: dict[str, dict[str, Any]], api: Api) -> Find
 def _gpus(templates: dict[str, dict[str, Any]], api: Api) -> Finding:
     if LARGE_TEMPLATE not in templates:
         return Finding("GPUs", "unknown", f"Without the PodTemplate {LARGE_TEMPLATE} nobody knows how many it wants.")
-    wanted = int(stage_container(templates[LARGE_TEMPLATE])["resources"].get("limits", {}).get(GPU, 0))
+    wanted = devices_of(templates[LARGE_TEMPLATE])
     if not wanted:
         return Finding("GPUs", "ok", f"none wanted: {LARGE_TEMPLATE} computes on CPUs")
     try:
         items = api.ask("GET", "/api/v1/nodes")["items"]
     except (Away, ClusterError) as error:
         raise ClusterError(f"{error} {LARGE_TEMPLATE} wants {wanted}.") from error
-    nodes = {node["metadata"]["name"]: int(node["status"]["allocatable"].get(GPU, 0)) for node in items}
-    if max(nodes.values(), default=0) < wanted:
-        few = f"{LARGE_TEMPLATE} wants {wanted} of {GPU} on one node, and the nodes offer {nodes}."
+    offers = {one["metadata"]["name"]: one["status"]["allocatable"] for one in items}
+    offers = {node: {name: int(offer.get(name, 0)) for name in wanted} for node, offer in offers.items()}
+    fit = [node for node, offer in offers.items() if all(offer[name] >= wanted[name] for name in wanted)]
+    if not fit:
+        few = f"{LARGE_TEMPLATE} wants {wanted} on one node, and the nodes offer {offers}."
         device = "kubectl describe nodes  # are GPU nodes up, and is NVIDIA's device plugin or GPU operator installed?"
         return Finding("GPUs", "missing", few, device)
-    return Finding("GPUs", "ok", f"{sum(nodes.values())} on {sum(map(bool, nodes.values()))} nodes, {wanted} a pod")
+    return Finding("GPUs", "ok", f"{len(fit)} of {len(offers)} nodes have the {wanted} that a pod wants")
 
 
 def _mlflow(templates: dict[str, dict[str, Any]]) -> Iterator[Finding]:
@@ -193,7 +195,10 @@ def _asked(session: requests.Session, uri: str, host: str, about: str) -> Findin
 def _round_trip(session: requests.Session, uri: str) -> Finding:
     """A file to the artifact store and back, as every dep and every out will go."""
     sent, back = secrets.token_bytes(ROUND_TRIP_BYTES), b""
-    url = f"{uri}/api/2.0/mlflow-artifacts/artifacts/doctor/{uuid.uuid4()}"
+    by_name = f"{uri}/api/2.0/mlflow/experiments/get-by-name"
+    own = session.get(by_name, params={"experiment_name": PROJECT}, timeout=TIMEOUT_S)
+    folder = own.json()["experiment"]["experiment_id"] if own.ok else "doctor"  # users may write to their experiment only
+    url = f"{uri}/api/2.0/mlflow-artifacts/artifacts/{folder}/doctor/{uuid.uuid4()}"
     look = f"kubectl -n {NAMESPACE} logs deployment/mlflow  # is the volume full, or S3 away?"
     for step, method in {"upload": "PUT", "download": "GET", "delete": "DELETE"}.items():
         try:
