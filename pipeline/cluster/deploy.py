@@ -96,13 +96,16 @@ def render(
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": [f"{base}/overlays/{overlay}"],
-        "components": [f"{base}/components/{name}" for name in components],
+        "components": [f"{base}/components/{name}" for name in sorted(components)],
         "namespace": NAMESPACE,
         "images": [{"name": name, "newName": reference} for name, reference in images.items()],
         "patches": [{"target": {"kind": "PodTemplate"}, "patch": json.dumps(commit_patch)}],
     }
     artifacts.write_json(folder / "kustomization.yaml", kustomization)  # JSON is YAML
-    return list(YAML(typ="safe", pure=True).load_all(_kubectl("kustomize", str(folder))))
+    manifests = list(YAML(typ="safe", pure=True).load_all(_kubectl("kustomize", str(folder))))
+    for policy in (one for one in manifests if one["kind"].startswith("ValidatingAdmissionPolicy")):
+        del policy["metadata"]["namespace"]  # it is of the whole cluster, which kustomize does not know
+    return manifests
 
 
 def refuse_tags(overlay: str, manifests: list[dict[str, Any]], images: Mapping[str, str]) -> None:
