@@ -55,8 +55,7 @@ def main(overlay: str, more: Sequence[str], folder: Path = K8S / ".deployed") ->
     if overlay not in BY_TAG:
         refuse_tags(overlay, manifests, images)
     print(f"Cluster: {_kubectl('config', 'current-context').strip()}, namespace {NAMESPACE}.")
-    if own := [one for one in manifests if one["kind"] == "Namespace"]:
-        _apply(own)
+    _apply([one for one in manifests if one["kind"] in ("Namespace", "ServiceAccount")])
     made = make_secrets(manifests)
     _kubectl("delete", "job", "mlflow-migrate", "--ignore-not-found")  # a Job cannot be changed
     print(_apply(manifests), end="")
@@ -65,11 +64,10 @@ def main(overlay: str, more: Sequence[str], folder: Path = K8S / ".deployed") ->
     if not any(one["kind"] == "Deployment" for one in manifests):  # MLflow is elsewhere
         return
     look = f"Look with: kubectl -n {NAMESPACE} get pods,events; kubectl -n {NAMESPACE} logs job/mlflow-migrate"
-    migrated = ("wait", "job/mlflow-migrate", "--for=condition=complete")
-    up = [("rollout", "status", what) for what in ("statefulset/postgres", "deployment/mlflow")]
-    for command in (up[0], migrated, up[1]):
-        print(f"Waiting: kubectl {' '.join(command)}", flush=True)
-        _kubectl(*command, "--timeout=15m", remedy=look)
+    migrated = "wait job/mlflow-migrate --for=condition=complete"
+    for command in ("rollout status statefulset/postgres", migrated, "rollout status deployment/mlflow"):
+        print(f"Waiting: kubectl {command}", flush=True)
+        _kubectl(*command.split(), "--timeout=15m", remedy=look)
     print("MLflow is up. To reach it from here:")
     print(textwrap.indent(f"{FORWARD}\n{LOGIN}\npython -m pipeline doctor", "  "))
 

@@ -3,7 +3,6 @@
 Every question is asked that can be: what is wrong with the cluster hides nothing about MLflow.
 """
 
-import hashlib
 import os
 import re
 import secrets
@@ -197,7 +196,7 @@ def _round_trip(session: requests.Session, uri: str) -> Finding:
     sent, back = secrets.token_bytes(ROUND_TRIP_BYTES), b""
     by_name = f"{uri}/api/2.0/mlflow/experiments/get-by-name"
     own = session.get(by_name, params={"experiment_name": PROJECT}, timeout=TIMEOUT_S)
-    folder = own.json()["experiment"]["experiment_id"] if own.ok else "doctor"  # users may write to their experiment only
+    folder = own.json()["experiment"]["experiment_id"] if own.ok else "doctor"  # where a user may write
     url = f"{uri}/api/2.0/mlflow-artifacts/artifacts/{folder}/doctor/{uuid.uuid4()}"
     look = f"kubectl -n {NAMESPACE} logs deployment/mlflow  # is the volume full, or S3 away?"
     for step, method in {"upload": "PUT", "download": "GET", "delete": "DELETE"}.items():
@@ -207,7 +206,6 @@ def _round_trip(session: requests.Session, uri: str) -> Finding:
         except requests.RequestException as error:
             return Finding("artifacts", "missing", f"The {step} of {ROUND_TRIP_BYTES:,} bytes failed: {error}.", look)
         back = answer.content if step == "download" else back
-    up, down = (hashlib.sha256(content).hexdigest() for content in (sent, back))
-    if up != down:
-        return Finding("artifacts", "missing", f"sha256 {up} went up, {down} came back.", look)
+    if sent != back:
+        return Finding("artifacts", "missing", f"{len(sent):,} bytes went up, {len(back):,} others came back.", look)
     return Finding("artifacts", "ok", f"{ROUND_TRIP_BYTES:,} bytes went up, came back the same and were deleted")

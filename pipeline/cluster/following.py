@@ -26,8 +26,8 @@ PAUSE_S, LONGEST_PAUSE_S = 0.3, 5.0  # between two looks; longer and longer whil
 PATIENCE_S = 5 * 60  # with the end of a log
 PENDING = "VSML_PENDING_S"
 WHY_AFTER_S, AGAIN_EVERY_S = 2.0, 60.0  # asked for from then on at each look; said again, if it is the same
-# What the cluster says of a pod that it will never admit, unless another Job is made. A quota may be free later, if what
-# is asked for is not more than all of it.
+# What the cluster says of a pod that it will never admit, unless another Job is made. A quota may be free later, unless
+# more is asked for than all of it.
 FINAL = re.compile(r"^FailedCreate: .*(is forbidden|denied the request|is invalid)", re.DOTALL)
 QUOTA = re.compile(r"exceeded quota: \S+, requested: (\S+), used: \S+, limited: (\S+)")
 NO_IMAGE = ("InvalidImageName", "ErrImageNeverPull")  # reasons why a container waits for ever

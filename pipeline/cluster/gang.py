@@ -116,10 +116,7 @@ def start_alike(one: Member, job: Job) -> None:
 
 
 class Watchdog:
-    """Knows whether a stage goes on: that it has joined the others, and rows of its curve, are progress.
-
-    One that is alone has more time: a step is not made faster by others, nor does it keep others waiting.
-    """
+    """Knows whether a stage goes on: that it has joined the others, if any, and rows of its curve, are progress."""
 
     def __init__(self, folder: Path, one: Member) -> None:
         self._folder, self._seen, self._since_s = folder, (False, 0), time.monotonic()

@@ -35,7 +35,7 @@ def env_of(template: dict[str, Any]) -> dict[str, str]:
 
 
 def devices_of(template: dict[str, Any]) -> dict[str, int]:
-    """How many a template asks for, by resource: `nvidia.com/gpu`, or a part of one, such as `nvidia.com/mig-1g.10gb`."""
+    """How many a template asks for, by resource: `nvidia.com/gpu` or a part of one, say `nvidia.com/mig-1g.10gb`."""
     limits = stage_container(template).get("resources", {}).get("limits", {})
     return {name: int(number) for name, number in limits.items() if "/" in name}
 
@@ -68,6 +68,14 @@ def pods_of(stage: str, template: dict[str, Any]) -> int:
     if int(said) > 1 and not template["template"]["spec"].get("subdomain"):
         raise ValueError(f"PodTemplate {name} asks for {said} pods, but has no subdomain: deploy with `distributed`.")
     return int(said) if stage in SHARED else 1
+
+
+def where_of(stage: str, template: dict[str, Any]) -> str:
+    """What decides the numbers of a stage there: image and commit, how sums are split, flags of XLA."""
+    (image, commit), pods = image_of(template), pods_of(stage, template)
+    words = [image, str(commit)] + [f"on {pods} pods"] * (pods > 1)
+    words += [f"with {number} {name}" for name, number in devices_of(template).items() if number > 1]
+    return " ".join(words + ([f"with {flags}"] if (flags := env_of(template).get("XLA_FLAGS")) else []))
 
 
 def manifest(

@@ -159,7 +159,7 @@ def test_all_three_that_open_the_database_open_the_same(served):
 
 
 def test_every_secret_and_volume_comes_from_somewhere(rendered):
-    given = {name: set(keys) for name, keys in deploy.SECRETS.items()} 
+    given = {name: set(keys) for name, keys in deploy.SECRETS.items()}
     for name in YOURS.keys() & set(rendered.components):
         given |= YOURS[name]
     for reference in deploy.found(rendered.manifests, "secretKeyRef"):
