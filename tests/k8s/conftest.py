@@ -51,6 +51,16 @@ def rendered(request, tmp_path_factory) -> Rendered:
     return Rendered(overlay, components, COMMIT, manifests)
 
 
+@pytest.fixture(scope="session")
+def rendered_all(tmp_path_factory) -> Rendered:
+    """A cluster with GPUs and all components that go together, with files on a volume."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not there, which renders the manifests")
+    components = [name for name in ALL if name != "s3"]
+    manifests = deploy.render(tmp_path_factory.mktemp("deployed"), "cluster", components, IMAGES, COMMIT)
+    return Rendered("cluster", components, COMMIT, manifests)
+
+
 @pytest.fixture
 def served(rendered) -> Rendered:
     """One that has servers."""

@@ -3,27 +3,17 @@
 import copy
 import functools
 import operator
-import shutil
 from typing import Any
 
 import pytest
 
-from pipeline.cluster import deploy, manifest
-from tests.k8s.conftest import ALL, COMMIT, IMAGES, Rendered
+from pipeline.cluster import manifest
 
 celpy = pytest.importorskip("celpy", reason="cel-python evaluates the policies")
 POD = ("spec", "template", "spec")
 STAGE = (*POD, "containers", 0)
 SECRET = {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "postgres", "key": "password"}}}
 OTHER_VOLUME = {"name": "work", "secret": {"secretName": "postgres"}}
-
-
-@pytest.fixture(scope="module")
-def rendered(tmp_path_factory):
-    if shutil.which("kubectl") is None:
-        pytest.skip("kubectl is not there, which renders the manifests")
-    manifests = deploy.render(tmp_path_factory.mktemp("deployed"), "cluster", ALL, IMAGES, COMMIT)
-    return Rendered("cluster", ALL, COMMIT, manifests)
 
 
 def refusals(rendered, job: dict[str, Any]) -> list[str]:
@@ -58,8 +48,8 @@ def job_of(rendered, stage: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("stage", ["meta_train", "clone", "meta_test"])  # on several pods, large, small
-def test_the_jobs_of_stages_are_admitted(rendered, stage):
-    assert refusals(rendered, job_of(rendered, stage)) == []
+def test_the_jobs_of_stages_are_admitted(rendered_all, stage):
+    assert refusals(rendered_all, job_of(rendered_all, stage)) == []
 
 
 @pytest.mark.parametrize(
@@ -86,8 +76,8 @@ def test_the_jobs_of_stages_are_admitted(rendered, stage):
     ],
     ids=str,
 )
-def test_a_job_that_is_not_as_its_template_is_refused(rendered, path, value, why):
-    job = copy.deepcopy(job_of(rendered, "meta_train"))
+def test_a_job_that_is_not_as_its_template_is_refused(rendered_all, path, value, why):
+    job = copy.deepcopy(job_of(rendered_all, "meta_train"))
     *way, last = path
     functools.reduce(operator.getitem, way, job)[last] = value
-    assert any(why in said for said in refusals(rendered, job))
+    assert any(why in said for said in refusals(rendered_all, job))
