@@ -16,12 +16,11 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from pipeline.cluster import connection
+from pipeline.cluster.connection import NAMESPACE
 from pipeline.cluster.doctor import FORWARD, LOGIN
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
 
-NAMESPACE = os.environ.get("VSML_NAMESPACE") or connection.NAMESPACE
 K8S = paths.ROOT / "k8s"
 DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 BY_TAG = ("kind",)  # overlays for clusters of one machine; all others take images by digest only
@@ -56,11 +55,9 @@ def main(overlay: str, more: Sequence[str], folder: Path = K8S / ".deployed") ->
         refuse_tags(overlay, manifests, images)
     print(f"Cluster: {_kubectl('config', 'current-context').strip()}, namespace {NAMESPACE}.")
     _apply([one for one in manifests if one["kind"] in ("Namespace", "ServiceAccount")])
-    made = make_secrets(manifests)
+    make_secrets(manifests)
     _kubectl("delete", "job", "mlflow-migrate", "--ignore-not-found")  # a Job cannot be changed
     print(_apply(manifests), end="")
-    if made:  # servers that run already have old ones
-        _kubectl("delete", "pod", "--selector=app.kubernetes.io/component in (postgres,mlflow)", "--ignore-not-found")
     if not any(one["kind"] == "Deployment" for one in manifests):  # MLflow is elsewhere
         return
     look = f"Look with: kubectl -n {NAMESPACE} get pods,events; kubectl -n {NAMESPACE} logs job/mlflow-migrate"
@@ -120,16 +117,16 @@ def refuse_tags(overlay: str, manifests: list[dict[str, Any]], images: Mapping[s
         )
 
 
-def make_secrets(manifests: list[dict[str, Any]]) -> bool:
-    """Make those that are missing of random bytes, and say whether any was; neither change nor print one.
+def make_secrets(manifests: list[dict[str, Any]]) -> None:
+    """Make those that are missing of random bytes, for servers to start anew with; neither change nor print any.
 
     Raises:
       DeployError: one is missing whose content only its owner knows.
     """
-    wanted, made = sorted({(one["name"], one["key"]) for one in found(manifests, "secretKeyRef")}), False
-    for name in dict(wanted):
-        if _kubectl("get", "secret", name, "--ignore-not-found", "--output=name"):
-            continue
+    wanted = sorted({(one["name"], one["key"]) for one in found(manifests, "secretKeyRef")})
+    there = _kubectl("get", "secret", "--output=name").split()
+    missing = [name for name in dict(wanted) if f"secret/{name}" not in there]
+    for name in missing:
         if name not in SECRETS:
             literals = " ".join(f"--from-literal={key}=…" for secret, key in wanted if secret == name)
             raise DeployError(
@@ -140,8 +137,8 @@ def make_secrets(manifests: list[dict[str, Any]]) -> bool:
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values}
         _kubectl("create", "-f", "-", given=secret)
         print(f"Secret {name}: made from random bytes.")
-        made = True
-    return made
+    if missing:
+        _kubectl("delete", "pod", "--selector=app.kubernetes.io/component in (postgres,mlflow)", "--ignore-not-found")
 
 
 def found(node: Any, key: str) -> Iterator[Any]:

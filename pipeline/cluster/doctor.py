@@ -135,15 +135,10 @@ def _gpus(templates: dict[str, dict[str, Any]], api: Api) -> Finding:
     wanted = devices_of(templates[LARGE_TEMPLATE])
     if not wanted:
         return Finding("GPUs", "ok", f"none wanted: {LARGE_TEMPLATE} computes on CPUs")
-    try:
-        items = api.ask("GET", "/api/v1/nodes")["items"]
-    except (Away, ClusterError) as error:
-        raise ClusterError(f"{error} {LARGE_TEMPLATE} wants {wanted}.") from error
-    offers = {one["metadata"]["name"]: one["status"]["allocatable"] for one in items}
-    offers = {node: {name: int(offer.get(name, 0)) for name in wanted} for node, offer in offers.items()}
-    fit = [node for node, offer in offers.items() if all(offer[name] >= wanted[name] for name in wanted)]
+    offers = [one["status"]["allocatable"] for one in api.ask("GET", "/api/v1/nodes")["items"]]
+    fit = [offer for offer in offers if all(int(offer.get(name, 0)) >= wanted[name] for name in wanted)]
     if not fit:
-        few = f"{LARGE_TEMPLATE} wants {wanted} on one node, and the nodes offer {offers}."
+        few = f"{LARGE_TEMPLATE} wants {wanted} on one node, which none of {len(offers)} nodes offers."
         device = "kubectl describe nodes  # are GPU nodes up, and is NVIDIA's device plugin or GPU operator installed?"
         return Finding("GPUs", "missing", few, device)
     return Finding("GPUs", "ok", f"{len(fit)} of {len(offers)} nodes have the {wanted} that a pod wants")
@@ -194,8 +189,7 @@ def _asked(session: requests.Session, uri: str, host: str, about: str) -> Findin
 def _round_trip(session: requests.Session, uri: str) -> Finding:
     """A file to the artifact store and back, as every dep and every out will go."""
     sent, back = secrets.token_bytes(ROUND_TRIP_BYTES), b""
-    by_name = f"{uri}/api/2.0/mlflow/experiments/get-by-name"
-    own = session.get(by_name, params={"experiment_name": PROJECT}, timeout=TIMEOUT_S)
+    own = session.get(f"{uri}/api/2.0/mlflow/experiments/get-by-name?experiment_name={PROJECT}", timeout=TIMEOUT_S)
     folder = own.json()["experiment"]["experiment_id"] if own.ok else "doctor"  # where a user may write
     url = f"{uri}/api/2.0/mlflow-artifacts/artifacts/{folder}/doctor/{uuid.uuid4()}"
     look = f"kubectl -n {NAMESPACE} logs deployment/mlflow  # is the volume full, or S3 away?"

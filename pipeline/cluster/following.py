@@ -26,11 +26,8 @@ PAUSE_S, LONGEST_PAUSE_S = 0.3, 5.0  # between two looks; longer and longer whil
 PATIENCE_S = 5 * 60  # with the end of a log
 PENDING = "VSML_PENDING_S"
 WHY_AFTER_S, AGAIN_EVERY_S = 2.0, 60.0  # asked for from then on at each look; said again, if it is the same
-# What the cluster says of a pod that it will never admit, unless another Job is made. A quota may be free later, unless
-# more is asked for than all of it.
 FINAL = re.compile(r"^FailedCreate: .*(is forbidden|denied the request|is invalid)", re.DOTALL)
 QUOTA = re.compile(r"exceeded quota: \S+, requested: (\S+), used: \S+, limited: (\S+)")
-NO_IMAGE = ("InvalidImageName", "ErrImageNeverPull")  # reasons why a container waits for ever
 AGAIN = "Mend that, `make deploy`, and run this again."
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$")  # of a line of a log
 REMEMBERED = 20_000  # lines; of one second there are fewer
@@ -59,7 +56,7 @@ def _conditions(thing: dict[str, Any], status: str) -> list[dict[str, Any]]:
 
 
 def _final(why: str) -> bool:
-    """Whether what keeps a Job from having pods is over by no waiting."""
+    """Whether a pod will never be admitted, unless another Job is made; a quota may be free later."""
     if quota := QUOTA.search(why):
         asked, all_of_it = (dict(one.split("=") for one in part.split(",")) for part in quota.groups())
         return any(parse_quantity(asked[name]) > parse_quantity(all_of_it[name]) for name in asked.keys() & all_of_it)
@@ -194,7 +191,7 @@ class Follower:
         elif "running" not in state:
             waits = (state.get("waiting", {}), *_conditions(pod, "False"))
             why = next(filter(None, (one.get("message") or one.get("reason") for one in waits)), "")
-            if waits[0].get("reason") in NO_IMAGE:
+            if waits[0].get("reason") in ("InvalidImageName", "ErrImageNeverPull"):
                 raise Stuck(f"Pod {name} cannot start, {waits[0]['reason']}: {why.rstrip('.')}. {AGAIN}")
             if not why.startswith("containers with unready status"):
                 self._say_why(name, why, f"(Pod {name} waits: {why})")

@@ -29,7 +29,6 @@ from pipeline.track.store import IntegrityError, MissingInStoreError, Store
 from pipeline.track.uploads import LiveUpload
 
 waited = partial(patiently, for_s=30 * 60)  # with MLflow away, at the start and when all is computed
-PR_SET_DUMPABLE = 4  # linux/prctl.h
 LOOK_EVERY_S = 0.2
 COMMITTED_WITHIN_LOOKS, COMMITTED_EVERY_S = 150, 2.0
 
@@ -64,8 +63,8 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
     upload = LiveUpload(store, run, folder) if one.leads else None
     if upload is not None:
         waited(upload.unpack, "Looking for checkpoints")
-    # The code of researchers is given no login, nor lets the kernel it look for one in this process.
-    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    # The stage gets no login, nor may it look for one in this process: PR_SET_DUMPABLE of linux/prctl.h.
+    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
     env = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     own = {"PIPELINE_EXECUTOR": "local", "VSML_STATE": str(paths.STATE), tracking.FOLDER: str(folder)}
     command = [sys.executable, "-m", "pipeline", stage, *item]
