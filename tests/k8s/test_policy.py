@@ -82,7 +82,7 @@ def test_one_broken_rule_is_found(rendered_all, path, value):
     """`value` takes the place of what is at `path`, or it is dropped."""
     pod = copy.deepcopy(rendered_all.pods()["PodTemplate vsml-small"]["spec"])
     *way, last = path
-    inner = functools.reduce(operator.getitem, way, pod)
+    inner: Any = functools.reduce(operator.getitem, way, pod)
     if value is None:
         del inner[last]
     else:
