@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,24 +41,26 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory, rendered_all) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("backup")
-    made, data = Site(folder, rendered_all), folder / "data"
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)  # PostgreSQL runs as another user
-    data.mkdir()
-    (folder / "password").write_text("at first")
-    shutil.chown(data, "postgres")
-    shutil.chown(folder, "postgres")
-    as_other = {"cwd": folder, "env": made.env, "user": "postgres", "group": "postgres", "extra_groups": []}
-    how = ["--username=mlflow", "--pwfile=password", "--auth-host=scram-sha-256", "--encoding=UTF8", "--no-sync"]
-    subprocess.run(["initdb", "-D", data, *how], check=True, stdout=subprocess.DEVNULL, **as_other)
-    command = ["postgres", "-D", data, "-k", folder, "-c", "fsync=off", "-h", "127.0.0.1"]
-    with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log, **as_other) as server:
-        until(lambda: not subprocess.run(["pg_isready", "-q"], env=made.env, check=False).returncode, "PostgreSQL")
-        subprocess.run(["createdb", "mlflow"], env=made.env, check=True)
-        yield made
-        server.terminate()
+def site(rendered_all) -> Iterator[Site]:
+    with tempfile.TemporaryDirectory(prefix="backup-") as name:  # PostgreSQL runs as another user
+        folder = Path(name)
+        made, data = Site(folder, rendered_all), folder / "data"
+        data.mkdir()
+        (folder / "password").write_text("at first")
+        for path in (folder, data):
+            shutil.chown(path, "postgres")
+        as_other = {"cwd": folder, "env": made.env, "user": "postgres", "group": "postgres", "extra_groups": []}
+        how = ["--username=mlflow", "--pwfile=password", "--auth-host=scram-sha-256", "--encoding=UTF8", "--no-sync"]
+        subprocess.run(["initdb", "-D", data, *how], check=True, capture_output=True, **as_other)
+        command = ["postgres", "-D", data, "-k", folder, "-c", "fsync=off", "-h", "127.0.0.1"]
+        with (
+            (folder / "log").open("wb") as log,
+            subprocess.Popen(command, stdout=log, stderr=log, **as_other) as server,
+        ):
+            until(lambda: not subprocess.run(["pg_isready", "-q"], env=made.env).returncode, "PostgreSQL")
+            subprocess.run(["createdb", "mlflow"], env=made.env, check=True)
+            yield made
+            server.terminate()
 
 
 def test_what_was_saved_comes_back_and_what_is_damaged_or_in_use_does_not(site):
