@@ -53,14 +53,14 @@ def site(rendered_all) -> Iterator[Site]:
         how = ["--username=mlflow", "--pwfile=password", "--auth-host=scram-sha-256", "--encoding=UTF8", "--no-sync"]
         subprocess.run(["initdb", "-D", data, *how], check=True, capture_output=True, **as_other)
         command = ["postgres", "-D", data, "-k", folder, "-c", "fsync=off", "-h", "127.0.0.1"]
-        with (
-            (folder / "log").open("wb") as log,
-            subprocess.Popen(command, stdout=log, stderr=log, **as_other) as server,
-        ):
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **as_other)
+        try:
             until(lambda: not subprocess.run(["pg_isready", "-q"], env=made.env).returncode, "PostgreSQL")
             subprocess.run(["createdb", "mlflow"], env=made.env, check=True)
             yield made
+        finally:
             server.terminate()
+            server.wait(30)
 
 
 def test_what_was_saved_comes_back_and_what_is_damaged_or_in_use_does_not(site):
