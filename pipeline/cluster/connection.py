@@ -18,7 +18,7 @@ from kubernetes import client, config
 
 from pipeline.track.patience import Away, patiently
 
-NAMESPACE = "vsml"  # where `make deploy` puts everything
+NAMESPACE = os.environ.get("VSML_NAMESPACE") or "vsml"  # where `make deploy` puts everything
 CONNECT_S, READ_S = 10.0, 30.0
 PATIENCE_S = 20 * 60
 PASSING = (408, 410, 429)  # of the 4xx, those that are over when one asks again

@@ -26,9 +26,11 @@ DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 BY_TAG = ("kind",)  # overlays for clusters of one machine; all others take images by digest only
 VARIABLES = {"vsml": "IMAGE", "vsml-cuda13": "GPU_IMAGE", "postgres": "POSTGRES"}  # of make, by name in the manifests
 RANDOM = ""
-SECRETS = {  # made if absent, never changed: PostgreSQL and MLflow keep the password that they first saw
+SECRETS = {  # made if absent, never changed; those of MLflow are for its administrator, drivers and stages
     "postgres": {"password": RANDOM},
     "mlflow-login": {"username": "vsml", "password": RANDOM},
+    "mlflow-driver": {"username": "driver", "password": RANDOM},
+    "mlflow-stage": {"username": "stage", "password": RANDOM},
     "mlflow-server": {"flask-secret-key": RANDOM},
 }
 
@@ -52,14 +54,17 @@ def main(overlay: str, more: Sequence[str], folder: Path = K8S / ".deployed") ->
     if overlay not in BY_TAG:
         refuse_tags(overlay, manifests, images)
     print(f"Cluster: {_kubectl('config', 'current-context').strip()}, namespace {NAMESPACE}.")
-    _apply([one for one in manifests if one["kind"] == "Namespace"])
+    _apply([one for one in manifests if one["kind"] in ("Namespace", "ServiceAccount")])
     make_secrets(manifests)
     _kubectl("delete", "job", "mlflow-migrate", "--ignore-not-found")  # a Job cannot be changed
     print(_apply(manifests), end="")
+    if not any(one["kind"] == "Deployment" for one in manifests):  # MLflow is elsewhere
+        return
     look = f"Look with: kubectl -n {NAMESPACE} get pods,events; kubectl -n {NAMESPACE} logs job/mlflow-migrate"
-    for what in ("statefulset/postgres", "deployment/mlflow"):  # which itself waits for the migration
-        print(f"Waiting for {what}.", flush=True)
-        _kubectl("rollout", "status", what, "--timeout=15m", remedy=look)
+    migrated = "wait job/mlflow-migrate --for=condition=complete"
+    for command in ("rollout status statefulset/postgres", migrated, "rollout status deployment/mlflow"):
+        print(f"Waiting: kubectl {command}", flush=True)
+        _kubectl(*command.split(), "--timeout=15m", remedy=look)
     print("MLflow is up. To reach it from here:")
     print(textwrap.indent(f"{FORWARD}\n{LOGIN}\npython -m pipeline doctor", "  "))
 
@@ -86,12 +91,16 @@ def render(
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": [f"{base}/overlays/{overlay}"],
-        "components": [f"{base}/components/{name}" for name in components],
+        "components": [f"{base}/components/{name}" for name in sorted(components)],
+        "namespace": NAMESPACE,
         "images": [{"name": name, "newName": reference} for name, reference in images.items()],
         "patches": [{"target": {"kind": "PodTemplate"}, "patch": json.dumps(commit_patch)}],
     }
     artifacts.write_json(folder / "kustomization.yaml", kustomization)  # JSON is YAML
-    return list(YAML(typ="safe", pure=True).load_all(_kubectl("kustomize", str(folder))))
+    manifests = list(YAML(typ="safe", pure=True).load_all(_kubectl("kustomize", str(folder))))
+    for policy in (one for one in manifests if one["kind"].startswith("ValidatingAdmissionPolicy")):
+        del policy["metadata"]["namespace"]  # it is of the whole cluster, which kustomize does not know
+    return manifests
 
 
 def refuse_tags(overlay: str, manifests: list[dict[str, Any]], images: Mapping[str, str]) -> None:
@@ -109,15 +118,15 @@ def refuse_tags(overlay: str, manifests: list[dict[str, Any]], images: Mapping[s
 
 
 def make_secrets(manifests: list[dict[str, Any]]) -> None:
-    """Make those that are missing of random bytes; neither change nor print any.
+    """Make those that are missing of random bytes, for servers to start anew with; neither change nor print any.
 
     Raises:
       DeployError: one is missing whose content only its owner knows.
     """
     wanted = sorted({(one["name"], one["key"]) for one in found(manifests, "secretKeyRef")})
-    for name in dict(wanted):
-        if _kubectl("get", "secret", name, "--ignore-not-found", "--output=name"):
-            continue
+    there = _kubectl("get", "secret", "--output=name").split()
+    missing = [name for name in dict(wanted) if f"secret/{name}" not in there]
+    for name in missing:
         if name not in SECRETS:
             literals = " ".join(f"--from-literal={key}=…" for secret, key in wanted if secret == name)
             raise DeployError(
@@ -128,6 +137,8 @@ def make_secrets(manifests: list[dict[str, Any]]) -> None:
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values}
         _kubectl("create", "-f", "-", given=secret)
         print(f"Secret {name}: made from random bytes.")
+    if missing:
+        _kubectl("delete", "pod", "--selector=app.kubernetes.io/component in (postgres,mlflow)", "--ignore-not-found")
 
 
 def found(node: Any, key: str) -> Iterator[Any]:

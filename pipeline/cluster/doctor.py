@@ -3,7 +3,6 @@
 Every question is asked that can be: what is wrong with the cluster hides nothing about MLflow.
 """
 
-import hashlib
 import os
 import re
 import secrets
@@ -17,17 +16,17 @@ from urllib.parse import urlsplit
 import requests
 
 from pipeline.cluster.connection import NAMESPACE, Api, ClusterError
-from pipeline.cluster.manifest import LARGE_TEMPLATE, TEMPLATES, env_of, image_of, other_code, stage_container
+from pipeline.cluster.manifest import LARGE_TEMPLATE, TEMPLATES, devices_of, env_of, image_of, other_code
 from pipeline.run import job as provenance
 from pipeline.track import tracking
 from pipeline.track.patience import Away
+from pipeline.track.store import PROJECT
 
 OLDEST = (1, 31)  # the first Kubernetes in which podFailurePolicy is stable
-GPU = "nvidia.com/gpu"
 PODS = "MLflow for pods"
 RIGHTS = {  # of a driver, by API group and resource; k8s/base/driver.yaml grants the same
     ("batch", "jobs"): ("create", "delete", "get", "list"),
-    ("", "pods"): ("get", "list"),
+    ("", "pods"): ("list",),
     ("", "pods/log"): ("get",),
     ("", "podtemplates"): ("get",),
     ("", "events"): ("list",),
@@ -38,8 +37,8 @@ TIMEOUT_S = 20
 DEPLOY = "make deploy OVERLAY=kind (or cluster; see docs/cluster.md)"
 FORWARD = f"kubectl -n {NAMESPACE} port-forward service/mlflow 5000 &\nexport MLFLOW_TRACKING_URI=http://localhost:5000"
 LOGIN = (
-    "export MLFLOW_TRACKING_USERNAME=vsml\n"
-    f"export MLFLOW_TRACKING_PASSWORD=$(kubectl -n {NAMESPACE} get secret mlflow-login -o jsonpath={{.data.password}}"
+    "export MLFLOW_TRACKING_USERNAME=driver\n"
+    f"export MLFLOW_TRACKING_PASSWORD=$(kubectl -n {NAMESPACE} get secret mlflow-driver -o jsonpath={{.data.password}}"
     " | base64 -d)"
 )
 
@@ -133,19 +132,16 @@ def _template(name: str, templates: dict[str, dict[str, Any]], api: Api) -> Find
 def _gpus(templates: dict[str, dict[str, Any]], api: Api) -> Finding:
     if LARGE_TEMPLATE not in templates:
         return Finding("GPUs", "unknown", f"Without the PodTemplate {LARGE_TEMPLATE} nobody knows how many it wants.")
-    wanted = int(stage_container(templates[LARGE_TEMPLATE])["resources"].get("limits", {}).get(GPU, 0))
+    wanted = devices_of(templates[LARGE_TEMPLATE])
     if not wanted:
         return Finding("GPUs", "ok", f"none wanted: {LARGE_TEMPLATE} computes on CPUs")
-    try:
-        items = api.ask("GET", "/api/v1/nodes")["items"]
-    except (Away, ClusterError) as error:
-        raise ClusterError(f"{error} {LARGE_TEMPLATE} wants {wanted}.") from error
-    nodes = {node["metadata"]["name"]: int(node["status"]["allocatable"].get(GPU, 0)) for node in items}
-    if max(nodes.values(), default=0) < wanted:
-        few = f"{LARGE_TEMPLATE} wants {wanted} of {GPU} on one node, and the nodes offer {nodes}."
+    offers = [one["status"]["allocatable"] for one in api.ask("GET", "/api/v1/nodes")["items"]]
+    fit = [offer for offer in offers if all(int(offer.get(name, 0)) >= wanted[name] for name in wanted)]
+    if not fit:
+        few = f"{LARGE_TEMPLATE} wants {wanted} on one node, which none of {len(offers)} nodes offers."
         device = "kubectl describe nodes  # are GPU nodes up, and is NVIDIA's device plugin or GPU operator installed?"
         return Finding("GPUs", "missing", few, device)
-    return Finding("GPUs", "ok", f"{sum(nodes.values())} on {sum(map(bool, nodes.values()))} nodes, {wanted} a pod")
+    return Finding("GPUs", "ok", f"{len(fit)} of {len(offers)} nodes have the {wanted} that a pod wants")
 
 
 def _mlflow(templates: dict[str, dict[str, Any]]) -> Iterator[Finding]:
@@ -193,7 +189,9 @@ def _asked(session: requests.Session, uri: str, host: str, about: str) -> Findin
 def _round_trip(session: requests.Session, uri: str) -> Finding:
     """A file to the artifact store and back, as every dep and every out will go."""
     sent, back = secrets.token_bytes(ROUND_TRIP_BYTES), b""
-    url = f"{uri}/api/2.0/mlflow-artifacts/artifacts/doctor/{uuid.uuid4()}"
+    own = session.get(f"{uri}/api/2.0/mlflow/experiments/get-by-name?experiment_name={PROJECT}", timeout=TIMEOUT_S)
+    folder = own.json()["experiment"]["experiment_id"] if own.ok else "doctor"  # where a user may write
+    url = f"{uri}/api/2.0/mlflow-artifacts/artifacts/{folder}/doctor/{uuid.uuid4()}"
     look = f"kubectl -n {NAMESPACE} logs deployment/mlflow  # is the volume full, or S3 away?"
     for step, method in {"upload": "PUT", "download": "GET", "delete": "DELETE"}.items():
         try:
@@ -202,7 +200,6 @@ def _round_trip(session: requests.Session, uri: str) -> Finding:
         except requests.RequestException as error:
             return Finding("artifacts", "missing", f"The {step} of {ROUND_TRIP_BYTES:,} bytes failed: {error}.", look)
         back = answer.content if step == "download" else back
-    up, down = (hashlib.sha256(content).hexdigest() for content in (sent, back))
-    if up != down:
-        return Finding("artifacts", "missing", f"sha256 {up} went up, {down} came back.", look)
+    if sent != back:
+        return Finding("artifacts", "missing", f"{len(sent):,} bytes went up, {len(back):,} others came back.", look)
     return Finding("artifacts", "ok", f"{ROUND_TRIP_BYTES:,} bytes went up, came back the same and were deleted")

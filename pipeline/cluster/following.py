@@ -14,6 +14,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from kubernetes.utils.quantity import parse_quantity
+
 from pipeline.cluster.connection import Api, ClusterError
 from pipeline.cluster.gang import LOST
 from pipeline.cluster.manifest import CONFIGURATION, CONTAINER, INTEGRITY
@@ -24,8 +26,9 @@ PAUSE_S, LONGEST_PAUSE_S = 0.3, 5.0  # between two looks; longer and longer whil
 PATIENCE_S = 5 * 60  # with the end of a log
 PENDING = "VSML_PENDING_S"
 WHY_AFTER_S, AGAIN_EVERY_S = 2.0, 60.0  # asked for from then on at each look; said again, if it is the same
-# What the cluster says of a pod that it will never admit, unless another Job is made. A quota may be free later.
-FINAL = re.compile(r"^FailedCreate: (?!.*exceeded quota).*(is forbidden|denied the request|is invalid)", re.DOTALL)
+FINAL = re.compile(r"^FailedCreate: .*(is forbidden|denied the request|is invalid)", re.DOTALL)
+QUOTA = re.compile(r"exceeded quota: \S+, requested: (\S+), used: \S+, limited: (\S+)")
+AGAIN = "Mend that, `make deploy`, and run this again."
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$")  # of a line of a log
 REMEMBERED = 20_000  # lines; of one second there are fewer
 NUMBER = "batch.kubernetes.io/job-completion-index"  # annotation of the pods of an Indexed Job
@@ -52,8 +55,16 @@ def _conditions(thing: dict[str, Any], status: str) -> list[dict[str, Any]]:
     return [one for one in thing.get("status", {}).get("conditions") or [] if one["status"] == status]
 
 
+def _final(why: str) -> bool:
+    """Whether a pod will never be admitted, unless another Job is made; a quota may be free later."""
+    if quota := QUOTA.search(why):
+        asked, all_of_it = (dict(one.split("=") for one in part.split(",")) for part in quota.groups())
+        return any(parse_quantity(asked[name]) > parse_quantity(all_of_it[name]) for name in asked.keys() & all_of_it)
+    return bool(FINAL.search(why))
+
+
 class Stuck(ClusterError):  # noqa: N818 - it says what is the matter
-    """No pod of a Job runs, and none will."""
+    """No pod of a Job runs, and none will, or would end as the last one did."""
 
 
 class Reader:
@@ -106,7 +117,7 @@ class Follower:
         """Say what the pods of a Job say until it is over; return its outcome, or None if the Job is gone.
 
         Raises:
-          Stuck: no pod of it will run, or none has for VSML_PENDING_S.
+          Stuck: no pod of it will run, or none has for VSML_PENDING_S, or one had too little memory.
           ValueError: that is no number.
         """
         given = os.environ.get(PENDING) or "inf"
@@ -145,8 +156,8 @@ class Follower:
             reasons.append(f"the cluster does not tell ({error})")
         reasons += [self._waiting[about["name"]] for about in waiting if about["name"] in self._waiting]
         why = reasons[-1] if reasons else "the cluster says nothing of it"
-        if FINAL.search(why) and not waiting:
-            raise Stuck(f"Job {name} gets no pod: {why.rstrip('.')}. Mend that, then run this again.")
+        if not waiting and _final(why):
+            raise Stuck(f"Job {name} gets no pod: {why.rstrip('.')}. {AGAIN}")
         if idle_s >= pending_s:
             raise Stuck(f"Job {name} had no running pod for {idle_s:.0f} s ({PENDING}): {why}")
         if why != self._why or now - self._why_said >= AGAIN_EVERY_S:
@@ -175,9 +186,13 @@ class Follower:
                 why = end.get("reason") or status.get("reason") or "lost"
                 words = [f"exit code {code}", MEANING.get(code, end.get("message"))]
                 self._say(f"(Pod {name} ended: {', '.join(filter(None, (why, *words)))})")
+                if why == "OOMKilled":  # its successors would meet the same limit
+                    raise Stuck(f"Pod {name} needs more memory than its PodTemplate gives it. {AGAIN}")
         elif "running" not in state:
             waits = (state.get("waiting", {}), *_conditions(pod, "False"))
             why = next(filter(None, (one.get("message") or one.get("reason") for one in waits)), "")
+            if waits[0].get("reason") in ("InvalidImageName", "ErrImageNeverPull"):
+                raise Stuck(f"Pod {name} cannot start, {waits[0]['reason']}: {why.rstrip('.')}. {AGAIN}")
             if not why.startswith("containers with unready status"):
                 self._say_why(name, why, f"(Pod {name} waits: {why})")
         elif pod["metadata"].get("annotations", {}).get(NUMBER, "0") == "0":

@@ -25,7 +25,7 @@ NUMBER = "JOB_COMPLETION_INDEX"  # set by Kubernetes
 STALLED_AFTER = "VSML_STALLED_AFTER_S"  # for a template whose meta-steps, or the compiling before them, take longer
 LOST = 75  # exit code, EX_TEMPFAIL of sysexits.h: not this process failed, and to try again is of use
 JOINED_WITHIN_S = 1800  # nodes may have to be made
-STALLED_AFTER_S = 900.0
+STALLED_AFTER_S, ALONE_AFTER_S = 900.0, 3600.0
 
 
 class Member(NamedTuple):
@@ -116,11 +116,11 @@ def start_alike(one: Member, job: Job) -> None:
 
 
 class Watchdog:
-    """Knows whether a stage goes on: that it has joined the others, and rows of its curve, are progress."""
+    """Knows whether a stage goes on: that it has joined the others, if any, and rows of its curve, are progress."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, one: Member) -> None:
         self._folder, self._seen, self._since_s = folder, (False, 0), time.monotonic()
-        self._after_s = float(os.environ.get(STALLED_AFTER) or STALLED_AFTER_S)
+        self._after_s = float(os.environ.get(STALLED_AFTER) or (ALONE_AFTER_S if one.alone else STALLED_AFTER_S))
 
     def stalled(self) -> str:
         """That it has stood still for too long, or nothing; until it has joined the others, it may wait for them."""

@@ -3,7 +3,7 @@
 The fingerprint is the key: whoever asks for the same work, now or later, from this machine or another, finds the Job by
 its name and the result by the tag of its run. So this process may die at any moment and nothing is lost. It knows of
 the other machine only its image; what decides the outs is the command, the params, the deps, that image and, where
-sums are split, the number of pods.
+sums are split, the number of pods and of GPUs.
 """
 
 import os
@@ -17,7 +17,7 @@ from pipeline.cluster import exchange
 from pipeline.cluster.connection import Api, ClusterError
 from pipeline.cluster.execute import Told, told
 from pipeline.cluster.following import Follower, Stuck, outcome
-from pipeline.cluster.manifest import env_of, image_of, manifest, name_of, other_code, pods_of, template_name
+from pipeline.cluster.manifest import manifest, name_of, other_code, template_name, where_of
 from pipeline.run import job as provenance
 from pipeline.run.job import Job
 from pipeline.track import uploads
@@ -34,10 +34,7 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
         raise TrackingError("On a cluster, results travel through MLflow: set MLFLOW_TRACKING_URI to its address.")
     api = Api()
     template = api.template(template_name(stage))
-    image, commit = image_of(template)
-    pods = pods_of(stage, template)
-    where = f"{image} {commit}" + (f" on {pods} pods" if pods > 1 else "")
-    where += f" with {flags}" if (flags := env_of(template).get("XLA_FLAGS")) else ""
+    where = where_of(stage, template)
     if other := other_code(template, provenance.git()):
         if os.environ.get("PIPELINE_ALLOW_DIRTY") != "1":
             remedy = "Commit, build and deploy the image, or set PIPELINE_ALLOW_DIRTY=1 to have a run"

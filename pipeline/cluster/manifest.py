@@ -8,6 +8,7 @@ from pipeline.track.tracking import RUN
 
 SMALL_TEMPLATE, LARGE_TEMPLATE = TEMPLATES = ("vsml-small", "vsml-large")
 LARGE = ("meta_train", "clone", "improve", "feedback_train")  # stages that compute for long
+TRAINING = (*LARGE, "recall_train")  # stages whose curve tells that they go on
 SHARED = ("meta_train",)  # stages whose population may be spread over several pods
 CONFIGURATION, INTEGRITY = 78, 65  # exit codes of sysexits.h, EX_CONFIG and EX_DATAERR: to try again is no use
 CONTAINER = "stage"
@@ -31,6 +32,12 @@ def template_name(stage: str) -> str:
 def env_of(template: dict[str, Any]) -> dict[str, str]:
     """The environment that a template sets by value; flags of XLA are among it, which change numbers."""
     return {entry["name"]: entry.get("value") or "" for entry in stage_container(template).get("env", [])}
+
+
+def devices_of(template: dict[str, Any]) -> dict[str, int]:
+    """How many a template asks for, by resource: `nvidia.com/gpu` or a part of one, say `nvidia.com/mig-1g.10gb`."""
+    limits = stage_container(template).get("resources", {}).get("limits", {})
+    return {name: int(number) for name, number in limits.items() if "/" in name}
 
 
 def image_of(template: dict[str, Any]) -> tuple[str, str | None]:
@@ -61,6 +68,14 @@ def pods_of(stage: str, template: dict[str, Any]) -> int:
     if int(said) > 1 and not template["template"]["spec"].get("subdomain"):
         raise ValueError(f"PodTemplate {name} asks for {said} pods, but has no subdomain: deploy with `distributed`.")
     return int(said) if stage in SHARED else 1
+
+
+def where_of(stage: str, template: dict[str, Any]) -> str:
+    """What decides the numbers of a stage there: image and commit, how sums are split, flags of XLA."""
+    (image, commit), pods = image_of(template), pods_of(stage, template)
+    words = [image, str(commit)] + [f"on {pods} pods"] * (pods > 1)
+    words += [f"with {number} {name}" for name, number in devices_of(template).items() if number > 1]
+    return " ".join(words + ([f"with {flags}"] if (flags := env_of(template).get("XLA_FLAGS")) else []))
 
 
 def manifest(
@@ -98,6 +113,7 @@ def manifest(
     if pods > 1:  # they find one another by number: Kubernetes names each pod of an Indexed Job after Job and number
         values |= {COORDINATOR: f"{name}-0.{pod['spec']['subdomain']}:{PORT}", PROCESSES: str(pods)}
         spec |= {"completionMode": "Indexed", "completions": pods, "parallelism": pods}
+        spec["successPolicy"] = {"rules": [{"succeededIndexes": "0"}]}  # which has committed
     own: list[dict[str, Any]] = [{"name": key, "value": value} for key, value in values.items()]
     own.append({"name": "VSML_ATTEMPT", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}})
     if taken := env_of(template).keys() & {entry["name"] for entry in own}:

@@ -5,6 +5,7 @@ run to disk. Checkpoints go to MLflow at a bounded pace, so that whoever takes o
 Of the pods of a gang the first does so; the others compute with it, and end when it has committed.
 """
 
+import ctypes
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ from typing import Any
 
 from pipeline.cluster import exchange, gang
 from pipeline.cluster.execute import Told, told
-from pipeline.cluster.manifest import CONFIGURATION, INTEGRITY, ORDER
+from pipeline.cluster.manifest import CONFIGURATION, INTEGRITY, ORDER, TRAINING
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
 from pipeline.run.flow import PLAN, Flow
@@ -62,10 +63,13 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
     upload = LiveUpload(store, run, folder) if one.leads else None
     if upload is not None:
         waited(upload.unpack, "Looking for checkpoints")
+    # The stage gets no login, nor may it look for one in this process: PR_SET_DUMPABLE of linux/prctl.h.
+    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     own = {"PIPELINE_EXECUTOR": "local", "VSML_STATE": str(paths.STATE), tracking.FOLDER: str(folder)}
     command = [sys.executable, "-m", "pipeline", stage, *item]
-    child = subprocess.Popen(command, cwd=profile, env=os.environ | own)
-    status = _watch(child, upload, None if one.alone else gang.Watchdog(folder))
+    child = subprocess.Popen(command, cwd=profile, env=env | own)
+    status = _watch(child, upload, gang.Watchdog(folder, one) if stage in TRAINING else None)
     if status:
         print(f"The stage ended with exit code {status}.", file=sys.stderr, flush=True)
         if upload is not None:
@@ -136,7 +140,7 @@ def _watch(stage: subprocess.Popen[bytes], upload: LiveUpload | None, watchdog: 
             if upload is not None:
                 upload.send()
             if watchdog is not None and (stalled := watchdog.stalled()):
-                print(f"{stalled}. A pod of this Job is lost or hangs: all of them start again.", file=sys.stderr)
+                print(f"{stalled}: it hangs, or a pod of this Job is lost. It starts again.", file=sys.stderr)
                 stage.kill()
                 stage.wait()
                 return gang.LOST

@@ -42,7 +42,7 @@ def main(tools: Path, command: list[str]) -> int:
         _postgres(folder, servers)
         _s3(folder, servers)
         _mlflow(folder, servers, manifests)
-        login = _secret("mlflow-login")
+        login = _secret("mlflow-driver")
         own = {"MLFLOW_TRACKING_URI": "http://localhost:5000", "VSML_NAMESPACE": deploy.NAMESPACE}
         own |= {f"MLFLOW_TRACKING_{key.upper()}": value for key, value in login.items()}
         print(f"The site is up: {image}, MLflow at {own['MLFLOW_TRACKING_URI']}.", flush=True)
@@ -90,7 +90,7 @@ def _fit(spec: dict[str, Any]) -> None:
     for number, path in enumerate(PODS_SEE):
         spec["volumes"].append({"name": f"node-{number}", "hostPath": {"path": path, "type": "Directory"}})
         stage["volumeMounts"].append({"name": f"node-{number}", "mountPath": path, "readOnly": True})
-    spec["hostAliases"] = [{"ip": NODE, "hostnames": ["mlflow.vsml.svc"]}]
+    spec["hostAliases"] = [{"ip": NODE, "hostnames": ["mlflow"]}]
 
 
 def _postgres(folder: Path, servers: contextlib.ExitStack) -> None:

@@ -43,7 +43,7 @@ class Watched:
         self._api = Api()
         for left in (checkout.profile / "artifacts/meta_train", checkout.root / ".checkpoints"):
             shutil.rmtree(left, ignore_errors=True)
-        self._driver = checkout.start("python", "-u", "-m", "pipeline", "meta_train", "vsml", "0")
+        self.driver = checkout.start("python", "-u", "-m", "pipeline", "meta_train", "vsml", "0")
         self.said: list[str] = []
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -53,7 +53,7 @@ class Watched:
     def until_said(self, what: str, times: int = 1) -> str:
         """Wait until this is said so many times; the last line that says so."""
         while len(found := [line for line in list(self.said) if what in line]) < times:
-            assert self._driver.poll() is None or self._listener.is_alive(), "\n".join(self.said)
+            assert self.driver.poll() is None or self._listener.is_alive(), "\n".join(self.said)
             time.sleep(0.1)
         return found[times - 1]
 
@@ -67,9 +67,9 @@ class Watched:
     def ends(self) -> None:
         """Wait for the end, which is a good one."""
         self._listener.join(900)
-        assert self._driver.wait(10) == 0, "\n".join(self.said)
-        assert self._driver.stdout is not None
-        self._driver.stdout.close()
+        assert self.driver.wait(10) == 0, "\n".join(self.said)
+        assert self.driver.stdout is not None
+        self.driver.stdout.close()
         assert outcome(self._job()) == "Complete"
 
     def forget(self) -> None:
@@ -88,7 +88,7 @@ class Watched:
         return self._api.job(self.name) or {}
 
     def _listen(self) -> None:
-        for line in self._driver.stdout or ():
+        for line in self.driver.stdout or ():
             self.said.append(line.rstrip("\n"))
             print(f"{time.strftime('%H:%M:%S')} {line}", end="", flush=True)
 
@@ -133,13 +133,27 @@ def test_a_killed_pod(watched):
     assert "exit code 137" in watched.until_said("ended: ")
 
 
-def test_a_pod_whose_stage_meets_the_limit_of_its_memory(watched):
+def test_a_pod_whose_stage_meets_the_limit_of_its_memory_is_not_followed_by_others_that_would(course):
     """Many small processes take the memory, so that the kernel chooses the stage, which it is told to prefer."""
+    watched = Watched(course[0])
+    watched.until_said(": meta-step")
     name, stage = watched.pod()["metadata"]["name"], stage_of(watched.container())
     Path(f"/proc/{stage}/oom_score_adj").write_text("1000")
     with subprocess.Popen(["kubectl", "exec", "-n", Api().namespace, name, "--", "python", "-c", HOGS]):
-        watched.until_said("Going on from the checkpoint")
-    assert "exit code 137" in watched.until_said("ended: ")
+        watched.until_said("needs more memory than its PodTemplate gives it")
+    assert watched.driver.wait(60) == 1 and Store().get(watched.run).status == "FAILED"
+    watched.forget()
+
+
+def test_a_stage_is_given_no_login_and_cannot_read_that_of_the_process_that_watches_it(watched):
+    def environment(process: int) -> str:
+        return kubectl("exec", pod, "--", "sh", "-c", f"tr '\\0' '\\n' < /proc/{process}/environ || echo REFUSED")
+
+    pod = watched.pod()["metadata"]["name"]
+    inside = kubectl("exec", pod, "--", "sh", "-c", "grep -l meta_train /proc/[0-9]*/cmdline").split()
+    first, stage = sorted(int(path.split("/")[2]) for path in inside if path.split("/")[2].isdecimal())[:2]
+    assert first == 1 and environment(first).strip() == "REFUSED"
+    assert "PIPELINE_EXECUTOR=local" in environment(stage) and "MLFLOW_" not in environment(stage)
 
 
 def test_a_drained_node(watched):

@@ -10,14 +10,16 @@ from pipeline.cluster import deploy
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 IMAGES = {name: f"registry.example/{name}@sha256:{'5' * 64}" for name in deploy.VARIABLES}
 COMPONENTS = sorted(path.name for path in (deploy.K8S / "components").iterdir())
+ALL = [name for name in COMPONENTS if name not in ("existing-namespace", "external-mlflow", "mig")]  # that go together
 CASES = {
     "kind": ("kind", []),
     "cluster": ("cluster", []),
-    "kind with all": ("kind", COMPONENTS),
-    "cluster with all": ("cluster", COMPONENTS),
-    **{f"kind with {name}": ("kind", [name]) for name in COMPONENTS},
+    "kind with all": ("kind", ALL),
+    "cluster with all": ("cluster", ALL),
+    "cluster with mig": ("cluster", ["mig"]),
+    **{f"kind with {name}": ("kind", [name]) for name in COMPONENTS if name != "mig"},
 }
-POD_KINDS = {"Deployment", "Job", "StatefulSet", "PodTemplate"}
+POD_KINDS = {"CronJob", "Deployment", "Job", "StatefulSet", "PodTemplate"}
 
 
 class Rendered(NamedTuple):
@@ -35,10 +37,9 @@ class Rendered(NamedTuple):
 
     def pods(self) -> dict[str, dict[str, Any]]:
         """The template of every pod, by the kind and name of what makes it."""
-        return {
-            f"{made['kind']} {made['metadata']['name']}": (made if "template" in made else made["spec"])["template"]
-            for made in self.kind(*POD_KINDS)
-        }
+        found = {f"{made['kind']} {made['metadata']['name']}": made for made in self.kind(*POD_KINDS)}
+        spec = {name: made.get("spec", made) for name, made in found.items()}
+        return {name: one.get("jobTemplate", {}).get("spec", one)["template"] for name, one in spec.items()}
 
 
 @pytest.fixture(scope="session", params=CASES)
@@ -48,3 +49,21 @@ def rendered(request, tmp_path_factory) -> Rendered:
     overlay, components = CASES[request.param]
     manifests = deploy.render(tmp_path_factory.mktemp("deployed"), overlay, components, IMAGES, COMMIT)
     return Rendered(overlay, components, COMMIT, manifests)
+
+
+@pytest.fixture(scope="session")
+def rendered_all(tmp_path_factory) -> Rendered:
+    """A cluster with GPUs and all components that go together, with files on a volume."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not there, which renders the manifests")
+    components = [name for name in ALL if name != "s3"]
+    manifests = deploy.render(tmp_path_factory.mktemp("deployed"), "cluster", components, IMAGES, COMMIT)
+    return Rendered("cluster", components, COMMIT, manifests)
+
+
+@pytest.fixture
+def served(rendered) -> Rendered:
+    """One that has servers."""
+    if "external-mlflow" in rendered.components:
+        pytest.skip("its servers are elsewhere")
+    return rendered

@@ -5,26 +5,33 @@ import fnmatch
 import functools
 import itertools
 import json
+import shutil
 from typing import Any
 from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
+from ruamel.yaml import YAML
 
 from pipeline.cluster import deploy, doctor
 from pipeline.cluster import manifest as of_jobs
 from pipeline.cluster.connection import NAMESPACE
+from tests.k8s.conftest import ALL, COMMIT, IMAGES
 
 VERSIONS = (".".join(map(str, doctor.OLDEST)), "1.37")
 KUEUE = {"LocalQueue"}  # known to the schemas of Kueue only
-S3 = {"mlflow-s3": {"access-key", "destination", "endpoint", "region", "secret-key"}}  # docs/cluster.md
+CLUSTER_WIDE = {"Namespace", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+YOURS = {  # Secrets, of components; docs/cluster.md
+    "s3": {"mlflow-s3": {"access-key", "destination", "endpoint", "region", "secret-key"}},
+    "external-mlflow": {"mlflow-external": {"uri", "username", "password"}},
+}
 ROLE = "app.kubernetes.io/component"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_fits_the_schema(rendered, version):
     own = [manifest for manifest in rendered.manifests if manifest["kind"] not in KUEUE]
-    assert len(own) >= 20
+    assert len(own) >= 10
     for manifest in own:
         validate(json.dumps(manifest), version)
 
@@ -39,9 +46,20 @@ def test_the_schema_is_strict_and_all_is_in_the_namespace(rendered):
     wrong = {**template, "template": {"spec": {**template["template"]["spec"], "restartpolicy": "Never"}}}
     with pytest.raises(kubernetes_validate.ValidationError, match="restartpolicy"):
         kubernetes_validate.validate(wrong, VERSIONS[1], strict=True)
-    elsewhere = [m["kind"] for m in rendered.manifests if m["metadata"].get("namespace") != NAMESPACE]
-    assert elsewhere == ["Namespace"]
-    assert rendered.one("Namespace", NAMESPACE)
+    assert all((m["metadata"].get("namespace") == NAMESPACE) != (m["kind"] in CLUSTER_WIDE) for m in rendered.manifests)
+    made = [NAMESPACE] * ("existing-namespace" not in rendered.components)
+    assert [one["metadata"]["name"] for one in rendered.kind("Namespace")] == made
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl renders the manifests")
+def test_another_namespace_takes_all_of_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(deploy, "NAMESPACE", "team")
+    manifests = deploy.render(tmp_path / "deployed", "cluster", ALL, IMAGES, COMMIT)
+    assert {m["metadata"].get("namespace") for m in manifests} == {"team", None}
+    assert [m["metadata"]["name"] for m in manifests if m["kind"] == "Namespace"] == ["team"]
+    (bound,) = [m for m in manifests if m["kind"] == "RoleBinding"]
+    assert bound["subjects"] == [{"kind": "ServiceAccount", "name": "driver", "namespace": "team"}]
+    assert f"{NAMESPACE}.svc" not in json.dumps(manifests), "no address has a namespace in it"
 
 
 def test_templates_are_as_the_executor_expects_with_a_queue_and_a_gang_if_asked_for(rendered):
@@ -55,10 +73,21 @@ def test_templates_are_as_the_executor_expects_with_a_queue_and_a_gang_if_asked_
         env = {variable["name"]: variable.get("value", "") for variable in stage["env"]}
         assert all(env[name].startswith(stage["workingDir"]) for name in ("HOME", "TMPDIR", "MPLCONFIGDIR"))
         assert {"name": "work", "mountPath": stage["workingDir"]} in stage["volumeMounts"]
+        assert about["labels"]["vsml/template"] == about["name"]
         assert about["labels"].get("kueue.x-k8s.io/queue-name") == ("vsml" if queued else None)
         assert spec.get("subdomain") == ("vsml-gang" if spread else None)
         assert of_jobs.pods_of("meta_train", template) == (2 if spread and about["name"] == "vsml-large" else 1)
     assert [queue["metadata"]["name"] for queue in rendered.kind("LocalQueue")] == ["vsml"] * queued
+
+
+def test_the_example_of_a_queue_covers_all_that_templates_ask_for(rendered):
+    example = deploy.K8S / "components/queue/clusterqueue.example.yaml"
+    _, queue = YAML(typ="safe", pure=True).load_all(example)
+    assert all(one["spec"]["clusterQueue"] == queue["metadata"]["name"] for one in rendered.kind("LocalQueue"))
+    (group,) = queue["spec"]["resourceGroups"]
+    assert group["coveredResources"] == [one["name"] for one in group["flavors"][0]["resources"]]
+    asked = {name for one in deploy.found(rendered.kind("PodTemplate"), "resources") for name in one["limits"]}
+    assert asked - set(group["coveredResources"]) == {"nvidia.com/mig-1g.10gb"} & asked
 
 
 def test_jobs_of_gangs_fit_the_schema_and_find_their_coordinator(rendered):
@@ -68,6 +97,7 @@ def test_jobs_of_gangs_fit_the_schema_and_find_their_coordinator(rendered):
     for version in VERSIONS:
         validate(json.dumps(job), version)
     assert (job["spec"].get("completionMode") == "Indexed") == ("distributed" in rendered.components)
+    assert ("successPolicy" in job["spec"]) == ("distributed" in rendered.components)
     if "distributed" in rendered.components:
         env = {entry["name"]: entry.get("value") for entry in job["spec"]["template"]["spec"]["containers"][0]["env"]}
         host, _, port = env["VSML_COORDINATOR"].partition(":")
@@ -89,23 +119,28 @@ def test_the_driver_has_the_rights_that_it_needs_and_no_other(rendered):
     assert len(rendered.kind("Role")) == len(rendered.kind("RoleBinding")) == 1
 
 
-def test_mlflow_answers_to_every_name_of_its_service_and_to_what_stages_call_it(rendered):
+def test_mlflow_answers_to_every_name_of_its_service_and_to_what_stages_call_it(served):
+    rendered = served
     (server,) = rendered.pods()["Deployment mlflow"]["spec"]["containers"]
     env = {variable["name"]: variable.get("value", "") for variable in server["env"]}
     allowed = env["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
     (port,) = rendered.one("Service", "mlflow")["spec"]["ports"]
     assert f"--port={port['port']}" in server["command"]
-    for host in ("mlflow", "mlflow.vsml", "mlflow.vsml.svc", "mlflow.vsml.svc.cluster.local", "localhost", "127.0.0.1"):
-        assert host in allowed
+    for host in ("mlflow", "mlflow.vsml.svc", "mlflow.vsml.svc.cluster.local", "localhost", "127.0.0.1"):
+        assert any(fnmatch.fnmatch(host, pattern) for pattern in allowed)
         assert any(fnmatch.fnmatch(f"{host}:{port['port']}", pattern) for pattern in allowed)
-    assert not any(fnmatch.fnmatch("evil.example", pattern) for pattern in allowed)
+    assert not any(fnmatch.fnmatch(name, pattern) for name in ("evil.example", "mlflow.evil") for pattern in allowed)
+    hosts = [rule["host"] for one in rendered.kind("Ingress") for rule in one["spec"]["rules"]]
+    assert set(hosts) <= set(allowed) and "HOST" not in allowed
+    assert hosts == [host for one in rendered.kind("Ingress") for tls in one["spec"]["tls"] for host in tls["hosts"]]
     for name in of_jobs.TEMPLATES:
         (stage,) = rendered.pods()[f"PodTemplate {name}"]["spec"]["containers"]
         (uri,) = [variable["value"] for variable in stage["env"] if variable["name"] == "MLFLOW_TRACKING_URI"]
         assert any(fnmatch.fnmatch(urlsplit(uri).netloc, pattern) for pattern in allowed)
 
 
-def test_all_three_that_open_the_database_open_the_same(rendered):
+def test_all_three_that_open_the_database_open_the_same(served):
+    rendered = served
     parsed = configparser.ConfigParser()
     (config,) = [one for one in rendered.kind("ConfigMap") if "auth.ini" in one["data"]]
     parsed.read_string(config["data"]["auth.ini"])
@@ -124,7 +159,9 @@ def test_all_three_that_open_the_database_open_the_same(rendered):
 
 
 def test_every_secret_and_volume_comes_from_somewhere(rendered):
-    given = {name: set(keys) for name, keys in deploy.SECRETS.items()} | (S3 if "s3" in rendered.components else {})
+    given = {name: set(keys) for name, keys in deploy.SECRETS.items()}
+    for name in YOURS.keys() & set(rendered.components):
+        given |= YOURS[name]
     for reference in deploy.found(rendered.manifests, "secretKeyRef"):
         assert reference["key"] in given[reference["name"]]
     configs = {one["metadata"]["name"] for one in rendered.kind("ConfigMap")}
@@ -133,7 +170,8 @@ def test_every_secret_and_volume_comes_from_somewhere(rendered):
         volumes = pod["spec"].get("volumes", [])
         assert {volume["configMap"]["name"] for volume in volumes if "configMap" in volume} <= configs
         assert {v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v} <= claims
-    assert claims == (set() if "s3" in rendered.components else {"mlflow-artifacts"})
+    kept = {"mlflow-artifacts"} if not {"s3", "external-mlflow"} & set(rendered.components) else set()
+    assert claims == kept | ({"mlflow-backup"} if "backup" in rendered.components else set())
 
 
 def test_services_find_their_pods_and_policies_name_labels_that_pods_have(rendered):
@@ -142,7 +180,7 @@ def test_services_find_their_pods_and_policies_name_labels_that_pods_have(render
         assert any(service["spec"]["selector"].items() <= of_pod.items() for of_pod in labels)
     for made in rendered.kind("Deployment", "StatefulSet"):
         assert made["spec"]["selector"]["matchLabels"].items() <= made["spec"]["template"]["metadata"]["labels"].items()
-    roles = {of_pod[ROLE] for of_pod in labels} | {"driver"}
+    roles = {of_pod[ROLE] for of_pod in labels} | {"driver", "mlflow", "backup"}
     for policy in rendered.kind("NetworkPolicy"):
         for selector in deploy.found(policy, "podSelector"):
             of_role = selector.get("matchLabels", {}).get(ROLE)
@@ -151,16 +189,21 @@ def test_services_find_their_pods_and_policies_name_labels_that_pods_have(render
 
 
 def test_the_network_carries_what_is_needed_and_nothing_else(rendered):
-    roles = ("mlflow", "migrate", "postgres", "stage", "driver", "stranger")
+    roles = ("mlflow", "migrate", "postgres", "stage", "driver", "backup", "stranger")
     ports = (5000, 5432, 443, 8476)
     open_ways = {way for way in itertools.product(roles, roles, ports) if _open(rendered, *way)}
     needed = {("stage", "mlflow", 5000), ("driver", "mlflow", 5000)}
     needed |= {("mlflow", "postgres", 5432), ("migrate", "postgres", 5432)}
+    needed |= {("backup", "postgres", 5432)} if "backup" in rendered.components else set()
+    needed = set() if "external-mlflow" in rendered.components else needed
     if "distributed" in rendered.components:
         needed |= {("stage", "stage", port) for port in ports}
     assert open_ways == needed
     outside = {role for role in roles if _leads(rendered, role, "egress", None, 443)}
-    assert outside == ({"driver", "mlflow"} if "s3" in rendered.components else {"driver"})
+    by = {"s3": {"mlflow"}, "external-mlflow": {"stage"}}
+    assert outside == {"driver"}.union(*(by.get(name, set()) for name in rendered.components))
+    let_in = any(_leads(rendered, "mlflow", "ingress", None, 5000) for _ in rendered.kind("Ingress"))
+    assert not let_in, "the Ingress controller alone is let in, by its namespace"
 
 
 def _open(rendered, source: str, target: str, port: int) -> bool:

@@ -1,14 +1,21 @@
 """The doctor against a real MLflow server, with passwords, and an API server that answers as it is told."""
 
+import os
+import re
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+import requests
 
 from pipeline.cluster import doctor
-from pipeline.run import paths
+from pipeline.run import artifacts, paths
+from pipeline.track.store import Store, TrackingError
 from tests import servers
 
-PASSWORD = "a-password-of-a-test"
+PASSWORD, USERS = "a-password-of-a-test", ("admin", "driver", "stage")
+K8S = Path(__file__).parents[3] / "k8s"
 TEMPLATES = "/api/v1/namespaces/test/podtemplates/"
 WELL = dict.fromkeys(
     ("cluster", "rights", "vsml-small", "vsml-large", "GPUs", "MLflow", "MLflow for pods", "artifacts"), "ok"
@@ -16,26 +23,31 @@ WELL = dict.fromkeys(
 
 
 def nodes(**gpus: str) -> tuple[int, dict]:
-    offered = {name: {"cpu": "8"} | ({doctor.GPU: count} if count else {}) for name, count in gpus.items()}
+    offered = {name: {"cpu": "8"} | ({"nvidia.com/gpu": count} if count else {}) for name, count in gpus.items()}
     return 200, {"items": [{"metadata": {"name": name}, "status": {"allocatable": of}} for name, of in offered.items()]}
 
 
 @pytest.fixture(scope="session")
 def guarded(tmp_path_factory):
-    """The address of an MLflow server that wants a password and answers to two hosts."""
+    """The address of an MLflow server with the users of k8s/, whose passwords have been others, and two hosts."""
     folder = tmp_path_factory.mktemp("mlflow")
-    (folder / "auth.ini").write_text(
-        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{folder}/auth.db\n"
-        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
-        "auth_cache_ttl_seconds = 60\n"
-    )
+    auth = (K8S / "base/auth.ini").read_text()
+    (folder / "auth.ini").write_text(re.sub("postgresql.*", f"sqlite:///{folder}/auth.db", auth))
     env = {
         "MLFLOW_AUTH_CONFIG_PATH": f"{folder}/auth.ini",
-        "MLFLOW_AUTH_ADMIN_USERNAME": "vsml",
-        "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD,
+        "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder}/server.db",
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "of a test",
-        "MLFLOW_SERVER_ALLOWED_HOSTS": "127.0.0.1:*,mlflow.vsml.svc:*",
+        "MLFLOW_SERVER_ALLOWED_HOSTS": "127.0.0.1:*,mlflow:*",
     }
+    env |= {f"MLFLOW_AUTH_{name.upper()}_USERNAME": name for name in USERS}
+    twice = "import os, runpy, sys; "
+    for password in ("the-password-before", PASSWORD):
+        own = {f"MLFLOW_AUTH_{name.upper()}_PASSWORD": f"{password} {name}" for name in USERS}
+        twice += f"os.environ |= {own}; runpy.run_path(sys.argv[1]); "
+    subprocess.run(
+        [sys.executable, "-c", twice, K8S / "base/accounts.py"], env=os.environ | env, check=True, cwd=folder
+    )
+    env |= own
     with servers.mlflow_server(folder, "--app-name=basic-auth", env=env) as uri:
         yield uri
 
@@ -51,15 +63,19 @@ def site(cluster, guarded, tmp_path, monkeypatch):
     for words in (["init", "-q"], ["add", "file"], [*identity, "commit", "-qm", "a"]):
         subprocess.run(["git", "-C", root, *words], check=True)
     cluster.commit = subprocess.check_output(["git", "-C", root, "rev-parse", "HEAD"], text=True).strip()
-    cluster.mlflow = {"MLFLOW_TRACKING_URI": "http://mlflow.vsml.svc:5000"}
+    cluster.mlflow = {"MLFLOW_TRACKING_URI": "http://mlflow:5000"}
     cluster.template("vsml-small", cluster.mlflow | {"VSML_COMMIT": cluster.commit})
     cluster.template("vsml-large", cluster.mlflow | {"VSML_COMMIT": cluster.commit}, gpus=1)
     version = {"major": "", "minor": "", "gitVersion": "v1.34.1+k3s1"}
     cluster.answers = {"/version": (200, version), "/api/v1/nodes": nodes(a="4", b="")}
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", guarded)
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "vsml")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+    log_in(monkeypatch, guarded, "driver")
     return cluster
+
+
+def log_in(monkeypatch, uri: str, user: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", user)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", f"{PASSWORD} {user}")
 
 
 def found() -> dict[str, doctor.Finding]:
@@ -138,3 +154,35 @@ def test_an_mlflow_without_address_or_password_and_a_host_that_it_refuses_to_pod
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     (mlflow,) = [finding for finding in doctor.examine() if finding.about.startswith("MLflow")]
     assert mlflow.verdict == "missing" and "port-forward" in mlflow.remedy
+
+
+@pytest.mark.parametrize("user", ["driver", "stage"])
+def test_who_computes_or_drives_may_do_all_of_its_work_and_is_no_administrator(guarded, monkeypatch, tmp_path, user):
+    other = requests.post(f"{guarded}/api/2.0/mlflow/experiments/create", json={"name": user}, auth=login("admin"))
+    log_in(monkeypatch, guarded, user)
+    store, file = Store(), tmp_path / "file"
+    run = store.create("meta_train", {"stage": "meta_train"})
+    store.write(run, "state/old.json", [])
+    store.remove(run, "state/old.json")
+    file.write_text("a rule")
+    assert store.once(run, "committed", "a") == store.once(run, "committed", "b") == "a"
+    store.register(f"learned.{user}", run, file, {"sha256": artifacts.sha256_file(file)}, "released", "")
+    assert [one.id for one in store.find({"stage": "meta_train"})] == [run]
+    store.forget(run)
+
+    for method, path, body in (
+        ("POST", "users/create", {"username": "more", "password": "a-longer-password"}),
+        ("PATCH", "users/update-password", {"username": "admin", "password": "a-longer-password"}),
+        ("PATCH", "users/update-admin", {"username": user, "is_admin": True}),
+        ("POST", "experiments/delete", {"experiment_id": store._experiment}),
+        ("POST", "runs/create", {"experiment_id": other.json()["experiment_id"]}),
+    ):
+        answer = requests.request(method, f"{guarded}/api/2.0/mlflow/{path}", json=body, auth=login(user))
+        assert answer.status_code == 403, (path, answer.text)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", f"the-password-before {user}")
+    with pytest.raises(TrackingError, match=r"401|credentials|authenticated"):
+        Store()
+
+
+def login(user: str) -> tuple[str, str]:
+    return user, f"{PASSWORD} {user}"

@@ -86,6 +86,12 @@ def test_what_fails_in_passing_is_tried_again_and_what_is_refused_is_not(api, cl
 
 REFUSED = 'Error creating: pods "vsml-x" is forbidden: '
 EVENTS = {  # what a cluster says of a Job that gets no pod: whether that is final, its reason and its message
+    "quota for ever": (
+        True,
+        "FailedCreate",
+        REFUSED
+        + "exceeded quota: team, requested: cpu=2,memory=4Gi, used: cpu=0,memory=0, limited: cpu=8,memory=2048Mi",
+    ),
     "quota": (False, "FailedCreate", REFUSED + "exceeded quota: team, requested: cpu=2, used: cpu=7, limited: cpu=8"),
     "webhook away": (False, "FailedCreate", "Internal error occurred: failed calling webhook: connection refused"),
     "kueue": (False, "Suspended", "Not admitted: insufficient unused quota for nvidia.com/gpu"),
@@ -112,6 +118,24 @@ def test_why_no_pod_comes_is_said_soon_and_again_and_what_is_final_ends(
     else:
         assert len(said) >= 2 and all(message in line and "no pod yet" in line for line in said)
         assert "VSML_PENDING_S" in str(stuck.value)
+
+
+ENDS = {  # what the stage's container is in, and what is said of it
+    "InvalidImageName": (
+        {"waiting": {"reason": "InvalidImageName", "message": "couldn't parse image"}},
+        "cannot start",
+    ),
+    "OOMKilled": ({"terminated": {"reason": "OOMKilled", "exitCode": 137}}, "needs more memory"),
+}
+
+
+@pytest.mark.parametrize(("state", "why"), ENDS.values(), ids=ENDS)
+def test_a_pod_that_will_never_start_or_has_too_little_memory_ends_the_waiting(api, cluster, state, why):
+    cluster.at_once, status = 0, {"containerStatuses": [{"name": "stage", "state": state}]}
+    pod = {"metadata": {"name": "one"}, "status": {"phase": "Pending", **status}}
+    cluster.answers["/api/v1/namespaces/test/pods"] = 200, {"items": [pod]}
+    with pytest.raises(Stuck, match=rf"Pod one {why}.*Mend that, `make deploy`, and run this again"):
+        _followed(api, _job(api, "exit 0"))
 
 
 def test_a_log_that_may_not_be_read_is_said_once_and_asked_for_seldom(api, cluster):

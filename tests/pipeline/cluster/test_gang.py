@@ -38,7 +38,8 @@ def test_a_process_is_alone_unless_told_otherwise_and_numbered_by_kubernetes(mon
 
 def test_the_watchdog_waits_for_others_longer_than_for_a_step_and_rows_are_progress(monkeypatch, tmp_path):
     monkeypatch.setenv(gang.STALLED_AFTER, "0.3")
-    watchdog = gang.Watchdog(tmp_path)
+    several = gang.Member(0, 2, "a:1")
+    watchdog = gang.Watchdog(tmp_path, several)
     time.sleep(0.4)
     assert not watchdog.stalled(), "it waits for the others"
     (tmp_path / tracking.BEGIN).touch()
@@ -52,9 +53,18 @@ def test_the_watchdog_waits_for_others_longer_than_for_a_step_and_rows_are_progr
     assert "No meta-step was finished in 0 s" in watchdog.stalled()
 
     monkeypatch.setattr(gang, "JOINED_WITHIN_S", 0.1)
-    alone = gang.Watchdog(tmp_path / "nothing")
+    deserted = gang.Watchdog(tmp_path / "nothing", several)
+    monkeypatch.delenv(gang.STALLED_AFTER)
+    monkeypatch.setattr(gang, "STALLED_AFTER_S", 0.1)
+    alone = gang.Watchdog(tmp_path, gang.Member())
     time.sleep(0.5)
-    assert alone.stalled(), "the others never came"
+    assert deserted.stalled(), "the others never came"
+    assert not alone.stalled(), "one that is alone has more time"
+    monkeypatch.setattr(gang, "ALONE_AFTER_S", 0.1)
+    hangs = gang.Watchdog(tmp_path, gang.Member())
+    assert not hangs.stalled()
+    time.sleep(0.2)
+    assert hangs.stalled()
 
 
 class Gang(Site):

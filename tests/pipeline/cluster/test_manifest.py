@@ -6,7 +6,7 @@ import pytest
 from kubernetes import client
 
 from pipeline.cluster.execute import chosen
-from pipeline.cluster.manifest import PODS, image_of, manifest, name_of, pods_of, template_name
+from pipeline.cluster.manifest import PODS, image_of, manifest, name_of, pods_of, template_name, where_of
 from pipeline.studies.stages import STAGES
 
 JOB = ("meta_train", ("vsml", "0"), "ab" * 32, "run", "order")
@@ -75,11 +75,19 @@ def test_a_template_that_asks_for_pods_has_a_population_spread_over_an_indexed_j
     assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 3, 3)
     assert spec["backoffLimit"] == 3 * alone["spec"]["backoffLimit"], "the loss of one ends three"
     assert spec["podFailurePolicy"] == alone["spec"]["podFailurePolicy"]
+    assert spec["successPolicy"] == {"rules": [{"succeededIndexes": "0"}]}, "which commits for all"
     assert spec["template"]["spec"]["subdomain"] == "vsml-gang"
     own = {"VSML_COORDINATOR": f"{made['metadata']['name']}-0.vsml-gang:8476", "VSML_PROCESSES": "3"}
     assert _env(made) == _env(alone) | own
     assert {stage for stage in STAGES if pods_of(stage, _template("2")) == 2} == {"meta_train"}
     assert all("completionMode" not in job["spec"] for job in (alone, manifest(_template("2"), "clone", *JOB[1:])))
+
+
+def test_where_an_item_runs_says_what_decides_its_numbers():
+    assert where_of("clone", _template("2")) == "registry/vsml@sha256:0 c0ffee"
+    several = _template("2", XLA_FLAGS="--a")
+    several["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] = "4"
+    assert where_of("meta_train", several) == "registry/vsml@sha256:0 c0ffee on 2 pods with 4 nvidia.com/gpu with --a"
 
 
 def test_the_commit_is_that_of_the_environment_or_of_the_annotation():
