@@ -10,11 +10,13 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import urllib3
 from kubernetes import client, config
+from kubernetes.utils.quantity import parse_quantity
 
 from pipeline.track.patience import Away, patiently
 
@@ -31,6 +33,11 @@ class ClusterError(RuntimeError):
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
+
+
+def amount(quantity: str) -> Decimal:
+    """What a quantity of Kubernetes, such as 500m or 2Gi, is as a number."""
+    return parse_quantity(quantity)
 
 
 class Api:

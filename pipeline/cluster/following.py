@@ -14,9 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from kubernetes.utils.quantity import parse_quantity
-
-from pipeline.cluster.connection import Api, ClusterError
+from pipeline.cluster.connection import Api, ClusterError, amount
 from pipeline.cluster.gang import LOST
 from pipeline.cluster.manifest import CONFIGURATION, CONTAINER, INTEGRITY
 from pipeline.track.patience import Away, patiently
@@ -59,7 +57,7 @@ def _final(why: str) -> bool:
     """Whether a pod will never be admitted, unless another Job is made; a quota may be free later."""
     if quota := QUOTA.search(why):
         asked, all_of_it = (dict(one.split("=") for one in part.split(",")) for part in quota.groups())
-        return any(parse_quantity(asked[name]) > parse_quantity(all_of_it[name]) for name in asked.keys() & all_of_it)
+        return any(amount(asked[name]) > amount(all_of_it[name]) for name in asked.keys() & all_of_it)
     return bool(FINAL.search(why))
 
 
