@@ -118,15 +118,16 @@ def main(item: list[str]) -> None:
     write_text(paths.report("index.html"), text)
 
 
-def _headline(found: Results) -> dict[str, Any]:
+def _headline(found: Results) -> Table:
     """How all fare on the first task of the main experiment, which is that of its meta-training if it was tested."""
     task = ranking.tasks(found)[0]
-    families = {}
-    for moment in ranking.moments(found):
-        if best := ranking.best(found, task, moment, ranking.EVERY):
-            examples = f"{moment or ranking.length(found, task):,}"
-            families[examples] = {family: ranking.plus_minus(entry) for family, entry in best.items()}
-    return {"task": ranking.title(task), "families": families}
+    at = {moment: ranking.best(found, task, moment, ranking.EVERY) for moment in ranking.moments(found)}
+    at = {moment: best for moment, best in at.items() if best}
+    heads = ("Learner", *(f"after {moment or ranking.length(found, task):,} examples" for moment in at))
+    learners = dict.fromkeys(learner for best in at.values() for learner in best)
+    rows = [(one, *(ranking.plus_minus(best[one]) if one in best else "" for best in at.values())) for one in learners]
+    of = f"unseen images of {ranking.title(task)}"
+    return Table(heads, rows, "In short", f"Cumulative accuracy on {of}, mean \u00b1 standard deviation over episodes")
 
 
 def _studies(judged: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
