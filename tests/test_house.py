@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import mutants
+
 ROOT = Path(__file__).parents[1]
 FILES = [path for room in ("vsml", "pipeline") for path in sorted((ROOT / room).rglob("*.py"))]
 ONE_PLACE = {
@@ -68,3 +70,8 @@ def test_the_results_in_the_readme_are_those_of_the_last_run():
     command = [sys.executable, "-m", "pipeline", "readme", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_each_mutant_changes_is_there_once():
+    for one in mutants.MUTANTS:
+        assert (ROOT / one.file).read_text().count(one.old) == 1, one.name

@@ -116,6 +116,12 @@ def test_es_sees_the_episodes_of_backprop(lifetimes, exact):
     close(jax.jit(antithetic_es(LOSS, 1e-5, at_once=2))(*lifetimes)[0], exact[0])
 
 
+def test_both_of_a_pair_go_through_the_same_lifetime(lifetimes):
+    """Where key and episode decide everything and theta nothing, there is no slope, to the bit."""
+    es = antithetic_es(lambda theta, key, episode: jax.random.normal(key) + episode.x.sum(), std=0.01, at_once=4)
+    assert not flat(jax.jit(es)(*lifetimes)[1]).any()
+
+
 @pytest.mark.parametrize("estimator", [backprop, partial(antithetic_es, std=0.05)])
 def test_nothing_depends_on_how_many_run_at_once(lifetimes, estimator):
     one, *others = (jax.jit(estimator(LOSS, at_once=n))(*lifetimes) for n in (1, 2, 4))
