@@ -102,12 +102,12 @@ def test_tables_have_captions_and_headers_with_a_scope(page):
     judged = stored["claims"]
     assert stored["counts"]["not run"] == sum(claim["verdict"] == "not run" for claim in judged) > 0
     with_effects = sum(bool(claim["effects"]) for claim in judged)
-    assert len(page.all("caption")) == len(page.all("table")) == 15 + with_effects
+    assert len(page.all("caption")) == len(page.all("table")) == 16 + with_effects
     scopes = [header.get("scope") for header in page.all("th")]
     assert set(scopes) == {"col", "row"}
-    # Sets at moments, exposures, seeds, ages, cosines, groups, unified methods, networks cloned, improved, shipped,
-    # rules that remember and what they are held against, tasks with feedback.
-    rows = 3 * 6 + 20 + 3 + 15 + 5 + 4 + 9 + 2 + 2 + 6 * 6 + 7 + 2
+    # Learners in short, sets at moments, exposures, seeds, ages, cosines, groups, unified methods, networks cloned,
+    # improved, shipped, rules that remember and what they are held against, tasks with feedback.
+    rows = 7 + 3 * 6 + 20 + 3 + 15 + 5 + 4 + 9 + 2 + 2 + 6 * 6 + 7 + 2
     assert scopes.count("row") == rows + sum(len(claim["effects"]) for claim in judged)
 
 
@@ -202,8 +202,8 @@ def test_the_report_of_a_profile_has_the_sections_of_what_it_made(reported, ente
     page = Page(paths.report("index.html").read_text())
     text = "".join(page.text)
     assert len(page.all("img")) - 1 == len(items.drawn) == 11
-    assert len(page.all("caption")) - text.count("Effects, positive where") == 15  # four moments, robustness, mixes,
-    # their means, association, exposures, cosines, channels, an episode, shipped, unity, training
+    assert len(page.all("caption")) - text.count("Effects, positive where") == 16  # in short, four moments, robustness,
+    # mixes, their means, association, exposures, cosines, channels, an episode, shipped, unity, training
     assert "Cloning backpropagation" not in text
     assert "1 of 5 sets" in text or "none of 5 sets" in text
     assert "MNIST: within 0.05 of the reference" in text
