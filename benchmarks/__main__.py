@@ -22,10 +22,15 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one small case")
     parser.add_argument("--gpu", action="store_true", help="cases for one GPU")
     parser.add_argument("--users", action="store_true", help="examples a second of VSMLClassifier only")
+    parser.add_argument("--items", action="store_true", help="seconds of the stages of the last `make repro`")
     parser.add_argument("--population", type=int, help=argparse.SUPPRESS)  # see benchmarks.evolution
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each form, taken in turns")
     options = parser.parse_args()
     os.environ["XLA_FLAGS"] = xla_flags()  # as the pipeline runs
+    from benchmarks import items
+
+    if options.items:
+        return print(items.table())
     from benchmarks import evolution
 
     if options.population:

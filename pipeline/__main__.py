@@ -244,6 +244,11 @@ def run_own_code(words: list[str]) -> None:
         os.execv(sys.executable, [sys.executable, "-X", f"pycache_prefix={os.devnull}", "-m", "pipeline", *words])
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """What `python -m pipeline` and `vsml` do."""
     run_own_code(sys.argv[1:])
     main()
+
+
+if __name__ == "__main__":
+    command()

@@ -10,7 +10,7 @@ import signal
 
 from pipeline.cluster import gang
 from pipeline.run import job as provenance
-from pipeline.run import paths, repro
+from pipeline.run import paths, phases, repro
 from pipeline.track import tracking
 
 NAMES = ("local", "kubernetes", "pod")
@@ -62,7 +62,7 @@ def execute_here(stage: str, item: tuple[str, ...]) -> None:
         job = provenance.job(stage, item)
         gang.start_alike(one, job)
         module = importlib.import_module(provenance.stages()[stage].module)
-        with tracking.run(job) as run:
+        with tracking.run(job) as run, phases.measured(job.flow.name, "jax" in job.plan["versions"]):
             if stage in DRAWN:
                 module.main(list(item))
             else:

@@ -26,7 +26,7 @@ from typing import IO, Any, NamedTuple
 
 import psutil
 
-from pipeline.run import job, paths
+from pipeline.run import job, paths, phases
 from pipeline.run.artifacts import write_json
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -47,6 +47,7 @@ class Running(NamedTuple):
     stage: Any  # of DVC
     process: Any  # of multiprocessing
     log: IO[bytes]
+    asked: float  # before DVC looked at what it reads
     began: float
     held: ExitStack  # its log, and DVC's locks on what it reads and writes
 
@@ -175,6 +176,7 @@ def run(repo: Any, stages: Mapping[str, Any], needs: Mapping[str, set[str]], job
                     item.held.close()
                 if whole:
                     here[item.name] = round(took, 1)
+                    phases.around(item.name, time.monotonic() - item.asked)
                     compiled.add(_kind(item.name))
                     settle(item.name, "done", f"in {_in_words(took)}")
                 else:
@@ -211,6 +213,7 @@ def _start(repo: Any, stage: Any, path: Path) -> Running | None:
 
     reads, writes = ([one.fs_path for one in some] for some in (stage.deps, stage.outs))
     hard = repo.config["core"].get("hardlink_lock", False)
+    asked = time.monotonic()
     with repo.lock, ExitStack() as stack:
         stack.enter_context(rwlock(repo.tmp_dir, repo.fs, " ".join(sys.argv), reads, writes, hard))
         stage.remove_outs(ignore_remove=False, force=False)
@@ -229,7 +232,7 @@ def _start(repo: Any, stage: Any, path: Path) -> Running | None:
     fork = multiprocessing.get_context("fork")
     process = fork.Process(target=_item, args=(stage.cmd, log.fileno(), os.getpid()))
     process.start()
-    return Running(stage.addressing, stage, process, log, time.monotonic(), held)
+    return Running(stage.addressing, stage, process, log, asked, time.monotonic(), held)
 
 
 def _keep(stage: Any) -> None:

@@ -10,8 +10,9 @@ The pages are README.md, docs/*.md and pipeline/studies/*/README.md. A block is 
 
 and the same with `end`. The default profile owns docs/results.json, docs/claims.json and docs/figures/, another one,
 say mnist, docs/mnist/. `python -m pipeline readme bench` brings in what `make bench` measured instead: docs/bench.json
-and docs/bench.png. Each of them writes every block of every page anew from docs/, and `--check` compares every block.
-Of the figures, docs/ has those that a page shows or links to.
+and docs/bench.png. Each of them writes every block of every page anew from docs/. `--check` compares every block, and
+holds docs/ and every dvc.lock against the code and params of now. Of the figures, docs/ has those that a page shows or
+links to.
 """
 
 import json
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from pipeline.run import paths
 from pipeline.run.artifacts import write_json, write_text
-from pipeline.studies import blocks, params
+from pipeline.studies import blocks, params, published
 from pipeline.studies.blocks import BLOCKS, STUDIES
 
 MARKER = r"<!-- ([\w/:]+):(?:begin|end) -->"
@@ -46,11 +47,18 @@ def pictures(root: Path) -> set[Path]:
     return {(base / name).resolve() for page, name in names for base in (root, page.parent)}
 
 
-def main(what: str | None = None, check: bool = False, root: Path = paths.ROOT) -> None:
-    """Refresh what the profile of this folder owns and all blocks; `check`: exit with 1 if a block is not so.
+def main(what: str | None = None, check: bool = False) -> None:
+    """Refresh what the profile of this folder owns and all blocks; `check`: exit with 1 if anything is not so.
 
     what: "bench" for what `make bench` measured, instead of the profile's.
     """
+    refresh(paths.ROOT, what, check)
+    if check and (found := published.problems(paths.ROOT)):
+        sys.exit("\n".join(found))
+
+
+def refresh(root: Path, what: str | None = None, check: bool = False) -> None:
+    """Of the pages of a repository; `check`: exit with 1 if a block is not that of docs/."""
     if what is None and not check:
         _bring_results(root)
     for name in ("bench.json", "bench.png") if what == "bench" else ():

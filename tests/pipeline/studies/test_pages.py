@@ -1,6 +1,5 @@
 """README.md and the pages of docs/ and of the studies: their numbers, their links and their code."""
 
-import hashlib
 import json
 import re
 import shutil
@@ -11,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.run import paths
-from pipeline.run.params import read_yaml
 from pipeline.studies import blocks, readme
 
 PAGES = [page.relative_to(paths.ROOT).as_posix() for page in readme.pages(paths.ROOT)]
@@ -52,11 +50,11 @@ def test_an_edited_number_is_refused_and_written_anew(root, page, monkeypatch):
     begin = edit(root / page)
     monkeypatch.chdir(root)  # where there are no artifacts
     with pytest.raises(SystemExit, match=rf"The block after {re.escape(begin)} of .*{page} is not that of .*\.json"):
-        readme.main(check=True, root=root)
+        readme.refresh(root, check=True)
     shutil.copytree(root / "docs", root / "artifacts/bench")  # as if `make bench` had measured the same again
-    readme.main("bench", root=root)
+    readme.refresh(root, "bench")
     assert (root / page).read_text() == before
-    readme.main(check=True, root=root)
+    readme.refresh(root, check=True)
 
 
 def test_check_holds_the_pages_against_docs_and_not_against_themselves(root):
@@ -66,23 +64,7 @@ def test_check_holds_the_pages_against_docs_and_not_against_themselves(root):
     stored.write_text(json.dumps(results))
     complaint = rf"feedback:siblings:begin.* of .*{page} is not that of .*siblings/results\.json"
     with pytest.raises(SystemExit, match=complaint):
-        readme.main(check=True, root=root)
-
-
-BY_HAND = pytest.mark.xfail(reason="words of theirs were changed by hand: remove this mark when they are made anew")
-LARGE = [pytest.param(name, marks=BY_HAND) for name in ("mnist", "clones", "siblings")]
-
-
-@pytest.mark.parametrize("profile", ["", *LARGE])
-def test_docs_have_the_results_and_figures_of_dvc_lock(profile):
-    """Of that on disk, or of the last commit: after a repro on another machine last digits are others."""
-    name, docs = f"profiles/{profile}/dvc.lock" if profile else "dvc.lock", paths.ROOT / "docs" / profile
-    committed = subprocess.run(["git", "show", f"HEAD:{name}"], cwd=paths.ROOT, capture_output=True, check=False).stdout
-    locks = [read_yaml(content)["stages"] for content in {(paths.ROOT / name).read_bytes(), committed} - {b""}]
-    outs = [out for lock in locks for item in lock.values() for out in item["outs"]]
-    known = {(Path(out["path"]).name, out["md5"]) for out in outs}
-    files = [docs / "results.json", docs / "claims.json", *docs.glob("figures/*.png")]
-    assert {(path.name, hashlib.md5(path.read_bytes()).hexdigest()) for path in files} <= known
+        readme.refresh(root, check=True)
 
 
 @pytest.mark.parametrize("name", ["resluts", "claim", "claims/vsml", "results/learning", "claims/recall:siblings"])
@@ -90,13 +72,13 @@ def test_a_block_that_nothing_would_refresh_is_refused(root, name):
     page = root / "docs/speed.md"
     page.write_text(f"{page.read_text()}\n<!-- {name}:begin -->\n<!-- {name}:end -->\n")
     with pytest.raises(SystemExit, match=rf"docs/speed\.md: <!-- {name}:begin --> begins no block that is known: kin"):
-        readme.main(check=True, root=root)
+        readme.refresh(root, check=True)
 
 
 def test_pages_without_any_block_are_refused(tmp_path):
     (tmp_path / "README.md").write_text("# A page\n")
     with pytest.raises(SystemExit, match=r"No page of .* has a block: put <!-- results:begin -->"):
-        readme.main(check=True, root=tmp_path)
+        readme.refresh(tmp_path, check=True)
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,9 @@ def test_a_repro_is_a_run_above_those_of_its_items(clone, write_params):
     assert counts == {"items/done": len(items) + 1, "items/FAILED": 0, "items/skipped": 0}
     clone.run("python", "-m", "pipeline", "repro", VSML_UPLOAD="later")
     assert len(_runs(clone.root)) == len(items) + 1  # nothing ran
+    both = {"PYTHONPATH": f"{clone.root}:{paths.ROOT}"}
+    rows = [row.split(" | ") for row in clone.run("python", "-m", "benchmarks", "--items", **both).splitlines()]
+    assert [row[1] for row in rows if row[0] == "| test_data"] == [str(len(items))]
 
 
 def _uploader(root):
