@@ -39,9 +39,7 @@ def test_items_older_than_the_params_are_counted(root, write_params):
     params["unify"]["length"] += 1
     write_params(root / "params.yaml", params)
     (problem,) = published.problems(root)
-    assert (
-        problem == f"{root}/dvc.lock has 1 items that are not of the code and params of now, such as unify: make repro."
-    )
+    assert problem == f"{root}/dvc.lock has what is not of the code and params of now, unify: make repro there."
 
 
 def test_items_of_other_code_and_of_nobody_are_counted(root):
