@@ -21,7 +21,6 @@ from pipeline.studies.learning import ranking
 from pipeline.studies.learning.measures import FEATURES
 from pipeline.studies.learning.ranking import plus_minus, signed, title
 from pipeline.studies.learning.tables import RULE
-from pipeline.studies.learning.words import verdicts
 from pipeline.studies.recall.measures import FIXED, INVERSE
 from pipeline.studies.recall.measures import LEARNERS as RECALLING
 from pipeline.studies.unification.measures import PAIRS
@@ -95,7 +94,7 @@ def claims(names: Iterable[str], *judged: Judged) -> dict[str, Any]:
 
 
 def accuracies(results: Results) -> dict[str, Any]:
-    """VSML beside its rivals, a row for each set and moment, and the verdicts in words."""
+    """VSML beside its rivals, a row for each set and moment."""
     constant = {f"best {name}" if name in ranking.PAPERS else name: names for name, names in ranking.CONSTANT.items()}
     growing = {name: names for name, names in ranking.EVERY.items() if name not in ranking.CONSTANT}
     families = constant | {f"{name} (keeps every example)": names for name, names in growing.items()}
@@ -107,7 +106,6 @@ def accuracies(results: Results) -> dict[str, Any]:
     return {
         "table": Table(("Data set", "examples", *families), rows).markdown(),
         "n": ", ".join(f"{entry['n']} for {family}" for family, entry in ends.items()),
-        "verdicts": verdicts(results),
     }
 
 

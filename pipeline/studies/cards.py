@@ -14,7 +14,7 @@ from pipeline.run.artifacts import Rule
 from pipeline.run.params import plain
 from pipeline.show.display import lines
 from pipeline.studies.learning import ranking
-from pipeline.studies.learning.words import size
+from pipeline.studies.learning.page import size
 from pipeline.studies.params import Params
 
 

@@ -23,8 +23,8 @@ from pipeline.studies.cloning import measures as cloning
 from pipeline.studies.feedback import claims as of_feedback
 from pipeline.studies.feedback import measures as feedback
 from pipeline.studies.learning import claims as of_learning
+from pipeline.studies.learning import page as rows
 from pipeline.studies.learning import ranking, replayed
-from pipeline.studies.learning import words as rows
 from pipeline.studies.learning.measures import results, shipped_rules
 from pipeline.studies.learning.tables import RULE, Profile, Tables
 from pipeline.studies.params import Items, Params
@@ -104,7 +104,6 @@ def main(item: list[str]) -> None:
         page,
         stamp=provenance.stamp("report", (), drawn),
         trained_on=trained_on,
-        verdicts=rows.verdicts(found),
         origins=_origins(items),
         figures=list(_figures(items, _words(own, found, tables) | {"trained_on": trained_on}, judged)),
         claims=list(_claims(judged, items)),

@@ -19,7 +19,6 @@ CLONES = by_key(  # and in the order of figures, beside SGD
 )
 CLONING = "cloning"  # the subject of all numbers here
 LOOKED_AT = 100  # examples after which early learning is looked at, if an episode is as long
-SUFFERS = 0.01  # so much less accuracy is called a loss
 TERMS = ("products", "learned weight", "learned bias", "below")  # of the ways in which an update can miss
 
 
@@ -108,19 +107,8 @@ def page(found: Results, tables: Tables, early: int) -> dict[str, Any]:
             tests.append([*(first if layer == 1 else [None] * len(first)), str(layer), *missed])
         for kind, over in kinds.items():
             cells = [plus_minus(found[Key(CLONING, task, learner + kind)]) for learner in LEARNERS]
-            head, last = (words(task), verdict(found, task)) if kind == "_early" else (None, None)
-            improvement.append([head, over, *cells, last])
+            improvement.append([words(task) if kind == "_early" else None, over, *cells])
     return {"tests": tests, "improvement": improvement, "early": early}
-
-
-def verdict(found: Results, task: str) -> str:
-    """What became of the clone by meta-training."""
-    metrics = ("clone_early", "improved_early", "clone", "improved")
-    value = {metric: found[Key(CLONING, task, metric)]["value"] for metric in metrics}
-    faster = "faster" if value["improved_early"] > value["clone_early"] else "no faster"
-    change = value["improved"] - value["clone"]
-    end = "worse" if change < -SUFFERS else "no worse" if change <= SUFFERS else "better"
-    return f"learns {faster} at first, and at the end is {end}"
 
 
 def _miss(task: str, layer: int, term: str) -> Key:

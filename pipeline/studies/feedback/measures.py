@@ -5,7 +5,6 @@ class.
 What is forgotten, and how updates interfere, are defined by us: the paper's own definitions are unknown.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,6 @@ LEARNERS = by_key(  # the methods in the order of tables; those with a colour ha
     Look("flp_linear", "FLP, linear feedback"),
     Look("flp_blind_hidden", "FLP, no feedback to hidden"),
 )
-MATCHES = 0.02  # of accuracy; a gap that is smaller is called a draw
 
 
 class Tested:
@@ -151,40 +149,4 @@ def page(found: Results, tables: Tables) -> dict[str, Any]:
             hidden = f"{np.mean(cosines[:-1]):.2f}" if len(cosines) > 1 else ""
             rows.append([head, each.name, *cells, signed(own["interference"]["value"], 3), hidden])
     seeds = max(len(each.seeds) for each in tested(tables).values())
-    return {"rows": rows, "seeds": seeds, "verdicts": list(verdicts(tables))}
-
-
-def verdicts(tables: Tables) -> Iterator[str]:
-    """What the numbers say of the abstract's claims, in words that follow them."""
-    every = tested(tables)
-    for task in in_order(tables):
-        own, shuffled = (every.get(f"flp{ON}{task}{kind}") for kind in ("", SHUFFLED))
-        if own is None:
-            continue
-        for other in ("first_order", "first_order_output", "second_order", "learned_rates"):
-            for mine, kind, words in ((own, "", "support in order"), (shuffled, SHUFFLED, "support shuffled")):
-                theirs = every.get(f"{other}{ON}{task}{kind}")
-                if mine and theirs:
-                    yield f"{title(task)}, {words}: FLP {_against(mine, theirs)} {theirs.name}."
-        if shuffled and not own.regression:
-            lost = float(shuffled.worth().mean()) - float(own.worth().mean())
-            change = f"{'loses' if lost >= 0 else 'gains'} {abs(lost):.3f} of accuracy"
-            yield f"{title(task)}: from shuffled support to support in order FLP {change}."
-
-
-def _against(own: Tested, other: Tested) -> str:
-    """In words: FLP beside another learner. It wins or loses only where its seeds and those of the other lie apart."""
-    mine, theirs = own.worth().mean(1), other.worth().mean(1)
-    gap, several = mine.mean() - theirs.mean(), min(len(mine), len(theirs)) > 1  # one seed shows nothing
-    apart = several and (mine.min() > theirs.max() or mine.max() < theirs.min())
-    if own.regression:
-        does = "has less error" if gap < 0 else "has more error"
-    elif abs(gap) <= MATCHES:
-        does = "draws with"
-    elif apart:
-        does = "wins against" if gap > 0 else "loses against"
-    else:
-        does = "is ahead of" if gap > 0 else "is behind"
-    seeds = "one seed" if not several else "seeds apart" if apart else "seeds overlap"
-    than = "than the" if own.regression else "the"
-    return f"{does} ({mine.mean():.3g} against {theirs.mean():.3g}; {seeds}) {than}"
+    return {"rows": rows, "seeds": seeds}

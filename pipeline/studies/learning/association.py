@@ -10,7 +10,6 @@ a row; KIND: what an example is to the learner, see `exposures`):
   gain_QUERY@AGE              rise of the probability of the right class by one exposure, as against none
   gain_own@AGE                gain_same less gain_stranger: what is tied to the image, and not said of everything
   gain_QUERY_after_GAP@AGE    what of the gain is left when so many further examples have been seen
-  gain_…_less_BASELINE@AGE    gain of VSML less that of the baseline in the very same episode; episodes: how many differ
   told_apart@AGE              share of episodes in which a wrong label, shown once, is then more probable for that image
                               than for strangers; no temperature changes that. 0.5 is chance
   wrong_gained_QUERY@AGE    rise of the probability of a wrong label that was shown once
@@ -91,10 +90,8 @@ def introspection(tables: Tables, profile: Profile) -> Results:
     found: Results = {}
     task = profile.introspected
     for experiment in experiments(tables, "introspect"):
-        exposed = {}
         for learner, seeds in of_learners(tables, experiment):
-            exposed[learner] = exposures(seeds)
-            found |= {Key(task, learner, *metric): summary(values) for metric, values in exposed[learner].items()}
+            found |= {Key(task, learner, *metric): summary(values) for metric, values in exposures(seeds).items()}
             # Means over moments whose change has a direction; `clear` is their share. Episodes without do not count.
             cosine = _stack(seeds, "cosine")
             quarter = max(1, cosine.shape[-1] // 4)
@@ -105,12 +102,6 @@ def introspection(tables: Tables, profile: Profile) -> Results:
                     means = part.sum(-1, where=clear, dtype=np.float64)[some] / clear.sum(-1)[some]
                     shaped = means.reshape(len(part), -1) if some.all() else means[None]
                     found[Key(task, learner, metric)] = summary(shaped) | {"clear": float(clear.mean())}
-        for baseline in (name for name in BASELINES if name in exposed):
-            for (what, age), values in exposed[experiment].items():
-                if what in ("gain_same", "gain_other", "gain_own"):
-                    lead = values - exposed[baseline][what, age]  # episode by episode: all learners have the same
-                    key = Key(task, experiment, f"{what}_less_{baseline}", age)
-                    found[key] = summary(lead) | {"episodes": lead.shape[1]}
         found |= {Key(task, name, metric): entry for name, metric, entry in _channels(tables, experiment)}
     return found
 

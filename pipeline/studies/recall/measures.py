@@ -6,7 +6,7 @@ horizon is about the rule of that D.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from pipeline.show.looks import GREY, Look, by_key
 from pipeline.show.measures import Key, Results, single, summary
-from pipeline.studies.learning.association import gains, when
+from pipeline.studies.learning.association import gains
 from pipeline.studies.learning.ranking import plus_minus
 from pipeline.studies.learning.tables import RULE, Tables, by_seed, experiments
 
@@ -52,8 +52,7 @@ LIKENESS = (
     "stored_like_hebb",
     "stored_like_delta",
     "stored_held",
-)  # to textbook rules: see `recall`
-LIKE = 0.9  # the cosine from which on the w of a fitted delta rule says something
+)  # see `recall`
 
 
 def name(learner: str) -> str:
@@ -233,37 +232,18 @@ def page(found: Results, tables: Tables, introspected: str) -> dict[str, Any]:
         "horizons": asked,
         "rows": rows,
         "chance": CHANCE,
-        "verdict": verdict(found, tables),
-        "synapse": {
-            key.at: {metric: found[key._replace(metric=metric)]["value"] for metric in LIKENESS}
+        "synapse": [
+            [str(key.at), *(plus_minus(found[key._replace(metric=metric)], "sd_seeds") for metric in LIKENESS)]
             for key in found
             if key.metric == LIKENESS[0]
-        },
-        "like": LIKE,
-        "sighted": [words for one in thorough(tables)[:1] for words in words_of_images(found, one, introspected)],
+        ],
+        "sighted": [row for one in thorough(tables)[:1] for row in _of_images(found, one, introspected)],
     }
 
 
-def verdict(found: Results, tables: Tables) -> str:
-    """Where learned rules recall more than the best fixed one, and where they do not."""
-    sentences = []
-    for experiment in thorough(tables):
-        ahead, behind = [], []
-        for key in found:
-            if key[:3] == (RECALL, experiment, "last"):
-                own, *fixed = (found[key._replace(learner=one)]["value"] for one in (experiment, *FIXED))
-                (ahead if own > max(fixed) else behind).append(f"{key.at} ({own:.3f} against {max(fixed):.3f})")
-        words = f"above the best fixed rule over the last {', '.join(ahead)}" if ahead else "nowhere above it"
-        words += f"; not above it over the last {', '.join(behind)}" if behind else ""
-        sentences.append(f"{name(experiment)}: {words}.")
-    return " ".join(sentences)
-
-
-def words_of_images(found: Results, experiment: str, images: str) -> Iterator[str]:
-    """A sentence for each age: the rules for all horizons, and VSML where its gains on that set of images are known."""
+def _of_images(found: Results, experiment: str, images: str) -> list[list[str]]:
+    """A row for each age: what an exposure adds by the rules for each horizon, and by VSML on that set of images."""
     own = [key for key in found if key[:3] == (RECALL, experiment, "gain_own")]
-    for age in dict.fromkeys(key.at for key in own if key.at is not None):
-        said = ", ".join(f"{plus_minus(found[key], 'sd_seeds')} (D = {key.horizon})" for key in own if key.at == age)
-        beside = found.get(Key(images, RULE, "gain_own", age), {})
-        vsml = f"; VSML {plus_minus(beside, 'sd_seeds')}" if "sd_seeds" in beside else ""  # of one seed nothing is said
-        yield f"{when(age).capitalize()}: {said}{vsml}."
+    ages = dict.fromkeys(key.at for key in own if key.at is not None)
+    shown = {age: [*(key for key in own if key.at == age), Key(images, RULE, "gain_own", age)] for age in ages}
+    return [[str(age), *(plus_minus(found.get(key), "sd_seeds") for key in keys)] for age, keys in shown.items()]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.show import figures
-from pipeline.show.measures import Key, named
+from pipeline.show.measures import named
 from pipeline.studies.cloning import measures as cloning
 from pipeline.studies.cloning.figures.cloning import draw
 from pipeline.studies.learning.tables import Profile
@@ -30,16 +30,6 @@ def test_cumulative_accuracy_is_that_of_the_first_predictions_across_stretches(t
     found = own.cumulative("improved")
     assert found.shape[-1] == len(right)
     assert found[0, 0, [0, 20, -1]].tolist() == pytest.approx([right[0], right[:21].mean(), right.mean()])
-
-
-def test_the_verdict_on_what_was_improved_follows_the_numbers(tables):
-    found = cloning.cloning(tables)
-    said = [row[-1] for row in cloning.page(found, tables, 100)["improvement"]]
-    assert said == ["learns faster at first, and at the end is no worse", None, None] * len(cloning.tested(tables))
-    key = Key("cloning", min(cloning.tested(tables)), "improved")
-    found[key._replace(metric="improved_early")] = found[key._replace(metric="clone_early")]
-    found[key] = {"value": found[key._replace(metric="clone")]["value"] - 0.02, "sd": 0.0, "n": 6}
-    assert cloning.verdict(found, key.learner) == "learns no faster at first, and at the end is worse"
 
 
 def test_where_backpropagation_wanted_nothing_there_is_no_miss(tables, settings):

@@ -55,29 +55,6 @@ def test_a_layer_that_never_changes_has_no_alignment(tables):
     assert Key("feedback", "flp_on_sines", "cosine_layer_1") not in feedback.feedback(tables)
 
 
-def test_verdicts_follow_the_numbers(tables):
-    words = list(feedback.verdicts(tables))
-    assert words[0].startswith("Sines, support in order: FLP has less error (0.0")
-    assert words[0].endswith("than the first-order gradient.")
-    assert any("FLP has more error" in each and "second-order" in each for each in words)
-    assert any("FLP draws with" in each for each in words)
-    assert words[-1] == "Glyphs: from shuffled support to support in order FLP loses 0.000 of accuracy."
-
-
-def test_one_learner_wins_only_where_its_seeds_lie_apart(tables):
-    seeds = feedback.tested(tables)["flp_on_glyphs"].seeds
-
-    def said(mine):
-        for table, accuracy in zip(seeds.values(), mine, strict=True):
-            table.arrays["correct"][0, :, -1] = accuracy
-        words = list(feedback.verdicts(tables))
-        return next(each for each in words if each.startswith("Glyphs, support in order") and "second-order" in each)
-
-    assert "FLP loses against (" in said([0.0] * len(seeds)) and "seeds apart" in said([0.0] * len(seeds))
-    mixed = [1.0] * (len(seeds) - 1) + [0.0]
-    assert "seeds overlap" in said(mixed) and "wins" not in said(mixed) and "loses" not in said(mixed)
-
-
 def test_rows_are_complete(tables):
     found = feedback.feedback(tables)
     rows = feedback.page(found, tables)["rows"]

@@ -7,7 +7,6 @@ from pipeline.run.artifacts import Table
 from pipeline.show.measures import named
 from pipeline.studies.learning import association as introspection
 from pipeline.studies.learning.tables import Profile, Task
-from pipeline.studies.learning.words import details_of_association, verdict_association
 
 PROFILE = Profile({"digits": Task("digits")}, {"vsml": ("digits",)}, (50,), "digits")
 EPISODES = 4
@@ -39,13 +38,10 @@ def _table(**changed):
     return Table(arrays, {})
 
 
-def _results(*tables):
-    return introspection.introspection({f"introspect/vsml-{i}.npz": t for i, t in enumerate(tables)}, PROFILE)
-
-
 def _found(*tables):
-    """The same by their names in results.json."""
-    return named(_results(*tables))
+    """The results by their names in results.json."""
+    tables = {f"introspect/vsml-{i}.npz": table for i, table in enumerate(tables)}
+    return named(introspection.introspection(tables, PROFILE))
 
 
 def test_a_gain_is_against_the_same_life_without_the_sighting():
@@ -78,32 +74,6 @@ def test_an_image_is_told_apart_whatever_the_temperature():
         found = _found(_table(query_probability=probability**sharper))
         assert found["digits/vsml/told_apart@0"]["value"] == (1 + 0 + 0.5 + 1) / 4
         assert found["digits/sgd/told_apart@0"]["value"] == 1
-
-
-def test_learners_are_compared_life_by_life():
-    lead = _found(_table())["digits/vsml/gain_same_less_sgd@10"]
-    assert lead["value"] == pytest.approx(0)
-    assert lead["sd"] == pytest.approx(np.std([0.02, -0.02, 0.02, -0.02], ddof=1))
-    # Lives of both that vary together have a difference that does not.
-    both = np.copy(_table().arrays["query_probability"])
-    both[0, 1, :, 1, 0, 0, 0] += 0.02 * np.array([1, -1, 1, -1])
-    lead = _found(_table(query_probability=both))["digits/vsml/gain_same_less_sgd@10"]
-    assert lead["sd"] == pytest.approx(0, abs=1e-9)
-
-
-def test_the_verdict_says_it_both_ways():
-    found = _results(_table())
-    words = verdict_association(found, "digits")
-    said = "gainst that of SGD at {} rate it is larger at the start, not clearly different after 10 examples"
-    assert said.format("its best") in words and said.format("the paper\u2019s") in words
-    slower = np.copy(_table().arrays["query_probability"])
-    slower[0, :, :, 1, :, 0, 0] = 0.12
-    words = verdict_association(_results(_table(query_probability=slower)), "digits")
-    assert "Against that of SGD at its best rate it is smaller at the start and after 10 examples" in words
-    first, second = details_of_association(found, "digits")
-    assert "0.30 \u00b1 0.00 (VSML), 0.80 \u00b1 0.00 (SGD)" in first
-    assert "smaller than that of SGD at its best rate (by 0.50" in first
-    assert second.startswith("After 10 examples, one exposure adds")
 
 
 def test_cosines_are_means_of_steps_that_have_a_direction():

@@ -1,6 +1,5 @@
-"""What the report's page and the README say of VSML and its rivals: verdicts in words, and tables."""
+"""The tables of VSML and its rivals on the report's page."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from pipeline.run import paths
@@ -9,11 +8,9 @@ from pipeline.show.display import Cell
 from pipeline.show.looks import LOOKS, Look, called, growing
 from pipeline.show.measures import Entry, Key, Results
 from pipeline.studies.learning import association, measures, ranking
-from pipeline.studies.learning.measures import FEATURES, METHODS, ROBUST, TOLERANCE, UNTRAINED, VARYING
+from pipeline.studies.learning.measures import FEATURES, ROBUST, UNTRAINED, VARYING
 from pipeline.studies.learning.ranking import accuracy, plus_minus, signed, title, when
 from pipeline.studies.learning.tables import (
-    PAPER,
-    PAPER_RATES,
     RULE,
     SETTINGS,
     Profile,
@@ -21,7 +18,6 @@ from pipeline.studies.learning.tables import (
     at_paper_rates,
     by_seed,
     in_order,
-    settings,
 )
 from pipeline.studies.params import Items
 
@@ -37,149 +33,6 @@ GROUPS = {
     "memory_starts_random": "Memory that starts random",
     "memory_starts_zero": "Memory that starts at zero",
 }
-RIVALS = ("sgd", "sgd_paper")  # whose gains the verdict on fast association compares
-SIDES = ("larger", "smaller", "not clearly different")  # of a gain of VSML beside that of a rival
-CLEAR = 2.0  # standard errors
-
-
-def verdicts(results: Results) -> list[str]:
-    """All that the numbers of accuracy say in words, a paragraph each."""
-    rates = ", ".join(f"{called(name)} {rate:g}" for name, rate in PAPER_RATES.items())
-    hidden = any(key.learner.endswith(f"_hidden{PAPER}") for key in results)
-    depths = "linear or with a hidden layer" if hidden else "linear"
-    every = {
-        "": verdict(results),
-        f"At the paper\u2019s fixed rates ({rates}; {depths}): ": verdict(results, ranking.AT_PAPER_RATES),
-        "Beside simple learners of constant memory: ": verdict(results, ranking.SIMPLE),
-    }
-    said = [head + words for head, words in every.items() if words]
-    return said + [words for words in (verdict_robust(results), verdict_varying(results)) if words]
-
-
-def verdict(results: Results, members_of: ranking.Families = ranking.FAMILIES) -> str:
-    """One plain sentence for each moment that any episode reaches: on which sets a rival of VSML wins."""
-    sentences = []
-    known = {key.learner for key in results}
-    who = " or ".join(family for family, names in members_of.items() if family != "VSML" and known & {*names})
-    for moment in ranking.moments(results):
-        number, lost = 0, []
-        for task in ranking.tasks(results):
-            found = ranking.best(results, task, moment, members_of)
-            if len(found) > 1:
-                number += 1
-                ahead = ranking.winners(found)[0]  # of equals the first, which is VSML if it is one of them
-                if ahead != "VSML":
-                    best, own = found[ahead]["value"], found["VSML"]["value"]
-                    lost.append(f"{title(task)} ({ahead} {best:.3f}, VSML {own:.3f})")
-        if number:
-            which = f"{len(lost)} of {number} sets: {', '.join(lost)}" if lost else f"none of {number} sets"
-            sentences.append(f"{when(moment).capitalize()}, {who} wins on {which}.")
-    return " ".join(sentences)
-
-
-def verdict_robust(results: Results) -> str:
-    """For each set, on how many changed tasks the rule does as on the unchanged one; then the paper's claim."""
-    found = {key: entry for key, entry in results.items() if key.metric == "difference"}
-    sentences = []
-    for base, of_setting in settings(key.subject for key in results).items():
-        own = {key: found[key] for key in found if key.subject in of_setting.values()}
-        reference = [accuracy(results, of_setting["unchanged"], key.learner, None) for key in own]
-        if reference and reference[0]:
-            names = {task: SETTINGS[setting] for setting, task in of_setting.items()}
-            far = {key: entry for key, entry in own.items() if not entry["within"]}
-            which = ", ".join(f"{names[key.subject]} ({signed(entry['value'], 3)})" for key, entry in far.items())
-            sentences.append(
-                f"{title(base)}: within {TOLERANCE} of the reference ({reference[0]['value']:.3f}) on "
-                f"{len(own) - len(far)} of {len(own)} settings{f'; not on {which}' if far else ''}."
-            )
-    if not sentences:
-        return ""
-    if all(entry["within"] for entry in found.values()):
-        claim = "is reproduced here."
-    elif all(entry["within"] or entry["value"] > 0 for entry in found.values()):
-        claim = "is reproduced here in that none is worse by more."
-    else:
-        claim = "is not reproduced here."
-    head = "Changed tasks, at the end of the episode:"
-    return " ".join([head, *sentences, f"The paper\u2019s claim, that all changed tasks fare comparably, {claim}"])
-
-
-def verdict_varying(results: Results) -> str:
-    """What each method reaches on seen and on unseen sets; then the paper's claim about who over-fits."""
-    values = {
-        learner: {what: results[Key(VARYING, learner, what)]["value"] for what in measures.MEANS}
-        for learner in (*METHODS, UNTRAINED)
-        if Key(VARYING, learner, "gap") in results
-    }
-    methods = [learner for learner in values if learner != UNTRAINED]
-    if not methods:
-        return ""
-    parts = ", ".join(
-        f"{called(learner)} {value['seen']:.2f} and {value['unseen']:.2f} (gap {signed(value['gap'])})"
-        for learner, value in values.items()
-    )
-    words = f"Mean cumulative accuracy at the end of the episode, on sets of meta-training and on others: {parts}."
-    if UNTRAINED in values:
-        words += " SGD is meta-trained on nothing: its gap is what the sets differ in difficulty."
-    if {"vsml", "meta_rnn"} <= set(methods):
-        largest, ahead = (max(methods, key=lambda method: values[method][what]) for what in ("gap", "unseen"))
-        holds = "holds" if (largest, ahead) == ("meta_rnn", "vsml") else "does not hold"
-        words += (
-            f" The largest gap is that of {called(largest)}, the best on other sets is {called(ahead)}: the "
-            f"paper\u2019s claim, that the meta RNN over-fits most and VSML generalises best, {holds} here."
-        )
-    return words
-
-
-def verdict_association(found: Results, task: str) -> str:
-    """One sentence on the paper's claim of fast association, both ways: by what is tied to the image itself."""
-    clauses = []
-    for rival in RIVALS:
-        leads = {age: found[Key(task, RULE, f"gain_own_less_{rival}", age)] for age in _ages(found, task)}
-        parts = []
-        for side in SIDES:
-            if whens := [association.when(age) for age, lead in leads.items() if _side(lead) == side]:
-                parts.append(f"{side} {' and '.join(filter(None, (', '.join(whens[:-1]), whens[-1])))}")
-        clauses.append(f"that of {LOOKS[rival].words} it is {', '.join(parts)}")
-    return (
-        "What one exposure adds to the right class of that image, less what it adds there to images of other "
-        f"classes, is VSML\u2019s fast association. Against {'; against '.join(clauses)}."
-    )
-
-
-def details_of_association(found: Results, task: str) -> Iterator[str]:
-    """The numbers behind the verdict, two sentences for each age."""
-    for age in _ages(found, task):
-        clauses = []
-        for what in ("gain_same", "gain_own"):
-            gains = [f"{plus_minus(found[Key(task, name, what, age)])} ({called(name)})" for name in (RULE, *RIVALS)]
-            leads = []
-            for rival in RIVALS:
-                lead = found[Key(task, RULE, f"{what}_less_{rival}", age)]
-                side, far = _side(lead), f"by {abs(lead['value']):.2f}"
-                if lead["sd"]:  # over episodes, of the difference in the very same one
-                    far += f", {abs(lead['value']) / lead['sd']:.1f} sd"
-                than = "from" if side == SIDES[2] else "than"
-                leads.append(f"{side} {than} that of {LOOKS[rival].words} ({far})")
-            clauses.append(f"{', '.join(gains)}; VSML\u2019s is {' and '.join(leads)}")
-        yield (
-            f"{association.when(age).capitalize()}, one exposure adds to the probability of the right class of that "
-            f"image {clauses[0]}. Less what it adds to images of other classes: {clauses[1]}."
-        )
-
-
-def _ages(found: Results, task: str, learner: str = RULE) -> list[int]:
-    """How many examples a learner had seen before it was looked at."""
-    return [key.at for key in found if key[:3] == (task, learner, "gain_own") and key.at is not None]
-
-
-def _side(lead: Entry) -> str:
-    """Not clearly different: within so many standard errors, or of one episode.
-
-    Seeds share the episodes of the baselines, so an episode counts once, whatever the number of seeds.
-    """
-    clear = lead["episodes"] > 1 and abs(lead["value"]) > CLEAR * lead["sd"] / lead["episodes"] ** 0.5
-    return SIDES[2] if not clear else SIDES[0] if lead["value"] > 0 else SIDES[1]
 
 
 def main_tables(found: Results, tables: Tables, profile: Profile, items: Items) -> dict[str, Any]:
@@ -266,7 +119,7 @@ def _rows(found: Results, shown: list[tuple[list[str], list[Key]]]) -> list[list
 
 
 def introspected(found: Results, profile: Profile, items: Items, gaps: int) -> dict[str, Any]:
-    """The verdict on fast association, and the rows of its tables; `gaps` is that of the section `introspect`."""
+    """The rows of the tables of introspection; `gaps` is that of the section `introspect`."""
     task, learners = profile.introspected, (*items.introspect, *association.BASELINES)
     gains = ("gain_same", "gain_other", "gain_stranger", "gain_own", "told_apart", f"gain_same_after_{gaps}")
     exposures = [
@@ -274,7 +127,9 @@ def introspected(found: Results, profile: Profile, items: Items, gaps: int) -> d
             [called(name), str(age)],
             [Key(task, name, one, age) for one in (*gains, "wrong_gained_same", "wrong_lost_same")],
         )
-        for age in sorted({age for name in learners for age in _ages(found, task, name)})
+        for age in sorted(
+            {key.at for key in found if key.subject == task and key.metric == "gain_own" and key.at is not None}
+        )
         for name in learners
     ]
     parts = [([called(name)], [Key(task, name, part) for part in association.COSINES]) for name in learners]
@@ -289,8 +144,6 @@ def introspected(found: Results, profile: Profile, items: Items, gaps: int) -> d
         for group, words in GROUPS.items()
     ]
     return {
-        "verdict": verdict_association(found, task) if RULE in items.introspect else None,
-        "details": list(details_of_association(found, task)),
         "set": title(task),
         "exposures": _rows(found, exposures),
         "cosines": cosines,
