@@ -102,7 +102,7 @@ def test_tables_have_captions_and_headers_with_a_scope(page):
     judged = stored["claims"]
     assert stored["counts"]["not run"] == sum(claim["verdict"] == "not run" for claim in judged) > 0
     with_effects = sum(bool(claim["effects"]) for claim in judged)
-    assert len(page.all("caption")) == len(page.all("table")) == 16 + with_effects
+    assert len(page.all("caption")) == len(page.all("table")) == 18 + with_effects
     scopes = [header.get("scope") for header in page.all("th")]
     assert set(scopes) == {"col", "row"}
     # Learners in short, sets at moments, exposures, seeds, ages, cosines, groups, unified methods, networks cloned,
