@@ -40,14 +40,19 @@ def _of(lock: Path, root: Path, tree: Tree) -> Iterator[str]:
     names = {name for name, _ in locked} - {"plan"}
     with chdir(lock.parent), tempfile.TemporaryDirectory() as folder:
         made, own = {item.name: item for item in Flow().items()}, job.read()
-        old = sorted(names - made.keys())
+        if lost := sorted(names - made.keys()):
+            yield f"{lock} has entries of no item of its dvc.yaml, {_words(lost)}: remove them."
+        old = []
         for name in sorted(names & made.keys()):
             write_json(now := Path(folder) / "plan.json", job.planned(made[name], own, tree)[0])
             if (name, str(made[name].plan), _md5(now.read_bytes())) not in plans:
                 old.append(name)
     if old:
-        more = f" and {len(old) - 1} more" * (len(old) > 1)
-        yield f"{lock} has what is not of the code and params of now, {old[0]}{more}: make repro there."
+        yield f"{lock} has what is not of the code and params of now, {_words(old)}: make repro there."
+
+
+def _words(names: list[str]) -> str:
+    return names[0] + f" and {len(names) - 1} more" * (len(names) > 1)
 
 
 def _items(content: bytes) -> dict[str, Any]:

@@ -47,5 +47,6 @@ def test_items_of_other_code_and_of_nobody_are_counted(root):
     plan = "artifacts/plan/meta_train@vsml-1.json\n      hash: md5\n      md5: "
     at = lock.index(plan) + len(plan)
     (root / "dvc.lock").write_text(f"{lock[:at]}{'0' * 32}{lock[at + 32 :]}")
-    (problem,) = published.problems(root)
-    assert " of now, unify@gone and 1 more: make repro there." in problem
+    lost, old = published.problems(root)
+    assert lost == f"{root}/dvc.lock has entries of no item of its dvc.yaml, unify@gone: remove them."
+    assert " has what is not of the code and params of now, meta_train@vsml-1: make repro there." in old
