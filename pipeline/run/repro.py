@@ -32,6 +32,9 @@ from pipeline.run.artifacts import write_json
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LOOK_EVERY_S = 0.1
 SAY_EVERY_S = 30.0  # what long items said last
+# DVC takes half a second to read and write dvc.lock for each item. If this process is killed before one is noted, its
+# outs come back from DVC's cache of runs.
+NOTE_EVERY_S = 30.0
 STOPS_WITHIN_S = 20.0
 OWN = re.compile(r"exec python -m pipeline (\w+)(.*)")
 CARRIERS = ("pipeline.cluster.execute", "pipeline.studies.headline")  # that every item imports, by name as it does
@@ -114,7 +117,8 @@ def run(repo: Any, stages: Mapping[str, Any], needs: Mapping[str, set[str]], job
     running: list[Running] = []
     compiled: set[str] = set()  # kinds of which an item has run
     states: dict[str, str] = {}
-    said = time.monotonic()
+    kept: list[Any] = []  # stages of DVC that dvc.lock does not have yet
+    said = noted = time.monotonic()
 
     def settle(name: str, state: str, more: str) -> None:
         states[name] = state
@@ -149,6 +153,7 @@ def run(repo: Any, stages: Mapping[str, Any], needs: Mapping[str, set[str]], job
                 ready.remove(name)
                 try:
                     started = _start(repo, stages[name], logs / f"{name.replace('/', '_')}.log")
+                    kept += [] if started else [stages[name]]
                 except (DvcException, FileNotFoundError) as error:  # a dep that no item makes and that is not there
                     settle(name, "FAILED", f"before it ran: {error}")
                     continue
@@ -158,6 +163,10 @@ def run(repo: Any, stages: Mapping[str, Any], needs: Mapping[str, set[str]], job
                     running.append(started)
             if running:
                 time.sleep(LOOK_EVERY_S)
+            if time.monotonic() - noted > NOTE_EVERY_S:
+                noted = time.monotonic()
+                with repo.lock:
+                    _note(kept)
             if time.monotonic() - said > SAY_EVERY_S:
                 said = time.monotonic()
                 for item in running:
@@ -170,6 +179,7 @@ def run(repo: Any, stages: Mapping[str, Any], needs: Mapping[str, set[str]], job
                     try:
                         if whole:
                             _keep(item.stage)
+                            kept.append(item.stage)
                     except (DvcException, FileNotFoundError) as error:  # an out is not there
                         whole, problem = False, f"{error} "
                     lines = [f"    {line}" for line in _said(item.log)[-LINES_SHOWN:]]
@@ -198,6 +208,8 @@ def run(repo: Any, stages: Mapping[str, Any], needs: Mapping[str, set[str]], job
                 print(f"{item.name}: stopped", flush=True)
         raise
     finally:
+        with repo.lock:
+            _note(kept)
         write_json(paths.SECONDS, times)
     return states
 
@@ -236,14 +248,20 @@ def _start(repo: Any, stage: Any, path: Path) -> Running | None:
 
 
 def _keep(stage: Any) -> None:
-    """Have DVC, whose lock is held, keep the outs of an item and note them in dvc.lock.
+    """Have DVC, whose lock is held, keep the outs of an item.
 
     Raises:
       DvcException, FileNotFoundError: an out is missing.
     """
     stage.save(run_cache=True)
     stage.commit()
-    stage.dump(update_pipeline=False)
+
+
+def _note(kept: list[Any]) -> None:
+    """Write items that DVC, whose lock is held, has kept into dvc.lock; all are of one."""
+    if kept:
+        kept[0].dvcfile.dump_stages(kept, update_pipeline=False)
+        kept.clear()
 
 
 def _item(command: str, log: int, parent: int) -> None:

@@ -115,6 +115,19 @@ def test_nothing_outlives_it(toy, blow):
         assert process.returncode == 128 + blow and "first@a: stopped" in out
 
 
+def test_what_was_done_before_a_kill_comes_from_the_cache_of_dvc(toy):
+    _tell(toy, a="go", b="stay")
+    process = toy.start("python", "-m", "pipeline", "repro", "--jobs", "2")
+    _until(lambda: process.poll() is not None or (toy.root / "then-a").exists())  # so that first@a is kept
+    assert process.poll() is None, process.communicate()
+    process.kill()
+    process.communicate()
+    _tell(toy, b="go")
+    out = toy.run("python", "-m", "pipeline", "repro", "--jobs", "2").splitlines()
+    assert any(line.startswith("first@a: done as it was left before, from DVC's cache") for line in out), out
+    assert out[-1] == "7 of 7 items are done."
+
+
 def _alive(process):
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
