@@ -47,7 +47,7 @@ def _episodes(section: CloneTest, form: Form, thetas, rate: float, name: str, si
     train, test = (artifacts.read_table(path(name)).arrays for path in (paths.train_data, paths.test_data))
     data = [(jnp.asarray(standardise(facts, split["x"])), jnp.asarray(split["y"])) for split in (train, test)]
 
-    def one(key: jax.Array, data) -> Stretch:
+    def one(key: jax.Array, thetas, data) -> Stretch:
         init_key, stream_key, test_key, query_key = jax.random.split(key, 4)
         (x, y), (test_x, test_y) = data
         rows = jax.random.randint(stream_key, (section.stretches, section.length), 0, len(y))
@@ -56,12 +56,12 @@ def _episodes(section: CloneTest, form: Form, thetas, rate: float, name: str, si
         stretches, queries = (Episode(x[at], jax.nn.one_hot(y[at], facts.classes)) for at in (rows, asked))
         return run_episode(form, thetas, init_key, sizes, rate, stretches, (test_x[kept], test_y[kept]), queries)
 
-    def one_by_one(keys: jax.Array, data) -> Stretch:  # side by side they would not fit into the caches
-        return jax.lax.map(lambda key: one(key, data), keys)
+    def one_by_one(keys: jax.Array, thetas, data) -> Stretch:  # side by side they would not fit into the caches
+        return jax.lax.map(lambda key: one(key, thetas, data), keys)
 
     keys = jax.random.split(jax.random.key(section.seed), section.episodes)
     devices = jax.devices() if section.episodes % len(jax.devices()) == 0 else jax.devices()[:1]
     own, same = PartitionSpec("device"), PartitionSpec()
     mesh = Mesh(devices, ("device",))
-    spread = jax.shard_map(one_by_one, mesh=mesh, in_specs=(own, same), out_specs=own, check_vma=False)
-    return jax.jit(spread)(keys, data)
+    spread = jax.shard_map(one_by_one, mesh=mesh, in_specs=(own, same, same), out_specs=own, check_vma=False)
+    return jax.jit(spread)(keys, thetas, data)  # all of it arguments: seeds share a compiled program
