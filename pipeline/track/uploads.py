@@ -31,6 +31,7 @@ from pipeline.track.store import IN_REPOSITORY, IntegrityError, MissingInStoreEr
 ON_DISK = "run_on_disk"  # a tag: the id of the run in .runs/
 PASS_LOCK = "pass.lock"
 LOOK_EVERY_S, AGAIN_AFTER_S = 1.0, 10.0  # the latter where MLflow is away
+CURVES_EVERY_S = 5.0  # of runs that go on: each time costs the processors that compute, too
 STAYS_IDLE_S, STAYS_WITH_MLFLOW_AWAY_S = 30.0, 300.0
 STARTS_WITHIN_S = 2.0  # others hold the lock for a moment, to see whether it is free
 CHECKPOINT_EVERY_S = 30.0
@@ -278,8 +279,11 @@ def _stay() -> None:
             time.sleep(0.1)
         print(f"Process {os.getpid()} takes runs up.", flush=True)
         now = busy = answered = time.monotonic()
+        followed = -CURVES_EVERY_S
         while now - busy <= STAYS_IDLE_S:
-            errors = [str(error) for error in uploads.go().values()]
+            live = now - followed >= CURVES_EVERY_S
+            followed = now if live else followed
+            errors = [str(error) for error in uploads.go(live=live).values()]
             if errors != said:
                 print(*errors, sep="\n", flush=True)
                 said = errors
