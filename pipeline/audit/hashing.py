@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from tqdm import tqdm
+
 BLOCK = 2**20
 
 
@@ -36,7 +38,8 @@ class Hasher:
 
         every = list(dict.fromkeys(paths))
         with ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
-            return {path: found for path, found in zip(every, pool.map(digests, every), strict=True) if found}
+            said = tqdm(pool.map(digests, every), "Hashing", len(every), delay=5, leave=False, disable=None)
+            return {path: found for path, found in zip(every, said, strict=True) if found}
 
     def read(self, file: IO[bytes]) -> Digests:
         md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
