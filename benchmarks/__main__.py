@@ -1,7 +1,8 @@
 """`python -m benchmarks` measures this machine in a quarter of an hour, `--quick` in far less. It asserts nothing.
 
 `--gpu` has cases for one GPU, for which they take some minutes. `--users` measures VSMLClassifier beside scikit-learn's
-and river's online classifiers only, in some minutes; river where it is installed.
+and river's online classifiers only, in some minutes; river where it is installed. `--items PROFILE` measures
+nothing: it says where the time of a profile went (".": the default one) when `make repro` last ran each item.
 """
 
 import argparse
@@ -22,7 +23,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one small case")
     parser.add_argument("--gpu", action="store_true", help="cases for one GPU")
     parser.add_argument("--users", action="store_true", help="examples a second of VSMLClassifier only")
-    parser.add_argument("--items", action="store_true", help="seconds of the stages of the last `make repro`")
+    parser.add_argument("--items", type=Path, metavar="PROFILE", help="seconds of its stages; such as profiles/mnist")
     parser.add_argument("--population", type=int, help=argparse.SUPPRESS)  # see benchmarks.evolution
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each form, taken in turns")
     options = parser.parse_args()
@@ -30,6 +31,7 @@ def main() -> None:
     from benchmarks import items
 
     if options.items:
+        os.chdir(options.items)
         return print(items.table())
     from benchmarks import evolution
 

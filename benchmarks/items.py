@@ -1,4 +1,4 @@
-"""Where the time of the last `make repro` of a profile went, by stage, as .jobs/phases has it. Measures nothing."""
+"""Where the time of a profile went, by stage, when `make repro` last ran each item. Measures nothing."""
 
 import json
 import sys

@@ -18,7 +18,7 @@ CPU = "cpu"  # seconds of all cores while it compiled and computed
 
 def file(item: str) -> Path:
     """Of an item of the profile in this folder."""
-    return paths.JOBS / "phases" / paths.profile() / f"{item.replace('/', '_')}.json"
+    return paths.JOBS / "phases" / paths.profile().lstrip("/") / f"{item.replace('/', '_')}.json"
 
 
 @contextmanager

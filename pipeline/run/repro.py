@@ -153,20 +153,22 @@ def run(repo: Any, stages: Mapping[str, Any], needs: Mapping[str, set[str]], job
                 ready.remove(name)
                 try:
                     started = _start(repo, stages[name], logs / f"{name.replace('/', '_')}.log")
-                    kept += [] if started else [stages[name]]
                 except (DvcException, FileNotFoundError) as error:  # a dep that no item makes and that is not there
                     settle(name, "FAILED", f"before it ran: {error}")
                     continue
                 if started is None:
+                    kept.append(stages[name])
                     settle(name, "done", "as it was left before, from DVC's cache")
                 else:
                     running.append(started)
             if running:
                 time.sleep(LOOK_EVERY_S)
-            if time.monotonic() - noted > NOTE_EVERY_S:
+            if kept and time.monotonic() - noted > NOTE_EVERY_S:
                 noted = time.monotonic()
-                with repo.lock:
-                    _note(kept)
+                try:
+                    _note(repo, kept)
+                except DvcException as error:  # such as a dvc.lock in which git has left a conflict
+                    print(f"dvc.lock cannot be written, and will be tried again: {error}", flush=True)
             if time.monotonic() - said > SAY_EVERY_S:
                 said = time.monotonic()
                 for item in running:
@@ -208,9 +210,8 @@ def run(repo: Any, stages: Mapping[str, Any], needs: Mapping[str, set[str]], job
                 print(f"{item.name}: stopped", flush=True)
         raise
     finally:
-        with repo.lock:
-            _note(kept)
         write_json(paths.SECONDS, times)
+        _note(repo, kept)
     return states
 
 
@@ -235,6 +236,7 @@ def _start(repo: Any, stage: Any, path: Path) -> Running | None:
         except RunCacheNotFoundError:
             stage.save_deps()
         held = stack.pop_all()
+    phases.file(stage.addressing).unlink(missing_ok=True)
     if own := OWN.fullmatch(stage.cmd):  # here, and not once an item
         for module in (*CARRIERS, *(one.module for name, one in job.stages().items() if name == own[1])):
             importlib.import_module(module)
@@ -257,11 +259,22 @@ def _keep(stage: Any) -> None:
     stage.commit()
 
 
-def _note(kept: list[Any]) -> None:
-    """Write items that DVC, whose lock is held, has kept into dvc.lock; all are of one."""
+def _note(repo: Any, kept: list[Any]) -> None:
+    """Write items that DVC has kept into dvc.lock, all of which are of one.
+
+    Signals wait meanwhile: DVC writes the file in place, and half of it would be no dvc.lock.
+
+    Raises:
+      DvcException: the file cannot be read or written; all stay to be noted.
+    """
     if kept:
-        kept[0].dvcfile.dump_stages(kept, update_pipeline=False)
-        kept.clear()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+        try:
+            with repo.lock:
+                kept[0].dvcfile.dump_stages(kept, update_pipeline=False)
+            kept.clear()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _item(command: str, log: int, parent: int) -> None:

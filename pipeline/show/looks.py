@@ -1,6 +1,6 @@
 """How learners are called and drawn: a record for each, and the list of those that every part of the project meets.
 
-A new rival is added to `LOOKS` and is then known to figures, tables and sentences. Systems with learners of their own
+A new rival is added to `LOOKS` and is then known to figures and tables. Systems with learners of their own
 (clones, feedback, recall) list them in their own file, as the same records. Colours are those of Okabe and Ito, which
 colour-blind readers can tell apart; each learner of a list has one colour, one line style and one marker, so that a
 grey print can be read too.
@@ -17,8 +17,8 @@ KEEPING = "1-nearest neighbour, which keeps every example"
 class Look(NamedTuple):
     """A learner's key in tables and results, its name, and how it is drawn.
 
-    With an empty `colour` it has no line of its own in figures. `longer` is its name where there is room, in tables and
-    sentences. `family` is the heading under which the best of several is compared with others. `dial` is what a grid
+    With an empty `colour` it has no line of its own in figures. `longer` is its name where there is room, in tables.
+    `family` is the heading under which the best of several is compared with others. `dial` is what a grid
     of it has values of. If it `grows`, its memory does with the examples; that of all others is constant.
     """
 

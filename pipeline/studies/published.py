@@ -8,7 +8,7 @@ last commit.
 import hashlib
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -21,42 +21,45 @@ from pipeline.run.plan import Tree
 
 
 def problems(root: Path) -> list[str]:
-    """A sentence for each profile of which something is older than the code, or in docs/ and of no run."""
-    tree, locks = Tree(paths.ROOT), (root / "dvc.lock", *sorted(root.glob("profiles/*/dvc.lock")))
-    return [problem for lock in locks for problem in _of(lock, root, tree)]
+    """What is older than the code or of no run, in sentences; of the profiles that have results in docs/."""
+    tree = Tree(paths.ROOT)
+    docs = [path.parent for path in sorted(root.glob("docs/**/results.json"))]
+    return [problem for folder in docs for problem in _of(folder, root, tree)]
 
 
-def _of(lock: Path, root: Path, tree: Tree) -> Iterator[str]:
-    command = ["git", "show", f"HEAD:./{lock.name}"]
-    committed = subprocess.run(command, cwd=lock.parent, capture_output=True, check=False).stdout
-    versions = [_items(content) for content in dict.fromkeys((lock.read_bytes(), committed)) if content]
-    locked = [(name, own) for items in versions for name, own in items.items()]
-    known = {(Path(out["path"]).name, out["md5"]) for _, own in locked for out in own["outs"]}
-    docs = root / "docs" / ("" if lock.parent == root else lock.parent.name)
+def _of(docs: Path, root: Path, tree: Tree) -> Iterator[str]:
+    lock = root / ("" if docs == root / "docs" else f"profiles/{docs.name}") / "dvc.lock"
+    own, committed = _items(lock.read_bytes()) if lock.exists() else {}, _items(_committed(lock))
+    locked = [*own.items(), *committed.items()]
+    known = {(Path(out["path"]).name, out["md5"]) for _, item in locked for out in item["outs"]}
     files = [docs / "results.json", docs / "claims.json", *docs.glob("figures/*.png")]
-    if lost := [one.name for one in files if one.exists() and (one.name, _md5(one.read_bytes())) not in known]:
+    if lost := [file.name for file in files if file.exists() and (file.name, _md5(file.read_bytes())) not in known]:
         yield f"{docs} has {', '.join(lost)} of no run of {lock}: `python -m pipeline readme` in its folder mends it."
-    plans = {(name, dep["path"], dep["md5"]) for name, own in locked for dep in own.get("deps", ())}
-    names = {name for name, _ in locked} - {"plan"}
+    plans = {(name, dep["path"], dep["md5"]) for name, item in locked for dep in item.get("deps", ())}
     with chdir(lock.parent), tempfile.TemporaryDirectory() as folder:
-        made, own = {item.name: item for item in Flow().items()}, job.read()
-        if lost := sorted(names - made.keys()):
-            yield f"{lock} has entries of no item of its dvc.yaml, {_words(lost)}: remove them."
-        old = []
-        for name in sorted(names & made.keys()):
-            write_json(now := Path(folder) / "plan.json", job.planned(made[name], own, tree)[0])
+        made, params, old = {item.name: item for item in Flow().items()}, job.read(), []
+        for name in sorted(made.keys() - {"plan"}):
+            write_json(now := Path(folder) / "plan.json", job.planned(made[name], params, tree)[0])
             if (name, str(made[name].plan), _md5(now.read_bytes())) not in plans:
                 old.append(name)
+    if gone := sorted(own.keys() - made.keys()):
+        yield f"{lock} has entries of no item of its dvc.yaml, {_words(gone)}: remove them."
     if old:
-        yield f"{lock} has what is not of the code and params of now, {_words(old)}: make repro there."
+        yield f"{lock} has nothing of the code and params of now for {_words(old)}: make repro there."
 
 
-def _words(names: list[str]) -> str:
-    return names[0] + f" and {len(names) - 1} more" * (len(names) > 1)
+def _committed(lock: Path) -> bytes:
+    command = ["git", "show", f"HEAD:./{lock.name}"]  # nothing where there is no git, or no such file in it
+    return subprocess.run(command, cwd=lock.parent, capture_output=True, check=False).stdout
 
 
 def _items(content: bytes) -> dict[str, Any]:
-    return read_yaml(content)["stages"]
+    return read_yaml(content)["stages"] if content else {}
+
+
+def _words(names: Collection[str]) -> str:
+    first, *others = names
+    return first + f" and {len(others)} more" * bool(others)
 
 
 def _md5(content: bytes) -> str:

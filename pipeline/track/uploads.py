@@ -281,8 +281,10 @@ def _stay() -> None:
         now = busy = answered = time.monotonic()
         followed = -CURVES_EVERY_S
         while now - busy <= STAYS_IDLE_S:
-            live = now - followed >= CURVES_EVERY_S
-            followed = now if live else followed
+            live = (
+                bool(said) or time.monotonic() - followed >= CURVES_EVERY_S
+            )  # what went wrong is tried again as a whole
+            followed = time.monotonic() if live else followed
             errors = [str(error) for error in uploads.go(live=live).values()]
             if errors != said:
                 print(*errors, sep="\n", flush=True)

@@ -1,4 +1,4 @@
-"""What rules that learned to remember recall, in numbers and words. Reads tables only.
+"""What rules that learned to remember recall, in numbers. Reads tables only.
 
 All of it is about a reconstruction: of arXiv 2003.03124 we know the abstract and nothing more. An accuracy is the share
 of bits recalled right. A horizon D is how many of the last snippets a rule was trained to remember; what is given by
@@ -6,7 +6,7 @@ horizon is about the rule of that D.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,12 +47,7 @@ INVERSE = Look(
     longer="Pseudo-inverse of the last ones, not online",
 )
 CHANCE = 0.5
-LIKENESS = (
-    "fresh_like_hebb",
-    "stored_like_hebb",
-    "stored_like_delta",
-    "stored_held",
-)  # see `recall`
+LIKENESS = ("fresh_like_hebb", "stored_like_hebb", "stored_like_delta", "stored_held")  # metrics of `recall`
 
 
 def name(learner: str) -> str:
@@ -237,13 +232,15 @@ def page(found: Results, tables: Tables, introspected: str) -> dict[str, Any]:
             for key in found
             if key.metric == LIKENESS[0]
         ],
-        "sighted": [row for one in thorough(tables)[:1] for row in _of_images(found, one, introspected)],
+        "sighted": [row for one in thorough(tables)[:1] for row in _of_images(found, one, asked, introspected)],
     }
 
 
-def _of_images(found: Results, experiment: str, images: str) -> list[list[str]]:
-    """A row for each age: what an exposure adds by the rules for each horizon, and by VSML on that set of images."""
-    own = [key for key in found if key[:3] == (RECALL, experiment, "gain_own")]
-    ages = dict.fromkeys(key.at for key in own if key.at is not None)
-    shown = {age: [*(key for key in own if key.at == age), Key(images, RULE, "gain_own", age)] for age in ages}
-    return [[str(age), *(plus_minus(found.get(key), "sd_seeds") for key in keys)] for age, keys in shown.items()]
+def _of_images(found: Results, experiment: str, horizons: Iterable[int], images: str) -> list[list[str]]:
+    """A row for each age: what an exposure adds by the rule for each horizon, and by VSML on that set of images."""
+    rows = []
+    for age in dict.fromkeys(key.at for key in found if key[:3] == (RECALL, experiment, "gain_own")):
+        own = [found.get(Key(RECALL, experiment, "gain_own", age, horizon)) for horizon in horizons]
+        entries = (*own, found.get(Key(images, RULE, "gain_own", age)))
+        rows.append([str(age), *(plus_minus(entry, "sd_seeds") for entry in entries)])
+    return rows

@@ -115,17 +115,22 @@ def test_nothing_outlives_it(toy, blow):
         assert process.returncode == 128 + blow and "first@a: stopped" in out
 
 
-def test_what_was_done_before_a_kill_comes_from_the_cache_of_dvc(toy):
+@pytest.mark.parametrize("blow", [signal.SIGTERM, signal.SIGKILL])
+def test_what_was_done_before_it_was_stopped_is_not_done_again(toy, blow):
     _tell(toy, a="go", b="stay")
-    process = toy.start("python", "-m", "pipeline", "repro", "--jobs", "2")
+    main = f"{MORTAL} from pipeline.__main__ import main; main(['repro', '--jobs', '2'])"
+    process = toy.start("python", "-c", main)
     _until(lambda: process.poll() is not None or (toy.root / "then-a").exists())  # so that first@a is kept
     assert process.poll() is None, process.communicate()
-    process.kill()
+    process.send_signal(blow)
     process.communicate()
+    lock = toy.root / "dvc.lock"
+    assert ("first@a" in (read_yaml(lock)["stages"] if lock.exists() else {})) == (blow == signal.SIGTERM)
     _tell(toy, b="go")
     out = toy.run("python", "-m", "pipeline", "repro", "--jobs", "2").splitlines()
-    assert any(line.startswith("first@a: done as it was left before, from DVC's cache") for line in out), out
-    assert out[-1] == "7 of 7 items are done."
+    first = [line.split(" (")[0] for line in out if line.startswith("first@a")]
+    assert first == ["first@a: done as it was left before, from DVC's cache"] * (blow == signal.SIGKILL)
+    assert out[-1].endswith(" items are done.")
 
 
 def _alive(process):

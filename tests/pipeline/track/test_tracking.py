@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.run import artifacts
+from pipeline.run import artifacts, paths
 from pipeline.run.params import read_yaml
 from pipeline.track import tracking
 from tests.servers import free_port, mlflow_server, until
@@ -172,7 +172,7 @@ def test_a_repro_is_a_run_above_those_of_its_items(clone, write_params):
     clone.run("python", "-m", "pipeline", "repro", VSML_UPLOAD="later")
     assert len(_runs(clone.root)) == len(items) + 1  # nothing ran
     both = {"PYTHONPATH": f"{clone.root}:{paths.ROOT}"}
-    rows = [row.split(" | ") for row in clone.run("python", "-m", "benchmarks", "--items", **both).splitlines()]
+    rows = [row.split(" | ") for row in clone.run("python", "-m", "benchmarks", "--items", ".", **both).splitlines()]
     assert [row[1] for row in rows if row[0] == "| test_data"] == [str(len(items))]
 
 
