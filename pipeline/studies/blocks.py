@@ -34,7 +34,7 @@ AGAINST, FOR = ("not reproduced", "contrary"), ("reproduced", "consistent")  # w
 # the default one. All others run it as small as the smoke profile does, which is evidence of nothing.
 STUDIES = {
     "learning": (r"meta_test|introspect", ("", "mnist")),
-    "cloning": ("clone_test", ("", "clones")),
+    "cloning": ("clone_test", ("",)),
     "unification": ("unify", ("",)),
     "feedback": ("feedback_test", ("", "siblings")),
     "recall": ("recall_test", ("", "siblings")),
@@ -63,8 +63,7 @@ def evidence(study: str, judged: Iterable[Judged]) -> Iterator[tuple[dict[str, A
             if one["effects"]:
                 size = min((effect["seeds"], effect["episodes"]) for effect in one["effects"])
                 words = f" ({f'`{profile}`' if profile else 'default'}, {size[0]} \u00d7 {size[1]}"
-                words += ", by an earlier wording)" if one["says"] != claim["says"] else ")"
-                found.append((not one["because"], size, one["verdict"], words))
+                found.append((not one["because"], size, one["verdict"], f"{words})"))
         ran = sorted(found[1:], key=lambda one: one[:2], reverse=True) or found
         yield claim, [(verdict, f"{MARKS[verdict]} {verdict}".replace(" ", NBSP) + words) for *_, verdict, words in ran]
 

@@ -281,9 +281,8 @@ def _stay() -> None:
         now = busy = answered = time.monotonic()
         followed = -CURVES_EVERY_S
         while now - busy <= STAYS_IDLE_S:
-            live = (
-                bool(said) or time.monotonic() - followed >= CURVES_EVERY_S
-            )  # what went wrong is tried again as a whole
+            # What went wrong is tried again as a whole.
+            live = bool(said) or time.monotonic() - followed >= CURVES_EVERY_S
             followed = time.monotonic() if live else followed
             errors = [str(error) for error in uploads.go(live=live).values()]
             if errors != said:

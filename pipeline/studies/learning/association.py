@@ -11,7 +11,7 @@ a row; KIND: what an example is to the learner, see `exposures`):
   gain_own@AGE                gain_same less gain_stranger: what is tied to the image, and not said of everything
   gain_QUERY_after_GAP@AGE    what of the gain is left when so many further examples have been seen
   told_apart@AGE              share of episodes in which a wrong label, shown once, is then more probable for that image
-                              than for strangers; no temperature changes that. 0.5 is chance
+                              than for strangers: sizes of gains do not count. 0.5 is chance
   wrong_gained_QUERY@AGE    rise of the probability of a wrong label that was shown once
   wrong_lost_QUERY@AGE        the right class after the wrong label, less that after the right one (negative: lost)
   cosine, cosine_first, _last between a step's change of the function and a gradient step's; of all and of quarters

@@ -58,9 +58,8 @@ def test_items_of_other_code_and_of_nobody_are_named(root):
     at = lock.index(plan) + len(plan)
     lock = f"{lock[:at]}{'0' * 32}{lock[at + 32 :]}"
     unify = lock[lock.index("  unify:\n") :].split("\n  ", 1)[0]
-    (root / "dvc.lock").write_text(
-        f"{lock}  unify@gone:{unify.removeprefix('  unify:')}\n    cmd: none\n    outs: []\n"
-    )
+    gone = f"  unify@gone:{unify.removeprefix('  unify:')}\n    cmd: none\n    outs: []\n"
+    (root / "dvc.lock").write_text(lock + gone)
     gone, old = published.problems(root)
     assert gone == f"{root}/dvc.lock has entries of no item of its dvc.yaml, unify@gone: remove them."
     assert old.endswith(" of the code and params of now for meta_train@vsml-1: make repro there.")
