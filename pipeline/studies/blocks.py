@@ -11,16 +11,16 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from pipeline.show.display import Cell, Table
-from pipeline.show.looks import LOOKS
+from pipeline.show.looks import LOOKS, called
 from pipeline.show.measures import Entry, Key, Results, parsed
 from pipeline.studies.cards import markdown
 from pipeline.studies.claims import MARKS, counts
 from pipeline.studies.cloning.measures import words as words_of_network
 from pipeline.studies.feedback.measures import LEARNERS, ON, SHUFFLED
 from pipeline.studies.learning import ranking
-from pipeline.studies.learning.measures import FEATURES
+from pipeline.studies.learning.measures import FEATURES, MEANS, METHODS, UNTRAINED, VARYING
 from pipeline.studies.learning.ranking import plus_minus, signed, title
-from pipeline.studies.learning.tables import RULE
+from pipeline.studies.learning.tables import RULE, SETTINGS, settings
 from pipeline.studies.recall.measures import FIXED, INVERSE
 from pipeline.studies.recall.measures import LEARNERS as RECALLING
 from pipeline.studies.unification.measures import PAIRS
@@ -173,6 +173,23 @@ def agreement(results: Results) -> dict[str, Any]:
     return {"table": Table(("VSML and", *heads), rows).markdown(), "task": title(task), "n": n}
 
 
+def generality(results: Results) -> dict[str, Any]:
+    """The other meta-learned methods on sets seen and not seen, and the rule on changed tasks (figures 8 and 7)."""
+    methods = [
+        [called(name), *_cells(results.get(Key(VARYING, name, what)) for what in MEANS)]
+        for name in (*METHODS, UNTRAINED)
+        if Key(VARYING, name, "gap") in results
+    ]
+    changed = []
+    for base, of_setting in settings(key.subject for key in results).items():
+        ends = {name: ranking.accuracy(results, task, RULE, None) for name, task in of_setting.items()}
+        changed.append([title(base), *_cells(map(ends.get, SETTINGS))])
+    return {
+        "methods": Table(("Meta-learned", "on the set of meta-training", "on other sets", "gap"), methods).markdown(),
+        "changed": Table(("Data set", *SETTINGS.values()), changed).markdown(),
+    }
+
+
 def association(results: Results) -> dict[str, Any]:
     """What one exposure to an image is worth, to the learned rule and to SGD and Adam."""
     whats = {"gain_own": "gain", "told_apart": "told apart"}
@@ -263,7 +280,7 @@ class Block(NamedTuple):
 BLOCKS = {"studies": Block("claims", PROFILES, studies), "claims": Block("claims", PROFILES, partial(claims, STUDIES))}
 BLOCKS |= {f"claims/{name}": Block("claims", PROFILES, partial(claims, [name])) for name in STUDIES}
 BLOCKS |= {"results": Block("results", (), accuracies), "speeds": Block("bench", (), dict)}
-OF_RESULTS = (features, agreement, association, cloning, unification, feedback, recall)
+OF_RESULTS = (features, agreement, generality, association, cloning, unification, feedback, recall)
 BLOCKS |= {block.__name__: Block("results", (), block) for block in OF_RESULTS}
 
 
