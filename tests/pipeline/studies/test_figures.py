@@ -100,11 +100,11 @@ def test_the_lead_is_over_whoever_is_best_at_that_moment(enter):
     found = enter("mnist")
     module = figures.module("random_features")
     tables = figures.read(module.NEEDS)
-    early, late = np.tile(np.arange(2000) < 200, (8, 1)), np.tile(np.arange(2000) >= 200, (8, 1))
+    early, late = np.tile(np.arange(2000) < 200, (16, 1)), np.tile(np.arange(2000) >= 200, (16, 1))
     for rival in ("sgd", "adam", "sgd_hidden", "adam_hidden"):
         tables[f"baseline/{rival}.npz"].arrays["mnist/correct"] = np.stack([early, late])
     zoo = tables["zoo_test/mnist.npz"].arrays
-    zoo |= {"features/mnist/correct": np.ones((8, 2000), bool), "mnist/correct": np.zeros((8, 2000), bool)}
+    zoo |= {"features/mnist/correct": np.ones((16, 2000), bool), "mnist/correct": np.zeros((16, 2000), bool)}
     drawn = module.draw(tables, Profile.of(found)).findobj(Axes)
     lead = {line.get_label(): line.get_ydata() for ax in drawn if ax.get_title("left") == "MNIST" for line in ax.lines}
     over_networks = lead["over the best of SGD and Adam"]  # from the 20th example on
