@@ -162,10 +162,10 @@ def test_the_files_that_extending_names_are_there():
 
 
 def test_the_readme_says_how_long_the_published_run_took():
-    """On two cores, as good as all items one after another in half of the time."""
+    """On two cores, as good as all items one after another in half of the time; a quarter of a minute around them."""
     taken = json.loads((paths.ROOT / "docs/seconds.json").read_text())
     said = re.findall(r"about (\d+) minutes", (paths.ROOT / "README.md").read_text())
-    assert set(said) == {str(round(sum(taken.values()) / 2 / 60))}
+    assert set(said) == {str(round(sum(taken.values()) / 2 / 60 + 0.25))}
 
 
 def test_the_readme_can_be_read_in_ten_minutes():
