@@ -67,7 +67,7 @@ def test_a_wrong_label_is_against_the_right_one():
     assert found["digits/vsml/wrong_gained_other@0"]["value"] == pytest.approx(0)
 
 
-def test_an_image_is_told_apart_whatever_the_temperature():
+def test_an_image_is_told_apart_by_which_is_more_probable_alone():
     probability = np.copy(_table().arrays["query_probability"])
     probability[0, 0, :, 2, 0, 0, 1], probability[0, 0, :, 2, 0, 2, 1] = (0.3, 0.2, 0.1, 0.1), (0.2, 0.3, 0.1, 0.05)
     for sharper in (1, 4):
