@@ -1,5 +1,7 @@
 """What sections of params.yaml have in common, and how such a file is read: typed, complete, and nothing unknown."""
 
+import copy
+import functools
 import hashlib
 import json
 from collections.abc import Collection, Mapping
@@ -43,6 +45,11 @@ Checked = TypeVar("Checked", bound=Section)
 
 def read_yaml(source: Path | bytes) -> Any:
     """The plain value of a YAML file, or of its bytes."""
+    return copy.deepcopy(_parsed(source if isinstance(source, bytes) else source.read_bytes()))
+
+
+@functools.cache  # a seventh of a second each time, and an item asks a dozen times
+def _parsed(source: bytes) -> Any:
     return YAML(typ="safe", pure=True).load(source)  # the parser that DVC uses: 1e-3 is a number in both
 
 

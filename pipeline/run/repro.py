@@ -28,6 +28,7 @@ import psutil
 
 from pipeline.run import job, paths, phases
 from pipeline.run.artifacts import write_json
+from pipeline.run.flow import Flow
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LOOK_EVERY_S = 0.1
@@ -111,6 +112,7 @@ def run(repo: Any, stages: Mapping[str, Any], needs: Mapping[str, set[str]], job
         after = max((way[other] for other, wanted in needs.items() if name in wanted), default=0.0)
         way[name] = (_expected(name, published | here) or UNKNOWN_S) + after
 
+    Flow()  # its files are parsed here, and not once an item
     sorter = TopologicalSorter(needs)
     sorter.prepare()
     ready: list[str] = []

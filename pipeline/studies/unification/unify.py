@@ -6,11 +6,14 @@ import jax
 import numpy as np
 
 from pipeline.run import artifacts, paths
-from pipeline.run.compiling import quickly
+from pipeline.run.compiling import OPTIONS
 from pipeline.run.job import Job
 from pipeline.track.tracking import Run
 from vsml.unification.matrix import cases, sharing
 from vsml.unification.pairs import CHANNELS, UNITS, Comparison, compare, pairs
+
+# What is compiled for a second runs for milliseconds here.
+quickly = partial(jax.jit, compiler_options=OPTIONS | {"xla_backend_optimization_level": 0})
 
 
 def main(job: Job, run: Run) -> None:
