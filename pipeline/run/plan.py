@@ -79,7 +79,7 @@ def plan(tree: "Tree", starts: Iterable[str], params: Mapping[str, Any]) -> dict
     return {
         "code": found.digest,
         "params": dict(params),
-        "versions": {name: importlib.metadata.version(name) for name in numeric},
+        "versions": {name: _version(name) for name in numeric},
         "settings": {name: value for name, value in settings().items() if name.startswith(counts)},
     }
 
@@ -109,10 +109,13 @@ class Tree:
 
     def __init__(self, root: Path) -> None:
         self._root, self._module = root, functools.cache(functools.partial(_module, root))
+        self._code = functools.cache(self._found)
 
     def code(self, starts: Iterable[str]) -> Code:
         """The code that some modules run."""
-        starts = tuple(starts)
+        return self._code(tuple(starts))
+
+    def _found(self, starts: tuple[str, ...]) -> Code:
         modules: dict[str, Module] = {}
         waiting = set(starts)
         for _ in range(DEPTH):
@@ -132,6 +135,11 @@ class Tree:
         files = {one.file for one in (*modules.values(), *around)}
         foreign = frozenset(package for one in modules.values() for package in one.packages)
         return Code(digest, tuple(sorted(files)), foreign)
+
+
+@functools.cache
+def _version(name: str) -> str:
+    return importlib.metadata.version(name)
 
 
 def _module(root: Path, name: str) -> Module | None:

@@ -65,6 +65,12 @@ IRIS = ("python", "-m", "pipeline", "test_data", "iris")
 
 
 @pytest.fixture
+def clone(clone):
+    clone.env["VSML_UPLOAD"] = "now"
+    return clone
+
+
+@pytest.fixture
 def small(clone, tiny, write_params):
     """A clone whose only items are two data sets: one has run, the run of the other waits to be taken to MLflow."""
     empty = {kind: [] for kind in tiny["items"] if kind != "figures"} | {"test_sets": ["iris", "wine"]}

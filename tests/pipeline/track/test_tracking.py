@@ -56,6 +56,12 @@ for number in range({runs}):
 """
 
 
+@pytest.fixture
+def clone(clone):
+    clone.env["VSML_UPLOAD"] = "now"
+    return clone
+
+
 def _ask(root, words, *values):
     with contextlib.closing(sqlite3.connect(root / "mlflow.db")) as store:
         return store.execute(words, values).fetchall()
