@@ -34,7 +34,7 @@ audit: setup  ## prove every figure of the profile, or say what is wrong (docs/a
 	python -m pipeline audit $(if $(PROFILE),profiles/$(PROFILE),.)
 
 test: develop  ## run the tests
-	pytest -n 3  # some wait, for processes that they start
+	pytest -n 3 --dist loadgroup  # of three, some wait for processes that they start
 
 # Stages of the smoke profile as real Jobs, where KUBECONFIG, VSML_NAMESPACE and MLFLOW_TRACKING_URI point to; see
 # docs/cluster.md.

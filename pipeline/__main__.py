@@ -145,10 +145,7 @@ def main(words: list[str] | None = None) -> None:
         extras = "pip install 'vsml[pipeline]' brings what most commands need, 'vsml[cluster]' what runs Jobs."
         _exit(1, f"{PROGRAM if word[:1] in ('', '-') else word}: the package {error.name} is missing. {extras}")
     except Exception as error:
-        # What our own code raises is a sentence for the user; all else is a fault, which its traceback helps to find.
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        ours = any(Path(last.filename).is_relative_to(paths.ROOT / name) for name in ("pipeline", "vsml"))
-        if ours and (last.line or "").startswith("raise"):
+        if is_sentence(error):
             sentence = str(error)
         elif word in TOOLS and isinstance(error, OSError) and error.filename:
             sentence = f"{error.filename} cannot be opened: {error.strerror}."
@@ -156,6 +153,13 @@ def main(words: list[str] | None = None) -> None:
             raise
         unusable = word in JUDGES or (word in TOOLS and isinstance(error, ValueError | OSError))
         _exit(2 if unusable else 1, f"{word}: {sentence}")
+
+
+def is_sentence(error: Exception) -> bool:
+    """Whether our own code raised it, for the user; all else is a fault, which its traceback helps to find."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    ours = any(Path(last.filename).is_relative_to(paths.ROOT / name) for name in ("pipeline", "vsml"))
+    return ours and (last.line or "").startswith("raise")
 
 
 def _run(stage: str, rest: list[str]) -> None:

@@ -6,11 +6,13 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import psutil
 
-DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)  # the last is numpy's
+# The last two are what numpy says of a header that is no Python.
+DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, SyntaxError, TokenError)
 MAGIC = b"\x93NUMPY"
 
 

@@ -13,9 +13,11 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from functools import partial
 from importlib import resources
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, NamedTuple
 
 import jax
@@ -25,6 +27,10 @@ import numpy as np
 from vsml.core.types import Learner, Theta
 from vsml.learners.settings import FIXED_SIZE, learner
 from vsml.zoo.siblings import Sized, cloned, remembering, taught_by_feedback
+
+# What Python and numpy say of an archive, an array or a text that is none.
+DAMAGED = (ValueError, EOFError, LookupError, AttributeError, TypeError, OSError, SyntaxError, TokenError)
+DAMAGED += (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 
 
 class Rule(NamedTuple):
@@ -58,9 +64,9 @@ def load(name: str | os.PathLike[str], horizon: int | None = None) -> Rule:
         with (folder / file).open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
         settings, provenance = (json.loads(str(arrays.pop(key))) for key in ("__learner__", "__provenance__"))
-    except (ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        theta, kind = _nested(arrays), settings["name"]
+    except DAMAGED as error:
         raise ValueError(f"{folder / file} is no learned rule: use one of `vsml.save` or of `meta_train`.") from error
-    theta, kind = _nested(arrays), settings["name"]
     if horizon is not None and kind != "recall":
         raise ValueError(f"horizon (={horizon}) is for rules that remember, which {name!r} is not: leave it out.")
     if kind == "recall":
