@@ -8,9 +8,11 @@ raises is shown as one sentence; a traceback is a fault.
 import argparse
 import ast
 import difflib
+import errno
 import importlib
 import importlib.metadata
 import os
+import sqlite3
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -20,6 +22,7 @@ from typing import Any, NoReturn
 from pipeline.run import paths
 
 PROGRAM = "python -m pipeline"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LISTED = 12  # items of a stage that an error names
 # Two virtual devices on every machine, so that sums are split in the same way whatever the number of cores; and
 # vectors as wide as the machine has, where XLA would stop at half of AVX-512.
@@ -147,6 +150,8 @@ def main(words: list[str] | None = None) -> None:
     except Exception as error:
         if is_sentence(error):
             sentence = str(error)
+        elif isinstance(error, sqlite3.OperationalError) or getattr(error, "errno", None) in FULL:
+            sentence = f"{error}. Is the disk or a quota full? Make room and run it again: no more than this is lost."
         elif word in TOOLS and isinstance(error, OSError) and error.filename:
             sentence = f"{error.filename} cannot be opened: {error.strerror}."
         else:

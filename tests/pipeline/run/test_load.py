@@ -1,0 +1,134 @@
+"""A thousand items, a server that is killed twenty times, and a disk that fills up ten times: nothing is lost.
+
+pytest -n 0 -s -m slow tests/pipeline/run/test_load.py    prints times and memory
+"""
+
+import contextlib
+import random
+import re
+import time
+from pathlib import Path
+
+import mlflow
+import psutil
+import pytest
+
+from pipeline.run.params import read_yaml
+from tests.servers import free_port, mlflow_server
+
+pytestmark = pytest.mark.slow
+THOUSAND = """
+stages:
+  one:
+    matrix: {number: NUMBERS}
+    cmd: exec sh -c true ${item.number} > out-${item.number}
+    outs: ["out-${item.number}"]
+"""
+# As many runs as there are numbers, written to disk as stages do.
+RUNS = """
+from pipeline.run import artifacts, paths
+from pipeline.run import job as provenance
+from pipeline.track import tracking
+provenance.main()
+job = provenance.job("test_data", ("iris",))
+for number in range(1000):
+    out = f"artifacts/test_data/{number}.npz"
+    with tracking.run(job._replace(item=(str(number),), flow=job.flow._replace(outs=(out,)))):
+        artifacts.write_text(out, f"number {number}")
+"""
+
+
+def _followed(clone, *command, **env):
+    """What a command says, how long it takes in s, and the most memory that it and what it starts takes in MB."""
+    began, most = time.monotonic(), 0
+    process = clone.start(*command, **env)
+    own = psutil.Process(process.pid)
+    while process.poll() is None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            most = max(most, sum(one.memory_full_info().pss for one in (own, *own.children(recursive=True))))
+        time.sleep(0.5)
+    out, error = process.communicate()
+    assert process.returncode == 0, out + error
+    return out, time.monotonic() - began, most / 1e6
+
+
+@pytest.fixture
+def small(clone, write_params):
+    """A clone whose flow is data alone: seven items."""
+    flow = read_yaml(clone.root / "dvc.yaml")
+    flow["stages"] = {name: flow["stages"][name] for name in ("plan", "train_data", "test_data")}
+    write_params(clone.root / "dvc.yaml", flow)
+    return clone
+
+
+def _finished(uri):
+    """How many runs of items the store has, by name; all of them have ended, and well."""
+    runs = mlflow.MlflowClient(uri).search_runs(["1"], max_results=5000)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    return [run.info.run_name for run in runs if not run.info.run_name.startswith("repro")]
+
+
+def test_a_thousand_items_are_made_and_noted(clone, capsys):
+    (clone.root / "dvc.yaml").write_text(THOUSAND.replace("NUMBERS", str(list(range(1000)))))
+    out, seconds, memory = _followed(clone, "python", "-m", "pipeline", "repro", "--jobs", "4")
+    assert "1000 of 1000 items are done." in out.splitlines()
+    assert len(read_yaml(clone.root / "dvc.lock")["stages"]) == len(list(clone.root.glob("out-*"))) == 1000
+    again, idle, _ = _followed(clone, "python", "-m", "pipeline", "repro", "--jobs", "4")
+    assert "Data and pipelines are up to date." in again
+    with capsys.disabled():
+        print(f"\n1,000 items: {seconds:.0f} s, {memory:.0f} MB; with nothing to do {idle:.1f} s")
+
+
+def test_a_thousand_runs_are_taken_up(clone, capsys):
+    _, written, _ = _followed(clone, "python", "-c", RUNS)
+    _, seconds, memory = _followed(clone, "python", "-m", "pipeline", "uploads")
+    names = _finished(f"sqlite:///{clone.root}/mlflow.db")
+    assert sorted(names) == sorted(f"test_data {number}" for number in range(1000))
+    assert not list((clone.root / ".runs").glob("*/begin.json"))
+    with capsys.disabled():
+        print(f"\n1,000 runs: written in {written:.0f} s, taken up in {seconds:.0f} s with {memory:.0f} MB")
+
+
+def test_a_server_killed_twenty_times_loses_no_run(small, tmp_path, capsys):
+    port, chance, kills, began = free_port(), random.Random(0), 0, time.monotonic()
+    env = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}", "VSML_UPLOAD": "background"}
+    with contextlib.ExitStack() as going:
+        server = going.enter_context(contextlib.ExitStack())
+        server.enter_context(mlflow_server(tmp_path, port=port))
+        repro = small.start("python", "-m", "pipeline", "repro", "--jobs", "2", **env)
+        while kills < 20:
+            time.sleep(chance.uniform(0.0, 2.0))
+            for process in psutil.process_iter(["cmdline"]):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if f"--port={port}" in (process.info["cmdline"] or []):
+                        for one in (*process.children(recursive=True), process):
+                            one.kill()
+            with contextlib.suppress(AssertionError, ProcessLookupError):
+                server.close()
+            kills += 1
+            server.enter_context(mlflow_server(tmp_path, port=port))
+        out, error = repro.communicate(timeout=300)
+        assert repro.returncode == 0, out + error
+        small.run("python", "-m", "pipeline", "uploads", **env)
+        made = re.findall(r"^(?:plan|t\w+_data@\w+)", (small.root / "dvc.lock").read_text().replace("  ", ""), re.M)
+        assert len(_finished(env["MLFLOW_TRACKING_URI"])) == len(made) == 7
+    with capsys.disabled():
+        print(f"\nA server killed {kills} times: 7 of 7 runs whole after {time.monotonic() - began:.0f} s")
+
+
+def test_a_disk_full_at_ten_moments_is_said_and_costs_nothing(small, capsys):
+    chance, said = random.Random(0), []
+    for _ in range(10):
+        blocks = int(2 ** chance.uniform(0, 12))  # files of half a kB to two MB
+        process = small.start("sh", "-c", f"ulimit -f {blocks}; exec python -m pipeline repro --jobs 2")
+        error = process.communicate(timeout=120)[1]
+        said.append(process.returncode)
+        assert "Traceback" not in error, f"{blocks}: {error}"
+        assert not [path for path in Path(small.root, "artifacts").rglob(".*.npz")], "half a file"
+        for out_of_item in small.root.rglob("artifacts/*_data/*.npz"):
+            out_of_item.unlink()
+    assert any(said)
+    small.run("python", "-m", "pipeline", "repro")
+    assert "Data and pipelines are up to date." in small.run("python", "-m", "pipeline", "repro")
+    with capsys.disabled():
+        print(f"\nA disk full at 10 moments: exit statuses {said}; then all is made")
