@@ -78,7 +78,7 @@ def story(rev: str, tolerance: float = TOLERANCE) -> tuple[list[str], bool]:
             raise ValueError(f"{rev} has no {name} to compare with: name a commit that has results of this profile.")
         pairs.append((content, path.read_bytes()))
     results, claims, locks = pairs
-    lines = [f"Compared with {rev}, {', '.join(both)}:"]
+    lines = [f"Compared with {rev}, {', '.join(os.path.relpath(name, root) for name in both)}:"]
 
     then, now = ({name: entry["value"] for name, entry in json.loads(one).items()} for one in results)
     lost = [name for name in then if name not in now]
