@@ -17,7 +17,7 @@ endif
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: repro compare help audit test test-cluster bench ui api lint image deploy setup develop lock
+.PHONY: repro compare help audit test test-cluster bench ui api site lint image deploy setup develop lock
 
 repro: setup  ## make all that is out of date, and compare it with what is published
 	python -m pipeline repro $(if $(JOBS),--jobs $(JOBS)) $(DVC_FILE)
@@ -54,6 +54,9 @@ ui: setup  ## show runs and learned rules in MLflow
 
 api: develop  ## pages of the library, made from its docstrings, into artifacts/api
 	python docs/api.py
+
+site: api  ## one static site of all pages, and of the reports that were made here, into artifacts/site
+	python docs/site.py
 
 lint: develop  ## check style, types and the direction of imports
 	ruff check . && ruff format --check . && pyright && lint-imports
