@@ -17,7 +17,7 @@ endif
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: repro compare help audit test test-cluster bench ui api site lint image deploy setup develop lock
+.PHONY: repro compare help audit release test test-cluster bench ui api site lint image deploy setup develop lock
 
 repro: setup  ## make all that is out of date, and compare it with what is published
 	python -m pipeline repro $(if $(JOBS),--jobs $(JOBS)) $(DVC_FILE)
@@ -32,6 +32,18 @@ help:  ## this list
 # Proves every figure of the profile, or says what is wrong with which file, entry or run; see docs/audit.md.
 audit: setup  ## prove every figure of the profile, or say what is wrong (docs/audit.md)
 	python -m pipeline audit $(if $(PROFILE),profiles/$(PROFILE),.)
+
+# Hours for all of them; killed, it goes on. PROFILES="default siblings" makes these alone.
+PROFILES ?= smoke default full siblings mnist clones
+release: setup  ## make all profiles, write all pages anew, and audit all, with two items of each made again
+	@set -e; folder() { if [ $$1 = default ]; then echo .; else echo profiles/$$1; fi; }; \
+	for name in $(PROFILES); do \
+		began=$$(date +%s); python -m pipeline repro $(if $(JOBS),--jobs $(JOBS)) $$(folder $$name)/dvc.yaml; \
+		echo "$$name took $$((($$(date +%s) - began) / 60)) min."; \
+	done; \
+	for name in $(filter-out smoke,$(PROFILES)); do (cd $$(folder $$name) && python -m pipeline readme); done; \
+	for name in $(PROFILES); do python -m pipeline audit --replay 2 $$(folder $$name); done; \
+	python -m pipeline readme --check
 
 test: develop  ## run the tests
 	pytest -n 3 --dist loadgroup  # of three, some wait for processes that they start
