@@ -43,9 +43,7 @@ def test_it_has_all_pages_each_picture_once_and_no_dead_link(built):
     assert report.count('src="../../docs/figures/online_learning.png"') == 1
     assert [path.read_bytes() for path in folder.glob("pictures/*")] == [b"ABC"]
     home = (folder / "index.html").read_text()
-    assert (
-        'href="docs/claims.html#all-claims-by-the-best-evidence"' in home
-    )
+    assert 'href="docs/claims.html#all-claims-by-the-best-evidence"' in home
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from typing import Any
 import urllib3
 from kubernetes import client, config
 from kubernetes.utils.quantity import parse_quantity
+from yaml import YAMLError
 
 from pipeline.track.patience import Away, patiently
 
@@ -70,7 +71,7 @@ class Api:
             try:
                 config.load_kube_config(file, client_configuration=settings)
                 _, context = config.list_kube_config_contexts(file)
-            except config.ConfigException as error:
+            except (config.ConfigException, YAMLError, OSError, LookupError, TypeError, AttributeError) as error:
                 raise ClusterError(
                     f"No cluster is named by {file}, nor by a token of this machine ({error}). Ask an administrator "
                     "for a kubeconfig, `export KUBECONFIG=FILE`, and choose a context with "
@@ -170,7 +171,10 @@ class Api:
                 if answer.status != 401 or last:
                     break
                 answer.drain_conn()
-                self._log_in()  # tokens expire, and are renewed in their files
+                try:
+                    self._log_in()  # tokens expire, and are renewed in their files
+                except ClusterError as error:  # which may be half written at this moment
+                    raise Away(f"{method} {path}: {answer.status}, and then: {error}") from error
             with answer:
                 if answer.status < 300:
                     yield from answer.stream(2**16)

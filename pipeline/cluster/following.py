@@ -119,10 +119,9 @@ class Follower:
           ValueError: that is no number.
         """
         given = os.environ.get(PENDING) or "inf"
-        try:
-            pending_s = float(given)
-        except ValueError:
-            raise ValueError(f"{PENDING} is {given!r}, expected a number of seconds; unset, it is for ever.") from None
+        pending_s = float(given) if re.fullmatch(r"inf|\d+(\.\d*)?", given) else -1.0
+        if pending_s < 0:
+            raise ValueError(f"{PENDING} is {given!r}, expected a number of seconds; unset, it is for ever.")
         pause_s = PAUSE_S
         while (job := self._api.job(name)) is not None:
             pods = self._api.pods(name)

@@ -11,7 +11,9 @@ import os
 import re
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BaseModel, Field, ValidationError
 
 from pipeline.run.params import read_yaml
 
@@ -19,6 +21,24 @@ ARTIFACTS = Path("artifacts")
 PLAN = ARTIFACTS / "plan"
 HOLE = re.compile(r"\$\{\s*([^}\s]+)\s*\}")
 ABSENT = "absent"
+
+
+OnePath = str | Annotated[dict[str, Any], Field(min_length=1, max_length=1)]  # with what DVC is to do about it
+
+
+class _Entry(BaseModel):
+    """A stage of dvc.yaml, as far as it is read here."""
+
+    cmd: Annotated[str, Field(pattern=r"^exec python \S+ \S+ \S")]
+    matrix: dict[str, str | list[Any]] = {}
+    deps: list[OnePath] = []
+    outs: list[OnePath] = []
+    plots: list[OnePath] = []
+    metrics: list[OnePath] = []
+
+
+class _Entries(BaseModel):
+    stages: dict[str, _Entry]
 
 
 class Item(NamedTuple):
@@ -43,16 +63,27 @@ class Flow:
 
     Raises:
       FileNotFoundError: it has no dvc.yaml or no params.yaml.
+      ValueError: one of them is none.
     """
 
     def __init__(self, profile: Path = Path()) -> None:
         for name in ("dvc.yaml", "params.yaml"):
             if not (profile / name).is_file():
                 raise FileNotFoundError(f"{(profile / name).resolve()} is missing: name the folder of a profile.")
-        self._params = read_yaml(profile / "params.yaml")
-        self._entries: dict[str, Any] = read_yaml(profile / "dvc.yaml")["stages"]
-        self._stages = {entry: body["cmd"].split()[4] for entry, body in self._entries.items()}
+        self._params, tree = read_yaml(profile / "params.yaml"), read_yaml(profile / "dvc.yaml")
+        if not isinstance(self._params, dict) or not isinstance(self._params.get("root"), str):
+            must = "must have `root`, the way to the repository: take the file of a profile that runs"
+            raise ValueError(f"{(profile / 'params.yaml').resolve()} {must}.")
         self.root: str = self._params["root"]  # the way from the profile to the repository
+        try:
+            _Entries.model_validate(tree)
+        except ValidationError as error:
+            wrong = {".".join(map(str, one["loc"][:3])): one["msg"].lower() for one in error.errors()}
+            must = "; ".join(f"{place or 'it'}: {why}" for place, why in wrong.items())
+            where = (profile / "dvc.yaml").resolve()
+            raise ValueError(f"{where} is not as it must be ({must}): take that of the repository.") from None
+        self._entries: dict[str, Any] = tree["stages"]
+        self._stages = {entry: body["cmd"].split()[4] for entry, body in self._entries.items()}
 
     def items(self) -> list[Item]:
         """Every item that `dvc repro` makes, in the order of dvc.yaml."""

@@ -18,6 +18,7 @@ from pipeline.run.flow import ARTIFACTS, Flow, Item, named
 from pipeline.run.params import digest, known_or_raise
 from pipeline.run.plan import Tree, differences, plan
 
+ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY")
 PACKAGES = ("jax", "jaxlib", "numpy", "optax", "flax")
 
 
@@ -126,7 +127,8 @@ def own_code() -> None:
     """
     root = (Path.cwd() / Flow().root).resolve()
     if root != paths.ROOT and not in_pod():
-        remedy = f"use that repository's own environment (make repro there), or put it first: PYTHONPATH={root}"
+        first = f"put it first: PYTHONPATH={root}" if ":" not in str(root) else "take the colons out of its path"
+        remedy = f"use that repository's own environment (make repro there), or {first}"
         raise ValueError(f"This profile belongs to {root}, but the code that runs is that of {paths.ROOT}: {remedy}.")
 
 
@@ -150,17 +152,23 @@ def git() -> dict[str, str]:
     """The commit and whether the tree is as committed; dvc.lock, which a repro is there to change, does not count.
 
     Raises:
-      ValueError: git refuses, as it does in a repository that another user owns.
+      ValueError: git refuses, as it does in a repository that another user owns; or there is no git for one.
     """
+    # A repository that the environment names is not this one.
+    plain = {name: value for name, value in os.environ.items() if name not in ELSEWHERE} | {"LC_ALL": "C"}
 
     def ask(*words: str) -> subprocess.CompletedProcess[str]:
-        command, english = ["git", "-C", str(paths.ROOT), *words], os.environ | {"LC_ALL": "C"}
-        return subprocess.run(command, capture_output=True, text=True, check=False, env=english)
+        command = ["git", "-C", str(paths.ROOT), *words]
+        try:
+            return subprocess.run(command, capture_output=True, text=True, check=False, env=plain)
+        except FileNotFoundError:
+            raise ValueError("git is not installed, and which commit this is cannot be said: install it.") from None
 
     head, status = ask("rev-parse", "--verify", "HEAD"), ask("status", "--porcelain", "--", ".", ":(exclude)*dvc.lock")
     if head.returncode or status.returncode:
         said = f"{head.stderr}{status.stderr}"
-        if "not a git repository" in said or not status.returncode:  # there is none, or none with a commit
+        there = any((folder / ".git").exists() for folder in (paths.ROOT, *paths.ROOT.parents))
+        if not there or not status.returncode:  # there is none, or none with a commit
             return {"commit": "none", "tree": "unversioned"}
         raise ValueError(f"git does not say which commit {paths.ROOT} is at. Its own words: {said.strip()}")
     return {"commit": head.stdout.strip(), "tree": "dirty" if status.stdout.strip() else "clean"}

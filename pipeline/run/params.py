@@ -44,8 +44,16 @@ Checked = TypeVar("Checked", bound=Section)
 
 
 def read_yaml(source: Path | bytes) -> Any:
-    """The plain value of a YAML file, or of its bytes."""
-    return copy.deepcopy(_parsed(source if isinstance(source, bytes) else source.read_bytes()))
+    """The plain value of a YAML file, or of its bytes.
+
+    Raises:
+      ValueError: it is not YAML.
+    """
+    try:
+        return copy.deepcopy(_parsed(source if isinstance(source, bytes) else source.read_bytes()))
+    except YAMLError as error:
+        name = "What git has" if isinstance(source, bytes) else source
+        raise ValueError(f"{name} is not YAML: {error}: correct it.") from None
 
 
 @functools.cache  # a seventh of a second each time, and an item asks a dozen times
@@ -59,10 +67,9 @@ def checked(kind: type[Checked], path: str | Path) -> Checked:
     Raises:
       ValueError: unknown or missing keys or values of the wrong kind, each by its name.
     """
+    tree = read_yaml(Path(path))
     try:
-        return kind.model_validate_json(json.dumps(completed(read_yaml(Path(path)), kind)))
-    except YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {error}") from None
+        return kind.model_validate_json(json.dumps(completed(tree, kind)))
     except ValidationError as error:
         lines = [_sentence(problem) for problem in error.errors(include_url=False)]
         raise ValueError(f"{path}:\n" + "\n".join(f"  {line}" for line in dict.fromkeys(lines))) from None

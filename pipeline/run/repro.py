@@ -58,6 +58,7 @@ class Running(NamedTuple):
 
 def main(jobs: int, file: Path) -> None:
     os.chdir(file.parent)
+    Flow()  # a profile; and its files are parsed here, not once an item
     began_ms = time.time_ns() // 10**6
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # of the commands' `python`
     # Not above: every stage imports this module, and stages need no DVC.
@@ -112,7 +113,6 @@ def run(repo: Any, stages: Mapping[str, Any], needs: Mapping[str, set[str]], job
         after = max((way[other] for other, wanted in needs.items() if name in wanted), default=0.0)
         way[name] = (_expected(name, published | here) or UNKNOWN_S) + after
 
-    Flow()  # its files are parsed here, and not once an item
     sorter = TopologicalSorter(needs)
     sorter.prepare()
     ready: list[str] = []

@@ -27,6 +27,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -203,19 +204,28 @@ def store_uri() -> str:
     Those of a server move to the variables that MLflow has for them: its address is in many texts, also of others.
     """
     named = os.environ.get("MLFLOW_TRACKING_URI", "")
-    uri, plain = urllib.parse.urlsplit(named), without_secrets(named)
-    if uri.scheme in ("http", "https") and plain != named:
+    plain = without_secrets(named)
+    scheme, _, rest = named.partition("://")
+    if scheme.lower() in ("http", "https") and "@" in rest:
+        whose, at, _ = re.split("[/?#]", rest, maxsplit=1)[0].rpartition("@")
+        if not at or re.search(r"[@\[\]]", whose):
+            raise ValueError(
+                "The user or the password in MLFLOW_TRACKING_URI has a character that ends it in an address: write "
+                "/ as %2F, # as %23, ? as %3F, @ as %40, [ as %5B and ] as %5D."
+            )
+        user, _, password = whose.partition(":")
         os.environ["MLFLOW_TRACKING_URI"] = plain
-        for name, value in (("USERNAME", uri.username), ("PASSWORD", uri.password)):
-            os.environ[f"MLFLOW_TRACKING_{name}"] = urllib.parse.unquote(value or "")
+        for name, value in (("USERNAME", user), ("PASSWORD", password)):
+            os.environ[f"MLFLOW_TRACKING_{name}"] = urllib.parse.unquote(value)
     return plain
 
 
 def without_secrets(uri: str) -> str:
-    """An address without user and password, wherever in it they stand."""
-    parts = urllib.parse.urlsplit(uri)
-    host, query = parts.netloc.rpartition("@")[2], "" if parts.netloc else parts.query
-    return uri if (host, query) == parts[1:4:2] else parts._replace(netloc=host, query=query).geturl()
+    """An address without user and password, wherever in it they stand, whether or not it is a sound one."""
+    scheme, there, rest = uri.partition("://")
+    if not there or rest.startswith("/"):  # a file
+        return uri
+    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
 
 
 def read(folder: Path, name: str) -> dict[str, Any]:

@@ -11,7 +11,6 @@ A run whose process was killed goes up as KILLED, with its curve. If a process r
 MLflow run is opened again and goes on.
 """
 
-import contextlib
 import json
 import os
 import re
@@ -86,12 +85,12 @@ def written() -> list[Written]:
     """The runs on disk in the order of their ends; last, those that go on.
 
     What depends on a run begins after its end. So the folders are listed before any is looked at: one that is seen
-    here can have read nothing from one that had not ended.
+    here can have read nothing from one that had not ended. One that is damaged is named, and stays.
     """
     found = []
     for folder in [path for path in paths.RUNS.glob("*") if path.is_dir()]:
         begun, ended = folder / tracking.BEGIN, folder / tracking.END
-        with contextlib.suppress(FileNotFoundError):  # just removed by another process
+        try:
             free = None if ended.exists() else tracking.lock(folder.with_suffix(".lock"))
             if free is not None:
                 os.close(free)
@@ -105,6 +104,10 @@ def written() -> list[Written]:
             begin = tracking.read(folder, tracking.BEGIN) if begun.exists() else {}
             if begin or end is not None:
                 found.append(Written(folder, begin, end))
+        except FileNotFoundError:  # just removed by another process
+            continue
+        except ValueError as error:
+            print(f"{folder} is damaged ({error}) and stays where it is: remove it.", file=sys.stderr, flush=True)
     return sorted(found, key=lambda one: float("inf") if one.end is None else one.end["ended_ns"])
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import random
 import re
+import shutil
 import signal
 import zipfile
 from pathlib import Path
@@ -15,6 +16,7 @@ import vsml
 from pipeline.__main__ import is_sentence
 from pipeline.data import sources
 from pipeline.run import paths
+from pipeline.run.flow import Flow
 from pipeline.studies import claims, params
 from pipeline.studies.learning.examples import read_examples
 from pipeline.studies.report import MEASURES
@@ -67,7 +69,8 @@ def damaged_zip(whole: bytes, number: int) -> bytes:
 def kinds():
     """What each door is given, whole; its name; what damages it; and the door."""
     text = (paths.ROOT / "profiles/smoke/params.yaml").read_bytes()
-    yield "params.yaml", text, damaged, params.read
+    yield "params.yaml", text, damaged, lambda path: (params.read(path), Flow(path.parent).items())
+    yield "dvc.yaml", (paths.ROOT / "dvc.yaml").read_bytes(), damaged, lambda path: Flow(path.parent).items()
     x = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
     archive = io.BytesIO()
     np.savez(archive, x=x, y=np.arange(12) % 3)
@@ -92,6 +95,8 @@ def test_damaged_input_is_read_or_refused_in_a_sentence(kind, tmp_path, monkeypa
     (folder := tmp_path / "inside").mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.setenv("VSML_DATA_MIRROR", str(folder))
+    for needed in ("dvc.yaml", "profiles/smoke/params.yaml"):
+        shutil.copy(paths.ROOT / needed, folder)
     (file := folder / name).write_bytes(whole)
     door(file)
     faults, refused = [], 0
@@ -107,6 +112,6 @@ def test_damaged_input_is_read_or_refused_in_a_sentence(kind, tmp_path, monkeypa
                 faults.append(f"{number}: {type(error).__name__}: {error}"[:200])
         finally:
             signal.alarm(0)
-    assert [path.name for path in tmp_path.rglob("*")] == ["inside", name]
+    assert {path.name for path in tmp_path.rglob("*")} == {"inside", "dvc.yaml", "params.yaml", name}
     assert not faults, "\n".join(faults)
     assert refused > COUNT / 4, "most damage is seen"

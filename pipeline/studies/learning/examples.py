@@ -44,6 +44,8 @@ def read_examples(data: str, labels: str | None = None) -> Examples:
         x, y = known_or_raise(known, data.removeprefix("sklearn:"), "sets of scikit-learn")(return_X_y=True)
     elif kind in TABLES:
         x, y = _columns(path, labels)
+    elif path.with_suffix("").suffix.lower() in TABLES:
+        raise ValueError(f"{path} is a table that is packed: unpack it, and name what comes out.")
     elif kind != ".npy":
         x, y = npz.read(path, PAIRS).values()
     elif labels:
@@ -62,7 +64,9 @@ def _npy(path: Path) -> np.ndarray:
         with path.open("rb") as file:
             return np.lib.format.read_array(file, allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is not an npy file of a plain array: save it with np.save.") from error
+        plain = "Object arrays" in str(error)
+        remedy = "make it plain first, as by y.astype(str)" if plain else "save it with np.save"
+        raise ValueError(f"{path} is not an npy file of a plain array: {remedy}.") from error
 
 
 def _columns(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray]:
@@ -78,11 +82,17 @@ def _columns(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray]:
             cells = [cell.strip("\"' \r\n") for cell in first.split(separator)]
             numbers = [cell for cell in cells if not pandas.isna(pandas.to_numeric(cell, errors="coerce"))]
             named = not {labels, *LABELS}.isdisjoint(cells) or numbers == [str(n) for n in range(len(numbers))]
+            if not named:  # names of columns can be numbers; then a class that nothing else has is no class
+                last = pandas.read_csv(path, sep=separator, header=None, dtype=str).iloc[:, -1]
+                counts = last[1:].value_counts()
+                alone = last.iloc[0] not in counts.index and len(counts) > 0 and counts.min() > 1
+                named = alone and bool(pandas.isna(pandas.to_numeric(last.iloc[0], errors="coerce")))
             table = pandas.read_csv(path, sep=separator, header=0 if named else None)
     except ImportError as error:
         raise ValueError(f"{path} needs pandas, and parquet pyarrow ({error}): pip install pandas pyarrow.") from error
     except ValueError as error:
-        message = f"{path} is not a table that pandas can read ({str(error).strip()}): save it again."
+        again = "save it as UTF-8" if isinstance(error, UnicodeDecodeError) else "save it again"
+        message = f"{path} is not a table that pandas can read ({str(error).strip()}): {again}."
         raise ValueError(message) from error
     table.columns = [str(name) for name in table.columns]
     table = table[[name for name in table if not name.startswith("Unnamed: ")]]  # the index of another table
@@ -92,7 +102,11 @@ def _columns(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray]:
     if column.isna().any():
         raise ValueError(f"{path}: {column.isna().sum()} examples have no label in {label!r}: remove them.")
     if text := [name for name in features if features[name].dtype.kind not in NUMBERS]:
-        remedy = "code them, as by pandas.get_dummies, or drop them"
+        if not len(table):
+            raise ValueError(f"{path} has names of columns, and no examples below them: add some.")
+        commas = table[text[0]].astype(str).str.fullmatch(r"-?\d+,\d+").all()
+        coded = "code them, as by pandas.get_dummies, or drop them"
+        remedy = "write decimal points for the commas" if commas else coded
         raise ValueError(f"{path}: the columns {text} have no numbers: {remedy}.")
     print(f"{path}: the labels are the column {label!r}.")
     y = column.to_numpy()

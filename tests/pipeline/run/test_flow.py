@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import os
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -130,3 +132,23 @@ def test_dvc_exp_run_changes_leaves_and_what_they_decide_and_nothing_else(commit
         assert found.feedback.experiments[name] == before.feedback.experiments[name]
     learners = ("meta_train@es", "feedback_train@second_order_on_glyphs", "feedback_test@second_order_on_glyphs")
     assert _changed(committed) == {f"{name}-{seed}" for name in learners for seed in (0, 1)}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("params.yaml", "", "must have `root`, the way to the repository"),
+        ("params.yaml", "root: 3", "must have `root`, the way to the repository"),
+        ("params.yaml", "a: [", "is not YAML"),
+        ("dvc.yaml", "", "it: input should be a valid dictionary"),
+        ("dvc.yaml", "stages: [", "is not YAML"),
+        ("dvc.yaml", "stages: {a: {cmd: ls}}", "stages.a.cmd: string should match pattern"),
+        ("dvc.yaml", "stages: {a: {cmd: exec python -m pipeline a, deps: [3]}}", "stages.a.deps: "),
+    ],
+)
+def test_files_that_are_no_profile_are_refused_by_name(tmp_path, name, content, words):
+    (tmp_path / "params.yaml").write_text("root: .")
+    shutil.copy(paths.ROOT / "dvc.yaml", tmp_path)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=f"{re.escape(str(tmp_path / name))}.*{re.escape(words)}"):
+        Flow(tmp_path)

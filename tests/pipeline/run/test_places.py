@@ -1,6 +1,7 @@
 """Checkouts, folders and stores in other places and states than one thinks: what runs is right, or refused."""
 
 import contextlib
+import json
 import os
 import shutil
 import sqlite3
@@ -188,6 +189,18 @@ def test_a_repository_that_git_does_not_trust_is_refused_with_git_s_remedy(small
     error = _refused(small, "GIT_TEST_ASSUME_DIFFERENT_OWNER=1", *IRIS)
     assert "dubious ownership" in error and "git config --global --add safe.directory" in error
     assert not (small.root / "artifacts/test_data/iris.npz").exists() and not list((small.root / ".runs").glob("*/"))
+    (small.root / ".git/HEAD").rename(small.root / ".git/lost")
+    assert "not a git repository" in _refused(small, "A=1", *IRIS), "there is one, and it is broken"
+    (small.root / ".git/lost").rename(small.root / ".git/HEAD")
+    small.run(*IRIS, GIT_DIR="/nowhere", VSML_UPLOAD="later")
+    (begun,) = (small.root / ".runs").glob("*/begin.json")
+    assert json.loads(begun.read_text())["tags"]["commit"] == small.run("git", "rev-parse", "HEAD").strip()
+    broken = begun.parent.with_name("broken")
+    broken.mkdir()
+    (broken / "begin.json").write_text("{")
+    process = small.start("python", "-m", "pipeline", "uploads")
+    out, error = process.communicate(timeout=120)
+    assert process.returncode == 0 and f"{broken} is damaged" in error and "test_data iris: FINISHED" in out + error
 
 
 def test_a_setting_that_changes_numbers_is_not_taken_over_in_silence(clone):

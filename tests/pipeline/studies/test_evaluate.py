@@ -161,6 +161,9 @@ FORMS = {  # ways to store the same examples, each with what is read
     "scikit-learn": lambda: ["sklearn:wine"],
     "csv": lambda: TABLE.to_csv("w.csv", index=False) or ["w.csv"],
     "csv with an index": lambda: TABLE.to_csv("w.csv") or ["w.csv"],
+    "csv whose names are numbers": lambda: (
+        TABLE.set_axis([*range(2000, 2013), "species"], axis=1).to_csv("w.csv", index=False) or ["w.csv"]
+    ),
     "csv without names": lambda: TABLE.to_csv("w.csv", index=False, header=False) or ["w.csv"],
     "csv of Europe, labels first": lambda: TABLE.set_index("species").to_csv("w.csv", sep=";") or ["w.csv", "species"],
     "parquet": lambda: TABLE.rename(columns={"species": "Class"}).to_parquet("w.parquet") or ["w.parquet"],

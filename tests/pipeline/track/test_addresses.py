@@ -1,0 +1,41 @@
+"""Addresses of MLflow stores, sound or not: no password in them is shown."""
+
+import os
+
+import pytest
+
+from pipeline.track.tracking import store_uri, without_secrets
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("https://me:s3cr%40t@host:5000", "https://host:5000"),
+        ("HTTP://me:s3c#ret@host", "HTTP://host"),
+        ("https://me:s3c/ret@host/path", "https://host/path"),
+        ("https://host:5000?token=s3cret", "https://host:5000"),
+        ("postgresql://me:s3[cret@host/mlflow?sslmode=require", "postgresql://host/mlflow"),
+        ("sqlite:////a@b/mlflow.db", "sqlite:////a@b/mlflow.db"),
+        ("", ""),
+    ],
+)
+def test_what_is_shown_of_an_address_has_no_secret(given, shown):
+    assert without_secrets(given) == shown
+
+
+@pytest.mark.parametrize("password", ["s3c#ret", "s3c/ret", "s3c?ret", "s3c@ret", "s3c[ret"])
+def test_a_password_that_ends_the_address_is_refused_and_not_shown(password, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"https://me:{password}@host")
+    with pytest.raises(ValueError, match="write / as %2F, # as %23") as refused:
+        store_uri()
+    assert "s3c" not in str(refused.value)
+
+
+def test_user_and_password_of_a_server_move_to_their_variables(monkeypatch):
+    for name in ("USERNAME", "PASSWORD"):
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "another")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:s3c%23ret@host")
+    assert store_uri() == os.environ["MLFLOW_TRACKING_URI"] == "https://host"
+    assert [os.environ[f"MLFLOW_TRACKING_{name}"] for name in ("USERNAME", "PASSWORD")] == ["me", "s3c#ret"]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://host?token=x")
+    assert store_uri() == "https://host" and os.environ["MLFLOW_TRACKING_USERNAME"] == "me"
