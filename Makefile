@@ -46,7 +46,7 @@ release: setup  ## make all profiles, write all pages anew, and audit all, with 
 	python -m pipeline readme --check
 
 test: develop  ## run the tests
-	pytest -n 3 --dist loadgroup  # of three, some wait for processes that they start
+	pytest -n 3 --dist loadfile  # a file has fixtures that are dear; of three processes, some wait for others
 
 # Stages of the smoke profile as real Jobs, where KUBECONFIG, VSML_NAMESPACE and MLFLOW_TRACKING_URI point to; see
 # docs/cluster.md.

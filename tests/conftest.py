@@ -31,16 +31,6 @@ def _lenient(function):
 
 optax.tree.bias_correction = _lenient(optax.tree.bias_correction)  # Adam's 0.9**count is a float to an int
 
-DEAR = ("folders", "served", "guarded")  # fixtures that take a process many seconds: tests of one go to one process
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Who shares a dear fixture, for `pytest -n 3 --dist loadgroup`."""
-    for item in items:
-        for name in [name for name in DEAR if name in item.fixturenames][:1]:
-            item.add_marker(pytest.mark.xdist_group(name))
-
 
 @pytest.fixture
 def key():

@@ -198,13 +198,13 @@ def _origins(items: Items) -> dict[str, list[str]]:
     """Which rules this run has learned itself, and which it has taken as they ship."""
     every = {
         "Learned in this run": {
-            "VSML": len(items.experiments) * len(items.seeds),
+            "rules that learn examples online": len(items.experiments) * len(items.seeds),
             "clones of backpropagation and improved clones": 2 * len(items.learned_clones),
             "rules that remember": len(items.recall) * len(items.recall_seeds),
             "networks taught by feedback or by gradients": len(items.feedback) * len(items.feedback_seeds),
         },
         "Taken from the package as they ship, and tested": {
-            "VSML": len(items.zoo),
+            "rules that learn examples online": len(items.zoo),
             "clones of backpropagation and improved clones": 2 * len(items.shipped_clones),
         },
     }
