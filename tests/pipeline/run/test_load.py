@@ -5,7 +5,6 @@ pytest -n 0 -s -m slow tests/pipeline/run/test_load.py    prints times and memor
 
 import contextlib
 import random
-import re
 import time
 from pathlib import Path
 
@@ -16,7 +15,6 @@ import pytest
 from pipeline.run.params import read_yaml
 from tests.servers import free_port, mlflow_server
 
-pytestmark = pytest.mark.slow
 THOUSAND = """
 stages:
   one:
@@ -54,7 +52,7 @@ def _followed(clone, *command, **env):
 
 @pytest.fixture
 def small(clone, write_params):
-    """A clone whose flow is data alone: seven items."""
+    """A clone whose flow is data alone."""
     flow = read_yaml(clone.root / "dvc.yaml")
     flow["stages"] = {name: flow["stages"][name] for name in ("plan", "train_data", "test_data")}
     write_params(clone.root / "dvc.yaml", flow)
@@ -69,6 +67,7 @@ def _finished(uri):
     return [name for name in names if not name.startswith("repro")]
 
 
+@pytest.mark.load
 def test_a_thousand_items_are_made_and_noted(clone, capsys):
     (clone.root / "dvc.yaml").write_text(THOUSAND.replace("NUMBERS", str(list(range(1000)))))
     out, seconds, memory = _followed(clone, "python", "-m", "pipeline", "repro", "--jobs", "4")
@@ -80,6 +79,7 @@ def test_a_thousand_items_are_made_and_noted(clone, capsys):
         print(f"\n1,000 items: {seconds:.0f} s, {memory:.0f} MB; with nothing to do {idle:.1f} s")
 
 
+@pytest.mark.load
 def test_a_thousand_runs_are_taken_up(clone, capsys):
     _, written, _ = _followed(clone, "python", "-c", RUNS)
     _, seconds, memory = _followed(clone, "python", "-m", "pipeline", "uploads")
@@ -90,6 +90,7 @@ def test_a_thousand_runs_are_taken_up(clone, capsys):
         print(f"\n1,000 runs: written in {written:.0f} s, taken up in {seconds:.0f} s with {memory:.0f} MB")
 
 
+@pytest.mark.load
 def test_a_server_killed_twenty_times_loses_no_run(small, tmp_path, capsys):
     port, chance, kills, began = free_port(), random.Random(0), 0, time.monotonic()
     env = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}", "VSML_UPLOAD": "background"}
@@ -111,12 +112,13 @@ def test_a_server_killed_twenty_times_loses_no_run(small, tmp_path, capsys):
         out, error = repro.communicate(timeout=300)
         assert repro.returncode == 0, out + error
         small.run("python", "-m", "pipeline", "uploads", **env)
-        made = re.findall(r"^(?:plan|t\w+_data@\w+)", (small.root / "dvc.lock").read_text().replace("  ", ""), re.M)
-        assert len(_finished(env["MLFLOW_TRACKING_URI"])) == len(made) == 7
+        made = read_yaml(small.root / "dvc.lock")["stages"].keys() - {"plan"}
+        assert sorted(_finished(env["MLFLOW_TRACKING_URI"])) == sorted(name.replace("@", " ") for name in made)
     with capsys.disabled():
-        print(f"\nA server killed {kills} times: 7 of 7 runs whole after {time.monotonic() - began:.0f} s")
+        print(f"\nA server killed {kills} times: all {len(made)} runs whole after {time.monotonic() - began:.0f} s")
 
 
+@pytest.mark.slow
 def test_a_disk_full_at_ten_moments_is_said_and_costs_nothing(small, capsys):
     chance, said = random.Random(0), []
     for _ in range(10):
