@@ -151,7 +151,7 @@ def main(words: list[str] | None = None) -> None:
         if is_sentence(error):
             sentence = str(error)
         elif isinstance(error, sqlite3.OperationalError) or getattr(error, "errno", None) in FULL:
-            sentence = f"{error}. Is the disk or a quota full? Make room and run it again: no more than this is lost."
+            sentence = f"{error}. Is the disk or a quota full? Make room, then run it again."
         elif word in TOOLS and isinstance(error, OSError) and error.filename:
             sentence = f"{error.filename} cannot be opened: {error.strerror}."
         else:

@@ -206,7 +206,9 @@ def store_uri() -> str:
     named = os.environ.get("MLFLOW_TRACKING_URI", "")
     plain = without_secrets(named)
     scheme, _, rest = named.partition("://")
-    if scheme.lower() in ("http", "https") and "@" in rest:
+    if scheme.lower() not in ("http", "https"):
+        return plain
+    if "@" in rest:
         whose, at, _ = re.split("[/?#]", rest, maxsplit=1)[0].rpartition("@")
         if not at or re.search(r"[@\[\]]", whose):
             raise ValueError(
@@ -214,9 +216,9 @@ def store_uri() -> str:
                 "/ as %2F, # as %23, ? as %3F, @ as %40, [ as %5B and ] as %5D."
             )
         user, _, password = whose.partition(":")
-        os.environ["MLFLOW_TRACKING_URI"] = plain
         for name, value in (("USERNAME", user), ("PASSWORD", password)):
             os.environ[f"MLFLOW_TRACKING_{name}"] = urllib.parse.unquote(value)
+    os.environ["MLFLOW_TRACKING_URI"] = plain
     return plain
 
 

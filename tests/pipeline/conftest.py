@@ -20,7 +20,6 @@ TINY = {
     "curriculum": [{"steps": 12, "episodes": [EPISODES]}, {"steps": 8, "episodes": [EPISODES | {"length": 6}]}],
     "estimator": {"name": "backprop", "segment": None, "at_once": 1},
 }
-COMPILED = paths.ROOT / ".pytest_cache/compiled"  # by all clones: their stages are the same programs
 XLA_FLAGS = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"  # compiles faster
 
 
@@ -34,7 +33,6 @@ class Clone:
         kept = {name: value for name, value in os.environ.items() if name not in set(unwritten)}
         path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
         self.env = kept | {"PYTHONPATH": str(root), "PATH": path, "XLA_FLAGS": XLA_FLAGS, "VSML_UPLOAD": "later"}
-        self.env["JAX_COMPILATION_CACHE_DIR"] = str(COMPILED)
 
     def start(self, *command: str, **env: str) -> subprocess.Popen[str]:
         """Start a command; before a stage run by hand a plan that is out of date is made again, as by `dvc repro`."""

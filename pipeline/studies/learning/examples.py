@@ -3,6 +3,7 @@
 import importlib
 from inspect import signature
 from pathlib import Path
+from tokenize import TokenError
 from typing import NamedTuple
 
 import numpy as np
@@ -63,7 +64,7 @@ def _npy(path: Path) -> np.ndarray:
     try:
         with path.open("rb") as file:
             return np.lib.format.read_array(file, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, TokenError) as error:  # the last of a header that is no Python
         plain = "Object arrays" in str(error)
         remedy = "make it plain first, as by y.astype(str)" if plain else "save it with np.save"
         raise ValueError(f"{path} is not an npy file of a plain array: {remedy}.") from error

@@ -6,6 +6,7 @@ pytest -n 0 -s -m slow tests/pipeline/run/test_load.py    prints times and memor
 import contextlib
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mlflow
@@ -41,11 +42,13 @@ def _followed(clone, *command, **env):
     began, most = time.monotonic(), 0
     process = clone.start(*command, **env)
     own = psutil.Process(process.pid)
-    while process.poll() is None:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            most = max(most, sum(one.memory_full_info().pss for one in (own, *own.children(recursive=True))))
-        time.sleep(0.5)
-    out, error = process.communicate()
+    with ThreadPoolExecutor(1) as pool:  # a pipe that nobody reads stops who writes
+        said = pool.submit(process.communicate)
+        while not said.done():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                most = max(most, sum(one.memory_full_info().pss for one in (own, *own.children(recursive=True))))
+            time.sleep(0.5)
+        out, error = said.result()
     assert process.returncode == 0, out + error
     return out, time.monotonic() - began, most / 1e6
 

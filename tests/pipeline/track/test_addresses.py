@@ -38,4 +38,7 @@ def test_user_and_password_of_a_server_move_to_their_variables(monkeypatch):
     assert store_uri() == os.environ["MLFLOW_TRACKING_URI"] == "https://host"
     assert [os.environ[f"MLFLOW_TRACKING_{name}"] for name in ("USERNAME", "PASSWORD")] == ["me", "s3c#ret"]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://host?token=x")
-    assert store_uri() == "https://host" and os.environ["MLFLOW_TRACKING_USERNAME"] == "me"
+    assert (
+        store_uri() == os.environ["MLFLOW_TRACKING_URI"] == "https://host"
+        and os.environ["MLFLOW_TRACKING_USERNAME"] == "me"
+    )
