@@ -82,6 +82,7 @@ def test_a_thousand_items_are_made_and_noted(clone, capsys):
         print(f"\n1,000 items: {seconds:.0f} s, {memory:.0f} MB; with nothing to do {idle:.1f} s")
 
 
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")  # of MLflow's own store
 @pytest.mark.load
 def test_a_thousand_runs_are_taken_up(clone, capsys):
     _, written, _ = _followed(clone, "python", "-c", RUNS)
