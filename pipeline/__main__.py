@@ -150,8 +150,10 @@ def main(words: list[str] | None = None) -> None:
     except Exception as error:
         if is_sentence(error):
             sentence = str(error)
-        elif isinstance(error, sqlite3.OperationalError) or getattr(error, "errno", None) in FULL:
+        elif getattr(error, "errno", None) in FULL or (isinstance(error, sqlite3.Error) and "full" in str(error)):
             sentence = f"{error}. Is the disk or a quota full? Make room, then run it again."
+        elif isinstance(error, sqlite3.Error):
+            sentence = f"{error}: a database of DVC or MLflow is damaged, or not yours to write. Mend or remove it."
         elif word in TOOLS and isinstance(error, OSError) and error.filename:
             sentence = f"{error.filename} cannot be opened: {error.strerror}."
         else:

@@ -5,7 +5,6 @@ Raw files are those of datasets.lock by sha256. Figures and report are drawn in 
 
 import contextlib
 import importlib.metadata
-import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import NamedTuple
 
 from pipeline.audit.findings import NOTED, REPRO, UNPROVEN, Finding
 from pipeline.audit.lock import Entry
-from pipeline.data import download, sources
+from pipeline.data import download, locked, sources
 from pipeline.run import artifacts, paths
 from pipeline.run.job import stages
 from pipeline.show.style import pixels
@@ -35,16 +34,16 @@ def raw_files(stage: str, name: str) -> list[Raw]:
     and are here, those.
 
     Raises:
-      ValueError: datasets.lock has no such set or split.
+      ValueError: datasets.lock has no such set or split, or is not as it must be.
     """
     if (split := PARSED.get(stage)) is None:
         return []
-    known = json.loads(paths.DATASETS_LOCK.read_text(encoding="utf-8")).get(name)
-    if known is None or split not in known["splits"]:
+    known = locked.sets().get(name)
+    if known is None or split not in known.splits:
         raise ValueError(f"{paths.DATASETS_LOCK.name} has no {split!r} split of {name!r}.")
 
     def raw(file_name: str) -> Raw:
-        file = download.File(known.get("folder", name), file_name, **known["files"][file_name])
+        file = download.File(known.folder or name, file_name, **known.files[file_name].model_dump())
         source = file.urls[0] if file.urls else "no URL of its own"
         places = [paths.DOWNLOADS / str(file), *download.in_mirrors(file)]
         if file.wheel:
@@ -52,9 +51,9 @@ def raw_files(stage: str, name: str) -> list[Raw]:
             source, places = f"the wheel of scikit-learn {wheel.version}", [Path(str(wheel.locate_file(file.wheel)))]
         return Raw(file, source, next((path for path in places if path.is_file()), None))
 
-    stand_ins = [raw(file) for file in known.get("instead", {}).get(split, [])]
+    stand_ins = [raw(file) for file in known.instead.get(split, ())]
     here = stand_ins and all(one.here for one in stand_ins)
-    return stand_ins if here else [raw(file) for file in known["splits"][split]]
+    return stand_ins if here else [raw(file) for file in known.splits[split]]
 
 
 def check_parsed(entry: Entry) -> Iterator[Finding]:
@@ -63,7 +62,7 @@ def check_parsed(entry: Entry) -> Iterator[Finding]:
     (name,), (out,) = item.words, item.outs
     try:
         raws = raw_files(item.stage, name)
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         yield Finding(f"datasets.lock: {name}", "an entry", str(error), "git checkout datasets.lock")
         return
     damaged = [(raw, fault) for raw in raws if raw.here and (fault := download.fault(raw.here, raw.file)) is not None]

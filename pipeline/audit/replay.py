@@ -20,7 +20,7 @@ import numpy as np
 from scipy.stats import permutation_test
 
 from pipeline.__main__ import xla_flags
-from pipeline.audit.runs import attempt, git, manifest
+from pipeline.audit.runs import attempt, manifest
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
 from pipeline.run.flow import Flow
@@ -65,7 +65,7 @@ def main(stage: str, item: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         worktree, verdicts = Path(folder) / "worktree", {}
         add = ("-c", f"core.hooksPath={os.devnull}", "worktree", "add", "--quiet", "--detach")
-        if (done := git(*add, str(worktree), f"{commit}^{{commit}}")).returncode:
+        if (done := provenance.ask_git(*add, str(worktree), f"{commit}^{{commit}}")).returncode:
             said = f"{done.stderr.decode().strip()} (git fetch --all, if it is not in this repository)"
             raise ValueError(f"commit {commit} of run {run.id} cannot be checked out: {said}.")
         try:
@@ -106,7 +106,7 @@ def main(stage: str, item: list[str]) -> None:
                     except (IntegrityError, MissingInStoreError) as error:
                         verdicts[name] = DIFFERENT, f"and the original cannot be looked into: {error}"
         finally:
-            git("worktree", "remove", "--force", str(worktree))
+            provenance.ask_git("worktree", "remove", "--force", str(worktree))
     for name, (kind, more) in verdicts.items():
         print(f"  {name}: {kind}{f' ({more})' if more else ''}")
     # Devices, flags and versions, then and now; what is the same, once. Only what computes has a device.

@@ -11,7 +11,6 @@ import importlib
 import io
 import json
 import math
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -23,7 +22,6 @@ from pipeline.audit.hashing import Digests, Hasher
 from pipeline.audit.lock import Entry, Evidence
 from pipeline.cluster.exchange import COMMITTED, REFUSED
 from pipeline.run import job as provenance
-from pipeline.run import paths
 from pipeline.run.params import digest as digest_of
 from pipeline.track.store import Found, MissingInStoreError, Store
 from pipeline.track.tracking import flat
@@ -33,17 +31,13 @@ CUT_AT = 6000  # MLflow cuts longer params
 COMMIT_FIRST = f"commit and push, then {AGAIN}"
 
 
-def git(*words: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(["git", "-C", str(paths.ROOT), *words], capture_output=True, check=False)
-
-
 @functools.cache
 def committed(commit: str) -> dict[str, str] | None:
     """The sha256 of every file of a commit; None if this repository has no such commit."""
     if not commit.isalnum():
         return None
     # Its tree, since tarfile cannot read the header that git puts before a commit if no file follows.
-    done = git("archive", "--format=tar", f"{commit}^{{commit}}^{{tree}}")
+    done = provenance.ask_git("archive", "--format=tar", f"{commit}^{{commit}}^{{tree}}")
     if done.returncode:
         return None
     with tarfile.open(fileobj=io.BytesIO(done.stdout), mode="r:") as archive:
@@ -236,7 +230,7 @@ def _commit(run: Found, code: Mapping[str, str]) -> Iterator[Finding]:
     if tree == "unversioned" or commit == "none":
         yield Finding("commit", "a commit", "it ran outside of git", COMMIT_FIRST, NOTED)
     elif (there := committed(commit)) is None:
-        shallow = git("rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
+        shallow = provenance.ask_git("rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
         kind, more = (UNPROVEN, " --unshallow") if shallow else (BROKEN, "")
         remedy = f"git fetch --all{more}, or {AGAIN}"
         yield Finding("tag commit", "a commit of this repository", commit or None, remedy, kind)

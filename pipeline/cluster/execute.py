@@ -4,13 +4,12 @@ PIPELINE_EXECUTOR is `local`, the default, `kubernetes`, or `pod`: what the pods
 """
 
 import importlib
-import json
 import os
 import signal
 
 from pipeline.cluster import gang
 from pipeline.run import job as provenance
-from pipeline.run import paths, phases, repro
+from pipeline.run import phases, repro
 from pipeline.track import tracking
 
 NAMES = ("local", "kubernetes", "pod")
@@ -49,8 +48,8 @@ def chosen(stage: str, item: tuple[str, ...]) -> str:
         raise ValueError(f"PIPELINE_EXECUTOR is {name!r}, which is none of {list(NAMES)}.")
     stays = stage in DRAWN
     if stage in ("train_data", "test_data"):  # the image holds those sets that ship inside packages
-        known = json.loads(paths.DATASETS_LOCK.read_text(encoding="utf-8"))
-        stays = any("wheel" not in file for file in known.get(item[0], {"files": {}})["files"].values())
+        known = importlib.import_module("pipeline.data.locked").sets().get(item[0])  # few need it, and it takes a while
+        stays = known is not None and not all(file.wheel for file in known.files.values())
     return "local" if name == "kubernetes" and stays else name
 
 

@@ -154,24 +154,28 @@ def git() -> dict[str, str]:
     Raises:
       ValueError: git refuses, as it does in a repository that another user owns; or there is no git for one.
     """
-    # A repository that the environment names is not this one.
-    plain = {name: value for name, value in os.environ.items() if name not in ELSEWHERE} | {"LC_ALL": "C"}
-
-    def ask(*words: str) -> subprocess.CompletedProcess[str]:
-        command = ["git", "-C", str(paths.ROOT), *words]
-        try:
-            return subprocess.run(command, capture_output=True, text=True, check=False, env=plain)
-        except FileNotFoundError:
-            raise ValueError("git is not installed, and which commit this is cannot be said: install it.") from None
-
-    head, status = ask("rev-parse", "--verify", "HEAD"), ask("status", "--porcelain", "--", ".", ":(exclude)*dvc.lock")
+    head = ask_git("rev-parse", "--verify", "HEAD")
+    status = ask_git("status", "--porcelain", "--", ".", ":(exclude)*dvc.lock")
     if head.returncode or status.returncode:
-        said = f"{head.stderr}{status.stderr}"
+        said = (head.stderr + status.stderr).decode(errors="replace")
         there = any((folder / ".git").exists() for folder in (paths.ROOT, *paths.ROOT.parents))
         if not there or not status.returncode:  # there is none, or none with a commit
             return {"commit": "none", "tree": "unversioned"}
         raise ValueError(f"git does not say which commit {paths.ROOT} is at. Its own words: {said.strip()}")
-    return {"commit": head.stdout.strip(), "tree": "dirty" if status.stdout.strip() else "clean"}
+    return {"commit": head.stdout.decode().strip(), "tree": "dirty" if status.stdout.strip() else "clean"}
+
+
+def ask_git(*words: str, at: Path = paths.ROOT) -> subprocess.CompletedProcess[bytes]:
+    """What git answers in the folder `at`, in English. A repository that the environment names is not this one.
+
+    Raises:
+      ValueError: there is no git.
+    """
+    plain = {name: value for name, value in os.environ.items() if name not in ELSEWHERE} | {"LC_ALL": "C"}
+    try:
+        return subprocess.run(["git", "-C", str(at), *words], capture_output=True, check=False, env=plain)
+    except FileNotFoundError:
+        raise ValueError("git is not installed, and what it knows of this code cannot be said: install it.") from None
 
 
 def learned_from(job: Job, data: list[Path], meta_steps: int) -> dict[str, Any]:

@@ -8,7 +8,6 @@ a verdict differs, or a number does not agree or is missing.
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -127,10 +126,10 @@ def _committed(rev: str, name: str) -> bytes | None:
     Raises:
       ValueError: there is no such commit.
     """
-    known = subprocess.run(["git", "rev-parse", "--verify", f"{rev}^{{commit}}"], capture_output=True, check=False)
+    known = job.ask_git("rev-parse", "--verify", f"{rev}^{{commit}}", at=Path())
     if known.returncode:
         raise ValueError(f"{rev!r} is no commit of this repository: git log --oneline names them.")
-    found = subprocess.run(["git", "show", f"{rev}:./{name}"], capture_output=True, check=False)
+    found = job.ask_git("show", f"{rev}:./{name}", at=Path())
     return None if found.returncode else found.stdout
 
 

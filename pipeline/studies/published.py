@@ -6,7 +6,6 @@ last commit.
 """
 
 import hashlib
-import subprocess
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import chdir
@@ -49,8 +48,7 @@ def _of(docs: Path, root: Path, tree: Tree) -> Iterator[str]:
 
 
 def _committed(lock: Path) -> bytes:
-    command = ["git", "show", f"HEAD:./{lock.name}"]  # nothing where there is no git, or no such file in it
-    return subprocess.run(command, cwd=lock.parent, capture_output=True, check=False).stdout
+    return job.ask_git("show", f"HEAD:./{lock.name}", at=lock.parent).stdout  # nothing where git has no such file
 
 
 def _items(content: bytes) -> dict[str, Any]:

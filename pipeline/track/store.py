@@ -301,6 +301,8 @@ class _Explained:
                 said = re.split(r"\n\[SQL|\n\(Background", str(error))[0]
                 said = said.replace(self._uri, shown).replace("<database_uri>", shown)
                 said = f"MLflow at {shown} does not answer or refuses: {said.rstrip('.')}."
+                if "database schema" in said:  # MLflow takes every other schema for an older one
+                    said += " If a newer MLflow made that database, no upgrade helps: install its version."
                 raise self._kind(error)(said) from (error if shown == self._uri else None)
 
         # Whoever waits for a server has a patience of his own.

@@ -11,6 +11,7 @@ A run whose process was killed goes up as KILLED, with its curve. If a process r
 MLflow run is opened again and goes on.
 """
 
+import functools
 import json
 import os
 import re
@@ -35,6 +36,12 @@ STAYS_IDLE_S, STAYS_WITH_MLFLOW_AWAY_S = 30.0, 300.0
 STARTS_WITHIN_S = 2.0  # others hold the lock for a moment, to see whether it is free
 CHECKPOINT_EVERY_S = 30.0
 AFTER_FAILURE_S = 15.0
+HELD = {  # of which type what is read is
+    tracking.BEGIN: dict.fromkeys(("id", "uri", "name"), "str")
+    | dict.fromkeys(("tags", "params", "machine"), "dict")
+    | {"began_ms": "int"},
+    tracking.END: {"status": "str", "ended_ns": "int"},
+}
 TAG, FOLDER = "checkpoints", "checkpoints"
 NAME = re.compile(r"[0-9a-f]{64}/\d{8,}-[0-9a-f]{64}\.npz")  # fingerprint of the machine's job / step - sha256
 
@@ -95,20 +102,34 @@ def written() -> list[Written]:
             if free is not None:
                 os.close(free)
             if ended.exists():  # by now, maybe: it may have ended between the two looks
-                end = tracking.read(folder, tracking.END)
+                end = _said(folder, tracking.END)
             elif free is not None:  # it was killed, after it had last written something
                 last_ns = max((path.stat().st_mtime_ns for path in folder.glob("*.json*")), default=0)
                 end = {"status": "KILLED", "ended_ns": last_ns}
             else:
                 end = None
-            begin = tracking.read(folder, tracking.BEGIN) if begun.exists() else {}
+            begin = _said(folder, tracking.BEGIN) if begun.exists() else {}
             if begin or end is not None:
                 found.append(Written(folder, begin, end))
         except FileNotFoundError:  # just removed by another process
             continue
         except ValueError as error:
-            print(f"{folder} is damaged ({error}) and stays where it is: remove it.", file=sys.stderr, flush=True)
+            _say_once(f"{folder} is damaged ({error}) and stays where it is: remove it.")
     return sorted(found, key=lambda one: float("inf") if one.end is None else one.end["ended_ns"])
+
+
+def _said(folder: Path, name: str) -> dict[str, Any]:
+    """What begin.json or end.json says, if it has all that is read here."""
+    found = tracking.read(folder, name)
+    kinds = {key: type(found.get(key)).__name__ for key in HELD[name]} if isinstance(found, dict) else {}
+    if kinds != HELD[name]:
+        raise ValueError(f"{name} must hold {HELD[name]}, and holds {kinds or 'nothing of it'}")
+    return found
+
+
+@functools.cache
+def _say_once(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
 
 
 class Uploads:

@@ -198,9 +198,13 @@ def test_a_repository_that_git_does_not_trust_is_refused_with_git_s_remedy(small
     broken = begun.parent.with_name("broken")
     broken.mkdir()
     (broken / "begin.json").write_text("{")
+    poor = begun.parent.with_name("poor")
+    poor.mkdir()
+    (poor / "begin.json").write_text('{"uri": ""}')
     process = small.start("python", "-m", "pipeline", "uploads")
     out, error = process.communicate(timeout=120)
     assert process.returncode == 0 and f"{broken} is damaged" in error and "test_data iris: FINISHED" in out + error
+    assert error.count(f"{poor} is damaged (begin.json must hold ") == 1
 
 
 def test_a_setting_that_changes_numbers_is_not_taken_over_in_silence(clone):

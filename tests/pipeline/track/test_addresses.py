@@ -1,6 +1,9 @@
 """Addresses of MLflow stores, sound or not: no password in them is shown."""
 
 import os
+import sqlite3
+import subprocess
+import sys
 
 import pytest
 
@@ -42,3 +45,17 @@ def test_user_and_password_of_a_server_move_to_their_variables(monkeypatch):
         store_uri() == os.environ["MLFLOW_TRACKING_URI"] == "https://host"
         and os.environ["MLFLOW_TRACKING_USERNAME"] == "me"
     )
+
+
+def test_a_database_of_another_mlflow_is_refused_with_a_remedy_that_helps(tmp_path):
+    def store():
+        env = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
+        command = [sys.executable, "-c", "from pipeline.track.store import Store; Store()"]
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+    assert store().returncode == 0
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        database.execute("update alembic_version set version_num = 'ffffffffffff'")
+    database.close()
+    said = store().stderr
+    assert "out-of-date" in said and "If a newer MLflow made that database, no upgrade helps" in said
