@@ -24,8 +24,10 @@ from pathlib import Path
 from pipeline.run import paths
 from pipeline.run.artifacts import write_json, write_text
 from pipeline.studies import blocks, params, published
-from pipeline.studies.blocks import BLOCKS, STUDIES
+from pipeline.studies.blocks import BLOCKS, STUDIES, Block
+from pipeline.studies.learning.variants import variants
 
+BLOCKS["variants"] = Block("results", (), variants)  # here, since the report imports blocks.py and has no such table
 MARKER = r"<!-- ([\w/:]+):(?:begin|end) -->"
 NOT_MADE = "run `dvc repro` first, in the folder of the profile"
 
