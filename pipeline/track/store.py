@@ -96,7 +96,7 @@ class Store:
                     os.removedirs(Path(IN_REPOSITORY.removeprefix("sqlite:///")).parent)
             with contextlib.suppress(ExistsInStoreError):  # another client was faster
                 if self._client.get_experiment_by_name(PROJECT) is None:
-                    self._client.create_experiment(PROJECT, here if local else None)
+                    self._client.create_experiment(PROJECT, here if local else _beside(self._uri))
             found = self._client.get_experiment_by_name(PROJECT)
             if found.lifecycle_stage == "deleted":
                 restore = f"mlflow experiments restore -x {found.experiment_id}"
@@ -343,6 +343,15 @@ def _save_model(folder: Path, rule: Path) -> None:
     folder.mkdir()
     shutil.copyfile(rule, folder / "rule.npz")
     model.save(folder / "MLmodel")
+
+
+def _beside(uri: str) -> str | None:
+    """Where the files go of a database that is a file; MLflow would put them wherever this process runs."""
+    if not uri.startswith("sqlite:"):
+        return None
+    from sqlalchemy.engine import make_url
+
+    return (Path(make_url(uri).database or "").resolve().parent / paths.MLFLOW_ARTIFACTS.name).as_uri()
 
 
 def _relocate(old: str, new: str) -> None:

@@ -8,30 +8,28 @@ from pipeline.studies.learning import ranking
 from pipeline.studies.learning.ranking import plus_minus, title
 from pipeline.studies.learning.tables import RULE
 
-CHANGES = {  # in the order of the tables; under a heading of each kind
-    "": {RULE: "the default rule"},
-    "what cells hear": {
-        "no_label": "error, but no label",
-        "no_backward_sweep": "error and label with the next example",
-        "two_ticks": "two ticks",
-        "no_layer_norm": "no layer norm",
-        "scale_1": "scale 1 at the start",
-    },
-    "size of a cell\u2019s state": {"state_4": "4", "state_8": "8", "state_32": "32"},
-    "random projections in all": {f"projections_{n}": f"{n}" for n in (1, 4, 16, 64)},
-    "layers": {"deep": "a hidden layer", "conv": "a convolution"},
-    "the paper\u2019s variant": {"paper_bptt": "by backpropagation", "paper_es": "by evolution strategies"},
-    "estimator": {"vsml_es": "the default rule by evolution strategies"},
-}
-NAMES = {
-    name: f"{kind}: {words}" if kind and words.isdecimal() else words
-    for kind, of_kind in CHANGES.items()
-    for name, words in of_kind.items()
+NAMES = {  # in the order of the tables
+    RULE: "the default rule",
+    "no_label": "error, but no label",
+    "no_backward_sweep": "error and label with the next example",
+    "two_ticks": "two ticks",
+    "no_layer_norm": "no layer norm",
+    "scale_1": "scale 1 at the start",
+    "state_4": "states of 4 numbers",
+    "state_32": "states of 32 numbers",
+    "projections_1": "one projection in all",
+    "projections_16": "16 projections",
+    "deep": "a hidden layer",
+    "conv": "a convolution",
+    "small_bptt": "small tasks, by backpropagation",
+    "small_es": "small tasks, by evolution strategies",
+    "paper_bptt": "the paper\u2019s variant, by backpropagation",
+    "paper_es": "the paper\u2019s variant, by evolution strategies",
 }
 
 
 def known(results: Results) -> list[str]:
-    """The experiments that have results, in the order of CHANGES."""
+    """The experiments that have results, in the order of NAMES."""
     learners = {key.learner for key in results if key.metric == "cumulative"}
     return [name for name in NAMES if name in learners]
 

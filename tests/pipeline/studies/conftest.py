@@ -66,6 +66,7 @@ def _write_params(name: str) -> None:
             "feedback_seeds": [0, 1, 2],
         }
         items["figures"]["recall"].append("recall_ablations")
+        items["figures"]["learning"].append("variants")
     if name == "mnist":
         mix = {"data": {"sets": ["fashion_mnist", "kmnist", "random"]}}
         tree["experiments"] |= {f"{method}_on_all_but_mnist": mix for method in METHODS}

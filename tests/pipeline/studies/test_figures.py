@@ -22,11 +22,12 @@ from pipeline.studies.cloning import measures as cloning
 from pipeline.studies.feedback import measures as feedback
 from pipeline.studies.learning.measures import by_method
 from pipeline.studies.learning.tables import Profile, settings
+from pipeline.studies.learning.variants import NAMES
 from pipeline.studies.recall import measures as recall
 
 EVERY = {
     "default": "meta_training online_learning generalisation association introspection channels agreement "
-    "random_features unification cloning improvement feedback_sines feedback_few_shot feedback_updates",
+    "random_features variants unification cloning improvement feedback_sines feedback_few_shot feedback_updates",
     "mnist": "meta_training online_learning generalisation agreement random_features robustness varying_data",
     "paper": "meta_training online_learning robustness varying_data",
 }
@@ -164,6 +165,7 @@ def test_every_profile_has_what_its_figures_draw(folder):
     assert not found.items.figures.learning or "vsml" in found.items.experiments
     assert not {"association", "introspection", "channels"}.intersection(names) or "vsml" in found.items.introspect
     assert "varying_data" not in names or by_method(profile.trained_on)
+    assert "variants" not in names or {*found.items.experiments} <= NAMES.keys()
     assert "robustness" not in names or settings(profile.tasks)
 
 

@@ -17,7 +17,7 @@ from pipeline.run.flow import Flow
 from pipeline.run.params import digest
 from pipeline.show import figures
 from pipeline.show.measures import parsed
-from pipeline.studies import figure, headline, params, readme, report
+from pipeline.studies import blocks, figure, headline, params, readme, report
 from pipeline.studies.learning.tables import Profile
 from pipeline.studies.stages import STAGES
 
@@ -323,6 +323,20 @@ def test_the_readme_may_have_a_block_of_random_features(root):
     np.testing.assert_allclose(shown, want, atol=6e-4)
     lead = found["iris/zoo_mnist_features/lead@150"]
     assert cells[4].endswith(f" ({lead['value']:+.3f} ± {lead['sd'] / 4:.3f})")  # of 16 episodes
+
+
+def test_the_readme_may_have_a_block_of_variants_in_words(root):
+    _add_markers(root, "variants")
+    readme.refresh(root)
+    found = json.loads((root / "docs/results.json").read_text())
+    for task in ("digits", "iris"):  # as if the rule had been meta-trained without the label
+        own = {key: entry for key, entry in found.items() if key.startswith(f"{task}/vsml/cumulative@")}
+        found |= {key.replace("vsml", "no_label"): entry | {"value": 0.123} for key, entry in own.items()}
+    assert _block(root, "variants")[2].startswith("| the default rule |")
+    head, _, rule, variant, *_ = blocks.text("variants", found).splitlines()
+    assert head.startswith("| Rule | Digits, 100 | Digits, 480 | ") and "Iris, 150" in head
+    assert rule.startswith("| the default rule |") and variant.startswith("| error, but no label |")
+    assert variant.count("0.12 ± ") == 3 and rule.count(" ± ") > 3
 
 
 def test_the_readme_says_how_fast_it_is_as_the_bench_measured_it(root, monkeypatch):

@@ -55,6 +55,8 @@ def test_a_database_of_another_mlflow_is_refused_with_a_remedy_that_helps(tmp_pa
 
     assert store().returncode == 0
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        (where,) = database.execute("select artifact_location from experiments where name = 'vsml'").fetchone()
+        assert where == (tmp_path / "mlartifacts").as_uri(), "beside the database, not in the folder of the process"
         database.execute("update alembic_version set version_num = 'ffffffffffff'")
     database.close()
     said = store().stderr
