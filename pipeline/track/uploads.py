@@ -26,7 +26,7 @@ from filelock import FileLock
 
 from pipeline.run import artifacts, checkpoints, paths
 from pipeline.track import lineage, tracking
-from pipeline.track.store import IN_REPOSITORY, IntegrityError, MissingInStoreError, Store, TrackingError
+from pipeline.track.store import IN_REPOSITORY, IntegrityError, MissingInStoreError, Store, TrackerAway, TrackingError
 
 ON_DISK = "run_on_disk"  # a tag: the id of the run in .runs/
 PASS_LOCK = "pass.lock"
@@ -165,13 +165,19 @@ class Uploads:
         """Take up a run that has ended. Its outs become known by their digests last: who finds one finds it whole."""
         curve = self._run(one, uri)
         store, run = curve.store, curve.run
-        curve.log(one.folder)
-        if (made := end.get("manifest")) is not None:
-            for kind in ("deps", "outs"):
-                store.upload_folder(run, kind, one.folder / kind)
-            store.write(run, "manifest.json", made)
-            lineage.describe(store, run, made, one.folder / "outs", one.folder / "deps")
-            store.tag(run, tracking.by_digest("outs", made["outs"]))
+        try:
+            curve.log(one.folder)
+            if (made := end.get("manifest")) is not None:
+                for kind in ("deps", "outs"):
+                    store.upload_folder(run, kind, one.folder / kind)
+                store.write(run, "manifest.json", made)
+                lineage.describe(store, run, made, one.folder / "outs", one.folder / "deps")
+                store.tag(run, tracking.by_digest("outs", made["outs"]))
+        except TrackerAway:
+            raise
+        except TrackingError:  # it may never be taken, and must not seem to run until then
+            store.end(run, "FAILED")
+            raise
         store.end(run, end["status"], end["ended_ns"] // 10**6)
         for other in store.find({ON_DISK: one.begin["id"]}):
             if other.id != run:  # made by a request whose answer was lost, and which arrived after the next

@@ -249,6 +249,17 @@ def test_a_server_that_never_answers_costs_a_stage_nothing_and_the_run_can_go_el
 
 
 @pytest.mark.slow
+def test_a_run_whose_files_mlflow_refuses_does_not_seem_to_run_and_is_taken_up_later(clone):
+    (clone.root / "mlartifacts").write_text("a file where the folder should be")
+    _, error = _end(clone.start("python", "-m", "pipeline", "test_data", "iris"))
+    assert "mlartifacts" in error and "Runs that wait for it in" in error and len(_waiting(clone.root)) == 1
+    assert [status for _, _, status, _ in _runs(clone.root)] == ["FAILED"]
+    (clone.root / "mlartifacts").unlink()
+    clone.run("python", "-m", "pipeline", "uploads")
+    assert [status for _, _, status, _ in _runs(clone.root)] == ["FINISHED"] and not _waiting(clone.root)
+
+
+@pytest.mark.slow
 def test_uploaders_killed_at_any_moment_lose_and_double_nothing_and_runs_are_tied_in_order(clone):
     """Four runs, each made from what the one before it left, whose outs here are other ones by now."""
     runs, rows = 4, 3000
