@@ -14,12 +14,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from pipeline.run import paths
-from pipeline.run.artifacts import sha256_file
+from pipeline.run.artifacts import Table, sha256_file
 from pipeline.show import figures, style
 from pipeline.show.looks import LOOKS
 from pipeline.studies import figure, params
 from pipeline.studies.cloning import measures as cloning
 from pipeline.studies.feedback import measures as feedback
+from pipeline.studies.learning.figures import estimators
 from pipeline.studies.learning.measures import by_method
 from pipeline.studies.learning.tables import Profile, settings
 from pipeline.studies.learning.variants import NAMES
@@ -181,3 +182,22 @@ def test_each_learner_has_its_own_name_colour_line_and_marker(looks):
     drawn = [look for look in looks.values() if look.colour]
     assert len({look.colour for look in drawn}) == len(drawn) > 2
     assert len({(look.line, look.marker) for look in drawn}) == len(drawn)
+
+
+def test_estimators_have_a_line_for_each_seed_up_to_the_end_and_a_name_where_they_end():
+    random = np.random.default_rng(0)
+    phase = np.repeat(np.arange(3, dtype=np.int32), (70, 20, 10))
+    tables = {
+        f"meta_train/{rule}_{key}-{seed}/curve.npz": Table(
+            {"loss": 0.5 + 0.1 * random.random(100), "skipped": np.zeros(100, bool), "phase": phase}, {}
+        )
+        for rule in estimators.RULES
+        for key in estimators.LOOKS
+        for seed in range(3)
+    }
+    for axes in estimators.draw(tables, Profile({}, {}, (), "")).axes:
+        assert axes.get_title(loc="left") in estimators.RULES.values()
+        for look in estimators.LOOKS.values():
+            drawn = [line for line in axes.lines if line.get_color() == look.colour and len(line.get_xdata()) == 100]
+            assert len(drawn) == 3 and all(line.get_xdata()[-1] == 1 for line in drawn)
+        assert {text.get_text() for text in axes.texts} == {look.name for look in estimators.LOOKS.values()}
