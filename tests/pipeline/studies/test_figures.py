@@ -186,10 +186,9 @@ def test_each_learner_has_its_own_name_colour_line_and_marker(looks):
 
 def test_estimators_have_a_line_for_each_seed_up_to_the_end_and_a_name_where_they_end():
     random = np.random.default_rng(0)
-    phase = np.repeat(np.arange(3, dtype=np.int32), (70, 20, 10))
     tables = {
         f"meta_train/{rule}_{key}-{seed}/curve.npz": Table(
-            {"loss": 0.5 + 0.1 * random.random(100), "skipped": np.zeros(100, bool), "phase": phase}, {}
+            {"loss": 0.5 + 0.1 * random.random(100), "skipped": np.zeros(100, bool)}, {}
         )
         for rule in estimators.RULES
         for key in estimators.LOOKS
