@@ -47,7 +47,7 @@ def chosen(stage: str, item: tuple[str, ...]) -> str:
     if name not in NAMES:
         raise ValueError(f"PIPELINE_EXECUTOR is {name!r}, which is none of {list(NAMES)}.")
     stays = stage in DRAWN
-    if stage in ("train_data", "test_data"):  # the image holds those sets that ship inside packages
+    if name == "kubernetes" and stage in ("train_data", "test_data"):  # the image holds sets that ship inside packages
         known = importlib.import_module("pipeline.data.locked").sets().get(item[0])  # few need it, and it takes a while
         stays = known is not None and not all(file.wheel for file in known.files.values())
     return "local" if name == "kubernetes" and stays else name

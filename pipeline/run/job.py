@@ -165,15 +165,15 @@ def git() -> dict[str, str]:
     return {"commit": head.stdout.decode().strip(), "tree": "dirty" if status.stdout.strip() else "clean"}
 
 
-def ask_git(*words: str, at: Path = paths.ROOT) -> subprocess.CompletedProcess[bytes]:
-    """What git answers in the folder `at`, in English. A repository that the environment names is not this one.
+def ask_git(*words: str, at: Path | None = None) -> subprocess.CompletedProcess[bytes]:
+    """What git answers, in English, in the folder `at` or in that of the repository, whichever the environment names.
 
     Raises:
       ValueError: there is no git.
     """
     plain = {name: value for name, value in os.environ.items() if name not in ELSEWHERE} | {"LC_ALL": "C"}
     try:
-        return subprocess.run(["git", "-C", str(at), *words], capture_output=True, check=False, env=plain)
+        return subprocess.run(["git", "-C", str(at or paths.ROOT), *words], capture_output=True, check=False, env=plain)
     except FileNotFoundError:
         raise ValueError("git is not installed, and what it knows of this code cannot be said: install it.") from None
 

@@ -17,7 +17,7 @@ def root(tmp_path, monkeypatch):
     """The default profile and what is published of it, to be edited."""
     monkeypatch.delenv("XLA_FLAGS")  # those of the tests
     monkeypatch.setenv("XLA_FLAGS", xla_flags())
-    others = shutil.ignore_patterns("mnist", "siblings", "clones")
+    others = shutil.ignore_patterns(*(folder.name for folder in (paths.ROOT / "profiles").iterdir()))
     shutil.copytree(paths.ROOT / "docs", tmp_path / "docs", ignore=others)
     for name in ("dvc.yaml", "params.yaml"):
         shutil.copy(paths.ROOT / name, tmp_path / name)
