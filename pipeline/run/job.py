@@ -166,7 +166,7 @@ def git() -> dict[str, str]:
 
 
 def ask_git(*words: str, at: Path | None = None) -> subprocess.CompletedProcess[bytes]:
-    """What git answers, in English, in the folder `at` or in that of the repository, whichever the environment names.
+    """What git answers, in English, in a folder: `at`, or that of the repository. GIT_DIR and its like do not count.
 
     Raises:
       ValueError: there is no git.

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from pipeline.show.display import Cell, Table
-from pipeline.show.measures import Results
+from pipeline.show.display import Table
+from pipeline.show.measures import Key, Results
 from pipeline.studies.learning import ranking
 from pipeline.studies.learning.ranking import plus_minus, title
 from pipeline.studies.learning.tables import RULE
@@ -39,9 +39,8 @@ def variants(results: Results) -> dict[str, Any]:
     for name in known(results):
         entries = [ranking.accuracy(results, first, name, moment) for moment in (early, None)]
         entries += [ranking.accuracy(results, task, name, None) for task in others]
-        cells = [Cell(plus_minus(entry, "sd_seeds", 2, "")) for entry in entries]
-        rows.append([NAMES[name], *cells])
+        rows.append([NAMES[name], *(plus_minus(entry, "sd_seeds", 2, "") for entry in entries)])
     heads = [f"{title(first)}, {moment or ranking.length(results, first)}" for moment in (early, None)]
     heads += [f"{title(task)}, {ranking.length(results, task)}" for task in others]
-    n = ranking.accuracy(results, first, RULE, None)
-    return {"table": Table(("Rule", *heads), rows).markdown(), "n": n and n["n"]}
+    n = results[Key(first, RULE, "cumulative", ranking.length(results, first))]["n"]
+    return {"table": Table(("Rule", *heads), rows).markdown(), "n": n}
