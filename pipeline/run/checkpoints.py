@@ -46,7 +46,7 @@ class Folder(NamedTuple):
         if path is None:
             return None
         arrays = artifacts.read_arrays(path)
-        return Checkpoint(_step(path), arrays, json.loads(str(arrays.pop("__facts__"))))
+        return Checkpoint(step_of(path), arrays, json.loads(str(arrays.pop("__facts__"))))
 
     def newest(self) -> Path | None:
         """The file of the newest checkpoint that is whole; what is damaged is reported on the terminal and removed."""
@@ -70,8 +70,9 @@ class Folder(NamedTuple):
 
     def _newest_first(self) -> list[Path]:
         found = [path for path in self.folder.glob("*.npz") if NAME.fullmatch(path.stem)]
-        return sorted(found, key=_step, reverse=True)
+        return sorted(found, key=step_of, reverse=True)
 
 
-def _step(path: Path) -> int:
+def step_of(path: Path) -> int:
+    """The step after which the checkpoint in a file of such a name was saved."""
     return int(path.stem.split("-")[0])

@@ -39,7 +39,8 @@ NUMERIC = {name: (name,) for name in ("numpy", "optax", "flax", "scipy", "matplo
 NUMERIC |= {"jax": ("jax", "jaxlib"), "PIL": ("pillow",)}  # distributions by the package that is imported
 # Environment variables that may change numbers, by patterns: of JAX's all that are not known to be harmless, such as
 # those that say where to compute (which the fingerprint has as the device), what to log and how long to wait.
-SETTINGS = ("JAX_*", "XLA_FLAGS", "LIBTPU_INIT_ARGS", "NVIDIA_TF32_OVERRIDE", "NPY_*_CPU_FEATURES")
+SETTINGS = ("JAX_*", "XLA_FLAGS", "LIBTPU_INIT_ARGS", "NVIDIA_TF32_OVERRIDE", "NPY_*_CPU_FEATURES", "OPENBLAS_CORETYPE")
+OF_NUMPY = ("NPY_", "OPENBLAS_")  # how the names of those begin that reach what runs no JAX
 HARMLESS = tuple(f"JAX_*{what}*" for what in ("VISIBLE_DEVICES", "CACHE", "LOG", "DUMP", "TRACEBACK", "TIMEOUT"))
 HARMLESS += ("JAX_PLATFORM*",)
 OFF = ("JAX_ENABLE_X64", "JAX_DISABLE_JIT", "JAX_DISABLE_MOST_OPTIMIZATIONS")  # unless they are set to more than this:
@@ -74,7 +75,7 @@ def plan(tree: "Tree", starts: Iterable[str], params: Mapping[str, Any]) -> dict
       ValueError: no such module, or a chain of imports that is too long.
     """
     found = tree.code(starts)
-    counts = "" if "jax" in found.packages else "NPY_"  # how the names of those begin that reach what it runs
+    counts = "" if "jax" in found.packages else OF_NUMPY
     numeric = sorted({name for package in found.packages for name in NUMERIC.get(package, ())})
     return {
         "code": found.digest,

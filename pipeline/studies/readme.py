@@ -25,9 +25,11 @@ from pipeline.run import paths
 from pipeline.run.artifacts import write_json, write_text
 from pipeline.studies import blocks, params, published
 from pipeline.studies.blocks import BLOCKS, STUDIES, Block
+from pipeline.studies.learning.number_of_tasks import number_of_tasks
 from pipeline.studies.learning.variants import variants
 
-BLOCKS["variants"] = Block("results", (), variants)  # here, since the report imports blocks.py and has no such table
+# Here, since the report imports blocks.py and has no such tables.
+BLOCKS.update(variants=Block("results", (), variants), tasks=Block("results", (), number_of_tasks))
 MARKER = r"<!-- ([\w/:]+):(?:begin|end) -->"
 NOT_MADE = "run `dvc repro` first, in the folder of the profile"
 

@@ -1,7 +1,8 @@
 """`python -m pipeline uploads` takes the runs that wait on this machine to MLflow, in order: what tracking wrote.
 
-Runs go up in the order in which they ended, since `lineage` ties a run to those that left what it read. If MLflow is
-away or refuses one, those after it wait. A run that goes on gets its MLflow run with the first row of its curve.
+Runs go up in the order in which they ended, and none before those that it depends on, to which `lineage` ties it.
+If MLflow is away or refuses one, those after it wait. A run that goes on gets its MLflow run with the first row of its
+curve.
 
 It may be killed at any moment. An MLflow run has the id of the run on disk as a tag from the moment it exists, so that
 whoever takes over finds it; rows are logged from the last that MLflow has; files and tags are written again to the same
@@ -42,6 +43,7 @@ HELD = {  # of which type what is read is
     | {"began_ms": "int"},
     tracking.END: {"status": "str", "ended_ns": "int"},
 }
+EMPTY: dict[str, Any] = {"stage": "", "fingerprint": "", "deps": {}, "outs": {}}  # of a manifest
 TAG, FOLDER = "checkpoints", "checkpoints"
 NAME = re.compile(r"[0-9a-f]{64}/\d{8,}-[0-9a-f]{64}\.npz")  # fingerprint of the machine's job / step - sha256
 
@@ -89,7 +91,7 @@ class Written(NamedTuple):
 
 
 def written() -> list[Written]:
-    """The runs on disk in the order of their ends; last, those that go on.
+    """The runs on disk in the order of their ends, and each after those that it depends on; last, those that go on.
 
     What depends on a run begins after its end. So the folders are listed before any is looked at: one that is seen
     here can have read nothing from one that had not ended. One that is damaged is named, and stays.
@@ -115,7 +117,40 @@ def written() -> list[Written]:
             continue
         except ValueError as error:
             _say_once(f"{folder} is damaged ({error}) and stays where it is: remove it.")
-    return sorted(found, key=lambda one: float("inf") if one.end is None else one.end["ended_ns"])
+    return _makers_first(sorted(found, key=lambda one: float("inf") if one.end is None else one.end["ended_ns"]))
+
+
+def _makers_first(found: list[Written]) -> list[Written]:
+    """The same, but each after those that it depends on: the clock may have been set back between their ends."""
+    makers: dict[str, list[Written]] = {}
+    for one in found:
+        for name in _left(one):
+            makers.setdefault(name, []).append(one)
+    reached, ordered = set[Path](), list[Written]()
+
+    def place(one: Written) -> None:
+        if one.folder not in reached:
+            reached.add(one.folder)
+            for name in _read(one):
+                for maker in makers.get(name, []):
+                    place(maker)
+            ordered.append(one)
+
+    for one in found:
+        place(one)
+    return ordered
+
+
+def _left(one: Written) -> set[str]:
+    """What others depend on: the digests of the outs, and of which repro the run is a part."""
+    outs, part_of = (one.end or {}).get("manifest", EMPTY)["outs"], one.begin.get("tags", {}).get(tracking.PART_OF)
+    return {*outs.values()} | ({part_of} if part_of else set())
+
+
+def _read(one: Written) -> set[str]:
+    """What a run depends on: the digests of what it read or, if it is that of a repro, the runs that are part of it."""
+    made = (one.end or {}).get("manifest", EMPTY)
+    return {made["fingerprint"]} if made["stage"] == "repro" else {*made["deps"].values()}
 
 
 def _said(folder: Path, name: str) -> dict[str, Any]:
@@ -124,6 +159,9 @@ def _said(folder: Path, name: str) -> dict[str, Any]:
     kinds = {key: type(found.get(key)).__name__ for key in HELD[name]} if isinstance(found, dict) else {}
     if kinds != HELD[name]:
         raise ValueError(f"{name} must hold {HELD[name]}, and holds {kinds or 'nothing of it'}")
+    made = found.get("manifest", EMPTY)
+    if not isinstance(made, dict) or any(not isinstance(made.get(key), type(EMPTY[key])) for key in EMPTY):
+        raise ValueError(f"its manifest must hold the kinds of {EMPTY}")
     return found
 
 
@@ -286,7 +324,8 @@ class LiveUpload(Curve):
         held = self._folder / "checkpoint"  # so that it stays while the stage may remove its name
         held.unlink(missing_ok=True)
         try:
-            newest = max(paths.CHECKPOINTS.glob("*/*.npz"), key=lambda path: path.stat().st_mtime_ns, default=held)
+            # By its step, and not by its time: the clock may have been set back.
+            newest = max(paths.CHECKPOINTS.glob("*/*.npz"), key=checkpoints.step_of, default=held)
             name = "/".join(newest.parts[-2:])
             if name in self._sent or not NAME.fullmatch(name):
                 return

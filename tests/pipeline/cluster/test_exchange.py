@@ -161,6 +161,15 @@ def test_the_last_two_checkpoints_travel_and_a_damaged_one_does_not_count(
     assert _elsewhere(store, run, tmp_path / "c", monkeypatch) is None
 
 
+def test_the_newest_checkpoint_is_that_of_the_last_step_though_the_clock_was_set_back(store, run, upload, saved):
+    for step, hour in ((3, 2), (7, 1)):
+        saved(step)
+        (path,) = paths.CHECKPOINTS.glob(f"*/{step:08d}-*.npz")
+        os.utime(path, (hour * 3600, hour * 3600))
+        upload.send(now=True)
+    assert "00000007" in store.get(run).tags["checkpoints"]
+
+
 def test_a_tracker_that_is_away_delays_and_loses_nothing(store, run, upload, saved, wire, tmp_path, capsys):
     rows = [json.dumps([1000 + step, {"loss": step}]) for step in range(1, 7)]
     file = tmp_path / "run/curve.jsonl"

@@ -232,6 +232,7 @@ def test_versions_and_settings_are_those_that_change_numbers(root, monkeypatch):
         "JAX_THREEFRY_PARTITIONABLE": "0",  # which is on unless it is set
         "JAX_A_FLAG_OF_TOMORROW": "1",
         "NPY_DISABLE_CPU_FEATURES": "AVX512F",
+        "OPENBLAS_CORETYPE": "Haswell",
         "NVIDIA_TF32_OVERRIDE": "0",
     }
     for name, value in {**settings, "JAX_LOG_COMPILES": "1", "JAX_PLATFORMS": "cpu"}.items():

@@ -1,6 +1,7 @@
-"""Three profiles of the repository, whose tables are made up with the shapes and about the values of real ones.
+"""Profiles of the repository, whose tables are made up with the shapes and about the values of real ones.
 
-`default` is small and has no robustness and no mixes; `mnist` has both, in few; `paper` has all mixes of figure 8.
+`default` is small and has no robustness and no mixes; `mnist` has both, in few; `paper` has all mixes of figure 8;
+`tasks` has rules that were meta-trained on few or many tasks.
 """
 
 import itertools
@@ -50,10 +51,13 @@ SKILL = {  # share of that which others reach, on sets that meta-training has se
 PACE = {"sgd": 60.0, "adam": 70.0}  # examples; everybody else's is 25
 
 
+def _folder(name: str) -> Path:
+    return paths.ROOT if name == "default" else paths.ROOT / "profiles" / name
+
+
 def _write_params(name: str) -> None:
     """The params.yaml of a profile, with little that takes long and more of what is seldom run."""
-    folder = paths.ROOT if name == "default" else paths.ROOT / "profiles" / name
-    tree = YAML(typ="safe", pure=True).load(folder / "params.yaml")
+    tree = YAML(typ="safe", pure=True).load(_folder(name) / "params.yaml")
     items = tree["items"]
     if name == "default":
         more = {name: {"graph": {"name": name, "hidden": 16, "density": 1.0}} for name in ("hidden", "recurrent")}
@@ -138,7 +142,8 @@ def _fill(found: Params) -> None:
     for experiment, seed in itertools.product(items.introspect, items.seeds):
         random = np.random.default_rng(seed)
         _write(paths.introspect(experiment, seed), _introspection(random, 8) | _interventions(random, found, 8))
-    _write(paths.unify(), _unification(np.random.default_rng(0), found.unify.seeds))
+    if items.figures.unification:
+        _write(paths.unify(), _unification(np.random.default_rng(0), found.unify.seeds))
     for name in items.zoo:
         columns = {}
         for task in _tasks(found, found.defaults.suites):
@@ -357,13 +362,13 @@ GAIN = {  # of VSML, SGD, Adam, and those two at the paper's rates
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory) -> dict[str, Path]:
     """The folders of the profiles, filled; only what a stage makes is written there."""
-    made = {name: tmp_path_factory.mktemp("profiles") / name for name in ("default", "mnist", "paper")}
+    made = {name: tmp_path_factory.mktemp("profiles") / name for name in ("default", "mnist", "paper", "tasks")}
     with pytest.MonkeyPatch.context() as patch:
         for name, folder in made.items():
             folder.mkdir()
             patch.chdir(folder)
             _write_params(name)
-            Path("dvc.yaml").symlink_to(paths.ROOT / "dvc.yaml")
+            Path("dvc.yaml").symlink_to(_folder(name) / "dvc.yaml")
             _fill(params.read())
             provenance.write_plans()
     return made

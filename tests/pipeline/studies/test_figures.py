@@ -17,9 +17,11 @@ from pipeline.run import paths
 from pipeline.run.artifacts import Table, sha256_file
 from pipeline.show import figures, style
 from pipeline.show.looks import LOOKS
-from pipeline.studies import figure, params
+from pipeline.show.measures import Key, named
+from pipeline.studies import figure, params, readme
 from pipeline.studies.cloning import measures as cloning
 from pipeline.studies.feedback import measures as feedback
+from pipeline.studies.learning import measures
 from pipeline.studies.learning.figures import estimators
 from pipeline.studies.learning.measures import by_method
 from pipeline.studies.learning.tables import Profile, settings
@@ -31,6 +33,7 @@ EVERY = {
     "random_features variants unification cloning improvement feedback_sines feedback_few_shot feedback_updates",
     "mnist": "meta_training online_learning generalisation agreement random_features robustness varying_data",
     "paper": "meta_training online_learning robustness varying_data",
+    "tasks": "number_of_tasks",
 }
 FIGURES = [(where, name) for where, names in EVERY.items() for name in names.split()]
 DRAW = "import sys; from pipeline.studies.figure import main; main([sys.argv[1]])"
@@ -149,6 +152,27 @@ def test_images_and_losses_are_not_kept(enter):
     assert len(tables["test_data/mnist.npz"].arrays["y"]) == 620
     kept = {name.rpartition("/")[2] for name in tables["baseline/sgd.npz"].arrays}
     assert kept == {"rate", "correct", "answer"}
+
+
+def test_rules_are_in_the_order_of_their_number_of_tasks_in_figure_and_table(enter):
+    found = enter("tasks")
+    left, new, other = _figure(found, "number_of_tasks").axes
+    words = ["1", "4", "16", "64", "256", "new"]
+    for axes in (left, new, other):
+        assert [text.get_text() for text in axes.get_xticklabels()] == words
+    module = figures.module("number_of_tasks")
+    results = measures.results(figures.read(module.NEEDS), Profile.of(found))
+    head, _, *rows = readme.blocks.text("tasks", named(results)).splitlines()[:14]
+    assert head.startswith("| Learner | Projections | Meta loss | Digits 01 |") and head.count("|") == 10
+    names = [row.split(" | ")[:2] for row in rows]
+    assert names == [[f"| {who}", number] for who in ("VSML", "Meta RNN") for number in [*words[:-1], "ever new"]]
+    for axes, tasks in (
+        (new, ("digits_01", "digits_38", "digits_49")),
+        (other, ("breast_cancer", "iris_12", "wine_12")),
+    ):
+        want = np.mean([results[Key(task, "meta_rnn_16", "cumulative", 40)]["value"] for task in tasks])
+        lines = [line.get_ydata() for line in axes.lines if line.get_color() == LOOKS["meta_rnn"].colour]
+        assert np.isclose(next(y for y in lines if len(y) == len(words))[2], want)
 
 
 def test_an_unknown_figure_is_named():

@@ -54,6 +54,13 @@ for number in range({runs}):
         artifacts.write_text(out, f"number {{number}}")
     reads = (out,)
 """
+# The run of a repro that they are part of.
+REPRO = """
+from pipeline.track import tracking
+manifest = {"stage": "repro", "item": [], "fingerprint": "all of it", "deps": {}, "outs": {}}
+begin = {"name": "repro", "tags": {"stage": "repro"}, "began_ms": 1}
+tracking.whole("0" * 32, begin, {"status": "FINISHED", "manifest": manifest})
+"""
 
 
 @pytest.fixture
@@ -305,6 +312,21 @@ def test_uploaders_killed_at_any_moment_lose_and_double_nothing_and_runs_are_tie
         ((start,),) = _ask(clone.root, "select start_time from runs where run_uuid = ?", run)
         assert start == began[name], "when it ran, not when it was taken up"
         above = run
+
+
+def test_runs_are_tied_in_order_when_the_clock_is_set_back_between_their_ends(clone):
+    clone.run("python", "-c", CHAIN.format(runs=3, rows=1), VSML_UPLOAD="later", VSML_REPRO="all of it")
+    clone.run("python", "-c", REPRO)
+    for path in _waiting(clone.root):
+        ended, began = (json.loads((path / name).read_text()) for name in ("end.json", "begin.json"))
+        hour = {"test_data 0": 4, "test_data 1": 3, "test_data 2": 2, "repro": 1}[began["name"]]
+        (path / "end.json").write_text(json.dumps(ended | {"ended_ns": hour * 3600 * 10**9}))
+    clone.run("python", "-m", "pipeline", "uploads")
+    repro, *chain = [run for run, *_ in _runs(clone.root)]
+    for number, run in enumerate(chain):
+        tags = _tags(clone.root, run)
+        made_from = [value for key, value in tags.items() if key.startswith("made_from.")]
+        assert made_from == ([chain[number - 1]] if number else []) and tags["mlflow.parentRunId"] == repro
 
 
 @pytest.mark.parametrize("taken_up_meanwhile", [True, False])
