@@ -71,10 +71,20 @@ class Api:
             try:
                 config.load_kube_config(file, client_configuration=settings)
                 _, context = config.list_kube_config_contexts(file)
-            except (config.ConfigException, YAMLError, OSError, LookupError, TypeError, AttributeError) as error:
+                if not str(settings.host).startswith(("https://", "http://")):
+                    raise ValueError(f"its server is {settings.host!r}, expected https://HOST")
+            except (
+                config.ConfigException,
+                YAMLError,
+                OSError,
+                LookupError,
+                TypeError,
+                AttributeError,
+                ValueError,
+            ) as error:
                 raise ClusterError(
-                    f"No cluster is named by {file}, nor by a token of this machine ({error}). Ask an administrator "
-                    "for a kubeconfig, `export KUBECONFIG=FILE`, and choose a context with "
+                    f"No cluster is named by {file}, nor by a token of this machine ({' '.join(str(error).split())}). "
+                    "Ask an administrator for a kubeconfig, `export KUBECONFIG=FILE`, and choose a context with "
                     "`kubectl config use-context NAME`."
                 ) from error
             name, namespace = context["name"], context["context"].get("namespace") or NAMESPACE

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import getpass
 import json
+import logging
 import os
 import re
 import shlex
@@ -82,6 +83,8 @@ class Store:
         import mlflow  # takes two seconds, and many commands end up with nothing to ask of it
         from mlflow import entities
 
+        # It logs tracebacks of what comes from it as an exception, too.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         store_uri()
         self._uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or IN_REPOSITORY
         self.uri = self._uri if self._uri == IN_REPOSITORY else without_secrets(self._uri)  # for texts
