@@ -48,8 +48,12 @@ class Clone:
 
     def run(self, *command: str, **env: str) -> str:
         """Its stdout; fails with all that it said unless it succeeds."""
-        process = self.start(*command, **env)
-        out, error = process.communicate(timeout=120)
+        with self.start(*command, **env) as process:
+            try:
+                out, error = process.communicate(timeout=600)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
         assert process.returncode == 0, out + error
         return out
 
