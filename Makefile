@@ -34,7 +34,7 @@ audit: setup  ## prove every figure of the profile, or say what is wrong (docs/a
 	python -m pipeline audit $(if $(PROFILE),profiles/$(PROFILE),.)
 
 # Hours for all of them; killed, it goes on. PROFILES="default siblings" makes these alone.
-PROFILES ?= smoke default full siblings mnist variants clones
+PROFILES ?= smoke default full siblings mnist variants tasks clones
 release: setup  ## make all profiles, write all pages anew, and audit all, with two items of each made again
 	@set -e; folder() { if [ $$1 = default ]; then echo .; else echo profiles/$$1; fi; }; \
 	for name in $(PROFILES); do \

@@ -159,7 +159,7 @@ def _is_section(kind: Any) -> bool:
 
 def _sentence(problem: Any) -> str:
     # Below a section that is one of several kinds, its kind stands among the names.
-    parts, unions = [str(part) for part in problem["loc"]], ("learner", "estimator", "task")
+    parts, unions = [str(part) for part in problem["loc"]], ("learner", "estimator", "start", "task")
     kinds = {place for place, part in enumerate(parts, start=1) if part in unions}
     kinds |= {2} if parts[:1] == ["baselines"] else set()
     name = ".".join(part for place, part in enumerate(parts) if place not in kinds)

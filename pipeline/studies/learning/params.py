@@ -1,12 +1,25 @@
 """The parameters of VSML and of what it is held against: what learns, how it is meta-trained, tested and looked at."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    computed_field,
+    model_validator,
+)
 
+from pipeline.run.artifacts import read_rule, sha256_file
 from pipeline.run.params import Count, Kernel, Name, Optimizer, Section, Sizes, Some, plain
+from pipeline.run.paths import ROOT
 
 PAPER_RATES = {"sgd": 0.01, "adam": 0.001}  # arXiv 2012.14905, released code: linear and 784-160-10, on images
 
@@ -129,10 +142,51 @@ class Phase(Section):
     episodes: Some[EpisodeSizes]
 
 
+class WarmStart(Section):
+    """Theta of a rule that ships, from which meta-training goes on: it stands for all leaves of theta, by their names.
+
+    Its learner must be of the same form, and may have other hidden layers and ticks.
+    """
+
+    rule: Name
+
+    @computed_field
+    @property
+    def sha256(self) -> str:
+        return sha256_file(self._file)
+
+    @property
+    def _file(self) -> Path:
+        if not (file := ROOT / f"vsml/zoo/{self.rule}.npz").is_file():
+            known = sorted(path.stem for path in file.parent.glob("*.npz"))
+            raise ValueError(f"start.rule (={self.rule!r}) is none of the rules that ship, {known}: name one.")
+        return file
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        return read_rule(self._file).theta.items()
+
+    def check(self, wanted: dict[str, Any]) -> None:
+        """Raise a ValueError if its learner is not of the form of that which is `wanted`."""
+        both, free = (read_rule(self._file).learner, wanted), ("hidden_layers", "convolutions", "ticks")
+        own, other = ({name: one[name] for name in sorted(one) if name not in free} for one in both)
+        if own != other:
+            raise ValueError(f"start.rule (={self.rule!r}) is of the learner {own}, not of {other}: make them alike.")
+
+
+def _kind_of_start(value: Any) -> str:
+    return "warm" if isinstance(value, WarmStart) or (isinstance(value, dict) and "rule" in value) else "leaves"
+
+
+Start = Annotated[
+    Annotated[dict[str, float], Tag("leaves")] | Annotated[WarmStart, Tag("warm")], Discriminator(_kind_of_start)
+]
+
+
 class Experiment(Section):
     """All that decides what an experiment learns, and the suites of tests that it goes through.
 
     start: the number that a leaf of theta starts from, by the leaf's name; others are drawn as the learner draws them.
+    Or `rule: NAME`, a warm start: all of theta is that of a rule that ships.
     snapshots: meta-steps after which the rule is kept, to be tested on the first task.
     """
 
@@ -142,8 +196,14 @@ class Experiment(Section):
     data: Data
     curriculum: Some[Phase]
     suites: Some[Name]
-    start: dict[str, float] = Field(default_factory=dict)
+    start: Start = Field(default_factory=dict)
     snapshots: tuple[Count, ...] = ()
+
+    @model_validator(mode="after")
+    def _start_fits(self) -> "Experiment":
+        if isinstance(self.start, WarmStart):
+            self.start.check(plain(self.learner))
+        return self
 
     @model_validator(mode="after")
     def _snapshots_are_of_the_curriculum(self) -> "Experiment":

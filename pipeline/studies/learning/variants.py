@@ -23,6 +23,7 @@ NAMES = {  # in the order of the tables
     "small_es": "small tasks, by evolution strategies",
     "paper_bptt": "the paper\u2019s variant, by backpropagation",
     "paper_es": "the paper\u2019s variant, by evolution strategies",
+    "paper_es_grown": "the same, on to larger tasks",
 }
 
 

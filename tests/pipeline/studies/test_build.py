@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import vsml
 from pipeline.data.sources import read
 from pipeline.run import artifacts, paths
 from pipeline.run.params import plain
@@ -152,6 +153,30 @@ def test_theta_starts_from_the_numbers_given_and_otherwise_as_it_is_drawn(profil
     jax.tree.map(np.testing.assert_array_equal, {**given, "norm_fwd_scale": 0}, {**drawn, "norm_fwd_scale": 0})
     with pytest.raises(ValueError, match=r"'norm_scale' is none of the leaves of theta \[.*'norm_fwd_scale'"):
         meta_train.build(section.model_copy(update={"start": {"norm_scale": 7.0}}), 0)
+
+
+def test_a_warm_start_goes_on_from_a_rule_that_ships_in_a_deeper_network_too(profile, tiny, write_params, tmp_path):
+    form = {"hidden": 16, "message": 8, "hidden_layers": [4]}
+    tiny["experiments"]["deep"] = {"start": {"rule": "digits"}, "learner": form}
+    write_params(tmp_path / "params.yaml", tiny)
+    deep = params.read(tmp_path / "params.yaml").experiments["deep"]
+    jax.tree.map(np.testing.assert_array_equal, meta_train.build(deep, 0).state.theta, vsml.load("digits").theta)
+    assert plain(deep)["start"] == {
+        "rule": "digits",
+        "sha256": artifacts.sha256_file(paths.ROOT / "vsml/zoo/digits.npz"),  # so that another rule is another plan
+    }
+    for change, why in (
+        ({"start": {"rule": "digit"}}, r"start\.rule \(='digit'\) is none of the rules that ship, \['clone_0'"),
+        (
+            {"learner": form | {"hidden": 8}},
+            r"\(='digits'\) is of the learner .*'hidden': 16.*, not of .*'hidden': 8",
+        ),
+        ({"start": {"rule": "clone_0"}}, r"start\.rule \(='clone_0'\) is of the learner .*'name': 'clone'"),
+        ({"start": 3}, r"experiments\.deep\.start \(=3\) is wrong"),
+    ):
+        write_params(tmp_path / "params.yaml", tiny | {"experiments": {"deep": tiny["experiments"]["deep"] | change}})
+        with pytest.raises(ValueError, match=why):
+            params.read(tmp_path / "params.yaml")
 
 
 def _kinds(section, tests):

@@ -37,26 +37,30 @@ def _stage(name: str) -> str:
 OF_STAGE = {stage: [name for name in NAMES if _stage(name) == stage] for stage in ("meta_train", *STAGES.values())}
 
 
+# Until a better one takes its place, this rule stays that of an older commit, which its card names.
+OLDER = ("mnist",)
+
+
 def _git(*words: str) -> str:
     return subprocess.run(("git", *words), cwd=paths.ROOT, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_rule_is_what_a_profile_has_left_to_the_byte(name):
-    """Its md5 is that of the rule of its experiment and seed in a dvc.lock of some commit.
-
-    Not of the last one only: a rule that ships is data, whose card has its commit, until a better one takes its place.
-    """
+    """Its md5 is that of the rule of its experiment and seed in a dvc.lock of now or, of OLDER, of some commit."""
     origin = vsml.load(name).provenance
     md5 = hashlib.md5((paths.ROOT / f"vsml/zoo/{name}.npz").read_bytes()).hexdigest()
     item = f"{_stage(name)}@{'-'.join(origin[word] for word in ('experiment', 'seed') if word in origin)}"
-    locks = ("-m", "--reverse", "--", "dvc.lock", "profiles/*/dvc.lock")
-    commits = _git("log", f"-S{md5}", "--format=%H", *locks).split()
-    if not commits and _git("rev-parse", "--is-shallow-repository").strip() == "true":
-        pytest.skip("this clone has no history")
-    first, *_ = _git("log", f"-S{md5}", "--format=", "--name-only", *locks).split()
-    stages = YAML(typ="safe", pure=True).load(_git("show", f"{commits[0]}:{first}"))["stages"]
-    assert md5 in {out["md5"] for out in stages[item]["outs"]}
+    locks = [path.read_text() for path in (paths.ROOT / "dvc.lock", *paths.ROOT.glob("profiles/*/dvc.lock"))]
+    if name in OLDER:
+        words = ("-m", "--reverse", "--", "dvc.lock", "profiles/*/dvc.lock")
+        commits = _git("log", f"-S{md5}", "--format=%H", *words).split()
+        if not commits and _git("rev-parse", "--is-shallow-repository").strip() == "true":
+            pytest.skip("this clone has no history")
+        first, *_ = _git("log", f"-S{md5}", "--format=", "--name-only", *words).split()
+        locks = [_git("show", f"{commits[0]}:{first}")]
+    every = [YAML(typ="safe", pure=True).load(text)["stages"] for text in locks if md5 in text]
+    assert md5 in {out["md5"] for stages in every if item in stages for out in stages[item]["outs"]}
 
 
 @pytest.mark.parametrize("name", NAMES)
