@@ -17,13 +17,13 @@ NAMES = {  # in the order of the tables
     "scale_1": "scale 1 at the start",
     "state_4": "states of 4 numbers",
     "projections_1": "one projection in all",
-    "deep": "a hidden layer",
-    "conv": "a convolution",
     "small_bptt": "small tasks, by backpropagation",
     "small_es": "small tasks, by evolution strategies",
     "paper_bptt": "the paper\u2019s variant, by backpropagation",
     "paper_es": "the paper\u2019s variant, by evolution strategies",
     "paper_es_grown": "the same, on to larger tasks",
+    "deep_scratch": "a hidden layer, from scratch",
+    "deep_warm": "a hidden layer, from a rule without one",
 }
 
 

@@ -157,12 +157,12 @@ def test_images_and_losses_are_not_kept(enter):
 def test_rules_are_in_the_order_of_their_number_of_tasks_in_figure_and_table(enter):
     found = enter("tasks")
     left, new, other = _figure(found, "number_of_tasks").axes
-    words = ["1", "4", "16", "64", "256", "new"]
+    words = ["1", "8", "64", "512", "new"]
     for axes in (left, new, other):
         assert [text.get_text() for text in axes.get_xticklabels()] == words
     module = figures.module("number_of_tasks")
     results = measures.results(figures.read(module.NEEDS), Profile.of(found))
-    head, _, *rows = readme.blocks.text("tasks", named(results)).splitlines()[:14]
+    head, _, *rows = readme.blocks.text("tasks", named(results)).splitlines()[:12]
     assert head.startswith("| Learner | Projections | Meta loss | Digits 01 |") and head.count("|") == 10
     names = [row.split(" | ")[:2] for row in rows]
     assert names == [[f"| {who}", number] for who in ("VSML", "Meta RNN") for number in [*words[:-1], "ever new"]]
@@ -170,7 +170,7 @@ def test_rules_are_in_the_order_of_their_number_of_tasks_in_figure_and_table(ent
         (new, ("digits_01", "digits_38", "digits_49")),
         (other, ("breast_cancer", "iris_12", "wine_12")),
     ):
-        want = np.mean([results[Key(task, "meta_rnn_16", "cumulative", 40)]["value"] for task in tasks])
+        want = np.mean([results[Key(task, "meta_rnn_64", "cumulative", 40)]["value"] for task in tasks])
         lines = [line.get_ydata() for line in axes.lines if line.get_color() == LOOKS["meta_rnn"].colour]
         assert np.isclose(next(y for y in lines if len(y) == len(words))[2], want)
 
@@ -208,19 +208,19 @@ def test_each_learner_has_its_own_name_colour_line_and_marker(looks):
     assert len({(look.line, look.marker) for look in drawn}) == len(drawn)
 
 
-def test_estimators_have_a_line_for_each_seed_up_to_the_end_and_a_name_where_they_end():
+def test_starts_have_a_line_for_each_seed_up_to_the_end_of_the_first_phase_and_a_name_where_they_end():
     random = np.random.default_rng(0)
+    curve = {"loss": 0.5 + 0.1 * random.random(120), "skipped": np.zeros(120, bool), "phase": np.arange(120) // 100}
     tables = {
-        f"meta_train/{rule}_{key}-{seed}/curve.npz": Table(
-            {"loss": 0.5 + 0.1 * random.random(100), "skipped": np.zeros(100, bool)}, {}
-        )
-        for rule in estimators.RULES
-        for key in estimators.LOOKS
+        f"meta_train/{rule}_{key}-{seed}/curve.npz": Table(curve, {})
+        for rule, (_, looks) in estimators.PANELS.items()
+        for key in looks
         for seed in range(3)
     }
-    for axes in estimators.draw(tables, Profile({}, {}, (), "")).axes:
-        assert axes.get_title(loc="left") in estimators.RULES.values()
-        for look in estimators.LOOKS.values():
+    drawn = estimators.draw(tables, Profile({}, {}, (), "")).axes
+    for axes, (rule, (title, looks)) in zip(drawn, estimators.PANELS.items(), strict=True):
+        assert axes.get_title(loc="left") == title
+        for look in looks.values():
             steps = [np.asarray(line.get_xdata()) for line in axes.lines if line.get_color() == look.colour]
             assert [x[-1] for x in steps if len(x) == 100] == [1, 1, 1]
-        assert {text.get_text() for text in axes.texts} == {look.name for look in estimators.LOOKS.values()}
+        assert {text.get_text() for text in axes.texts} == {look.name for look in looks.values() if rule != "small"}

@@ -1,4 +1,4 @@
-"""Estimators: backpropagation and evolution strategies, on the default rule and on the paper's own variant."""
+"""Starts: meta losses on tiny tasks by backpropagation and evolution strategies, and with a hidden layer."""
 
 import numpy as np
 
@@ -7,31 +7,41 @@ from pipeline.show.measures import smooth
 from pipeline.show.style import GUESSING, PAGE, Figure, direct_labels, panels
 from pipeline.studies.learning.tables import Profile, Tables, by_seed
 
-NEEDS = ("meta_train/small_*/curve.npz", "meta_train/paper_*/curve.npz")
-ALT = "Two line charts of the meta loss by two estimators: of the default rule, and of the paper's own variant."
+NEEDS = ("meta_train/small_*/curve.npz", "meta_train/paper_*/curve.npz", "meta_train/deep_*/curve.npz")
+ALT = "Three line charts of the meta loss: of the default rule, of the paper's own variant, and with a hidden layer."
 CAPTION = (
-    "Estimators. Meta loss (mean cross-entropy over an episode, in nats) of each of {seeds}, running mean, against the "
-    "share of meta-training, which takes about as long by backpropagation as by evolution strategies. Dotted: guessing "
-    "one of the two classes of these tasks."
+    "Starts. Meta loss (mean cross-entropy over an episode, in nats) of each of {seeds}, running mean, on tasks of two "
+    "classes, against the share of those meta-steps, which take about as long by backpropagation as by evolution "
+    "strategies (ES). Left and middle: two estimators. Right: a hidden layer of 8 units, by backpropagation, from "
+    "scratch and from a rule that was meta-trained without one. Dotted: guessing one of the two classes."
 )
-RULES = {"small": "The default rule", "paper": "The paper\u2019s own variant"}
-LOOKS = by_key(Look("bptt", "backpropagation", "#D55E00"), Look("es", "evolution strategies", "#0072B2", (0, (4, 1.5))))
-CLASSES = 2  # of the tasks of profiles/variants
+BPTT = Look("bptt", "backpropagation", "#D55E00")
+ES = Look("es", "ES", "#0072B2", (0, (4, 1.5)))
+DEEP = Look("warm", "from a rule", "#009E73"), Look("scratch", "from scratch", "#CC79A7", (0, (4, 1.5)))
+PANELS = {  # by how the names of their experiments begin
+    "small": ("The default rule", by_key(BPTT, ES)),
+    "paper": ("The paper\u2019s own variant", by_key(BPTT, ES)),
+    "deep": ("With a hidden layer", by_key(*DEEP)),
+}
+CLASSES = 2  # of the tasks of the first phase of all of them
 
 
 def draw(tables: Tables, profile: Profile) -> Figure:
     figure = Figure((PAGE, 2.5))
-    for axes, (rule, title) in zip(panels(figure, len(RULES)), RULES.items(), strict=True):
+    for axes, (rule, (title, looks)) in zip(panels(figure, len(PANELS)), PANELS.items(), strict=True):
         ends = []
-        for key, look in LOOKS.items():
-            curves = [table.arrays for table in by_seed(tables, "meta_train", f"{rule}_{key}").values()]
-            for curve in curves:
-                loss = np.where(curve["skipped"], np.nan, curve["loss"])
-                share = np.linspace(0, 1, len(loss))
-                axes.plot(share, smooth(loss, 1 + len(loss) // 60), **(look.style | {"linewidth": 0.9}))
-            ends.append((float(np.mean([curve["loss"][-20:].mean() for curve in curves])), look))
+        for key, look in looks.items():
+            losses = []
+            for table in by_seed(tables, "meta_train", f"{rule}_{key}").values():
+                curve = table.arrays
+                loss = np.where(curve["skipped"], np.nan, curve["loss"])[curve["phase"] == 0]
+                x, style = np.linspace(0, 1, len(loss)), look.style | {"linewidth": 0.9}
+                axes.plot(x, smooth(loss, 1 + len(loss) // 60), **style)
+                losses.append(loss[-20:].mean())
+            ends.append((float(np.mean(losses)), look))
         axes.axhline(np.log(CLASSES), **GUESSING)
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="share of meta-training", title=title)
-        direct_labels(axes, ends, gap=0.08)
+        if rule != "small":  # which has the lines of the panel beside it
+            direct_labels(axes, ends, gap=0.08)
     figure.axes[0].set_ylabel("meta loss (nats)")
     return figure
