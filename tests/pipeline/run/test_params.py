@@ -155,11 +155,12 @@ def test_clones_that_are_tested_are_learned_or_ship_and_not_both(read, tiny, lea
         read(tiny)
 
 
-def test_the_full_profile_is_the_default_one_with_clones_that_are_learned():
+def test_the_full_profile_is_the_default_one_with_more_seeds_and_clones_that_are_learned():
     default, full = (plain(params.read(paths.ROOT / profile / "params.yaml")) for profile in (".", "profiles/full"))
     assert full["items"]["learned_clones"] == default["items"]["shipped_clones"] == full["items"]["clones"]
+    assert (default["items"]["seeds"], full["items"]["seeds"]) == ([0, 1, 2], [0, 1, 2, 3, 4])
     for one in (default, full):
-        del one["root"], one["items"]["learned_clones"], one["items"]["shipped_clones"]
+        del one["root"], one["items"]["learned_clones"], one["items"]["shipped_clones"], one["items"]["seeds"]
     assert full == default
 
 

@@ -142,7 +142,7 @@ def _fill(found: Params) -> None:
     for experiment, seed in itertools.product(items.introspect, items.seeds):
         random = np.random.default_rng(seed)
         _write(paths.introspect(experiment, seed), _introspection(random, 8) | _interventions(random, found, 8))
-    if items.figures.unification:
+    if found.has("unify"):
         _write(paths.unify(), _unification(np.random.default_rng(0), found.unify.seeds))
     for name in items.zoo:
         columns = {}
