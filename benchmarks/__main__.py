@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--gpu", action="store_true", help="cases for one GPU")
     parser.add_argument("--users", action="store_true", help="examples a second of VSMLClassifier only")
     parser.add_argument("--items", type=Path, metavar="PROFILE", help="seconds of its stages; such as profiles/mnist")
+    parser.add_argument("--each", action="store_true", help="of these, a row for each experiment")
     parser.add_argument("--population", type=int, help=argparse.SUPPRESS)  # see benchmarks.evolution
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each form, taken in turns")
     options = parser.parse_args()
@@ -32,7 +33,7 @@ def main() -> None:
 
     if options.items:
         os.chdir(options.items)
-        return print(items.table())
+        return print(items.table(options.each))
     from benchmarks import evolution
 
     if options.population:

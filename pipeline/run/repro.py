@@ -150,8 +150,8 @@ def run(repo: Any, stages: Mapping[str, Any], needs: Mapping[str, set[str]], job
                 if running and psutil.virtual_memory().available < MEMORY:
                     break
                 # Seeds share compiled programs: until one has left them to the others, these come last.
-                compiling = {_kind(item.name) for item in running} - compiled
-                name = min(ready, key=lambda name: (_kind(name) in compiling, -way[name]))
+                compiling = {kind(item.name) for item in running} - compiled
+                name = min(ready, key=lambda name: (kind(name) in compiling, -way[name]))
                 ready.remove(name)
                 try:
                     started = _start(repo, stages[name], logs / f"{name.replace('/', '_')}.log")
@@ -191,7 +191,7 @@ def run(repo: Any, stages: Mapping[str, Any], needs: Mapping[str, set[str]], job
                 if whole:
                     here[item.name] = round(took, 1)
                     phases.around(item.name, time.monotonic() - item.asked)
-                    compiled.add(_kind(item.name))
+                    compiled.add(kind(item.name))
                     settle(item.name, "done", f"in {_in_words(took)}")
                 else:
                     where = f"all that it said is in {item.log.name}; its end:"
@@ -305,7 +305,7 @@ def _expected(name: str, seconds: Mapping[str, float]) -> float | None:
     return seconds.get(name, sum(alike) / len(alike) if alike else None)
 
 
-def _kind(name: str) -> str:
+def kind(name: str) -> str:
     """What all seeds of an item are: `meta_train@vsml` of `meta_train@vsml-0`."""
     return re.sub(r"[@-]\d+$", "", name)
 
