@@ -208,9 +208,9 @@ def test_each_learner_has_its_own_name_colour_line_and_marker(looks):
     assert len({(look.line, look.marker) for look in drawn}) == len(drawn)
 
 
-def test_starts_have_a_line_for_each_seed_up_to_the_end_of_the_first_phase_and_a_name_where_they_end():
+def test_starts_have_a_line_for_each_seed_up_to_the_end_and_a_name_where_they_end():
     random = np.random.default_rng(0)
-    curve = {"loss": 0.5 + 0.1 * random.random(120), "skipped": np.zeros(120, bool), "phase": np.arange(120) // 100}
+    curve = {"loss": 0.5 + 0.1 * random.random(120), "skipped": np.zeros(120, bool), "phase": np.arange(120) // 50}
     tables = {
         f"meta_train/{rule}_{key}-{seed}/curve.npz": Table(curve, {})
         for rule, (_, looks) in estimators.PANELS.items()
@@ -222,5 +222,7 @@ def test_starts_have_a_line_for_each_seed_up_to_the_end_of_the_first_phase_and_a
         assert axes.get_title(loc="left") == title
         for look in looks.values():
             steps = [np.asarray(line.get_xdata()) for line in axes.lines if line.get_color() == look.colour]
-            assert [x[-1] for x in steps if len(x) == 100] == [1, 1, 1]
+            assert [x[-1] for x in steps if len(x) == 120] == [1, 1, 1]
+        ends = [line.get_ydata()[-1] for line in axes.lines if len(line.get_ydata()) == 120]
+        assert np.allclose(ends, ends[0]) and 0.45 < ends[0] * np.log(10) < 0.65, "as a share of guessing one of ten"
         assert {text.get_text() for text in axes.texts} == {look.name for look in looks.values() if rule != "small"}
