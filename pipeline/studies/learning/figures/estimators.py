@@ -10,11 +10,11 @@ from pipeline.studies.learning.tables import Profile, Tables, by_seed
 NEEDS = ("meta_train/small_*/curve.npz", "meta_train/paper_*/curve.npz", "meta_train/deep_*/curve.npz")
 ALT = "Three line charts of the meta loss: of the default rule, of the paper's own variant, and with a hidden layer."
 CAPTION = (
-    "Starts. Meta loss (mean cross-entropy over an episode) as a share of that of guessing, of each of {seeds}, running "
-    "mean. Left and middle: on tasks of two classes by two estimators, backpropagation and evolution strategies (ES), "
-    "against the share of meta-training, which takes about as long by either. Right: a hidden layer of 8 units, by "
-    "backpropagation, from scratch and from a rule that was meta-trained without one; on tasks of two classes, then of "
-    "four and of ten. Dotted: guessing."
+    "Starts. Meta loss (mean cross-entropy over an episode) as a share of that of guessing, of each of {seeds}, "
+    "running mean. Left and middle: on tasks of two classes by two estimators, backpropagation and evolution "
+    "strategies (ES), against the share of meta-training, which takes about as long by either. Right: a hidden layer "
+    "of 8 units, by backpropagation, from scratch and from a rule that was meta-trained without one; on tasks of two "
+    "classes, then of four and of ten. Dotted: guessing."
 )
 BPTT = Look("bptt", "backpropagation", "#D55E00")
 ES = Look("es", "ES", "#0072B2", (0, (4, 1.5)))
