@@ -324,10 +324,11 @@ class LiveUpload(Curve):
         held = self._folder / "checkpoint"  # so that it stays while the stage may remove its name
         held.unlink(missing_ok=True)
         try:
+            found = [path for path in paths.CHECKPOINTS.glob("*/*.npz") if NAME.fullmatch("/".join(path.parts[-2:]))]
             # By its step, and not by its time: the clock may have been set back.
-            newest = max(paths.CHECKPOINTS.glob("*/*.npz"), key=checkpoints.step_of, default=held)
+            newest = max(found, key=checkpoints.step_of, default=held)
             name = "/".join(newest.parts[-2:])
-            if name in self._sent or not NAME.fullmatch(name):
+            if newest == held or name in self._sent:
                 return
             os.link(newest, held)
         except FileNotFoundError:  # the stage has just removed one, for there is a newer one

@@ -10,7 +10,7 @@ from pipeline.studies.learning import ranking
 from pipeline.studies.learning.ranking import plus_minus, title
 from pipeline.studies.learning.tables import RULE
 
-LEARNERS = (RULE, "meta_rnn")  # the experiment `vsml_16` has 16 projections, and `vsml` a new one in each episode
+LEARNERS = (RULE, "meta_rnn")  # the experiment `vsml_8` has 8 projections, and `vsml` a new one in each episode
 
 
 class Level(NamedTuple):
