@@ -13,6 +13,7 @@ import json
 import math
 import tarfile
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -29,6 +30,9 @@ from pipeline.track.tracking import flat
 ROUNDING = 1e-5  # of metrics, which have six digits
 CUT_AT = 6000  # MLflow cuts longer params
 COMMIT_FIRST = f"commit and push, then {AGAIN}"
+# Runs are looked at in threads. NumPy parses the header of an array as Python, and two threads of Python 3.11 that do
+# so at once may fail (python/cpython#106905).
+ONE_READS_ARRAYS = threading.Lock()
 
 
 @functools.cache
@@ -112,7 +116,8 @@ def _twins(store: Store, best: Evidence, every: list[Found], entry: Entry) -> It
                 both = [Path(folder) / f"{one.id}{Path(name).suffix}" for one in (own, run)]
                 for one, path in zip((own, run), both, strict=True):
                     store.download(one.id, f"{attempt(one)}outs/{name}", path)
-                verdict, words = compare(*both)
+                with ONE_READS_ARRAYS:
+                    verdict, words = compare(*both)
                 if verdict != IDENTICAL:
                     yield Finding(
                         f"{name} in MLflow run {run.id[:8]}",
@@ -160,7 +165,9 @@ def _examine(store: Store, run: Found, entry: Entry, hasher: Hasher) -> Evidence
         facts += _out(run, entry, name, outs.get(name), artifacts.get(name))
     facts += [*_itself(run, entry, told), *_commit(run, code)]
     if told and not other_outs:  # what is in the tables on disk, the metrics must say, too
-        measured = importlib.import_module("pipeline.studies.headline").of_item(entry.item.stage, entry.item.words)
+        with ONE_READS_ARRAYS:
+            headline = importlib.import_module("pipeline.studies.headline")
+            measured = headline.of_item(entry.item.stage, entry.item.words)
         for name in measured.keys() & run.metrics.keys():
             if not math.isclose(run.metrics[name], measured[name], rel_tol=ROUNDING):
                 facts.append(Finding(f"metric {name}", measured[name], run.metrics[name]))
