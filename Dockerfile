@@ -10,7 +10,9 @@ COPY requirements.lock requirements.cuda13.lock ./
 RUN case "$VARIANT" in cpu) more= ;; cuda13) more="-r requirements.cuda13.lock" ;; \
     *) echo "VARIANT is '$VARIANT', which is neither cpu nor cuda13." >&2; exit 1 ;; esac \
     && python -m venv .venv \
-    && .venv/bin/python -m pip install --require-hashes -r requirements.lock $more
+    && sed -n '/^setuptools==/,/[^\\]$/p' requirements.lock > build.lock \
+    && .venv/bin/python -m pip install --require-hashes -r build.lock \
+    && .venv/bin/python -m pip install --require-hashes --no-build-isolation -r requirements.lock $more
 COPY . .
 RUN .venv/bin/python -m pip install --no-deps --no-build-isolation --editable . \
     && .venv/bin/python -m compileall -q vsml pipeline

@@ -94,7 +94,9 @@ develop: $(DEVELOP)  ## make it with what tests and lints, too
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, $(PYTHON) is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv --clear .venv
-	.venv/bin/python -m pip install --require-hashes -r requirements.lock
+	sed -n '/^setuptools==/,/[^\\]$$/p' requirements.lock > .venv/build.lock  # what builds the packages that have no wheel
+	.venv/bin/python -m pip install --require-hashes -r .venv/build.lock
+	.venv/bin/python -m pip install --require-hashes --no-build-isolation -r requirements.lock
 	.venv/bin/python -m pip install --no-deps --no-build-isolation -e .
 	printf %s '$(subst ','\'',$(CURDIR))' > $@
 

@@ -20,6 +20,7 @@ from kubernetes.utils.quantity import parse_quantity
 from yaml import YAMLError
 
 from pipeline.track.patience import Away, patiently
+from pipeline.track.tracking import without_secrets
 
 NAMESPACE = os.environ.get("VSML_NAMESPACE") or "vsml"  # where `make deploy` puts everything
 CONNECT_S, READ_S = 10.0, 30.0
@@ -88,7 +89,7 @@ class Api:
                     "`kubectl config use-context NAME`."
                 ) from error
             name, namespace = context["name"], context["context"].get("namespace") or NAMESPACE
-        self._host, self._client = settings.host, client.ApiClient(settings)
+        self._host, self._client = without_secrets(str(settings.host)), client.ApiClient(settings)
         return name, namespace
 
     def template(self, name: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ that is waited for; unset, for ever.
 import contextlib
 import functools
 import itertools
-import os
+import math
 import re
 import time
 from collections import Counter, deque
@@ -17,7 +17,7 @@ from typing import Any
 from pipeline.cluster.connection import Api, ClusterError, amount
 from pipeline.cluster.gang import LOST
 from pipeline.cluster.manifest import CONFIGURATION, CONTAINER, INTEGRITY
-from pipeline.track.patience import Away, patiently
+from pipeline.track.patience import Away, patiently, seconds
 
 QUIET_S = 20.0  # a log without a line for so long may be a dead connection
 PAUSE_S, LONGEST_PAUSE_S = 0.3, 5.0  # between two looks; longer and longer while nothing speaks
@@ -118,18 +118,18 @@ class Follower:
           Stuck: no pod of it will run, or none has for VSML_PENDING_S, or one had too little memory.
           ValueError: that is no number.
         """
-        given = os.environ.get(PENDING) or "inf"
-        pending_s = float(given) if re.fullmatch(r"inf|\d+(\.\d*)?", given) else -1.0
-        if pending_s < 0:
-            raise ValueError(f"{PENDING} is {given!r}, expected a number of seconds; unset, it is for ever.")
-        pause_s = PAUSE_S
+        pending_s, pause_s = seconds(PENDING, math.inf), PAUSE_S
         while (job := self._api.job(name)) is not None:
             pods = self._api.pods(name)
             listened = [self._look(pod["metadata"]["name"], pod) for pod in pods]
-            waiting = [pod["metadata"] for pod in pods if pod["metadata"]["name"] not in self._closed]
+            running = [pod for pod in pods if pod.get("status", {}).get("phase") == "Running"]
+            waiting = [
+                pod["metadata"] for pod in pods if pod not in running and pod["metadata"]["name"] not in self._closed
+            ]
             if (end := outcome(job)) is not None:
                 return end
-            if any(pod.get("status", {}).get("phase") == "Running" for pod in pods):
+            # Of a gang all must run, or those that do wait for the others.
+            if running and len(running) >= job["spec"].get("parallelism", 1) - job["status"].get("succeeded", 0):
                 self._idle_since = None
             else:
                 self._idle(job, waiting[:1], pending_s)
@@ -138,7 +138,7 @@ class Follower:
         return None
 
     def _idle(self, job: dict[str, Any], waiting: list[dict[str, Any]], pending_s: float) -> None:
-        """Say why no pod runs, soon after it was so and then each minute; raise Stuck if it is for too long."""
+        """Say why a pod is wanting, soon after it was so and then each minute; raise Stuck if it is for too long."""
         now, name = time.monotonic(), job["metadata"]["name"]
         self._idle_since = now if self._idle_since is None else self._idle_since
         idle_s = now - self._idle_since
@@ -156,7 +156,7 @@ class Follower:
         if not waiting and _final(why):
             raise Stuck(f"Job {name} gets no pod: {why.rstrip('.')}. {AGAIN}")
         if idle_s >= pending_s:
-            raise Stuck(f"Job {name} had no running pod for {idle_s:.0f} s ({PENDING}): {why}")
+            raise Stuck(f"Job {name} wanted a running pod for {idle_s:.0f} s ({PENDING}): {why}")
         if why != self._why or now - self._why_said >= AGAIN_EVERY_S:
             self._why, self._why_said = why, now
             state = f"pod {waiting[0]['name']} does not run yet" if waiting else "no pod yet"

@@ -19,6 +19,7 @@ import numpy as np
 from pipeline.run import checkpoints, paths
 from pipeline.run.job import Job
 from pipeline.track import tracking
+from pipeline.track.patience import seconds
 
 COORDINATOR, PROCESSES = "VSML_COORDINATOR", "VSML_PROCESSES"  # environment: address of process 0, and how many
 NUMBER = "JOB_COMPLETION_INDEX"  # set by Kubernetes
@@ -120,7 +121,7 @@ class Watchdog:
 
     def __init__(self, folder: Path, one: Member) -> None:
         self._folder, self._seen, self._since_s = folder, (False, 0), time.monotonic()
-        self._after_s = float(os.environ.get(STALLED_AFTER) or (ALONE_AFTER_S if one.alone else STALLED_AFTER_S))
+        self._after_s = seconds(STALLED_AFTER, ALONE_AFTER_S if one.alone else STALLED_AFTER_S)
 
     def stalled(self) -> str:
         """That it has stood still for too long, or nothing; until it has joined the others, it may wait for them."""

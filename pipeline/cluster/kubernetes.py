@@ -122,7 +122,7 @@ def _submit(api: Api, store: Store, job: Job, image: str, dirty: bool) -> str:
         template = api.template(template_name(job.stage))
         created = api.create(manifest(template, job.stage, job.item, job.fingerprint, run, order))
     except (ValueError, ClusterError):
-        store.end(run, "FAILED")
+        waited(lambda: store.end(run, "FAILED"), "Closing the run")
         raise
     standing = None if created else api.job(name)
     if standing is not None and _run_of(standing) != run:

@@ -235,9 +235,15 @@ def _in_words(stall_s: float) -> Iterator[None]:
         raise TransferError(f"redirects more than {REDIRECTS} times") from None
     except (requests.ConnectionError, HTTPError) as error:
         cause = error.args[0] if error.args else error
-        raise TransferError(f"failed: {getattr(cause, 'reason', cause)}", again=True) from None
+        raise TransferError(f"failed: {_told(getattr(cause, 'reason', cause))}", again=True) from None
     except requests.RequestException as error:
-        raise TransferError(str(error)) from None
+        raise TransferError(_told(error)) from None
+
+
+def _told(error: Any) -> str:
+    """What the network says, unless it may quote the password of a proxy."""
+    secret = any("@" in value for name, value in os.environ.items() if name.lower().endswith("_proxy"))
+    return f"{type(error).__name__}, perhaps of the proxy, whose address has a password" if secret else str(error)
 
 
 def in_mirrors(file: File) -> Iterator[Path]:

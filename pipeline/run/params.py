@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 PLAIN = r"^[A-Za-z0-9_]+$"
-Name = Annotated[str, Field(pattern=PLAIN)]
+Name = Annotated[str, Field(pattern=PLAIN, max_length=64)]  # a file's name has a few of them, and at most 255 letters
 Count = Annotated[int, Field(ge=0)]
 Sizes = tuple[PositiveInt, ...]
 Kernel = tuple[PositiveInt, PositiveInt, PositiveInt]

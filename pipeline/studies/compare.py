@@ -105,6 +105,9 @@ def story(rev: str, tolerance: float = TOLERANCE) -> tuple[list[str], bool]:
     lines += [f"    {len(rounded)} {why}: {_listed(rounded)}."] if rounded else []
     why = "have another plan (code, params, packages) or did not run"
     lines += [f"    {len(changed)} {why}: {_listed(changed)}."] if changed else []
+    if Path("dvc.lock").read_bytes() != pairs[-1][0]:
+        whose = "dvc.lock has the entries of this run now, and so `git status` names it"
+        lines.append(f"  {whose}: `git checkout dvc.lock` takes back those of {rev}.")
     lines.append(f"The page: {paths.report().resolve().as_uri()}")
 
     faults = [f"{len(far)} numbers are off by more than {tolerance:g}"] if far else []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
+from pipeline.data import locked
 from pipeline.run import paths
 from pipeline.run.params import Count, Name, Section, checked, known_or_raise
 from pipeline.studies.cloning import params as of_cloning
@@ -58,6 +59,13 @@ class Items(Section):
     recall_seeds: tuple[Count, ...]
     feedback: tuple[Name, ...]
     feedback_seeds: tuple[Count, ...]
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "Items":
+        for kind, named in self:
+            if twice := [one for one in named if isinstance(named, tuple) and named.count(one) > 1]:
+                raise ValueError(f"items.{kind} (={list(named)}) has {twice[0]!r} twice: name each once.")
+        return self
 
     @property
     def drawn(self) -> tuple[str, ...]:
@@ -137,7 +145,10 @@ class Params(Section):
 
     def _names(self) -> Iterator[tuple[Iterable[str], Collection[str], str]]:
         """Names that a part of the profile gives, and those that another part must have; to be checked in turn."""
-        items = self.items
+        items, published = self.items, locked.sets()
+        for split, named in (("train", items.train_sets), ("test", items.test_sets)):
+            yield named, [name for name, one in published.items() if split in one.splits], f"sets with a {split} split"
+        yield items.zoo, [path.stem for path in (paths.ROOT / "vsml/zoo").glob("*.npz")], "rules in vsml/zoo"
         train_sets, test_sets = (items.train_sets, "items.train_sets"), (items.test_sets, "items.test_sets")
         for kind, known in (("experiments", self.experiments), ("baselines", self.baselines)):
             yield getattr(items, kind), known, kind

@@ -12,25 +12,34 @@ and the same with `end`. The default profile owns docs/results.json, docs/claims
 say mnist, docs/mnist/. `python -m pipeline readme bench` brings in what `make bench` measured instead: docs/bench.json
 and docs/bench.png. Each of them writes every block of every page anew from docs/. `--check` compares every block, and
 holds docs/ and every dvc.lock against the code and params of now. Of the figures, docs/ has those that a page shows or
-links to.
+links to. Below each that a page shows stands its caption, in italics, as in the report.
 """
 
+import functools
 import json
 import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from pipeline.run import paths
 from pipeline.run.artifacts import write_json, write_text
+from pipeline.show import figures
+from pipeline.show.measures import parsed
 from pipeline.studies import blocks, params, published
 from pipeline.studies.blocks import BLOCKS, STUDIES, Block
+from pipeline.studies.learning import ranking
 from pipeline.studies.learning.number_of_tasks import number_of_tasks
+from pipeline.studies.learning.tables import RULE, Profile
 from pipeline.studies.learning.variants import variants
+from pipeline.studies.report import _words as words_of
 
 # Here, since the report imports blocks.py and has no such tables.
 BLOCKS.update(variants=Block("results", (), variants), tasks=Block("results", (), number_of_tasks))
 MARKER = r"<!-- ([\w/:]+):(?:begin|end) -->"
+# A figure in docs/, with its profile and name; then its caption, if it has one already.
+SHOWN = re.compile(r"(!\[[^]]*\]\(\S*docs/(?:(\w+)/)?figures/(\w+)\.png\)\n\n)(?:\*[^*\n]+\*\n\n)?")
 NOT_MADE = "run `dvc repro` first, in the folder of the profile"
 
 
@@ -101,7 +110,25 @@ def _filled(page: Path, text: str, root: Path, check: bool) -> str:
                 "`python -m pipeline readme bench`, after `make bench`)."
             )
         text = new
-    return text
+    new = SHOWN.sub(lambda shown: f"{shown[1]}*{_caption(root, *shown.groups()[1:])}*\n\n", text)
+    if check and text != new:
+        sys.exit(f"A caption of {page} is not that of its figure: leave it as `python -m pipeline readme` wrote it.")
+    return new
+
+
+def _caption(root: Path, profile: str | None, figure: str) -> str:
+    """That of a figure in docs/, with what the profile's params and published results say."""
+    return " ".join(figures.module(figure).CAPTION.format(**_words(root, profile)).split())
+
+
+@functools.cache
+def _words(root: Path, profile: str | None) -> dict[str, Any]:
+    """What captions say of a profile."""
+    own = params.read(paths.ROOT / (f"profiles/{profile}" if profile else "") / "params.yaml")
+    found = parsed(json.loads((root / "docs" / (profile or "") / "results.json").read_text()))
+    trained_on = " and ".join(map(ranking.title, Profile.of(own).trained_on.get(RULE, ())))
+    shipped = [key.learner.removeprefix("zoo_") for key in found if key.learner.startswith("zoo_")]
+    return words_of(own, found, {}) | {"trained_on": trained_on, "shipped": next(iter(shipped), "")}
 
 
 def _bring_results(root: Path) -> None:

@@ -1,5 +1,8 @@
 """Waiting for a server that is away: what others need of it is tried again, for a stated time and not in silence."""
 
+import math
+import os
+import re
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,6 +13,19 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 20.0
 
 class Away(RuntimeError):  # noqa: N818 - it says what is the matter
     """A server does not answer, or says that it cannot now: the same request may succeed later."""
+
+
+def seconds(name: str, otherwise: float) -> float:
+    """The number of seconds in an environment variable; unset or empty, `otherwise`.
+
+    Raises:
+      ValueError: that is no number.
+    """
+    given = os.environ.get(name) or str(otherwise)
+    if not re.fullmatch(r"inf|\d+(\.\d*)?", given):
+        unset = "for ever" if otherwise == math.inf else f"{otherwise:g}"
+        raise ValueError(f"{name} is {given!r}, expected a number of seconds; unset, it is {unset}.")
+    return float(given)
 
 
 def patiently(ask: Callable[[], Answer], what: str, for_s: float) -> Answer:

@@ -49,6 +49,7 @@ def test_what_is_equal_to_the_byte_is_reproduced(made, results, capsys):
     ends = f"numbers are equal, all 31 verdicts are equal, {items} of {items} items to the byte."
     assert lines[-1] == f"Reproduced: {len(results):,} {ends}"
     assert f"The page: file://{made}/artifacts/report/index.html" in lines
+    assert not any("git status" in line for line in lines)
 
 
 def test_rounding_is_no_failure_and_the_largest_difference_is_named(made, results, capsys):
@@ -70,6 +71,7 @@ def test_rounding_is_no_failure_and_the_largest_difference_is_named(made, result
     assert f"the largest difference is 2.4e-5, of {small}: " in out
     assert "1 left other bytes by the same plan (processors round, or data differ): meta_train@vsml-0." in out
     assert "1 have another plan (code, params, packages) or did not run: unify." in out
+    assert "`git status` names it: `git checkout dvc.lock` takes back those of HEAD." in out
     count = len(lock["stages"])
     assert out.endswith(f"agree to 2.4e-5, all 31 verdicts are equal, {count - 2} of {count} items to the byte.\n")
 
