@@ -39,6 +39,7 @@ NOTE_EVERY_S = 30.0
 STOPS_WITHIN_S = 20.0
 OWN = re.compile(r"exec python -m pipeline (\w+)(.*)")
 CARRIERS = ("pipeline.cluster.execute", "pipeline.studies.headline")  # that every item imports, by name as it does
+FOLLOWERS = ("pipeline.cluster.kubernetes", "mlflow")  # and every item that runs on a cluster
 LINES_SHOWN = 15  # of an item that failed
 UNKNOWN_S = 10.0  # an item of a stage that never ran here
 MEMORY = 1.5 * 2**30  # bytes that must be free before another item starts: what the largest of the default profile take
@@ -147,7 +148,7 @@ def run(repo: Any, stages: Mapping[str, Any], needs: Mapping[str, set[str]], job
             if same:
                 print(f"{same} item{'s' * (same > 1)} did not change ({len(states)} of {len(needs)})", flush=True)
             while ready and len(running) < jobs:
-                if running and psutil.virtual_memory().available < MEMORY:
+                if running and not _elsewhere() and psutil.virtual_memory().available < MEMORY:
                     break
                 # Seeds share compiled programs: until one has left them to the others, these come last.
                 compiling = {kind(item.name) for item in running} - compiled
@@ -174,8 +175,8 @@ def run(repo: Any, stages: Mapping[str, Any], needs: Mapping[str, set[str]], job
             if time.monotonic() - said > SAY_EVERY_S:
                 said = time.monotonic()
                 for item in running:
-                    for last in _said(item.log)[-1:]:
-                        print(f"  {item.name}, for {_in_words(said - item.began)}: {last}", flush=True)
+                    last = [*_said(item.log), "it has said nothing yet"][-2:][0]
+                    print(f"  {item.name}, for {_in_words(said - item.began)}: {last}", flush=True)
             for item in [one for one in running if not one.process.is_alive()]:
                 running.remove(item)
                 took, whole, problem = time.monotonic() - item.began, item.process.exitcode == 0, ""
@@ -240,7 +241,8 @@ def _start(repo: Any, stage: Any, path: Path) -> Running | None:
         held = stack.pop_all()
     phases.file(stage.addressing).unlink(missing_ok=True)
     if own := OWN.fullmatch(stage.cmd):  # here, and not once an item
-        for module in (*CARRIERS, *(one.module for name, one in job.stages().items() if name == own[1])):
+        stages = (one.module for name, one in job.stages().items() if name == own[1])
+        for module in (*CARRIERS, *(FOLLOWERS if _elsewhere() else stages)):
             importlib.import_module(module)
     path.unlink(missing_ok=True)
     log = held.enter_context(path.open("a+b"))  # appends always: the item shares the place in it with us, who read
@@ -293,6 +295,11 @@ def _item(command: str, log: int, parent: int) -> None:
         importlib.import_module("pipeline.__main__").main([own[1], *own[2].split()])
     else:
         os.execl("/bin/sh", "sh", "-c", command)
+
+
+def _elsewhere() -> bool:
+    """Whether items run as Jobs, which take no memory here."""
+    return os.environ.get("PIPELINE_EXECUTOR") == "kubernetes"
 
 
 def _seconds(path: Path) -> dict[str, Any]:
