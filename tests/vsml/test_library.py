@@ -143,3 +143,10 @@ def test_examples_run(name, words, least, tmp_path, monkeypatch, capsys, usual_p
     share, _, rest = capsys.readouterr().out.partition(" ")
     assert float(share) >= least and rest == "of new wines are classified right\n"
     assert (tmp_path / "mine.npz").exists() == (name == "meta_train")
+
+
+def test_an_example_that_takes_a_word_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["meta_train.py", "--help"])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(ROOT / "examples/meta_train.py"), run_name="__main__")
+    assert stop.value.code == 0 and capsys.readouterr().out.startswith("usage: meta_train.py [-h] [steps]")
