@@ -22,9 +22,8 @@ from typing import Any, NoReturn
 
 from pipeline.run import paths
 
-PROGRAM, START = "python -m pipeline", ["-m", "pipeline"]
-if Path(sys.argv[0]).name == "vsml":
-    PROGRAM, START = "vsml", sys.argv[:1]
+SCRIPT = Path(sys.argv[0]).name == "vsml"
+PROGRAM, START = ("vsml", sys.argv[:1]) if SCRIPT else ("python -m pipeline", ["-m", "pipeline"])
 HELP = ("-h", "--help")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LISTED = 12  # items of a stage that an error names
@@ -155,10 +154,8 @@ def main(words: list[str] | None = None) -> None:
         if (error.name or "").partition(".")[0] in ("", "pipeline", "vsml"):
             raise
         extras = "pip install 'vsml[pipeline]' brings what most commands need, 'vsml[cluster]' what runs Jobs."
-        _exit(
-            0 if word in HELP else 1,
-            f"{PROGRAM if word[:1] == '-' else word}: the package {error.name} is missing. {extras}",
-        )
+        status, who = (0, PROGRAM) if word in HELP else (1, word)
+        _exit(status, f"{who}: the package {error.name} is missing. {extras}")
     except Exception as error:
         if is_sentence(error):
             sentence = str(error)
