@@ -7,6 +7,14 @@ PROFILE ?=
 ENGINE ?= docker
 VARIANT ?= cpu
 JOBS ?=
+# A profile that is not there is refused before anything is made.
+ifneq ($(PROFILE),)
+ifeq ($(wildcard profiles/$(PROFILE)/dvc.yaml),)
+NEAREST = import difflib, sys; print(difflib.get_close_matches(sys.argv[1], sys.argv[2:], 1, 0)[0])
+MEANT := $(shell $(PYTHON) -c '$(NEAREST)' '$(PROFILE)' $(notdir $(wildcard profiles/*)))
+$(error There is no profile '$(PROFILE)'. Did you mean '$(MEANT)'? Without PROFILE it is the default one)
+endif
+endif
 DVC_FILE = $(if $(PROFILE),profiles/$(PROFILE)/dvc.yaml,dvc.yaml)
 STAMP = .venv/.stamp
 DEVELOP = .venv/.develop

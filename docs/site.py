@@ -2,10 +2,9 @@
 
 It works from a disk or any web server, without network. Pictures that several pages show are there once. A link that
 leads nowhere is an error, and so is a page to which none leads.
-
-    python docs/site.py [FOLDER]
 """
 
+import argparse
 import base64
 import hashlib
 import itertools
@@ -22,6 +21,7 @@ from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXTS = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/*.md", "pipeline/studies/*/README.md", "vsml/zoo/*.md")
+DOCS = ("claims", "audit", "cluster", "stages", "extending", "speed", "help")
 STUDIES = ("learning", "cloning", "unification", "feedback", "recall")
 PICTURE = re.compile(r'src="data:image/png;base64,([^"]+)"')
 LINK = re.compile(r'\b(href|src)="([^"]+)"')
@@ -52,7 +52,8 @@ class Site:
         self.pictures: dict[str, Path] = {}  # by sha256
 
     def write(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
         self.folder.mkdir(parents=True)
         style = (ROOT / "pipeline/show/page/style.css").read_text(encoding="utf-8")
         (self.folder / "style.css").write_text(style + MORE, encoding="utf-8")
@@ -107,7 +108,7 @@ class Site:
     def _bar(self, page: Path) -> str:
         """Links to all pages that matter, from one of them."""
         places = {"Home": "index.html", **{name: f"pipeline/studies/{name}/index.html" for name in STUDIES}}
-        places |= {name: f"docs/{name}.html" for name in ("claims", "audit", "cluster", "stages", "extending", "speed")}
+        places |= {name: f"docs/{name}.html" for name in DOCS}
         places |= {f"report: {name}": f"report/{name}/index.html" for name in self.reports}
         places |= {"changes": "CHANGELOG.html"}
         places |= {"library": "api/vsml.html"} if (self.folder / "api").is_dir() else {}
@@ -158,7 +159,20 @@ def _anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-def main(folder: Path) -> None:
+def may_be_replaced(folder: Path) -> bool:
+    """Whether nothing is there, or nothing but a site that was written here."""
+    style = folder / "style.css"
+    made_here = style.is_file() and MORE in style.read_text(encoding="utf-8", errors="replace")
+    return not folder.exists() or made_here or (folder.is_dir() and not any(folder.iterdir()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    default = ROOT / "artifacts/site"
+    parser.add_argument("folder", nargs="?", type=Path, default=default, help="where to (default: artifacts/site)")
+    folder = parser.parse_args().folder.absolute()
+    if not may_be_replaced(folder):
+        parser.error(f"{folder} is no folder of a site, which could be written anew: name a new one, or empty it.")
     site = Site(folder)
     site.write()
     if faults := sorted(dead(folder)):
@@ -169,4 +183,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).absolute() if len(sys.argv) > 1 else ROOT / "artifacts/site")
+    main()

@@ -1,6 +1,6 @@
 """Meta-train a rule on images of digits, keep it, and let it learn what it has never met: wines."""
 
-import sys
+import argparse
 
 import numpy as np
 from sklearn.datasets import load_digits, load_wine
@@ -10,7 +10,9 @@ from vsml.tasks.datasets import SETS
 from vsml.tasks.episodes import Source, Task, stream
 from vsml.tasks.views import view
 
-steps = int(sys.argv[1]) if len(sys.argv) > 1 else 400
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("steps", nargs="?", type=int, default=400, help="of meta-training (default: 400)")
+steps = parser.parse_args().steps
 digits = Source(SETS["digits"], *map(np.asarray, load_digits(return_X_y=True)))
 # Every episode is a new task: four digits, seen as 16 random mixtures of their pixels.
 draw = stream([Task(digits, view("projected", None, features=64, inputs=16), classes=4)], length=60)

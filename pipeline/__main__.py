@@ -12,6 +12,7 @@ import errno
 import importlib
 import importlib.metadata
 import os
+import re
 import sqlite3
 import sys
 import traceback
@@ -21,7 +22,9 @@ from typing import Any, NoReturn
 
 from pipeline.run import paths
 
-PROGRAM = "python -m pipeline"
+SCRIPT = Path(sys.argv[0]).name == "vsml"
+PROGRAM, START = ("vsml", sys.argv[:1]) if SCRIPT else ("python -m pipeline", ["-m", "pipeline"])
+HELP = ("-h", "--help")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LISTED = 12  # items of a stage that an error names
 # Two virtual devices on every machine, so that sums are split in the same way whatever the number of cores; and
@@ -29,7 +32,7 @@ LISTED = 12  # items of a stage that an error names
 XLA_FLAGS = {"--xla_force_host_platform_device_count": "2", "--xla_cpu_prefer_vector_width": "512"}
 
 
-def checked(kind: Callable[[str], Any], good: Callable[[str], bool], expected: str) -> dict[str, Any]:
+def checked(kind: Callable[[str], Any], good: Callable[[str], Any], expected: str) -> dict[str, Any]:
     """The `type` of an argument that must be good, and of which it is said else what is expected."""
 
     def typed(text: str) -> Any:
@@ -47,6 +50,7 @@ def at_least(least: int) -> dict[str, Any]:
 
 PATH, FLAG, ONE = {"type": Path}, {"action": "store_true"}, {"nargs": "?"}
 FILE = checked(Path, lambda text: Path(text).is_file(), "is no file")
+NUMBER = checked(float, re.compile(r"(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?").fullmatch, "must be a number from 0 on")
 PICTURE = checked(Path, lambda text: Path(text).suffix in (".png", ".pdf"), "must end in .png or .pdf")
 WORD = checked(str, str.isidentifier, "must be a plain word of letters, digits and underscores")
 NO_PROFILE = "is no profile: name the folder of one, which has a dvc.yaml, or go there"
@@ -76,7 +80,7 @@ ARGUMENTS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (  # what a `main`
     ("audit", "--json", "write all that was found as JSON to this file", PATH),
     ("audit", "--html", "write it as a page that needs no other file", PATH),
     ("compare", "rev", "the commit that published them (default: HEAD)", {"default": "HEAD"} | ONE),
-    ("compare", "--tolerance", "how far a number may be off (default: 0.001)", {"type": float, "default": 0.001}),
+    ("compare", "--tolerance", "how far a number may be off (default: 0.001)", NUMBER | {"default": 0.001}),
     ("deploy", "overlay", "a folder of k8s/overlays", {}),
     ("deploy", "more", "folders of k8s/components, and NAME=IMAGE", {"nargs": "*"}),
     ("evaluate", "--rule", "the name of a rule that ships, or a rule.npz", {"required": True}),
@@ -138,15 +142,20 @@ def main(words: list[str] | None = None) -> None:
             arguments = [(name, more | {"help": about}) for tool, name, about, more in ARGUMENTS if tool == word]
             given = _parsed(word, TOOLS[word], arguments, rest)
             importlib.import_module(f"pipeline.{TOOLS[word]}").main(**given)
-        else:
+        elif word in HELP:
+            _help()
+        elif word:
             _run(word, rest)
+        else:
+            _exit(2, f"A word is missing, that of a stage or a tool. See {PROGRAM} --help.")
     except KeyboardInterrupt:
         _exit(130, f"{word}: stopped by Ctrl-C.")
     except ModuleNotFoundError as error:  # the library may be installed alone
         if (error.name or "").partition(".")[0] in ("", "pipeline", "vsml"):
             raise
         extras = "pip install 'vsml[pipeline]' brings what most commands need, 'vsml[cluster]' what runs Jobs."
-        _exit(1, f"{PROGRAM if word[:1] in ('', '-') else word}: the package {error.name} is missing. {extras}")
+        status, who = (0, PROGRAM) if word in HELP else (1, word)
+        _exit(status, f"{who}: the package {error.name} is missing. {extras}")
     except Exception as error:
         if is_sentence(error):
             sentence = str(error)
@@ -169,21 +178,26 @@ def is_sentence(error: Exception) -> bool:
     return ours and (last.line or "").startswith("raise")
 
 
+def _help() -> None:
+    """Print which tools there are, and then which stages, of which the library alone knows nothing."""
+    tools = (f"  {name:<9} {_about(module).splitlines()[0].partition('` ')[2]}" for name, module in TOOLS.items())
+    print(f"{PROGRAM} TOOL … says more with --help, where TOOL is one of", *tools, sep="\n", flush=True)
+    from pipeline.run.job import stages
+
+    print(f"{PROGRAM} STAGE ITEM… runs an item of a stage in the folder of a profile, where STAGE is one of")
+    print(f"  {', '.join(stages())}\n--version is that of the package.")
+
+
 def _run(stage: str, rest: list[str]) -> None:
-    """Run an item of a stage, or say which stages and tools, or which items there are."""
+    """Run an item of a stage, or say which items there are."""
     # Not above: they take a third of a second, which the help on a tool need not.
     from pipeline.cluster.execute import execute
     from pipeline.run.flow import Flow
     from pipeline.run.job import stages
 
-    if stage in ("-h", "--help"):
-        tools = (f"  {name:<9} {_about(module).splitlines()[0].partition('` ')[2]}" for name, module in TOOLS.items())
-        print(f"{PROGRAM} STAGE ITEM… runs an item of a stage in the folder of a profile, where STAGE is one of")
-        print(f"  {', '.join(stages())}", f"{PROGRAM} TOOL … does the rest, where TOOL is one of", *tools, sep="\n")
-        return print("Each of them says more with --help; --version is that of the package.")
     if stage not in stages():
-        near = _near(stage, (*stages(), *TOOLS))
-        _exit(2, f"{stage!r} is neither a stage nor a tool.{near} See {PROGRAM} --help.")
+        meant = near(stage, (*stages(), *TOOLS))
+        _exit(2, f"{stage!r} is neither a stage nor a tool.{meant} See {PROGRAM} --help.")
     of_item = ("item", {"nargs": "*", "help": "its words, as dvc.yaml has them"})
     item = tuple(_parsed(stage, stages()[stage].module.removeprefix("pipeline."), [of_item], rest)["item"])
     if os.environ.get("PIPELINE_EXECUTOR") != "pod":  # which has no profile before it has fetched one
@@ -195,7 +209,7 @@ def _run(stage: str, rest: list[str]) -> None:
             more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
             there = f"{takes} is one of: {', '.join(list(known)[:LISTED])}{more}." if takes else "It takes no words."
             there = there if known else "It has none of this stage."
-            _exit(2, f"{stage} {words}: no item of the profile {Path.cwd()}.{_near(words, known)} {there}")
+            _exit(2, f"{stage} {words}: no item of the profile {Path.cwd()}.{near(words, known)} {there}")
     execute(stage, item)
 
 
@@ -210,8 +224,8 @@ def _parsed(word: str, module: str, arguments: list[tuple[str, dict[str, Any]]],
         (alone if "alone" in more else parser).add_argument(name, **own)
     given, unknown = parser.parse_known_args(words)
     if unknown:
-        near = _near(unknown[0], [name for name, _ in arguments if name.startswith("-")])
-        parser.error(f"{unknown[0]!r} is no word that it takes.{near}")
+        meant = near(unknown[0], [name for name, _ in arguments if name.startswith("-")])
+        parser.error(f"{unknown[0]!r} is no word that it takes.{meant}")
     return vars(given)
 
 
@@ -225,13 +239,13 @@ def _about(module: str) -> str:
     """The docstring of a module of the pipeline, which is not imported."""
     path = paths.ROOT / "pipeline" / module.replace(".", "/")
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    return ast.get_docstring(ast.parse(file.read_bytes())) or ""
+    return (ast.get_docstring(ast.parse(file.read_bytes())) or "").replace("python -m pipeline", PROGRAM)
 
 
-def _near(word: str, known: Iterable[str]) -> str:
+def near(word: str, known: Iterable[str]) -> str:
     """The nearest of what is known as a sentence; nothing if none is near."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    found = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {found[0]!r}?" if found else ""
 
 
 def _exit(status: int, sentence: str) -> NoReturn:
@@ -250,9 +264,9 @@ def run_own_code(words: list[str]) -> None:
     if (own / "pipeline").resolve() != paths.ROOT / "pipeline" and os.environ.get("VSML_CODE") != str(own):
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(own), os.environ.get("PYTHONPATH"))))
         os.environ["VSML_CODE"] = str(own)  # in vain, if something stands before PYTHONPATH: `own_code` says so
-        os.execv(sys.executable, [sys.executable, "-m", "pipeline", *words])
+        os.execv(sys.executable, [sys.executable, *START, *words])
     if words and words[0] in UNCOMPILED and sys.pycache_prefix != os.devnull:
-        os.execv(sys.executable, [sys.executable, "-X", f"pycache_prefix={os.devnull}", "-m", "pipeline", *words])
+        os.execv(sys.executable, [sys.executable, "-X", f"pycache_prefix={os.devnull}", *START, *words])
 
 
 def command() -> None:

@@ -26,9 +26,10 @@ def built(tmp_path):
     pictures = "".join(f'<img alt="" src="data:image/png;base64,{one}">' for one in (known, "QUJD", "QUJD"))
     report.write_text(f"<!doctype html><body><h1>Of mnist</h1>{pictures}</body>")
 
-    def build():
-        command = [sys.executable, str(tmp_path / "docs/site.py")]
-        return subprocess.run(command, capture_output=True, text=True, check=False), tmp_path / "artifacts/site"
+    def build(*words):
+        command = [sys.executable, str(tmp_path / "docs/site.py"), *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return done, tmp_path / "artifacts/site"
 
     return build
 
@@ -44,6 +45,24 @@ def test_it_has_all_pages_each_picture_once_and_no_dead_link(built):
     assert [path.read_bytes() for path in folder.glob("pictures/*")] == [b"ABC"]
     home = (folder / "index.html").read_text()
     assert 'href="docs/claims.html#all-claims-by-the-best-evidence"' in home
+    assert '<a href="docs/help.html">help</a>' in home
+
+
+def test_only_a_folder_that_is_empty_or_a_site_of_its_own_is_written_anew(built, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for _ in range(2):
+        done, _ = built("empty")
+        assert done.returncode == 0, done.stderr
+    theirs = tmp_path / "theirs/style.css"
+    theirs.parent.mkdir()
+    theirs.write_text("body { color: red; }")
+    for name in ("theirs", "LICENSE", "docs", "."):
+        done, _ = built(name)
+        assert done.returncode == 2 and "is no folder of a site, which could be written anew: name" in done.stderr
+        assert theirs.is_file() and (tmp_path / "docs/help.md").is_file()
+    done, folder = built("--help")
+    assert done.returncode == 0 and done.stdout.startswith("usage: site.py [-h] [folder]")
+    assert not (tmp_path / "--help").exists() and not folder.exists()
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from pipeline.__main__ import near
 from pipeline.cluster.connection import NAMESPACE
 from pipeline.cluster.doctor import FORWARD, LOGIN
 from pipeline.run import artifacts, paths
@@ -44,6 +45,7 @@ def main(overlay: str, more: Sequence[str], folder: Path = K8S / ".deployed") ->
 
     Raises:
       DeployError: something is missing.
+      ValueError: a word means nothing here.
     """
     images = dict(word.split("=", 1) for word in more if "=" in word)
     commit = provenance.git()["commit"]
@@ -75,15 +77,16 @@ def render(
     """All manifests of an overlay with components, images by name in the manifests, and the commit of those images.
 
     Raises:
-      DeployError: no such overlay or component, an image of no fixed build, or kustomize refuses.
+      DeployError: kustomize refuses.
+      ValueError: no such overlay or component, or an image of no fixed build.
     """
     for kind, names in (("overlays", [overlay]), ("components", components)):
         known = sorted(path.parent.name for path in (K8S / kind).glob("*/kustomization.yaml"))
         for name in set(names) - set(known):
-            raise DeployError(f"k8s/{kind} has no {name!r}, only {known}.")
+            raise ValueError(f"k8s/{kind} has no {name!r}, only {known}.{near(name, known)}")
     for reference in images.values():
         if not re.search(r"@sha256:|:[^/]+$", reference):
-            raise DeployError(f"The image {reference!r} has neither a tag nor a digest; name one of its builds.")
+            raise ValueError(f"The image {reference!r} has neither a tag nor a digest; name one of its builds.")
     commit_patch = [{"op": "add", "path": "/metadata/annotations/vsml~1commit", "value": commit}]
     base = os.path.relpath(K8S, folder.resolve())
     folder.mkdir(exist_ok=True)

@@ -2,6 +2,7 @@
 
 import lzma
 import math
+import stat
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -20,6 +21,13 @@ class UnfitError(ValueError):
     """A file that is whole and of no use here."""
 
 
+def must_be_file(path: Path) -> None:
+    """Raise OSError for what is not there or may not be read, and ValueError for what is no file."""
+    if not stat.S_ISREG(path.stat().st_mode):  # opened, a pipe may wait for ever, and a device have no end
+        raise ValueError(f"{str(path)!r} is a folder, a device or a pipe: name a file.")
+    path.open("rb").close()
+
+
 def read(path: Path, choices: Sequence[tuple[str, ...]] = ()) -> dict[str, np.ndarray]:
     """The arrays of an npz file, or of the first of these choices of names that it has. Nothing is unpickled.
 
@@ -27,6 +35,7 @@ def read(path: Path, choices: Sequence[tuple[str, ...]] = ()) -> dict[str, np.nd
       OSError: the file cannot be opened.
       ValueError: it is no npz file of plain arrays, or no memory can hold them; the sentence says how to mend it.
     """
+    must_be_file(path)
     with path.open("rb") as file:
         words = ", ".join(f"{name}={name}" for name in choices[0]) if choices else "…"
         again = f"save it with np.savez({path.name!r}, {words})"

@@ -20,7 +20,7 @@ def refused(monkeypatch, tmp_path) -> Callable[..., str]:
     monkeypatch.setenv("KUBECONFIG", "/nowhere")
 
     def answer(*words: str) -> str:
-        with pytest.raises(deploy.DeployError) as exit:
+        with pytest.raises((deploy.DeployError, ValueError)) as exit:
             deploy.main(words[0], words[1:], tmp_path / "deployed")
         return str(exit.value)
 

@@ -1,6 +1,8 @@
 """The command line: what a user's mistakes are answered with, by `main` itself, and that asking for help is quick."""
 
 import ast
+import os
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -14,7 +16,7 @@ from pipeline.studies.stages import STAGES
 
 HEAVY = ("dvc", "jax", "kubernetes", "matplotlib", "mlflow", "scipy", "sklearn")
 MISTAKES = {  # what was typed, the exit status, and what the one line on stderr says
-    "": (2, "'' is neither a stage nor a tool. See python -m pipeline --help."),
+    "": (2, "A word is missing, that of a stage or a tool. See python -m pipeline --help."),
     "audi": (2, "'audi' is neither a stage nor a tool. Did you mean 'audit'?"),
     "meta_tran vsml 0": (2, "'meta_tran' is neither a stage nor a tool. Did you mean 'meta_train'?"),
     "meta_train vsm 0": (2, "Did you mean 'vsml 0'? EXPERIMENT SEED is one of: vsml 0, vsml 1, vsml 2."),
@@ -24,6 +26,8 @@ MISTAKES = {  # what was typed, the exit status, and what the one line on stderr
     "baseline": (2, "BASELINE is one of: sgd, "),
     "audit --remoot": (2, "pipeline audit: '--remoot' is no word that it takes. Did you mean '--remote'?"),
     "audit docs": (2, "argument profile: 'docs' is no profile: name the folder of one"),
+    "compare --tolerance nan": (2, "argument --tolerance: 'nan' must be a number from 0 on."),
+    "compare --tolerance -1": (2, "argument --tolerance: '-1' must be a number from 0 on."),
     "evaluate --rule digits": (2, "the following arguments are required: --data"),
     "evaluate --episodes 0": (2, "argument --episodes: '0' must be a whole number from 1 on."),
     "evaluate --out curves.gif": (2, "argument --out: 'curves.gif' must end in .png or .pdf."),
@@ -31,6 +35,9 @@ MISTAKES = {  # what was typed, the exit status, and what the one line on stderr
     "evidence": (2, "the following arguments are required: folder"),
     "evidence docs": (2, "docs exists already: name a new folder"),
     "deploy": (2, "the following arguments are required: overlay"),
+    "deploy klind": (2, "k8s/overlays has no 'klind', only ['cluster', 'kind']. Did you mean 'kind'?"),
+    "deploy kind que": (2, "deploy: k8s/components has no 'que', only ["),
+    "deploy kind vsml=vsml": (2, "deploy: The image 'vsml' has neither a tag nor a digest"),
     "doctor now": (2, "'now' is no word that it takes."),
     "jobs cancle all": (2, "argument act: invalid choice: 'cancle'"),
     "jobs follow": (2, "jobs: follow takes one name, got []."),
@@ -104,11 +111,32 @@ def test_help_has_what_the_module_says_of_itself(word, capsys):
 
 
 def test_without_a_package_it_says_what_to_install():
-    for word, said in (("plan", "plan: "), ("--help", "python -m pipeline: ")):
+    for word, said, status, listed in (("plan", "plan: ", 1, ()), ("--help", "python -m pipeline: ", 0, TOOLS)):
         code = f"import sys\nsys.modules['pydantic'] = None\nfrom pipeline.__main__ import main\nmain(['{word}'])"
         done = subprocess.run([sys.executable, "-c", code], cwd=paths.ROOT, capture_output=True, text=True, check=False)
-        assert done.returncode == 1 and done.stderr.count("\n") == 1
+        assert done.returncode == status and done.stderr.count("\n") == 1
         assert done.stderr.startswith(f"{said}the package pydantic is missing. pip install 'vsml[pipeline]' brings")
+        assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == [*listed]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@pytest.mark.parametrize("target", ["compare", "repro", "audit", "ui"])
+def test_make_names_the_nearest_profile_where_there_is_none(target):
+    apart = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    command = ["make", "--dry-run", target, "PROFILE=mnst"]
+    done = subprocess.run(command, cwd=paths.ROOT, env=apart, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert "There is no profile 'mnst'. Did you mean 'mnist'?" in done.stderr
+
+
+@pytest.mark.parametrize("words", ["audit --help", "--help", "audi", ""])  # the first starts again, from sources
+def test_vsml_calls_itself_so(words, tmp_path):
+    script = tmp_path / "vsml"
+    script.write_text("from pipeline.__main__ import command\ncommand()")
+    command = [sys.executable, str(script), *words.split()]
+    done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    assert "python -m pipeline" not in said and "vsml" in said.splitlines()[0], said
 
 
 def test_help_names_every_word_and_asking_imports_nothing_heavy():

@@ -4,6 +4,7 @@ import importlib.metadata
 import runpy
 import subprocess
 import sys
+import tomllib
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,10 @@ def test_importing_it_imports_nothing_that_is_not_used():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
     assert vsml.__version__ == importlib.metadata.version("vsml")
-    assert f"\nversion: {vsml.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    citation, project = (ROOT / "CITATION.cff").read_text(), tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert f"\nversion: {vsml.__version__}\n" in citation
+    (author,) = project["project"]["authors"]
+    assert f"\nauthors:\n  - name: {author['name']}\n" in citation
     assert f"\n## {vsml.__version__}" in (ROOT / "CHANGELOG.md").read_text()
     assert all(getattr(vsml, name).__doc__ for name in vsml.__all__) and set(vsml.__all__) <= set(dir(vsml))
     with pytest.raises(AttributeError, match="module 'vsml' has no attribute 'lod'"):
@@ -143,3 +147,10 @@ def test_examples_run(name, words, least, tmp_path, monkeypatch, capsys, usual_p
     share, _, rest = capsys.readouterr().out.partition(" ")
     assert float(share) >= least and rest == "of new wines are classified right\n"
     assert (tmp_path / "mine.npz").exists() == (name == "meta_train")
+
+
+def test_an_example_that_takes_a_word_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["meta_train.py", "--help"])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(ROOT / "examples/meta_train.py"), run_name="__main__")
+    assert stop.value.code == 0 and capsys.readouterr().out.startswith("usage: meta_train.py [-h] [steps]")

@@ -50,6 +50,7 @@ HIDDEN = 160  # units of the paper's networks with a hidden layer
 LONGEST = 2000  # examples of an episode unless --length says more; the paper's meta-test is as long
 BYTES_PER_NUMBER = 32  # of the state of one episode: 22 measured
 BUDGET = 2**30  # bytes of episodes side by side
+NAMED, LETTERS = 10, 36  # classes that are printed, and letters of a file's name that are drawn
 AT_ONCE = 4  # episodes side by side at most: more are no faster on a CPU, and progress is shown after each few
 NOT_CLASSIFIERS = ("recall", "local_plasticity", "descent", "clone")
 
@@ -100,7 +101,7 @@ class Trial(NamedTuple):
     def learner(self, entrant: Entrant, rate: Float[Array, ""]) -> Learner:
         sized = entrant.at(rate, self.length)
         widened = with_random_features(sized, self.random_features) if self.random_features else sized
-        return widened(self.examples.x.shape[1], self.examples.classes)
+        return widened(self.examples.x.shape[1], len(self.examples.names))
 
     def bytes(self, entrant: Entrant) -> int:
         """What the states of an episode take, at all rates."""
@@ -118,7 +119,8 @@ class Trial(NamedTuple):
 
         def one(rate: Float[Array, ""], key: RandomKey) -> Bool[Array, " time"]:
             order_key, init_key = jax.random.split(key)
-            episode = test_episode(order_key, *self.examples, self.length)
+            x, y, names = self.examples
+            episode = test_episode(order_key, x, y, len(names), self.length)
             return correct(rollout(self.learner(entrant, rate), entrant.theta, init_key, episode), episode.y)
 
         some = jax.jit(jax.vmap(jax.vmap(one, in_axes=(None, 0)), in_axes=(0, None)))
@@ -182,7 +184,7 @@ def main(
     """
     rules = _rules(rule)
     own, examples = rules[0], read_examples(data, labels)
-    (total, features), classes = examples.x.shape, examples.classes
+    (total, features), classes = examples.x.shape, len(examples.names)
     if length and length > total:
         raise ValueError(f"--length (={length}) must be at most the number of examples (={total}): lower it.")
     length = length or min(total, LONGEST)
@@ -195,8 +197,9 @@ def main(
     if (size := trial.bytes(own)) > free:
         needs = f"{features} features and {classes} classes need about {size / 2**30:.1f} GiB of memory"
         raise ValueError(f"{needs}, {free / 2**30:.1f} are free: make the examples smaller or take fewer classes.")
+    named = ", ".join(examples.names[:NAMED]) + (f" and {classes - NAMED} more" if classes > NAMED else "")
     print(
-        f"{data}: {total} examples, {features} features, {classes} classes.\n"
+        f"{data}: {total} examples, {features} features, {classes} classes: {named}.\n"
         f"{episodes} episodes of {length} examples in random order, no example twice; seed {seed}.\n"
         "Each feature is standardised by its mean and standard deviation over all examples, labels unseen."
     )
@@ -223,9 +226,9 @@ def main(
         f"favours them.\n{growing(GRIDS)}\n\n"
         f"{advice(rows, length)}"
     )
-    save(draw(rows, length), out)
+    save(draw(rows, length, Path(data).name), out)
     facts = {"data": data, "rule": rule, "examples": total, "features": features, "classes": classes, "seed": seed}
-    facts |= {"episodes": episodes, "length": length, "random_features": random_features}
+    facts |= {"class_names": examples.names, "episodes": episodes, "length": length, "random_features": random_features}
     facts["accuracy"] = {row.name: {str(mark): row.entry(mark) for mark in marks(length)} for row in rows}
     if episodes > 1:
         facts["ahead"] = {row.name: rows[0].ahead(row, length)._asdict() for row in rows[1:]}
@@ -304,12 +307,14 @@ def advice(rows: list[Row], length: int) -> str:
     return "\n".join(lines if behind or level else [*lines, "It is ahead of all of them."])
 
 
-def draw(rows: list[Row], length: int) -> Figure:
+def draw(rows: list[Row], length: int, data: str) -> Figure:
     """Learning curves with ± 1 standard deviation over episodes; baselines at their best rate for the whole episode."""
-    figure = Figure((COLUMN, 2.6))
+    figure = Figure((COLUMN, 2.8))
     axes = figure.add_subplot(xlabel="examples seen", ylabel="cumulative accuracy")
+    # Above the names of the learners, which may reach higher than the axes.
     title = f"mean over n = {rows[0].found.shape[1]} episodes; shaded: ± 1 sd of the rule"
-    axes.set_title(title, fontweight="normal", fontsize=6.5)
+    name = data if len(data) <= LETTERS else f"{data[:LETTERS]}…"
+    figure.suptitle(f"{name}\n{title}", x=0.01, ha="left", fontweight="normal", fontsize=6.5, parse_math=False)
     curves = []
     for row in rows:
         if look := row.look:

@@ -20,11 +20,11 @@ NUMBERS = "biuf"  # kinds of dtypes
 
 
 class Examples(NamedTuple):
-    """Labelled examples; labels are numbered in their sorted order."""
+    """Labelled examples; labels are numbered in their sorted order, in which `names` has them."""
 
     x: Float[Array, "example features"]  # each feature at zero mean and unit variance
     y: Int[np.ndarray, " example"]
-    classes: int
+    names: tuple[str, ...]
 
 
 def read_examples(data: str, labels: str | None = None) -> Examples:
@@ -34,7 +34,7 @@ def read_examples(data: str, labels: str | None = None) -> Examples:
       OSError: the file cannot be read.
       ValueError: it has no such examples; the sentence says what was found, what is needed, and how to mend it.
     """
-    path = Path(data)
+    path, names = Path(data), None
     kind = "sklearn" if data.startswith("sklearn:") else path.suffix.lower()
     if labels and kind not in (".npy", *TABLES):
         raise ValueError(f"--labels (={labels!r}) is for npy files and tables, which {data} is not: leave it out.")
@@ -42,10 +42,11 @@ def read_examples(data: str, labels: str | None = None) -> Examples:
         sets = vars(importlib.import_module("sklearn.datasets"))
         load = {name[5:]: one for name, one in sets.items() if name.startswith("load_")}
         known = {name: one for name, one in load.items() if "return_X_y" in signature(one).parameters}
-        x, y = known_or_raise(known, data.removeprefix("sklearn:"), "sets of scikit-learn")(return_X_y=True)
+        bunch = known_or_raise(known, data.removeprefix("sklearn:"), "sets of scikit-learn")()
+        x, y, names = bunch.data, bunch.target, bunch.get("target_names")
     elif kind in TABLES:
         x, y = _columns(path, labels)
-    elif path.with_suffix("").suffix.lower() in TABLES:
+    elif Path(path.stem).suffix.lower() in TABLES:
         raise ValueError(f"{path} is a table that is packed: unpack it, and name what comes out.")
     elif kind != ".npy":
         x, y = npz.read(path, PAIRS).values()
@@ -56,11 +57,13 @@ def read_examples(data: str, labels: str | None = None) -> Examples:
     if problem := _problem(x, y):
         raise ValueError(f"{data}: {problem}")
     x = x.reshape(len(x), -1)
-    names, y = np.unique(y, return_inverse=True)
-    return Examples(standardise(Facts(x.shape[1], len(names)), x), y.astype(np.int32), len(names))
+    found, y = np.unique(y, return_inverse=True)
+    names = tuple(map(str, found if names is None else names))
+    return Examples(standardise(Facts(x.shape[1], len(names)), x), y.astype(np.int32), names)
 
 
 def _npy(path: Path) -> np.ndarray:
+    npz.must_be_file(path)
     try:
         with path.open("rb") as file:
             return np.lib.format.read_array(file, allow_pickle=False)
@@ -72,6 +75,7 @@ def _npy(path: Path) -> np.ndarray:
 
 def _columns(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray]:
     """The columns of numbers of a table and the one of labels; a csv file may have a row of names or not."""
+    npz.must_be_file(path)
     try:
         pandas = importlib.import_module("pandas")
         if path.suffix.lower() == ".parquet":

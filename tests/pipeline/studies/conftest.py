@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from ruamel.yaml import YAML
 
 from pipeline.run import job as provenance
@@ -49,6 +52,19 @@ SKILL = {  # share of that which others reach, on sets that meta-training has se
     **dict.fromkeys(("nearest_mean", "ridge", "naive_bayes"), (0.9, 0.9)),
 }
 PACE = {"sgd": 60.0, "adam": 70.0}  # examples; everybody else's is 25
+
+
+def must_be_legible(drawn: Figure) -> None:
+    """No words of a figure overlap, and none are cut off."""
+    FigureCanvasAgg(drawn).draw()
+    found = [text for text in drawn.findobj(Text) if text.get_text().strip() and text.get_visible()]
+    boxes = [(text.get_text(), text.get_window_extent()) for text in found]
+    for words, box in boxes:
+        assert box.x0 > -1 and box.y0 > -1, words
+        assert box.x1 < drawn.bbox.x1 + 1 and box.y1 < drawn.bbox.y1 + 1, words
+    for (words, a), (others, b) in itertools.combinations(boxes, 2):
+        shared = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)  # pixels, 100 an inch
+        assert min(shared) < 2, f"{words!r} is over {others!r}"
 
 
 def _folder(name: str) -> Path:

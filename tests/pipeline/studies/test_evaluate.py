@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import re
+import shlex
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from pipeline.show.looks import LOOKS
 from pipeline.studies.learning import evaluate
 from pipeline.studies.learning.evaluate import RATES, RIVALS, Row, Trial
 from pipeline.studies.learning.examples import read_examples
+from tests.pipeline.studies.conftest import must_be_legible
 from vsml.learners.network import network
 
 LEARNER = {"hidden": 4, "message": 2, "ticks": 1, "per_layer": False}
@@ -62,12 +65,14 @@ def refusal(args, capsys):
 
 
 def test_the_command_prints_a_table_and_advice_draws_the_curves_and_leaves_the_numbers(rule, data, capsys):
-    np.savez(data, X=X, y=np.where(Y, "yes", "no"))
+    kinds = np.arange(40) % 11
+    np.savez(data, X=X[kinds] + 0.1 * X, y=np.array([*"abcdefghijk"])[kinds])
     words = f"evaluate --rule {rule} --data my.npz --episodes 8 --length 32 --out o/my.png --random-features 2 --seed 1"
     main(words.split())
     said = capsys.readouterr().out
     for words in (
-        "my.npz: 40 examples, 6 features, 2 classes.\n8 episodes of 32 examples in random order, no example twice",
+        "my.npz: 40 examples, 6 features, 11 classes: a, b, c, d, e, f, g, h, i, j and 1 more.\n",
+        "8 episodes of 32 examples in random order, no example twice",
         "standardised by its mean and standard deviation over all examples",
         "; seed 1.\n",
         "All learners see 2 random features beside these.\n",
@@ -85,6 +90,7 @@ def test_the_command_prints_a_table_and_advice_draws_the_curves_and_leaves_the_n
     assert names == ["rule rule.npz", *shipped, *rivals, LOOKS["nearest_neighbour"].name]
     assert Path("o/my.png").read_bytes().startswith(b"\x89PNG")
     numbers = json.loads(Path("o/my.json").read_text())
+    assert numbers["classes"] == 11 and numbers["class_names"] == [*"abcdefghijk"]
     assert [*numbers["accuracy"]["guessing"]] == ["10", "30", "32"] and numbers["ahead"].keys() == {*names[1:]}
     shown = next(line for line in lines if line.startswith("SGD at its best")).split("  ")[-1].strip()
     entry = numbers["accuracy"]["SGD at its best rate"]["32"]
@@ -122,6 +128,17 @@ def test_it_says_when_a_rule_is_of_no_use_and_which_is_better(rows):
     assert evaluate.advice([right, *rows, guessing], 20).endswith("It is ahead of all of them.")
     alone = [row._replace(found=row.found[:, :1]) for row in rows]
     assert evaluate.advice(alone, 20) == "One episode does not tell skill from luck: --episodes 16 does."
+
+
+@pytest.mark.parametrize("chance", [0.5, 0.97])
+def test_no_words_of_its_figure_overlap_whatever_they_are(chance):
+    def rows(entrant):
+        return evaluate.rows_of(entrant, np.random.default_rng(0).random((len(entrant.rates), 16, 178)) < chance)
+
+    own = RIVALS[0]._replace(look=LOOKS["vsml"]._replace(name="rule digits"))
+    drawn = evaluate.draw([row for entrant in (own, *RIVALS) for row in rows(entrant)], 178, f"a$b$c_{'W' * 90}.csv")
+    must_be_legible(drawn)
+    assert drawn.get_suptitle() == f"a$b$c_{'W' * 30}…\nmean over n = 16 episodes; shaded: ± 1 sd of the rule"
 
 
 def test_guessing_says_the_class_that_was_the_commonest_before_each_example(data):
@@ -175,7 +192,8 @@ def test_data_are_read_in_the_forms_that_people_have(form, data):
     found = read_examples(*FORMS[form]())
     np.testing.assert_allclose(found.x, (WINE - WINE.mean(0)) / WINE.std(0), atol=1e-3)
     np.testing.assert_array_equal(found.y, KINDS)
-    assert found.classes == 3
+    plain = {"scikit-learn's names": ("0", "1", "2"), "scikit-learn": ("class_0", "class_1", "class_2")}
+    assert found.names == plain.get(form, ("red", "rosé", "white"))
 
 
 UNREADABLE = {  # what is stored, what is asked for, and the sentence
@@ -184,6 +202,13 @@ UNREADABLE = {  # what is stored, what is asked for, and the sentence
     "unknown column": (lambda: TABLE.to_csv("w.csv"), "w.csv --labels kind", "'kind' is none of the columns of the"),
     "text": (lambda: TABLE.assign(y=KINDS).to_csv("w.csv"), "w.csv", "the columns ['species'] have no numbers"),
     "no label": (lambda: UNLABELLED.to_csv("w.csv"), "w.csv", "59 examples have no label in 'y': remove them."),
+    "the folder here": (lambda: None, ".", "'.' is a folder, a device or a pipe: name a file."),
+    "no word": (lambda: None, "''", "'.' is a folder, a device or a pipe: name a file."),
+    "folder": (lambda: Path("w.parquet").mkdir(), "w.parquet", "'w.parquet' is a folder, a device or a pipe"),
+    "device": (lambda: None, "/dev/zero", "'/dev/zero' is a folder, a device or a pipe: name a file."),
+    "pipe": (lambda: os.mkfifo("x.csv"), "x.csv", "'x.csv' is a folder, a device or a pipe: name a file."),
+    "labels of a folder": (lambda: np.save("x.npy", WINE), "x.npy --labels .", "'.' is a folder, a device or a pipe"),
+    "not there": (lambda: None, "w.parquet", "w.parquet cannot be opened: No such file or directory."),
     "empty": (lambda: Path("w.csv").touch(), "w.csv", "w.csv is not a table that pandas can read"),
     "no parquet": (lambda: TABLE.to_csv("w.parquet"), "w.parquet", "w.parquet is not a table that pandas can read"),
     "unknown set": (lambda: None, "sklearn:vine", "'vine' is none of the sets of scikit-learn ['breast_cancer', "),
@@ -196,7 +221,7 @@ UNREADABLE = {  # what is stored, what is asked for, and the sentence
 def test_data_that_cannot_be_read_are_refused_in_one_sentence(case, data, capsys):
     store, words, sentence = UNREADABLE[case]
     store()
-    assert sentence in refusal(["--rule", "digits", "--data", *words.split()], capsys)
+    assert sentence in refusal(["--rule", "digits", "--data", *shlex.split(words)], capsys)
 
 
 def test_labels_are_numbered_and_features_standardised(data):
@@ -204,7 +229,7 @@ def test_labels_are_numbered_and_features_standardised(data):
     np.savez(data, x=X * 1e6 + 1e9, y=np.where(Y, "yes", "no"))
     examples = read_examples(str(data))
     np.testing.assert_array_equal(examples.y, Y)
-    assert examples.x.shape == (40, 6) and examples.classes == 2
+    assert examples.x.shape == (40, 6) and examples.names == ("no", "yes")
     np.testing.assert_allclose(np.std(examples.x, axis=0), 1, rtol=1e-3)
 
 
@@ -283,7 +308,7 @@ def test_a_file_that_is_no_npz_is_refused(rule, data, capsys):
     data.unlink()
     assert "my.npz cannot be opened: No such file" in said()
     data.mkdir()
-    assert "cannot be opened: Is a directory" in said()
+    assert "my.npz' is a folder, a device or a pipe: name a file." in said()
 
 
 def test_a_file_that_is_no_rule_is_refused(rule, data, tmp_path, capsys):

@@ -1,6 +1,5 @@
 """Figures: drawn from tables, the same bytes in every process, and legible in what they say."""
 
-import itertools
 import json
 import os
 import re
@@ -10,8 +9,6 @@ import sys
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.text import Text
 
 from pipeline.run import paths
 from pipeline.run.artifacts import Table, sha256_file
@@ -27,6 +24,7 @@ from pipeline.studies.learning.measures import by_method
 from pipeline.studies.learning.tables import Profile, settings
 from pipeline.studies.learning.variants import NAMES
 from pipeline.studies.recall import measures as recall
+from tests.pipeline.studies.conftest import must_be_legible
 
 EVERY = {
     "default": "meta_training online_learning generalisation association introspection channels agreement "
@@ -78,16 +76,7 @@ def test_files_fit_the_page_say_what_they_show_and_hold_no_date_and_no_version(e
 
 @every_figure
 def test_no_words_overlap_and_none_are_cut_off(enter, where, name):
-    drawn = _figure(enter(where), name)
-    FigureCanvasAgg(drawn).draw()
-    found = [text for text in drawn.findobj(Text) if text.get_text().strip() and text.get_visible()]
-    boxes = [(text.get_text(), text.get_window_extent()) for text in found]
-    for words, box in boxes:
-        assert box.x0 > -1 and box.y0 > -1, words
-        assert box.x1 < drawn.bbox.x1 + 1 and box.y1 < drawn.bbox.y1 + 1, words
-    for (words, a), (others, b) in itertools.combinations(boxes, 2):
-        shared = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)  # pixels, 100 an inch
-        assert min(shared) < 2, f"{words!r} is over {others!r}"
+    must_be_legible(_figure(enter(where), name))
 
 
 def test_it_prints_on_a_page(enter):
