@@ -7,7 +7,6 @@ raises is shown as one sentence; a traceback is a fault.
 
 import argparse
 import ast
-import difflib
 import errno
 import importlib
 import importlib.metadata
@@ -16,11 +15,12 @@ import re
 import sqlite3
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline.run import paths
+from pipeline.run.nearest import near
 
 SCRIPT = Path(sys.argv[0]).name == "vsml"
 PROGRAM, START = ("vsml", sys.argv[:1]) if SCRIPT else ("python -m pipeline", ["-m", "pipeline"])
@@ -240,12 +240,6 @@ def _about(module: str) -> str:
     path = paths.ROOT / "pipeline" / module.replace(".", "/")
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     return (ast.get_docstring(ast.parse(file.read_bytes())) or "").replace("python -m pipeline", PROGRAM)
-
-
-def near(word: str, known: Iterable[str]) -> str:
-    """The nearest of what is known as a sentence; nothing if none is near."""
-    found = difflib.get_close_matches(word, list(known), n=1)
-    return f" Did you mean {found[0]!r}?" if found else ""
 
 
 def _exit(status: int, sentence: str) -> NoReturn:

@@ -16,11 +16,11 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from pipeline.__main__ import near
 from pipeline.cluster.connection import NAMESPACE
 from pipeline.cluster.doctor import FORWARD, LOGIN
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
+from pipeline.run.nearest import near
 
 K8S = paths.ROOT / "k8s"
 DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
