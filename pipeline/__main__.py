@@ -119,6 +119,8 @@ JUDGES = ("audit", "compare", "replay", "verify", "whence")  # whose exit status
 def xla_flags() -> str:
     """XLA_FLAGS as they should be before jax is imported: the user's, and ours where the user has not set them."""
     flags = os.environ.get("XLA_FLAGS", "").split()
+    if wrong := [flag for flag in flags if not flag.startswith("--")]:  # of which XLA makes an end without a word
+        _exit(2, f"XLA_FLAGS has {wrong[0]!r}, expected flags that begin with --, and no file: write them out.")
     known = {flag.partition("=")[0] for flag in flags}
     return " ".join(flags + [f"{name}={value}" for name, value in XLA_FLAGS.items() if name not in known])
 
@@ -150,6 +152,9 @@ def main(words: list[str] | None = None) -> None:
             _exit(2, f"A word is missing, that of a stage or a tool. See {PROGRAM} --help.")
     except KeyboardInterrupt:
         _exit(130, f"{word}: stopped by Ctrl-C.")
+    except BrokenPipeError:  # who reads this has had enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except ModuleNotFoundError as error:  # the library may be installed alone
         if (error.name or "").partition(".")[0] in ("", "pipeline", "vsml"):
             raise
@@ -163,12 +168,17 @@ def main(words: list[str] | None = None) -> None:
             sentence = f"{error}. Is the disk or a quota full? Make room, then run it again."
         elif isinstance(error, sqlite3.Error):
             sentence = f"{error}: a database of DVC or MLflow is damaged, or not yours to write. Mend or remove it."
-        elif word in TOOLS and isinstance(error, OSError) and error.filename:
+        elif isinstance(error, OSError) and error.filename and (word in TOOLS or _is_state(error.filename)):
             sentence = f"{error.filename} cannot be opened: {error.strerror}."
         else:
             raise
         unusable = word in JUDGES or (word in TOOLS and isinstance(error, ValueError | OSError))
         _exit(2 if unusable else 1, f"{word}: {sentence}")
+
+
+def _is_state(name: str | bytes) -> bool:
+    """Whether a file is one of those that the pipeline keeps for itself, wherever VSML_STATE says."""
+    return Path(os.fsdecode(name)).absolute().is_relative_to(paths.STATE)
 
 
 def is_sentence(error: Exception) -> bool:
