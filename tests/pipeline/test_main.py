@@ -56,6 +56,15 @@ MISTAKES = {  # what was typed, the exit status, and what the one line on stderr
 }  # fmt: skip
 
 
+def test_flags_in_a_file_are_refused_and_a_reader_may_have_had_enough(monkeypatch, capsys):
+    monkeypatch.setenv("XLA_FLAGS", "flags.txt")  # of which XLA would abort the process
+    with pytest.raises(SystemExit) as stop:
+        main(["jobs"])
+    assert stop.value.code == 2 and "XLA_FLAGS has 'flags.txt', expected flags that begin" in capsys.readouterr().err
+    shell = f"XLA_FLAGS= {sys.executable} -m pipeline --help | true"
+    assert subprocess.run(["sh", "-c", shell], capture_output=True, check=True).stderr == b""
+
+
 @pytest.mark.parametrize("typed", MISTAKES)
 def test_a_mistake_is_answered_in_one_line(typed, monkeypatch, capsys):
     monkeypatch.chdir(paths.ROOT)

@@ -1,10 +1,12 @@
-"""Kubeconfigs that name no cluster, through the command that a user types."""
+"""Kubeconfigs that name no cluster, through the command that a user types; and what is said of one that is away."""
 
 import json
 
 import pytest
 
 from pipeline.__main__ import main
+from pipeline.cluster.connection import Api
+from pipeline.track.patience import Away
 
 CONTEXT = {"name": "x", "context": {"cluster": "c", "user": "u"}}
 GOOD = {
@@ -30,6 +32,15 @@ BAD = {
     ),
     "no token": ({"users": [{"name": "u", "user": {"tokenFile": "/none"}}]}, "No such file or directory: '/none'"),
 }
+
+
+def test_a_password_in_the_address_of_a_cluster_is_not_shown(tmp_path, monkeypatch):
+    cluster = {"clusters": [{"name": "c", "cluster": {"server": "https://me:s3cret@127.0.0.1:1"}}]}
+    (tmp_path / "config").write_text(json.dumps(GOOD | cluster))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    with pytest.raises(Away) as away:
+        Api(patience_s=0.1).job("none")
+    assert "127.0.0.1" in str(away.value) and "s3cret" not in str(away.value)
 
 
 @pytest.mark.parametrize("content, why", BAD.values(), ids=BAD)

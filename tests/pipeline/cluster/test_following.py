@@ -7,7 +7,7 @@ import time
 import pytest
 
 from pipeline.cluster.connection import Api, ClusterError
-from pipeline.cluster.following import Follower, Reader, Stuck
+from pipeline.cluster.following import NUMBER, Follower, Reader, Stuck
 from pipeline.cluster.manifest import manifest
 from pipeline.track.patience import Away
 
@@ -160,6 +160,23 @@ def test_a_condition_of_the_job_says_why_and_a_time_that_is_none_is_refused(api,
     monkeypatch.setenv("VSML_PENDING_S", "soon")
     with pytest.raises(ValueError, match="VSML_PENDING_S is 'soon', expected a number of seconds"):
         Follower(api).follow(name)
+
+
+def test_a_gang_of_which_one_gets_no_place_is_given_up_too(api, cluster, monkeypatch):
+    cluster.at_once, job = 0, _job(api, "exit 0")
+    job["spec"]["parallelism"] = 2
+    states = {"first": ("Running", {"running": {}}), "second": ("Pending", {"waiting": {"reason": "no room"}})}
+    pods = [
+        {
+            "metadata": {"name": name, "annotations": {NUMBER: "1"}},
+            "status": {"phase": phase, "containerStatuses": [{"name": "stage", "state": state}]},
+        }
+        for name, (phase, state) in states.items()
+    ]
+    cluster.answers["/api/v1/namespaces/test/pods"] = 200, {"items": pods}
+    monkeypatch.setenv("VSML_PENDING_S", "0.5")
+    with pytest.raises(Stuck, match=r"wanted a running pod for .*: no room"):
+        _followed(api, job)
 
 
 @pytest.mark.parametrize("renewed", [True, False])

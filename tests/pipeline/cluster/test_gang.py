@@ -65,6 +65,9 @@ def test_the_watchdog_waits_for_others_longer_than_for_a_step_and_rows_are_progr
     assert not hangs.stalled()
     time.sleep(0.2)
     assert hangs.stalled()
+    monkeypatch.setenv(gang.STALLED_AFTER, "abc")
+    with pytest.raises(ValueError, match="VSML_STALLED_AFTER_S is 'abc', expected a number of seconds; unset, it is"):
+        gang.Watchdog(tmp_path, several)
 
 
 class Gang(Site):

@@ -359,6 +359,10 @@ def test_a_proxy_of_the_environment_is_used(server, locked, tmp_path, monkeypatc
     server.scripts["http://publisher.invalid/file.bin"] = good
     file = locked()._replace(urls=("http://publisher.invalid/file.bin",))
     assert download.fetch(file, tmp_path, **QUICK).read_bytes() == DATA
+    monkeypatch.setenv("http_proxy", "http://me:s3c/ret@badhost")
+    with pytest.raises(OSError) as refused:
+        download.fetch(file, tmp_path / "other", **QUICK)
+    assert "perhaps of the proxy" in str(refused.value) and "s3c" not in str(refused.value)
 
 
 FETCH = """
