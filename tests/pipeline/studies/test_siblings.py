@@ -64,8 +64,9 @@ def test_a_network_that_learns_by_feedback_lives_as_the_one_that_was_meta_traine
 
 
 def test_another_horizon_and_another_size_of_a_network_of_one_are_refused(stored, sections, key):
+    settings, thetas = stored
     with pytest.raises(ValueError, match=r"horizon \(=4\) must be one of \[3, 9\]"):
-        remembering(*stored, 4)
+        remembering(settings, thetas, 4)
     section = sections["flp_on_glyphs"]
     theta = support.system(section).init_theta(key)
     _, sized = taught_by_feedback(support.settings(section), theta, feedback.form(section))
