@@ -194,10 +194,10 @@ def test_the_clone_takes_no_derivative(key, theta):
 
 @pytest.mark.parametrize("score", [training_tasks.coarse, training_tasks.fine])
 def test_meta_training_on_random_data_lowers_the_loss(key, score):
-    loss = lifetime_loss(training_tasks.random_connections(QUICK, RATE, 32), score)
+    loss = lifetime_loss(training_tasks.random_connections(FORM, RATE, 32), score)
     optimizer = guarded(optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2)), 3)
     group = Group(backprop(loss), training_tasks.random_data(32, 2), 2)
-    begin = start(jax.jit(QUICK.init_theta)(key), optimizer)
+    begin = start(jax.jit(FORM.init_theta)(key), optimizer)
     reports = [report for *_, report in meta_train([group], optimizer, begin, key, 60, 3)]
     assert np.mean([r.loss for r in reports[-5:]]) < float(reports[0].loss) - 1
 
