@@ -12,8 +12,7 @@ from vsml.core.rollout import unroll
 from vsml.core.scores import cross_entropy
 
 CASES = [
-    Case("in groups", (4, 3), 4, at_once=1),
-    Case("deep, no norm", (4, 3, 2), 2, layer_norm=False),
+    Case("deep, no norm, in groups", (4, 3, 2), 4, at_once=1, layer_norm=False),
     Case("convolution", (9, 2), 2, image=(3, 3, 1), convolutions=((2, 3, 2),)),
 ]
 

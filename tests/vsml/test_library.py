@@ -90,6 +90,10 @@ def formless(folder: Path) -> Path:
     ("wrong", "said"),
     [
         (lambda at: vsml.load(at / "none.npz"), r"none.npz' is none of the rules \[.*'digits'.*, and no file either"),
+        (
+            lambda at: vsml.load("digits", horizon=4),
+            r"horizon \(=4\) is for rules that remember, which 'digits' is not",
+        ),
         (lambda at: vsml.load(damaged(at)), "half.npz is no learned rule: use one of `vsml.save`"),
         (lambda at: vsml.load(table(at)), "table.npz is no learned rule"),
         (lambda at: vsml.load(formless(at)), "flp.json is missing, which says the form of the network"),
@@ -139,7 +143,7 @@ def test_a_rule_of_ones_own_is_followed_stopped_kept_and_gone_on_from(tmp_path, 
     assert 0 < max(moved) < 0.05, "it went on from the rule, three small steps"
 
 
-@pytest.mark.parametrize(("name", "words", "least"), [("classify", [], 0.9), ("meta_train", ["2"], 0.0)])
+@pytest.mark.parametrize(("name", "words", "least"), [("classify", [], 0.9), ("meta_train", ["1"], 0.0)])
 def test_examples_run(name, words, least, tmp_path, monkeypatch, capsys, usual_promotion):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [name, *words])

@@ -56,7 +56,7 @@ def test_every_episode_has_its_own_and_learners_of_one_start_share_them(key):
     assert not np.allclose(sgd((), one).weights, sgd((), other).weights)
 
 
-def test_a_linear_learner_gets_what_depends_on_two_features_at_once(key):
+def test_a_linear_learner_gets_what_depends_on_two_features_at_once_and_not_from_none(key):
     @functools.partial(jax.jit, static_argnums=0)
     def accuracy(learner):
         episodes = jax.vmap(lambda key: correct(rollout(learner, (), key, episode := products(key)), episode.y)[200:])
@@ -64,8 +64,5 @@ def test_a_linear_learner_gets_what_depends_on_two_features_at_once(key):
 
     assert float(accuracy(linear(2, 2))) < 0.6
     assert float(accuracy(with_random_features(linear, 64)(2, 2))) > 0.8
-
-
-def test_none_is_refused():
     with pytest.raises(ValueError, match=r"count \(=0\) of random features must be at least 1"):
         with_random_features(linear, 0)

@@ -31,11 +31,8 @@ def findings(tmp_path, monkeypatch):
     return check
 
 
-def test_an_empty_folder_is_no_missing_one(findings):
+def test_an_empty_folder_is_no_missing_one_and_a_file_in_it_and_its_loss_are_found(findings, tmp_path):
     assert findings() == []
-
-
-def test_a_file_in_it_and_its_loss_are_found(findings, tmp_path):
     (tmp_path / FOLDER / "deep").mkdir()
     (tmp_path / FOLDER / "deep/new.npz").write_bytes(b"new")
     (changed,) = findings()

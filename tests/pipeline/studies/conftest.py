@@ -4,6 +4,7 @@
 `tasks` has rules that were meta-trained on few or many tasks.
 """
 
+import contextlib
 import itertools
 import json
 import zlib
@@ -375,19 +376,27 @@ GAIN = {  # of VSML, SGD, Adam, and those two at the paper's rates
 }
 
 
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory) -> dict[str, Path]:
-    """The folders of the profiles, filled; only what a stage makes is written there."""
-    made = {name: tmp_path_factory.mktemp("profiles") / name for name in ("default", "mnist", "paper", "tasks")}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, folder in made.items():
-            folder.mkdir()
-            patch.chdir(folder)
+class Folders(dict[str, Path]):
+    """The folders of the profiles; each is filled when it is first asked for, and only stages write there then."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.root = root
+
+    def __missing__(self, name: str) -> Path:
+        self[name] = folder = self.root / name
+        folder.mkdir()
+        with contextlib.chdir(folder):
             _write_params(name)
             Path("dvc.yaml").symlink_to(_folder(name) / "dvc.yaml")
             _fill(params.read())
             provenance.write_plans()
-    return made
+        return folder
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory) -> Folders:
+    return Folders(tmp_path_factory.mktemp("profiles"))
 
 
 @pytest.fixture

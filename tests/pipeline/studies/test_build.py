@@ -1,3 +1,5 @@
+import contextlib
+
 import jax
 import jax.export
 import jax.numpy as jnp
@@ -24,10 +26,21 @@ def _write(path, x, y):
 
 
 @pytest.fixture
-def profile(tmp_path, monkeypatch):
+def profile(filled, monkeypatch):
     """A profile's folder, with the real sets that are here and noise in the shape of the others."""
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(filled)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("profile")
+    with contextlib.chdir(folder):
+        _fill()
     build._train_source.cache_clear()
+    return folder
+
+
+def _fill():
     for name in ("iris", "digits"):
         _write(paths.test_data(name), *read(name, "test"))
     _write(paths.train_data("digits"), *read("digits", "train"))
@@ -63,28 +76,26 @@ def test_tasks_of_one_set_have_the_same_images_in_the_same_order(profile):
 
 
 def test_a_life_ends_when_the_examples_do_and_meets_each_once(profile):
-    episodes = _trial({"episodes": 2, "length": 480, "seed": 1}, set="iris").episodes
-    assert episodes.x.shape == (2, 150, 4)
-    published = sorted(map(tuple, np.asarray(episodes.x[0])))
-    assert published == sorted(map(tuple, np.asarray(episodes.x[1])))
-    assert np.any(np.asarray(episodes.x[0]) != np.asarray(episodes.x[1]))
+    first, second = np.asarray(_trial({"episodes": 2, "length": 480, "seed": 1}, set="iris").episodes.x)
+    assert first.shape == (150, 4) and np.any(first != second)
+    assert sorted(map(tuple, first)) == sorted(map(tuple, second))
 
 
 @pytest.mark.parametrize(
-    ("task", "shape"),
+    ("task", "features"),
     [
-        ({"set": "mnist"}, (2, 30, 784)),
-        ({"set": "mnist", "inputs": 441}, (2, 30, 441)),
-        ({"set": "mnist", "view": "projected", "inputs": 100}, (2, 30, 100)),
-        ({"set": "mnist", "view": "shuffled"}, (2, 30, 784)),
-        ({"set": "cifar10", "inputs": 784}, (2, 30, 784)),
-        ({"set": "random", "inputs": 7}, (2, 30, 7)),
-        ({"set": "sum_sign", "inputs": 7}, (2, 30, 7)),
+        ({"set": "mnist"}, 784),
+        ({"set": "mnist", "inputs": 441}, 441),
+        ({"set": "mnist", "view": "projected", "inputs": 100}, 100),
+        ({"set": "mnist", "view": "shuffled"}, 784),
+        ({"set": "cifar10", "inputs": 784}, 784),
+        ({"set": "random", "inputs": 7}, 7),
+        ({"set": "sum_sign", "inputs": 7}, 7),
     ],
 )
-def test_a_task_is_seen_in_its_view(profile, task, shape):
+def test_a_task_is_seen_in_its_view(profile, task, features):
     episodes = _trial({"episodes": 2, "length": 30, "seed": 1}, **task).episodes
-    assert episodes.x.shape == shape
+    assert episodes.x.shape == (2, 30, features)
     assert episodes.y.shape == (2, 30, 2 if task["set"] == "sum_sign" else 10)
 
 
@@ -127,20 +138,17 @@ def test_a_generated_set_needs_a_size(profile):
         list(build.training_episodes(Data(sets=("random",), episodes="stream", projections=None), lifetimes))
 
 
-@pytest.mark.parametrize(("features", "image"), [(784, (28, 28, 1)), (3072, (32, 32, 3)), (1, (1, 1, 1))])
-def test_square_images_are_recognised(features, image):
-    assert image_of(features) == image
-
-
-def test_what_is_no_image_cannot_be_convolved():
+def test_square_images_are_recognised_and_what_is_none_cannot_be_convolved():
+    for features, image in ((784, (28, 28, 1)), (3072, (32, 32, 3)), (1, (1, 1, 1))):
+        assert image_of(features) == image
     with pytest.raises(ValueError, match=r"inputs \(=13\) must be those of a square image"):
         image_of(13)
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "sgd_hidden", "adam_hidden"])
-def test_the_rates_of_a_baseline_are_half_decades_in_order(name):
-    rates = np.log10(params.read(paths.ROOT / "params.yaml").baselines[name].grid)
-    np.testing.assert_allclose(np.diff(rates), 0.5, atol=0.03)
+def test_the_rates_of_baselines_are_half_decades_in_order():
+    baselines = params.read(paths.ROOT / "params.yaml").baselines
+    for name in ("sgd", "adam", "sgd_hidden", "adam_hidden"):
+        np.testing.assert_allclose(np.diff(np.log10(baselines[name].grid)), 0.5, atol=0.03)
 
 
 def test_theta_starts_from_the_numbers_given_and_otherwise_as_it_is_drawn(profile):

@@ -29,6 +29,7 @@ def test_cumulative_accuracy_is_that_of_the_first_predictions_across_stretches(t
     right = np.concatenate(table.arrays[f"{task}/correct"][0, :, 1]).astype(float)
     found = own.cumulative("improved")
     assert found.shape[-1] == len(right)
+    assert trial.LEARNERS == cloning.LEARNERS
     assert found[0, 0, [0, 20, -1]].tolist() == pytest.approx([right[0], right[:21].mean(), right.mean()])
 
 
@@ -44,7 +45,3 @@ def test_where_backpropagation_wanted_nothing_there_is_no_miss(tables, settings)
     assert [cell for cell in last if cell == "\u2013"] == [last[-1]]  # of the error passed down
     drawn = draw(silent, Profile.of(settings))
     assert all(np.isfinite(axes.get_ylim()).all() for axes in drawn.axes)
-
-
-def test_learners_are_those_of_a_trial():
-    assert trial.LEARNERS == cloning.LEARNERS

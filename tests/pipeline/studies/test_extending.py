@@ -33,10 +33,6 @@ def right_after(examples: int, *shape: int) -> np.ndarray:
     return np.broadcast_to(np.arange(40) >= examples, (*shape, 40))
 
 
-def test_there_are_two_examples():
-    assert list(EXAMPLES) == [FIGURE, LEARNER]
-
-
 def test_the_figure_shows_when_half_was_right(tmp_path):
     own, module = params.read(paths.ROOT / "params.yaml"), example(FIGURE)
     profile = Profile.of(own)
@@ -61,15 +57,12 @@ def test_the_figure_shows_when_half_was_right(tmp_path):
     save(figure, tmp_path / "half_right.png")
     assert pixels(tmp_path / "half_right.png").std() > 0
     assert module.CAPTION.partition(". ")[0] == "Half right" and module.ALT
-
-
-def test_a_learner_that_is_never_half_right_has_no_mark():
-    examples = example(FIGURE).examples
-    assert examples(right_after(10, 2, 3)) == 20
-    assert np.isnan(examples(right_after(25, 2, 3)))
+    assert module.examples(right_after(10, 2, 3)) == 20
+    assert np.isnan(module.examples(right_after(25, 2, 3))), "who is never half right has no mark"
 
 
 def test_the_command_that_draws_it_names_the_entry_of_its_study():
+    assert list(EXAMPLES) == [FIGURE, LEARNER]
     (study, name) = re.findall(r"dvc repro (\w+)_figure@(\w+)", TEXT)[0]
     assert f"pipeline/studies/{study}/figures/{name}.py" == FIGURE and f"list `{study}`" in TEXT
     drawn = [item for item in Flow(paths.ROOT).items() if item.name.startswith(f"{study}_figure@")]

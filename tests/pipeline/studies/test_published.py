@@ -1,4 +1,4 @@
-"""What is published is what the code and the params of now make."""
+"""What is published is what the code and the params of now make, and is on the pages."""
 
 import json
 import shutil
@@ -9,14 +9,18 @@ import pytest
 from pipeline.__main__ import xla_flags
 from pipeline.run import paths
 from pipeline.run.params import read_yaml
-from pipeline.studies import published
+from pipeline.studies import published, readme
+
+
+@pytest.fixture(autouse=True)
+def usual_flags(monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS")  # those of the tests
+    monkeypatch.setenv("XLA_FLAGS", xla_flags())
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
+def root(tmp_path):
     """The default profile and what is published of it, to be edited."""
-    monkeypatch.delenv("XLA_FLAGS")  # those of the tests
-    monkeypatch.setenv("XLA_FLAGS", xla_flags())
     others = shutil.ignore_patterns(*(folder.name for folder in (paths.ROOT / "profiles").iterdir()))
     shutil.copytree(paths.ROOT / "docs", tmp_path / "docs", ignore=others)
     for name in ("dvc.yaml", "params.yaml"):
@@ -27,8 +31,8 @@ def root(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_as_it_is_there_is_nothing_to_say(root):
-    assert published.problems(root) == []
+def test_what_is_here_is_that_of_the_last_run():
+    readme.main(check=True)
 
 
 def test_results_and_figures_of_no_run_are_named(root):

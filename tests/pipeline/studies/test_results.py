@@ -52,21 +52,15 @@ def test_value_spread_and_count_are_those_of_all_lives_of_all_seeds(tables):
     assert _accuracies(tables)["iris/sgd/cumulative@4"]["sd"] is None, "one episode has no spread"
 
 
-def test_cumulative_accuracy_counts_what_was_right_so_far():
-    assert shown.cumulative(np.array([YES, NO, YES, YES])).tolist() == pytest.approx([1, 1 / 2, 2 / 3, 3 / 4])
-
-
-def test_the_best_rate_depends_on_the_horizon(tables):
+def test_the_best_rate_depends_on_the_horizon_and_the_papers_is_fixed_beforehand(tables):
     assert [results.outcomes(tables, "iris", "sgd", horizon).rate for horizon in (1, 4)] == [0.01, 0.3]
     assert _accuracies(tables)["iris/sgd/cumulative@4"] == {"value": 0.75, "sd": 0.0, "n": 2, "rate": 0.3}
-
-
-def test_the_papers_rate_is_fixed_beforehand(tables):
     entry = _accuracies(tables)["iris/sgd_paper/cumulative@4"]
     assert (entry["value"], entry["rate"]) == (0.5, 0.01)  # 0.3 would be better, and is not asked
 
 
-def test_smoothing_keeps_a_constant_and_skips_what_is_not_finite():
+def test_cumulative_accuracy_is_of_so_far_and_smoothing_keeps_a_constant_and_skips_what_is_not_finite():
+    assert shown.cumulative(np.array([YES, NO, YES, YES])).tolist() == pytest.approx([1, 1 / 2, 2 / 3, 3 / 4])
     smooth = shown.smooth(np.array([2.0, 2.0, np.nan, np.inf, 2.0]), window=3)
     assert smooth.tolist() == [2.0] * 5
     assert np.isnan(shown.smooth(np.array([1.0, np.nan, np.nan, np.nan, 1.0]), window=3)[2])
@@ -137,24 +131,18 @@ def test_a_one_shot_task_has_one_number_over_all_its_questions(tables):
     assert not any("cumulative" in name for name in found)
 
 
-@pytest.mark.parametrize(
-    ("task", "share"),
-    [
-        (Task("wine"), 0.5),
-        (Task("wine", (1, 0)), 2 / 3),
-        (Task("wine", 3), 1 / 3),
-        (Task("sum_sign"), 0.5),
-        (Task("random"), 0.1),
-    ],
-)
-def test_guessing_is_the_share_of_the_commonest_class(task, share):
-    assert results.guessing({"test_data/wine.npz": _table(y=[0, 0, 2, 2, 2, 1])}, task) == pytest.approx(share)
+def test_guessing_is_the_share_of_the_commonest_class():
+    shares = {Task("wine"): 1 / 2, Task("wine", (1, 0)): 2 / 3, Task("wine", 3): 1 / 3}
+    for task, share in (shares | {Task("sum_sign"): 1 / 2, Task("random"): 1 / 10}).items():
+        assert results.guessing({"test_data/wine.npz": _table(y=[0, 0, 2, 2, 2, 1])}, task) == pytest.approx(share)
 
 
-def test_tasks_come_seen_first_and_synthetic_last():
+def test_tasks_come_seen_first_and_synthetic_last_and_have_the_titles_that_the_field_uses():
     names = ["sum_sign", "wine", "random", "digits", "iris"]
     assert in_order(names, {"digits"}) == ["digits", "iris", "wine", "random", "sum_sign"]
     assert in_order(names, {"random"})[0] == "random"
+    names = ("fashion_mnist", "cifar10", "sum_sign", "digits")
+    assert [*map(comparison.title, names)] == ["Fashion-MNIST", "CIFAR-10", "Sum sign", "Digits"]
 
 
 def _saying(answers, label=(0, 0, 1, 2)):
@@ -212,38 +200,25 @@ def _entry(value, **more):
     return {"value": value, "sd": 0.01, "n": 16, **more}
 
 
-@pytest.mark.parametrize(
-    "key",
-    [
+def test_a_key_is_what_its_name_says_and_what_is_no_name_of_a_result_is_refused():
+    for key in (
         shown.Key("iris", "sgd", "cumulative", 150),
         shown.Key("recall", "direct", "gain_own_after_12", 0, 16),
         shown.Key("digits", "vsml-2", "lost_memory_3_initial"),
         shown.Key("cloning", "digits-64-32-10", "layer_1_products"),
         shown.Key("recall", "direct", "noise_0.1", 4),
-    ],
-    ids=str,
-)
-def test_a_key_is_what_its_name_says(key):
-    assert shown.Key.parse(str(key)) == key
-
-
-@pytest.mark.parametrize("name", ["iris/sgd", "iris/sgd/cumulative@late", "a/b/c/d", "iris/sgd/cumulative@1@2@3", ""])
-def test_what_is_no_name_of_a_result_is_refused(name):
-    with pytest.raises(ValueError, match="must be SUBJECT/LEARNER/METRIC"):
-        shown.Key.parse(name)
-
-
-def test_the_stored_results_are_called_as_their_keys_say():
+    ):
+        assert shown.Key.parse(str(key)) == key
+    for name in ("iris/sgd", "iris/sgd/cumulative@late", "a/b/c/d", "iris/sgd/cumulative@1@2@3", ""):
+        with pytest.raises(ValueError, match="must be SUBJECT/LEARNER/METRIC"):
+            shown.Key.parse(name)
     stored = json.loads((paths.ROOT / "docs/results.json").read_text())
     assert shown.named(shown.parsed(stored)) == stored and len(stored) > 1000
 
 
 def test_equals_win_together():
-    found = {
-        "sum_sign/vsml/cumulative@100": _entry(0.6, seen=False),
-        "sum_sign/sgd/cumulative@100": _entry(0.5),
-        "sum_sign/adam/cumulative@100": _entry(0.6),
-    }
+    found = {f"sum_sign/{name}/cumulative@100": _entry(value) for name, value in (("sgd", 0.5), ("adam", 0.6))}
+    found["sum_sign/vsml/cumulative@100"] = _entry(0.6, seen=False)
     best = comparison.best(shown.parsed(found), "sum_sign", None)
     assert comparison.winners(best) == ["VSML", "Adam"]
 
@@ -258,8 +233,3 @@ def test_a_young_learner_has_lived_a_quarter_at_most_where_there_is_such_a_momen
     found = {shown.Key("mnist", "vsml", "cumulative", moment): _entry(0.7, seen=True) for moment in moments}
     assert comparison.early(found) == early
     assert comparison.moments(found) == [*moments[:-1], None]
-
-
-def test_titles_are_those_that_the_field_uses():
-    names = ("fashion_mnist", "cifar10", "sum_sign", "digits")
-    assert [*map(comparison.title, names)] == ["Fashion-MNIST", "CIFAR-10", "Sum sign", "Digits"]

@@ -48,12 +48,6 @@ def test_a_rule_that_remembers_is_that_of_its_horizon_and_fits_every_size(stored
     assert _program(sized(5, 5), theta, key, episode) == _program(own, theta, key, episode)
 
 
-def test_another_horizon_is_refused(stored):
-    settings, thetas = stored
-    with pytest.raises(ValueError, match=r"horizon \(=4\) must be one of \[3, 9\]"):
-        remembering(settings, thetas, 4)
-
-
 @pytest.mark.parametrize("name", ["flp_on_sines", "second_order_on_sines", "flp_on_glyphs", "second_order_on_glyphs"])
 def test_a_network_that_learns_by_feedback_lives_as_the_one_that_was_meta_trained(sections, name, key):
     section = sections[name]
@@ -69,7 +63,10 @@ def test_a_network_that_learns_by_feedback_lives_as_the_one_that_was_meta_traine
     assert program == _program(system.whole(), theta, key, episode)
 
 
-def test_a_network_of_one_size_refuses_another(sections, key):
+def test_another_horizon_and_another_size_of_a_network_of_one_are_refused(stored, sections, key):
+    settings, thetas = stored
+    with pytest.raises(ValueError, match=r"horizon \(=4\) must be one of \[3, 9\]"):
+        remembering(settings, thetas, 4)
     section = sections["flp_on_glyphs"]
     theta = support.system(section).init_theta(key)
     _, sized = taught_by_feedback(support.settings(section), theta, feedback.form(section))

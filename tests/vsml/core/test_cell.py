@@ -58,9 +58,8 @@ def test_a_tick_and_its_gradient_are_those_of_a_plain_lstm(layer_norm):
     made.close(mine, theirs, rtol=2e-4, atol=2e-5)
 
 
-@pytest.mark.parametrize("direction", [0, 1])
 @pytest.mark.parametrize(("episodes", "a", "b"), [(8, 64, 10), (5, 784, 10)])
-def test_a_message_that_is_said_alone_is_right(episodes, a, b, direction):
+def test_a_message_that_is_said_alone_is_right(episodes, a, b):
     """At sizes that are really run, compiled as users do, and with the other message dropped as in a network.
 
     jaxlib 0.10.2 compiles some matmuls that end in a reduction wrongly, by much and without a word. Which ones depends
@@ -68,15 +67,15 @@ def test_a_message_that_is_said_alone_is_right(episodes, a, b, direction):
     """
     cell, theta, *layer = some_layer(a, b, True, (episodes,))
 
-    def message(cells, fwd, bwd):
-        return cell.apply({"params": theta}, cells, fwd, bwd, 1)[1 + direction]
-
-    ours = jax.jit(jax.vmap(message), compiler_options={"xla_cpu_use_fusion_emitters": True})(*layer)
     wide, states = jax.tree.map(lambda z: np.asarray(z, np.float64), (theta, layer))
-    expected = [
-        made.plain_cell(wide, *jax.tree.map(lambda z, n=n: z[n], states))[2 + direction] for n in range(episodes)
-    ]
-    np.testing.assert_allclose(ours, np.stack(expected), rtol=1e-4, atol=1e-5)
+    said = [made.plain_cell(wide, *jax.tree.map(lambda z, n=n: z[n], states))[2:] for n in range(episodes)]
+    for direction, expected in enumerate(zip(*said, strict=True)):
+
+        def message(cells, fwd, bwd, direction=direction):
+            return cell.apply({"params": theta}, cells, fwd, bwd, 1)[1 + direction]
+
+        ours = jax.jit(jax.vmap(message), compiler_options={"xla_cpu_use_fusion_emitters": True})(*layer)
+        np.testing.assert_allclose(ours, np.stack(expected), rtol=1e-4, atol=1e-5)
 
 
 def test_the_gates_saturate_and_pass_on_what_is_not_a_number():

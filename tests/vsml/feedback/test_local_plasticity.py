@@ -31,9 +31,9 @@ CHANGES = {
 
 
 def begun(rule, classifies=False):
-    """The learner, a theta off its start, the state and a mini-batch; compiled step."""
+    """The learner, a theta of noise, the state and a mini-batch."""
     learner, key = local_plasticity(SIZES, rule, classifies=classifies), jax.random.key(3)
-    theta = made.moved(jax.jit(learner.init_theta)(key), 0.1)
+    theta = made.moved(jax.tree.map(lambda z: np.full(z.shape, 0.1), jax.eval_shape(learner.init_theta, key)), 0.3)
     return learner, theta, learner.init_state(theta, key), made.noise(6, 4), made.noise(6, 2, seed=1)
 
 
@@ -118,11 +118,8 @@ def test_the_meta_gradient_is_the_slope(key):
         assert up - down == pytest.approx(1e-3 * square**0.5, rel=0.05), group
 
 
-def test_more_plastic_layers_than_there_are_is_refused():
+def test_more_plastic_layers_than_there_are_and_an_unknown_kind_of_plasticity_are_refused(key):
     with pytest.raises(ValueError, match=r"plastic \(=4\) must be 1 to 3"):
         local_plasticity(SIZES, RULE._replace(plastic=4), classifies=False)
-
-
-def test_an_unknown_kind_of_plasticity_is_refused(key):
     with pytest.raises(ValueError, match="'synapses' is none of"):
         local_plasticity(SIZES, RULE._replace(per="synapses"), classifies=False).init_theta(key)

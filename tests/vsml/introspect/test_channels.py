@@ -68,7 +68,7 @@ def test_channels_follow_what_they_are_made_of(found):
     np.testing.assert_array_equal([values[1, 0] for values in follows.values()], 0)  # never changes
 
 
-def test_resets_cover_each_channel_once_and_then_groups():
+def test_resets_cover_each_channel_once_and_then_groups_of_which_one_starts_random():
     masks = resets(H)
     single = np.stack(list(masks.values())[: 2 * H])
     np.testing.assert_array_equal(single.sum(0), 1)
@@ -78,11 +78,8 @@ def test_resets_cover_each_channel_once_and_then_groups():
     np.testing.assert_array_equal(masks["hidden"], [[True] * 4, [False] * 4])
     np.testing.assert_array_equal(masks["memory_starts_random"], [[False] * 4, [True, True, False, False]])
     np.testing.assert_array_equal(masks["memory_starts_zero"] | masks["memory_starts_random"], masks["memory"])
-
-
-def test_the_random_half_is_the_one_that_initial_cells_have_random():
     memory = network((6, 4), hidden=H).init_state((), jax.random.key(0)).layers[0].memory
-    np.testing.assert_array_equal(jnp.any(memory != 0, axis=(0, 1)), resets(H)["memory_starts_random"][1])
+    np.testing.assert_array_equal(jnp.any(memory != 0, axis=(0, 1)), masks["memory_starts_random"][1])
 
 
 def test_other_learners_have_no_channels(unrolled, sgd):

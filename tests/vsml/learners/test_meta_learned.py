@@ -140,11 +140,6 @@ def test_an_episode_of_zeros_has_a_finite_gradient(key):
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
 
 
-def test_columns_that_are_no_square_are_refused():
-    with pytest.raises(ValueError, match=r"columns \(=200\) must be a square"):
-        fast_memory(5, 3, columns=200)
-
-
 def test_parameters_of_the_papers(key):
     def count(learner):
         return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(learner.init_theta, key)))
@@ -156,6 +151,8 @@ def test_parameters_of_the_papers(key):
     assert count(fast_memory(784, 62)) == 4 * 32 * (heard + 32) + 4 * 32 + write + read + found + out == 125_711
     state = jax.eval_shape(fast_memory(784, 62).init_state, jax.eval_shape(fast_memory(784, 62).init_theta, key), key)
     assert state.memory.shape == (16, 256)
+    with pytest.raises(ValueError, match=r"columns \(=200\) must be a square"):
+        fast_memory(5, 3, columns=200)
     for oja in (False, True):
         assert count(hebbian(784, 62, oja=oja)) == 2 * heard * 62 + 62 + 1 == 112_655
     image, ways = (28, 28, 1), 5  # those of Omniglot

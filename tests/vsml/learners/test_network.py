@@ -16,8 +16,7 @@ from vsml.learners.network import network
 CONFIGS = {
     "default order": ((4, 3), {}),
     "backward pass": ((4, 3), {"ticks": 1, "backward_pass": True, "feed_label": True, "layer_norm": True}),
-    "three layers": ((4, 2, 3, 3), {"feed_label": True}),
-    "three layers, each its own": ((4, 2, 3, 3), {"per_layer": True, "layer_norm": True}),
+    "three layers, each its own": ((4, 2, 3, 3), {"per_layer": True, "layer_norm": True, "feed_label": True}),
     "three layers, backward pass": ((4, 2, 3, 3), {"backward_pass": True, "feed_label": True, "ticks": 3}),
     "batch, two layers": ((4, 2, 3), {"batch": 3, "backward_pass": True, "feed_label": True, "layer_norm": True}),
 }

@@ -103,22 +103,20 @@ def test_before_any_example_all_logits_are_equal_and_unseen_classes_come_last(ri
         np.testing.assert_array_equal(logits, [-100, 0, -100])
 
 
-def test_of_equally_near_classes_the_first_is_the_answer():
+def said(learner, classes, *examples):
+    """Its logits for each example of one feature, before it is told the label."""
+    state, every = learner.init_state((), jax.random.key(0)), []
+    for x, label in examples:
+        state, logits = learner.step((), state, jnp.array([x]), jax.nn.one_hot(label, classes))
+        every.append(logits.tolist())
+    return every
+
+
+def test_of_equally_near_classes_the_first_is_the_answer_and_a_neighbour_is_among_the_last_examples():
     for learner in (nearest_mean(1, 3), nearest_neighbour(1, 3, 4)):
-        state = learner.init_state((), jax.random.key(0))
-        for x, label in ((1.0, 2), (-1.0, 1)):
-            state, _ = learner.step((), state, jnp.array([x]), jax.nn.one_hot(label, 3))
-        _, logits = learner.step((), state, jnp.zeros(1), jax.nn.one_hot(0, 3))
-        assert logits.tolist() == [-100, 0, 0] and int(logits.argmax()) == 1
-
-
-def test_nearest_neighbour_keeps_the_last_examples_only():
-    learner = nearest_neighbour(1, 2, 2)
-    state, answers = learner.init_state((), jax.random.key(0)), []
-    for x, label in ((0.0, 0), (5.0, 1), (6.0, 1), (0.0, 0)):
-        state, logits = learner.step((), state, jnp.array([x]), jax.nn.one_hot(label, 2))
-        answers.append(int(logits.argmax()))
-    assert answers == [0, 0, 1, 1]  # when the last one comes, the first is forgotten
+        assert said(learner, 3, (1.0, 2), (-1.0, 1), (0.0, 0))[-1] == [-100, 0, 0]
+    found = said(nearest_neighbour(1, 2, 2), 2, (0.0, 0), (5.0, 1), (6.0, 1), (0.0, 0))
+    assert np.argmax(found, 1).tolist() == [0, 0, 1, 1]  # when the last one comes, the first is forgotten
 
 
 @pytest.mark.parametrize("make", [ridge, naive_bayes])

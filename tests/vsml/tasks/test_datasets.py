@@ -53,14 +53,11 @@ def test_pixels_share_one_scale_and_columns_have_their_own(pixels, x, expected):
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_columns_that_are_large_or_constant_do_not_drown_in_rounding():
+def test_columns_that_are_large_or_constant_do_not_drown_in_rounding_and_facts_of_another_set_are_refused():
     seconds = 1.7e9 + np.arange(1000)
     x = np.column_stack([seconds, np.full(1000, 0.1)])
     found = np.asarray(standardise(Facts(features=2, classes=2), x))
     np.testing.assert_allclose(np.diff(found[:, 0]), 1 / seconds.std(), rtol=1e-3)
     assert not found[:, 1].any()
-
-
-def test_standardise_refuses_the_facts_of_another_set():
     with pytest.raises(ValueError, match="must have 4 features, got 13"):
         standardise(SETS["iris"], np.zeros((2, 13), np.float32))

@@ -63,13 +63,10 @@ def test_the_world_knows_the_last_error_before_the_prediction_and_this_one_after
     np.testing.assert_array_equal(known[1][2], first)
 
 
-@pytest.mark.parametrize(("below", "above"), [(A + 1, B), (A, B - 1)])
-def test_a_world_that_speaks_for_other_units_is_refused(below, above):
-    with pytest.raises(ValueError, match=rf"speaks for {below} units below and {above} above, but the grid is"):
-        tick(instance(), jnp.asarray(0.5), jnp.zeros((A, B)), jnp.zeros((below, 1)), jnp.zeros((above, 1)))
-
-
-def test_silence_has_no_channels():
+def test_a_world_that_speaks_for_other_units_is_refused_and_silence_has_no_channels():
+    for below, above in ((A + 1, B), (A, B - 1)):
+        with pytest.raises(ValueError, match=rf"speaks for {below} units below and {above} above, but the grid is"):
+            tick(instance(), jnp.asarray(0.5), jnp.zeros((A, B)), jnp.zeros((below, 1)), jnp.zeros((above, 1)))
     heard = tick(instance()._replace(f_bwd=silent), jnp.asarray(0.5), *map(jnp.ones, ((A, B), (A, 1), (B, 1))))[1]
     assert isinstance(heard, Messages) and heard.down.shape == (A, 0)
 
@@ -83,14 +80,12 @@ def test_the_big_matrix_has_the_four_cases():
     within, between = theta["within"], theta["between"]
     whole = np.asarray(big_matrix(within, between, A)).reshape(A, A, B, A, A, B)
     for c, d, i, a, b, j in np.ndindex(whole.shape):
-        if d == a and (d != b or c != a):
-            expected = between[i, j]
-        elif d != a and d == b and c == a:
-            expected = within[i, j]
-        elif d == a and d == b and c == a:
-            expected = between[i, j] + within[i, j]
-        else:
-            expected = 0
+        expected = {
+            (True, False): between[i, j],
+            (False, True): within[i, j],
+            (True, True): between[i, j] + within[i, j],
+            (False, False): 0,
+        }[d == a, d == b and c == a]
         assert whole[c, d, i, a, b, j] == expected
 
 
@@ -114,14 +109,11 @@ def test_messages_are_the_product_with_the_big_matrix():
 
 @pytest.mark.parametrize(("units", "channels"), [(2, 3), (5, 4)])
 def test_sharing_is_counted(units, channels):
-    found = sharing(units, channels, jax.random.key(0))
-    assert found.entries == (units**2 * channels) ** 2
-    assert found.nonzero == (units**3 + units**2 - units) * channels**2
-    assert found.distinct == 3 * channels**2
-    assert found.parameters == 2 * channels**2
+    entries, nonzero = (units**2 * channels) ** 2, (units**3 + units**2 - units) * channels**2
+    assert sharing(units, channels, jax.random.key(0)) == (entries, nonzero, 3 * channels**2, 2 * channels**2)
 
 
-@pytest.mark.parametrize("shapes", [((2, 2), (3, 3)), ((2, 3), (2, 3))])
-def test_matrices_of_other_sizes_are_refused(shapes):
-    with pytest.raises(ValueError, match="must be square and of one size"):
-        big_matrix(np.ones(shapes[0], np.float32), np.ones(shapes[1], np.float32), 2)
+def test_matrices_of_other_sizes_are_refused():
+    for within, between in (((2, 2), (3, 3)), ((2, 3), (2, 3))):
+        with pytest.raises(ValueError, match="must be square and of one size"):
+            big_matrix(np.ones(within, np.float32), np.ones(between, np.float32), 2)

@@ -15,27 +15,17 @@ PAIRS = pairs()
 # In float64, where what deviates is less by as much as rounding is; but for the cell, whose tanh is of float32.
 EXACT = ("oja", "local_rule", "nearest_mean", "matrix")
 
-each_pair = pytest.mark.parametrize("name", PAIRS)
 
-
-@functools.cache
-def compared(name):
+@pytest.mark.parametrize("name", PAIRS)
+def test_the_instance_is_the_method_in_every_prediction_and_state_and_a_near_relative_is_not(name):
     with jax.enable_x64(name in EXACT):
-        found = jax.jit(functools.partial(compare, PAIRS[name], length=200))(jax.random.key(3))
-        assert found.prediction_deviation.dtype == (np.float64 if name in EXACT else np.float32)
-        return {what: float(value) for what, value in found._asdict().items()}
-
-
-@each_pair
-def test_the_instance_is_the_method_in_every_prediction_and_state(name):
-    found, rounding = compared(name), 1e-12 if name in EXACT else 1e-5
+        compared = jax.jit(functools.partial(compare, PAIRS[name], length=200))(jax.random.key(3))
+    assert compared.prediction_deviation.dtype == (np.float64 if name in EXACT else np.float32)
+    found = {what: float(value) for what, value in compared._asdict().items()}
+    rounding = 1e-12 if name in EXACT else 1e-5
     assert found["prediction_deviation"] < rounding * max(found["prediction_size"], 1)
     assert found["state_deviation"] < rounding * max(found["state_size"], 1)
-
-
-@each_pair
-def test_there_is_something_to_agree_on_and_a_near_relative_is_shown_from_the_method(name):
-    found = compared(name)
+    # There is something to agree on, and a near relative is not taken for the method.
     assert found["learning"] > 0.1
     assert found["state_size"] > 0.1
     assert found["learning"] > 1e4 * found["prediction_deviation"]
