@@ -64,7 +64,7 @@ def describe(store: Store, run: str, manifest: dict[str, Any], profile: Path, re
         case "zoo_test":
             (rule,) = (name for name in deps if name.startswith(f"{ZOO}/") and name.endswith(".npz"))
             card = (paths.ROOT / rule).with_suffix(".md").read_text(encoding="utf-8")
-            words = cut(f"{HOW_TO_USE}\n\n{card}", ABOUT_LETTERS, f"\nThe rest stands beside {rule}.")
+            words = cut(f"{HOW_TO_USE}\n\n{card}", ABOUT_LETTERS, "\n", f"\nThe rest stands beside {rule}.")
             store.register(item, run, repository / rule, about | {"sha256": deps[rule]}, RELEASED, words)
             store.rate(item, deps[rule], metrics)
         case "figure":
@@ -81,16 +81,16 @@ def describe(store: Store, run: str, manifest: dict[str, Any], profile: Path, re
 def used(store: Store, tags: Mapping[str, str]) -> str:
     """The note among the tags of a run, led by links to what is made from it, which these tags name too."""
     names = sorted(key.removeprefix(USED_BY) for key in tags if key.startswith(USED_BY))
-    users = ",\n".join(f"[{name}]({store.link(tags[USED_BY + name])})" for name in names)
+    users = ", ".join(f"[{name}]({store.link(tags[USED_BY + name])})" for name in names)
     note = tags.get(NOTE, "")
     first, _, rest = note.partition("\n\n")
     parts = [f"{USERS} {users}" if users else "", rest if first.startswith(USERS) else note]
-    return cut("\n\n".join(filter(None, parts)), NOTE_LETTERS, "- and more, which its tags name")
+    return cut("\n\n".join(filter(None, parts)), NOTE_LETTERS, ")", "\n- and more, which its tags name")
 
 
-def cut(text: str, letters: int, rest: str) -> str:
-    """A text of at most so many letters: it, or its first lines and a line that says where the rest is."""
-    return text if len(text) <= letters else text[: letters - ROOM].rpartition("\n")[0] + f"\n{rest}"
+def cut(text: str, letters: int, after: str, rest: str) -> str:
+    """A text of at most so many letters: it, or what of it ends `after` this, and where the rest is."""
+    return text if len(text) <= letters else "".join([*text[: letters - ROOM].rpartition(after)[:2], rest])
 
 
 def _tell(store: Store, run: str, name: str, origins: list[Found]) -> None:
