@@ -2,7 +2,7 @@
 
 >>> import mlflow
 >>> import numpy as np
->>> model = mlflow.pyfunc.load_model("models:/shipped.mnist@released")  # doctest: +SKIP
+>>> model = mlflow.pyfunc.load_model("models:/mnist@released")  # doctest: +SKIP
 >>> model.predict({"x": x, "y": np.array([2, 0, 1, -1])})  # doctest: +SKIP
 """
 

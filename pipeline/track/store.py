@@ -132,11 +132,16 @@ class Store:
             runs += map(self._found, page)
         return runs
 
-    def having(self, digest: str) -> tuple[str, str] | None:
-        """A finished run that has a file of this sha256 (`tracking.by_digest` makes it known), and the file's path."""
+    def maker(self, digest: str) -> Found | None:
+        """The newest finished run that has a file of this sha256, as `tracking.by_digest` makes known."""
         words = f"tags.`sha256.{digest}` LIKE '%' and attributes.status = 'FINISHED'"
         runs = self._client.search_runs([self._experiment], words, max_results=1)
-        return (runs[0].info.run_id, runs[0].data.tags[f"sha256.{digest}"]) if runs else None
+        return self._found(runs[0]) if runs else None
+
+    def having(self, digest: str) -> tuple[str, str] | None:
+        """The same run, by its id, and the file's path in it."""
+        run = self.maker(digest)
+        return None if run is None else (run.id, run.tags[f"sha256.{digest}"])
 
     def get(self, run: str) -> Found:
         return self._found(self._client.get_run(run))
@@ -225,8 +230,8 @@ class Store:
         self._files(run).delete_artifacts(name)
 
     def link(self, run: str) -> str:
-        """Where MLflow's pages show a run, as seen from any other."""
-        return f"#/experiments/{self._experiment}/runs/{run}"
+        """Where MLflow's pages show a run, as seen from any other; without the last words, as one of a GenAI."""
+        return f"#/experiments/{self._experiment}/runs/{run}?workflowType=machine_learning"
 
     def log_data(self, run: str, read: Mapping[str, tuple[str, str]]) -> None:
         """Log what data sets a run read: of each its sha256 and its use. MLflow cuts digests; the source is whole."""
@@ -259,6 +264,13 @@ class Store:
             known = [int(made.version)]
         if alias is not None:
             self._client.set_registered_model_alias(model, alias, str(max(known)))
+
+    def rate(self, model: str, digest: str, metrics: Mapping[str, float]) -> None:
+        """Have the version of a model that is of this sha256, if there is one, bear these numbers as tags."""
+        for one in self._client.search_model_versions(f"name = '{model}'"):
+            if one.tags.get("sha256") == digest:
+                for key, value in {(name, str(value)) for name, value in metrics.items()} - one.tags.items():
+                    self._client.set_model_version_tag(model, one.version, key, value)
 
     def end(self, run: str, status: str, at_ms: int | None = None) -> None:
         self._client.set_terminated(run, status, at_ms)
