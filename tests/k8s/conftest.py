@@ -1,6 +1,9 @@
 """Every overlay, bare and with all components, and each component alone, as kustomize renders them."""
 
+import functools
 import shutil
+import tempfile
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -42,23 +45,25 @@ class Rendered(NamedTuple):
         return {name: one.get("jobTemplate", {}).get("spec", one)["template"] for name, one in spec.items()}
 
 
-@pytest.fixture(scope="session", params=CASES)
-def rendered(request, tmp_path_factory) -> Rendered:
+@functools.cache
+def _render(overlay: str, *components: str) -> Rendered:
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not there, which renders the manifests")
+    with tempfile.TemporaryDirectory() as folder:
+        manifests = deploy.render(Path(folder) / "deployed", overlay, list(components), IMAGES, COMMIT)
+    return Rendered(overlay, list(components), COMMIT, manifests)
+
+
+@pytest.fixture(params=CASES)
+def rendered(request) -> Rendered:
     overlay, components = CASES[request.param]
-    manifests = deploy.render(tmp_path_factory.mktemp("deployed"), overlay, components, IMAGES, COMMIT)
-    return Rendered(overlay, components, COMMIT, manifests)
+    return _render(overlay, *components)
 
 
 @pytest.fixture(scope="session")
-def rendered_all(tmp_path_factory) -> Rendered:
+def rendered_all() -> Rendered:
     """A cluster with GPUs and all components that go together, with files on a volume."""
-    if shutil.which("kubectl") is None:
-        pytest.skip("kubectl is not there, which renders the manifests")
-    components = [name for name in ALL if name != "s3"]
-    manifests = deploy.render(tmp_path_factory.mktemp("deployed"), "cluster", components, IMAGES, COMMIT)
-    return Rendered("cluster", components, COMMIT, manifests)
+    return _render("cluster", *(name for name in ALL if name != "s3"))
 
 
 @pytest.fixture

@@ -1,12 +1,15 @@
-"""What a pod of ours must be: Pod Security *restricted*, and more than that."""
+"""What a pod of ours must be: Pod Security *restricted*, and more than that; and the user that its image knows."""
 
 import copy
 import functools
 import operator
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+from pipeline.run import paths
 
 VOLUMES = {"configMap", "emptyDir", "persistentVolumeClaim"}
 OF_CONTAINERS = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
@@ -106,6 +109,13 @@ def test_gpus_are_asked_for_by_the_large_pod_alone_and_only_where_there_are_some
     assert ("nodeSelector" in spec) == ("node-pool" in rendered.components)
     (stage,) = spec["containers"]
     assert ("vsml-cuda13@" in stage["image"]) == gpu
+
+
+def test_the_image_runs_as_the_user_of_the_manifests(rendered):
+    dockerfile = (paths.ROOT / "Dockerfile").read_text()
+    (user,) = re.findall(r"^USER (\d+):\d+$", dockerfile, re.MULTILINE)
+    ours = [pod["spec"] for pod in rendered.pods().values() if "vsml" in pod["spec"]["containers"][0]["image"]]
+    assert {str(spec["securityContext"]["runAsUser"]) for spec in ours} == {user}
 
 
 def test_images_are_those_that_were_named_servers_have_probes_and_nothing_else_is_let_in(served):

@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from pipeline.run import paths
 from pipeline.studies.stages import STAGES
+from pipeline.track.store import Store
 
 EPISODES = {"views": ["projected"], "inputs": [3], "classes": [2], "length": 4, "population": 2}
 TINY = {
@@ -57,13 +58,17 @@ class Clone:
         assert process.returncode == 0, out + error
         return out
 
+    def copy(self, folder: Path) -> "Clone":
+        """A copy of all that is in it, under the same name in another folder."""
+        return Clone(shutil.copytree(self.root, folder / self.root.name))
+
     def commit(self) -> None:
         self.run("git", "add", "-A")
         self.run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "now")
 
 
-@pytest.fixture
-def tiny() -> dict[str, Any]:
+@pytest.fixture(scope="session")
+def tiniest() -> dict[str, Any]:
     """The params of the smoke profile, smaller still, with one experiment."""
     tree = YAML(typ="safe", pure=True).load(paths.ROOT / "profiles/smoke/params.yaml")
     tree["root"] = "."
@@ -71,7 +76,13 @@ def tiny() -> dict[str, Any]:
     tree["experiments"] = {"vsml": tree["experiments"]["vsml"]}
     tree["defaults"] |= {"curriculum": TINY["curriculum"], "estimator": TINY["estimator"]}
     tree["defaults"]["learner"] |= TINY["learner"]
-    return copy.deepcopy(tree)
+    return tree
+
+
+@pytest.fixture
+def tiny(tiniest) -> dict[str, Any]:
+    """These params, to be changed."""
+    return copy.deepcopy(tiniest)
 
 
 CODE = ("vsml", "pipeline", "dvc.yaml", "claims.yaml", "datasets.lock", "requirements.lock")
@@ -79,25 +90,55 @@ HIDDEN = (".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore")
 
 
 def copy_code(root: Path) -> None:
-    """Copy what a profile in a new folder needs, but for its params.yaml."""
+    """Copy what a profile in a new folder needs, but for its params.yaml; with bytecode, as far as there is any."""
     for name in (*CODE, *HIDDEN):
         source, target = paths.ROOT / name, root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, target)
         else:
             shutil.copy(source, target)
 
 
-@pytest.fixture
-def clone(tmp_path, tiny) -> Clone:
-    root = tmp_path / "a clone"  # with a space, as users have
-    copy_code(root)
-    write_yaml(root / "params.yaml", tiny)
-    made = Clone(root)
+@pytest.fixture(scope="session")
+def first_clone(tmp_path_factory, tiniest) -> Clone:
+    """The clone that every test has a copy of."""
+    made = Clone(tmp_path_factory.mktemp("first") / "a clone")  # with a space, as users have
+    copy_code(made.root)
+    write_yaml(made.root / "params.yaml", tiniest)
     made.run("git", "init", "-q")
     made.commit()
     return made
+
+
+@pytest.fixture
+def clone(tmp_path, first_clone) -> Clone:
+    return first_clone.copy(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def first_small(first_clone, tiniest, tmp_path_factory) -> Clone:
+    """A clone whose only items are two data sets, so that plans are made and dvc.yaml is read in no time."""
+    made = first_clone.copy(tmp_path_factory.mktemp("small"))
+    items = {kind: [] for kind in tiniest["items"]} | {"test_sets": ["iris", "wine"]}
+    items |= {"figures": {study: [] for study in tiniest["items"]["figures"]}}
+    write_yaml(made.root / "params.yaml", {"root": ".", "items": items})
+    (made.root / "dvc.yaml").write_text((made.root / "dvc.yaml").read_text().split("  meta_train:")[0])
+    made.commit()
+    return made
+
+
+@pytest.fixture
+def small(tmp_path, first_small) -> Clone:
+    return first_small.copy(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """A database without runs: to make its tables anew takes MLflow as long as all that a test does with them."""
+    folder = tmp_path_factory.mktemp("store")
+    Store(f"sqlite:///{folder}/mlflow.db")
+    return folder / "mlflow.db"
 
 
 def write_yaml(path: Path, tree: Any) -> None:

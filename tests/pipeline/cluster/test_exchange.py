@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from pipeline.studies import params
 from pipeline.track import tracking
 from pipeline.track.store import IntegrityError, MissingInStoreError, Store, TrackerAway
 from pipeline.track.uploads import LiveUpload
+from tests.servers import until
 
 OUTS = ("artifacts/a.npz", "artifacts/deep/b.npz")
 MANIFEST = {"stage": "unify", "item": [], "fingerprint": "f", "deps": {}}
@@ -210,8 +210,5 @@ def test_rows_that_come_late_are_not_logged_twice(store, run, upload, wire, tmp_
     file.write_text("\n".join(rows) + "\n")
     upload.send(now=True)
     late.set()
-    give_up = time.monotonic() + 30
-    while not wire.answer_to_late.startswith(b"HTTP/1.1 200"):
-        assert time.monotonic() < give_up, wire.answer_to_late
-        time.sleep(0.02)
+    until(lambda: wire.answer_to_late.startswith(b"HTTP/1.1 200"), "the answer to the late request", 30)
     assert [m.step for m in store._client.get_metric_history(run, "loss")] == [1, 2, 3, 4, 5, 6]

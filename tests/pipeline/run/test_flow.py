@@ -70,9 +70,10 @@ def test_an_item_that_the_profile_does_not_make_can_be_run_all_the_same():
         flow.item("meta_test", ("vsml", "-1"))
 
 
-@pytest.fixture
-def committed(clone):
+@pytest.fixture(scope="module")
+def first_committed(first_clone, tmp_path_factory):
     """A clone with the smoke profile, whose every out exists, as after a repro; what is in them, DVC does not mind."""
+    clone = first_clone.copy(tmp_path_factory.mktemp("committed"))
     text = (paths.ROOT / "profiles/smoke/params.yaml").read_text()
     (clone.root / "params.yaml").write_text(text.replace("root: ../..", "root: ."))
     clone.run("python", "-m", "pipeline", "plan")
@@ -84,6 +85,11 @@ def committed(clone):
     clone.run("dvc", "commit", "--force", "--quiet")
     clone.commit()
     return clone
+
+
+@pytest.fixture
+def committed(first_committed, tmp_path):
+    return first_committed.copy(tmp_path)
 
 
 def _changed(clone):

@@ -3,13 +3,13 @@
 import re
 import signal
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from pipeline.run.params import read_yaml
+from tests.servers import until
 
 DVC = """
 stages:
@@ -36,17 +36,19 @@ stages:
 # Writes when it ran, and waits until as many as it is told are at it.
 STAGE = """
 import os, pathlib, sys, time
-from pipeline.run import repro
-repro.die_with_parent()
 stage, item = sys.argv[1:]
-told = pathlib.Path(f"first-{item}").read_text() if stage == "first" else ""
+told = pathlib.Path(f"first-{item}")
+told = told.read_text() if told.exists() and stage in ("first", "more") else ""
 if told == "fail":
     sys.exit("it fails")
 if told == "meet":
     pathlib.Path(f"here-{item}").touch()
     while not all(pathlib.Path(f"here-{other}").exists() for other in "ab"):
         time.sleep(0.02)
-if told == "stay":
+if told == "stay bound":  # as stages of ours do, whoever starts them
+    from pipeline.run import repro
+    repro.die_with_parent()
+if told.startswith("stay"):
     pathlib.Path(f"pid-{item}").write_text(str(os.getpid()))
     time.sleep(100)
 out = "out" if stage == "first" else stage
@@ -56,10 +58,10 @@ MORTAL = "import signal; [signal.signal(s, signal.SIG_DFL) for s in (signal.SIGT
 
 
 @pytest.fixture
-def toy(clone):
-    (clone.root / "stage.py").write_text(STAGE)
-    (clone.root / "dvc.yaml").write_text(DVC)
-    return clone
+def toy(small):
+    (small.root / "stage.py").write_text(STAGE)
+    (small.root / "dvc.yaml").write_text(DVC)
+    return small
 
 
 def _tell(toy, **words):
@@ -100,33 +102,22 @@ def test_two_at_once_leave_what_one_at_a_time_leaves_and_then_what_is_changed_is
 
 
 @pytest.mark.parametrize("blow", [signal.SIGTERM, signal.SIGKILL])
-def test_nothing_outlives_it(toy, blow):
-    _tell(toy, a="stay", b="stay")
-    main = f"{MORTAL} from pipeline.__main__ import main; main(['repro', '--jobs', '2'])"
-    process = toy.start("python", "-c", main)
-    files = [toy.root / f"pid-{item}" for item in "ab"]
-    _until(lambda: process.poll() is not None or all(file.exists() and file.read_text() for file in files))
+def test_nothing_outlives_it_and_what_was_done_before_is_not_done_again(toy, blow):
+    _tell(toy, a="go", b="stay", c="stay")
+    process = toy.start("python", "-c", f"{MORTAL} from pipeline.__main__ import main; main(['repro', '--jobs', '3'])")
+    files = [toy.root / name for name in ("then-a", "pid-b", "pid-c")]  # the first of which needs what first@a left
+    stay = "that two stay, and their files"
+    until(lambda: process.poll() is not None or all(file.exists() and file.read_text() for file in files), stay)
     assert process.poll() is None, process.communicate()
-    stages = [psutil.Process(int(file.read_text())) for file in files]
+    stages = [psutil.Process(int(file.read_text())) for file in files[1:]]
     process.send_signal(blow)
     out, _ = process.communicate(timeout=40)
-    _until(lambda: not any(_alive(stage) for stage in stages))
+    until(lambda: not any(_alive(stage) for stage in stages), "the end of both")
     if blow == signal.SIGTERM:
-        assert process.returncode == 128 + blow and "first@a: stopped" in out
-
-
-@pytest.mark.parametrize("blow", [signal.SIGTERM, signal.SIGKILL])
-def test_what_was_done_before_it_was_stopped_is_not_done_again(toy, blow):
-    _tell(toy, a="go", b="stay")
-    main = f"{MORTAL} from pipeline.__main__ import main; main(['repro', '--jobs', '2'])"
-    process = toy.start("python", "-c", main)
-    _until(lambda: process.poll() is not None or (toy.root / "then-a").exists())  # so that first@a is kept
-    assert process.poll() is None, process.communicate()
-    process.send_signal(blow)
-    process.communicate()
+        assert process.returncode == 128 + blow and {"first@b: stopped", "more@c: stopped"} <= {*out.splitlines()}
     lock = toy.root / "dvc.lock"
     assert ("first@a" in (read_yaml(lock)["stages"] if lock.exists() else {})) == (blow == signal.SIGTERM)
-    _tell(toy, b="go")
+    _tell(toy, b="go", c="go")
     out = toy.run("python", "-m", "pipeline", "repro", "--jobs", "2").splitlines()
     first = [line.split(" (")[0] for line in out if line.startswith("first@a")]
     assert first == ["first@a: done as it was left before, from DVC's cache"] * (blow == signal.SIGKILL)
@@ -137,29 +128,22 @@ def _alive(process):
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
-def _until(done):
-    give_up = time.monotonic() + 40
-    while not done():
-        assert time.monotonic() < give_up
-        time.sleep(0.05)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
 @pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])  # only the second replaces itself by its last command
 def test_sigterm_to_dvc_repro_leaves_no_orphan(toy, shell):
     if not Path(shell).exists():
         pytest.skip(f"no {shell} here")
-    _tell(toy, a="stay")
+    _tell(toy, a="stay bound")
     # Whoever runs the tests may ignore SIGTERM, and what is ignored is inherited.
     mortal = f"{MORTAL} import os, sys; os.execvp(sys.argv[1], sys.argv[1:])"
     dvc = toy.start(sys.executable, "-c", mortal, "dvc", "repro", "--quiet", "first@a", SHELL=shell)
     file = toy.root / "pid-a"
-    _until(lambda: file.exists() and file.read_text())
+    until(lambda: file.exists() and file.read_text(), "the start of the stage")
     stage = psutil.Process(int(file.read_text()))
     assert stage.pid != dvc.pid and _alive(stage)
     dvc.send_signal(signal.SIGTERM)
     try:
-        _until(lambda: not _alive(stage))
+        until(lambda: not _alive(stage), "its end")
     finally:
         if _alive(stage):
             stage.kill()

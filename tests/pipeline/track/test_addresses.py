@@ -1,13 +1,16 @@
 """Addresses of MLflow stores, sound or not: no password in them is shown."""
 
+import contextlib
 import os
+import shutil
 import sqlite3
-import subprocess
-import sys
 
 import pytest
 
+from pipeline.track.store import Store, TrackingError
 from pipeline.track.tracking import store_uri, without_secrets
+
+pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")  # of MLflow's own store
 
 
 @pytest.mark.parametrize(
@@ -18,7 +21,8 @@ from pipeline.track.tracking import store_uri, without_secrets
         ("https://me:s3c/ret@host/path", "https://host/path"),
         ("https://host:5000?token=s3cret", "https://host:5000"),
         ("postgresql://me:s3[cret@host/mlflow?sslmode=require", "postgresql://host/mlflow"),
-        ("sqlite:////a@b/mlflow.db", "sqlite:////a@b/mlflow.db"),
+        ("postgresql://me:s3cret@host:5432/runs?password=s3cret", "postgresql://host:5432/runs"),
+        ("sqlite:////a@b/c%20d.db?timeout=1", "sqlite:////a@b/c%20d.db?timeout=1"),
         ("", ""),
     ],
 )
@@ -47,17 +51,11 @@ def test_user_and_password_of_a_server_move_to_their_variables(monkeypatch):
     )
 
 
-def test_a_database_of_another_mlflow_is_refused_with_a_remedy_that_helps(tmp_path):
-    def store():
-        env = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
-        command = [sys.executable, "-c", "from pipeline.track.store import Store; Store()"]
-        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-
-    assert store().returncode == 0
-    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+def test_a_database_of_another_mlflow_is_refused_with_a_remedy_that_helps(empty_store, tmp_path, monkeypatch):
+    with contextlib.closing(sqlite3.connect(shutil.copy(empty_store, tmp_path))) as database, database:
         (where,) = database.execute("select artifact_location from experiments where name = 'vsml'").fetchone()
-        assert where == (tmp_path / "mlartifacts").as_uri(), "beside the database, not in the folder of the process"
         database.execute("update alembic_version set version_num = 'ffffffffffff'")
-    database.close()
-    said = store().stderr
-    assert "out-of-date" in said and "If a newer MLflow made that database, no upgrade helps" in said
+    assert where == (empty_store.parent / "mlartifacts").as_uri(), "beside the database, not in the process's folder"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    with pytest.raises(TrackingError, match=r"out-of-date.*If a newer MLflow made that database, no upgrade helps"):
+        Store()

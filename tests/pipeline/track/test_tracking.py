@@ -11,14 +11,16 @@ import socket
 import sqlite3
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from pipeline.__main__ import main
 from pipeline.run import artifacts, paths
-from pipeline.run.params import read_yaml
-from pipeline.track import tracking
+from pipeline.track import store, tracking, uploads
 from tests.servers import free_port, mlflow_server, until
 
+pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")  # of MLflow's own store
 OUT = "artifacts/test_data/iris.npz"
 # A run that follows a curve, as a stage does that goes on from a checkpoint, and that a test can stop where it likes.
 CURVED = """
@@ -56,7 +58,6 @@ for number in range({runs}):
 """
 # The run of a repro that they are part of.
 REPRO = """
-from pipeline.track import tracking
 manifest = {"stage": "repro", "item": [], "fingerprint": "all of it", "deps": {}, "outs": {}}
 begin = {"name": "repro", "tags": {"stage": "repro"}, "began_ms": 1}
 tracking.whole("0" * 32, begin, {"status": "FINISHED", "manifest": manifest})
@@ -64,9 +65,31 @@ tracking.whole("0" * 32, begin, {"status": "FINISHED", "manifest": manifest})
 
 
 @pytest.fixture
-def clone(clone):
-    clone.env["VSML_UPLOAD"] = "now"
-    return clone
+def clone(small):
+    """Its runs stay on disk until they are taken up."""
+    return small
+
+
+@pytest.fixture
+def take_up(clone, empty_store, monkeypatch, capsys):
+    """What `python -m pipeline uploads` does in a clone with a store: exit status and stderr. This process does it,
+    which has imported MLflow already."""
+    shutil.copy(empty_store, clone.root)
+    for name in ("RUNS", "MLFLOW_DATABASE", "MLFLOW_ARTIFACTS"):
+        monkeypatch.setattr(paths, name, clone.root / getattr(paths, name).name)
+    for module in (store, uploads):
+        monkeypatch.setattr(module, "IN_REPOSITORY", f"sqlite:///{paths.MLFLOW_DATABASE}")
+
+    def call(*words, **env):
+        status = 0
+        with mock.patch.dict(os.environ, {"MLFLOW_TRACKING_URI": "", **env}):
+            try:
+                main(["uploads", *words])
+            except SystemExit as end:
+                status = end.code
+        return status, capsys.readouterr().err
+
+    return call
 
 
 def _ask(root, words, *values):
@@ -103,15 +126,15 @@ def _waiting(root):
 
 
 def test_two_at_once_on_a_new_store_all_leave_a_whole_run(clone):
-    sets = ("digits", "iris")
-    started = [clone.start("python", "-m", "pipeline", "test_data", name) for name in sets]
+    sets = ("iris", "wine")
+    started = [clone.start("python", "-m", "pipeline", "test_data", name, VSML_UPLOAD="now") for name in sets]
     ended = [_end(process) for process in started]
     assert not any(status for status, _ in ended), ended
     runs = _runs(clone.root)
     assert [(name, status) for _, name, status, _ in runs] == [(f"test_data {name}", "FINISHED") for name in sets]
     assert not _waiting(clone.root)
 
-    run, _, _, uri = runs[1]
+    run, _, _, uri = runs[0]
     folder = _folder(uri)
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["outs"] == {OUT: artifacts.sha256_file(clone.root / OUT)}
@@ -127,22 +150,23 @@ def test_two_at_once_on_a_new_store_all_leave_a_whole_run(clone):
     assert {"params_digest", "device", "version.jax", "version.numpy"} <= tags.keys()
 
 
-def test_a_stage_that_fails_says_why_and_its_run_is_failed(clone):
+def test_a_stage_that_fails_says_why_and_its_run_is_failed(clone, take_up):
     (clone.root / "pipeline/data/sources.py").write_text(
         "def read(name, split):\n    raise ValueError('the file is torn')\n"
     )
     status, error = _end(clone.start("python", "-m", "pipeline", "test_data", "iris"))
-    assert status == 1 and "the file is torn" in error
+    assert status == 1 and "the file is torn" in error and take_up()[0] == 0
     ((run, _, status, _),) = _runs(clone.root)
     assert (status, _tags(clone.root, run)["tree"]) == ("FAILED", "dirty")
     assert not (clone.root / OUT).exists()
 
 
-def test_an_interrupted_stage_is_killed_and_an_unknown_way_to_upload_refused(clone):
+def test_an_interrupted_stage_is_killed_and_an_unknown_way_to_upload_refused(clone, take_up):
     process = clone.start("python", "-c", CURVED, "3", "waits")
     assert process.stdout is not None and process.stdout.readline()
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
+    take_up()
     ((run, _, status, uri),) = _runs(clone.root)
     assert (status, _steps(clone.root, run)) == ("KILLED", [1, 2, 3])
     assert not list(_folder(uri).rglob("*")), "no deps, no outs"
@@ -152,41 +176,24 @@ def test_an_interrupted_stage_is_killed_and_an_unknown_way_to_upload_refused(clo
     assert not (clone.root / OUT).exists()
 
 
-def test_a_stage_imports_no_mlflow(clone):
-    code = "import sys; from pipeline.__main__ import main; main(['plan']); main(['test_data', 'iris'])"
-    code += "; print(*sys.modules)"
-    loaded = clone.run("python", "-c", code, VSML_UPLOAD="background").split()
-    try:
-        assert "pipeline.track.tracking" in loaded
-        assert not {"mlflow", "pipeline.track.store", "pipeline.track.uploads"} & set(loaded)
-        until(lambda: not _waiting(clone.root), "the upload")
-    finally:
-        _stop_uploader(clone.root)
-    ((_, name, status, _),) = _runs(clone.root)
-    assert (name, status) == ("test_data iris", "FINISHED")
-
-
-def test_a_repro_is_a_run_above_those_of_its_items(clone, write_params):
-    flow = read_yaml(clone.root / "dvc.yaml")
-    flow["stages"] = {name: flow["stages"][name] for name in ("plan", "test_data")}
-    write_params(clone.root / "dvc.yaml", flow)
-    clone.run("python", "-m", "pipeline", "repro", VSML_UPLOAD="later")
-    items = [f"test_data {name}" for name in read_yaml(clone.root / "params.yaml")["items"]["test_sets"]]
+def test_a_repro_is_a_run_above_those_of_its_items(clone, empty_store):
+    shutil.copy(empty_store, clone.root)
+    clone.run("python", "-m", "pipeline", "repro")
     (parent, *_), *children = _runs(clone.root)
-    assert [name for _, name, _, _ in children] == sorted(items)
+    assert [name for _, name, _, _ in children] == ["test_data iris", "test_data wine"]
     parents = {_tags(clone.root, run)["mlflow.parentRunId"] for run, *_ in children}
     assert parents == {parent} and "mlflow.parentRunId" not in _tags(clone.root, parent)
     tags = _tags(clone.root, parent)
     commit = clone.run("git", "rev-parse", "HEAD").strip()
     assert (tags["stage"], tags["mlflow.source.git.commit"]) == ("repro", commit)
-    assert tags["mlflow.note.content"] == f"- {len(items) + 1} of {len(items) + 1} items are done."
+    assert tags["mlflow.note.content"] == "- 3 of 3 items are done."
     counts = dict(_ask(clone.root, "select key, value from metrics where run_uuid = ?", parent))
-    assert counts == {"items/done": len(items) + 1, "items/FAILED": 0, "items/skipped": 0}
-    clone.run("python", "-m", "pipeline", "repro", VSML_UPLOAD="later")
-    assert len(_runs(clone.root)) == len(items) + 1  # nothing ran
+    assert counts == {"items/done": 3, "items/FAILED": 0, "items/skipped": 0}
+    clone.run("python", "-m", "pipeline", "repro")
+    assert len(_runs(clone.root)) == 3  # nothing ran
     both = {"PYTHONPATH": f"{clone.root}:{paths.ROOT}"}
     rows = [row.split(" | ") for row in clone.run("python", "-m", "benchmarks", "--items", ".", **both).splitlines()]
-    assert [row[1] for row in rows if row[0] == "| test_data"] == [str(len(items))]
+    assert [row[1] for row in rows if row[0] == "| test_data"] == ["2"]
 
 
 def _uploader(root):
@@ -210,7 +217,7 @@ def _stop_uploader(root):
 def test_a_server_is_used_where_named_and_not_waited_for_where_away(clone, tmp_path):
     port = free_port()
     uri = f"http://127.0.0.1:{port}"
-    tries = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    tries = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "VSML_UPLOAD": "now"}
     whence = ("python", "-m", "pipeline", "whence", "artifacts/test_data/wine.npz")
     status, error = _end(clone.start("python", "-m", "pipeline", "test_data", "wine", **tries))
     assert status == 0 and f"MLflow at {uri} does not answer" in error and "Runs that wait for it in" in error
@@ -232,33 +239,37 @@ def _name(folder):
     return json.loads((folder / "begin.json").read_text())["name"]
 
 
-def test_a_server_that_never_answers_costs_a_stage_nothing_and_the_run_can_go_elsewhere(clone):
+def test_a_server_that_never_answers_costs_a_stage_nothing_and_the_run_can_go_elsewhere(clone, take_up):
+    code = "import sys; from pipeline.__main__ import main; main(['plan']); main(['test_data', 'iris'])"
+    code += "; print(*sys.modules)"
     with socket.socket() as silent:  # takes connections, and says nothing for as long as MLflow's client waits
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
         began = time.monotonic()
-        clone.run("python", "-c", CURVED, "5", "ends", MLFLOW_TRACKING_URI=uri, VSML_UPLOAD="background")
+        loaded = clone.run("python", "-c", code, MLFLOW_TRACKING_URI=uri, VSML_UPLOAD="background").split()
         took_s = time.monotonic() - began
         _stop_uploader(clone.root)
-    assert took_s < 40, "MLflow's client would wait for 20 s, four times"
-    haste = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}
-    status, error = _end(clone.start("python", "-m", "pipeline", "uploads", **haste))
+        assert took_s < 40, "MLflow's client would wait for 20 s, four times"
+        assert "pipeline.track.tracking" in loaded, "a stage writes its run"
+        assert not {"mlflow", "pipeline.track.store", "pipeline.track.uploads"} & set(loaded), "and imports no MLflow"
+        haste = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}
+        status, error = take_up(MLFLOW_TRACKING_URI=uri, **haste)
     assert status == 1 and f"MLflow at {uri} does not answer" in error and "Runs that wait for it in" in error
 
-    _, error = _end(clone.start("python", "-m", "pipeline", "uploads"))
+    _, error = take_up()
     assert f"Runs that wait for another MLflow, at {uri}: 1." in error and "uploads --here" in error
     assert len(_waiting(clone.root)) == 1
-    clone.run("python", "-m", "pipeline", "uploads", "--here")
-    ((run, _, status, uri),) = _runs(clone.root)
-    assert (status, _steps(clone.root, run)) == ("FINISHED", [1, 2, 3, 4, 5])
-    assert (_folder(uri) / "outs" / OUT).read_text() == "made" and not _waiting(clone.root)
+    take_up("--here")
+    ((_, name, status, uri),) = _runs(clone.root)
+    assert (name, status) == ("test_data iris", "FINISHED") and not _waiting(clone.root)
+    assert (_folder(uri) / "outs" / OUT).read_bytes() == (clone.root / OUT).read_bytes()
 
 
 @pytest.mark.slow
 def test_a_run_whose_files_mlflow_refuses_does_not_seem_to_run_and_is_taken_up_later(clone):
     (clone.root / "mlartifacts").write_text("a file where the folder should be")
-    _, error = _end(clone.start("python", "-m", "pipeline", "test_data", "iris"))
+    _, error = _end(clone.start("python", "-m", "pipeline", "test_data", "iris", VSML_UPLOAD="now"))
     assert "mlartifacts" in error and "Runs that wait for it in" in error and len(_waiting(clone.root)) == 1
     assert [status for _, _, status, _ in _runs(clone.root)] == ["FAILED"]
     (clone.root / "mlartifacts").unlink()
@@ -271,11 +282,11 @@ def test_uploaders_killed_at_any_moment_lose_and_double_nothing_and_runs_are_tie
     """Four runs, each made from what the one before it left, whose outs here are other ones by now."""
     runs, rows = 4, 3000
     code = CHAIN.format(runs=runs, rows=rows)
-    clone.run("python", "-c", code, VSML_UPLOAD="later")
+    clone.run("python", "-c", code)
     shutil.rmtree(clone.root / "artifacts")
     began = {_name(path): tracking.read(path, tracking.BEGIN)["began_ms"] for path in _waiting(clone.root)}
     assert not (clone.root / "mlflow.db").exists() and len(began) == runs
-    clone.run("python", "-m", "pipeline", "test_data", "wine", VSML_UPLOAD="later")  # makes no store either
+    clone.run("python", "-m", "pipeline", "test_data", "wine")  # makes no store either
 
     def progress():
         with contextlib.suppress(sqlite3.OperationalError):  # no table yet, or it is locked
@@ -314,14 +325,18 @@ def test_uploaders_killed_at_any_moment_lose_and_double_nothing_and_runs_are_tie
         above = run
 
 
-def test_runs_are_tied_in_order_when_the_clock_is_set_back_between_their_ends(clone):
-    clone.run("python", "-c", CHAIN.format(runs=3, rows=1), VSML_UPLOAD="later", VSML_REPRO="all of it")
-    clone.run("python", "-c", REPRO)
+def test_runs_are_tied_in_order_when_the_clock_is_set_back_between_their_ends(clone, take_up):
+    clone.run("python", "-c", CHAIN.format(runs=3, rows=1) + REPRO, VSML_REPRO="all of it")
     for path in _waiting(clone.root):
         ended, began = (json.loads((path / name).read_text()) for name in ("end.json", "begin.json"))
         hour = {"test_data 0": 4, "test_data 1": 3, "test_data 2": 2, "repro": 1}[began["name"]]
         (path / "end.json").write_text(json.dumps(ended | {"ended_ns": hour * 3600 * 10**9}))
-    clone.run("python", "-m", "pipeline", "uploads")
+    for name, text in (("broken", "{"), ("poor", '{"uri": ""}')):
+        (clone.root / ".runs" / name).mkdir()
+        (clone.root / ".runs" / name / "begin.json").write_text(text)
+    status, error = take_up()
+    assert status == 0 and f"{clone.root}/.runs/broken is damaged" in error
+    assert error.count(f"{clone.root}/.runs/poor is damaged (begin.json must hold ") == 1
     repro, *chain = [run for run, *_ in _runs(clone.root)]
     for number, run in enumerate(chain):
         tags = _tags(clone.root, run)
@@ -330,29 +345,30 @@ def test_runs_are_tied_in_order_when_the_clock_is_set_back_between_their_ends(cl
 
 
 @pytest.mark.parametrize("taken_up_meanwhile", [True, False])
-def test_a_killed_run_that_is_resumed_goes_on_in_the_same_run(clone, taken_up_meanwhile):
+def test_a_killed_run_that_is_resumed_goes_on_in_the_same_run(clone, take_up, taken_up_meanwhile):
     process = clone.start("python", "-c", CURVED, "5", "waits")
     assert process.stdout is not None
     first = process.stdout.readline().strip()
-    clone.run("python", "-m", "pipeline", "uploads")
+    take_up()
     assert len(_waiting(clone.root)) == 1, "it goes on"
     process.kill()
     process.communicate()
     if taken_up_meanwhile:
-        clone.run("python", "-m", "pipeline", "uploads")
+        take_up()
         ((run, _, status, _),) = _runs(clone.root)
         assert (status, _steps(clone.root, run)) == ("KILLED", [1, 2, 3, 4, 5]) and not _waiting(clone.root)
     assert clone.run("python", "-c", CURVED, "9", "ends", first).split() == [first]
-    assert not _waiting(clone.root)
+    assert take_up()[0] == 0 and not _waiting(clone.root)
     ((again, _, status, _),) = _runs(clone.root)
     assert (status, _steps(clone.root, again)) == ("FINISHED", list(range(1, 10)))
     assert _tags(clone.root, again)["resumed"] == "true" and (not taken_up_meanwhile or again == run)
 
 
-def test_a_curve_goes_up_while_it_grows_whatever_happens_to_the_uploader(clone):
+def test_a_curve_goes_up_while_it_grows_whatever_happens_to_the_uploader(clone, empty_store):
+    shutil.copy(empty_store, clone.root)
     stage = clone.start("python", "-c", CURVED, "4", "waits", VSML_UPLOAD="background")
     try:
-        until(lambda: (clone.root / "mlflow.db").exists() and _shown(clone.root), "the curve in MLflow")
+        until(lambda: _shown(clone.root), "the curve in MLflow")
         ((run, _, status, _),) = _runs(clone.root)
         assert (status, _steps(clone.root, run), stage.poll()) == ("RUNNING", [1, 2, 3, 4], None)
         uploader = _uploader(clone.root)
@@ -370,5 +386,4 @@ def test_a_curve_goes_up_while_it_grows_whatever_happens_to_the_uploader(clone):
 
 
 def _shown(root):
-    with contextlib.suppress(sqlite3.OperationalError):  # no table yet
-        return [run for run, *_ in _runs(root) if len(_steps(root, run)) == 4]
+    return [run for run, *_ in _runs(root) if len(_steps(root, run)) == 4]
