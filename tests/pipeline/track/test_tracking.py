@@ -151,9 +151,8 @@ def test_two_at_once_on_a_new_store_all_leave_a_whole_run(clone):
 
 
 def test_a_stage_that_fails_says_why_and_its_run_is_failed(clone, take_up):
-    (clone.root / "pipeline/data/sources.py").write_text(
-        "def read(name, split):\n    raise ValueError('the file is torn')\n"
-    )
+    with (clone.root / "pipeline/data/sources.py").open("a") as file:
+        file.write("\n\ndef read(name, split):\n    raise ValueError('the file is torn')\n")
     status, error = _end(clone.start("python", "-m", "pipeline", "test_data", "iris"))
     assert status == 1 and "the file is torn" in error and take_up()[0] == 0
     ((run, _, status, _),) = _runs(clone.root)
