@@ -61,7 +61,10 @@ def main(stage: str, item: list[str]) -> None:
     commit, tree = run.tags.get("commit", "none"), run.tags.get("tree")
     if tree != "clean":
         print(f"The run's tree was {tree}: what is replayed is the code of its commit.", flush=True)
-    deps, outs = (manifest(store, run)[kind] for kind in ("deps", "outs"))
+    told = manifest(store, run)
+    deps, outs = told.deps, told.outs
+    if not outs:
+        raise ValueError(f"manifest.json of MLflow run {run.id} names no outs to compare with: dvc repro makes others.")
     with tempfile.TemporaryDirectory() as folder:
         worktree, verdicts = Path(folder) / "worktree", {}
         add = ("-c", f"core.hooksPath={os.devnull}", "worktree", "add", "--quiet", "--detach")
