@@ -32,6 +32,7 @@ from pipeline.track.tracking import Manifest, flat
 ROUNDING = 1e-5  # of metrics, which have six digits
 CUT_AT = 6000  # MLflow cuts longer params
 COMMIT_FIRST = f"commit and push, then {AGAIN}"
+WHOLE = "take .git from a clone that `git fsck` finds whole"
 # Runs are looked at in threads. NumPy parses the header of an array as Python, and two threads of Python 3.11 that do
 # so at once may fail (python/cpython#106905).
 ONE_READS_ARRAYS = threading.Lock()
@@ -42,12 +43,13 @@ def committed(commit: str) -> tuple[dict[str, str], str] | None:
     """The sha256 of every file of a commit, and the id of an object of it that is lost, or not what its id is a hash
     of, which git does not look at, "" for none; None if this repository has no such commit.
     """
-    if not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", commit):
+    whole = re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", commit)
+    if not whole or provenance.ask_git("cat-file", "-e", commit).returncode:
         return None
     files: dict[str, str] = {}
     waiting, size_of_id = [("", commit)], len(commit) // 2
-    command, pipe = ["git", "-C", str(paths.ROOT), "cat-file", "--batch"], subprocess.PIPE
-    own = provenance.git_env()
+    hashed, pipe = hashlib.sha1 if size_of_id == 20 else hashlib.sha256, subprocess.PIPE
+    command, own = ["git", "-C", str(paths.ROOT), "cat-file", "--batch"], provenance.git_env()
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=own) as git:
         assert git.stdin is not None and git.stdout is not None
         while waiting:
@@ -55,12 +57,9 @@ def committed(commit: str) -> tuple[dict[str, str], str] | None:
             git.stdin.write(f"{known}\n".encode())
             git.stdin.flush()
             head = git.stdout.readline().split()
-            if known == commit and head[1:] == [b"missing"]:
-                return None
             kind, size = head[1:] if len(head) == 3 else (b"", b"0")
             content = git.stdout.read(int(size) + 1)[:-1]
-            hashed = (hashlib.sha1 if size_of_id == 20 else hashlib.sha256)(b"%b %b\0%b" % (kind, size, content))
-            if hashed.hexdigest() != known:
+            if hashed(b"%b %b\0%b" % (kind, size, content)).hexdigest() != known:
                 return files, known
             if kind == b"commit":  # begins with `tree ID`
                 waiting.append(("", content.split(None, 2)[1].decode()))
@@ -270,7 +269,7 @@ def _commit(run: Found, code: Mapping[str, str]) -> Iterator[Finding]:
         remedy = f"git fetch --all{more}, or {AGAIN}"
         yield Finding("tag commit", "a commit of this repository", commit or None, remedy, kind)
     elif held[1]:
-        words = ("what has this hash", "other content, or none", "take .git from a clone that `git fsck` finds whole")
+        words = ("what has this hash", "other content, or none", WHOLE)
         yield Finding(f"git object {held[1]} in commit {commit[:12]}, which is the tag commit", *words)
     elif tree == "dirty":
         yield Finding("tag tree", "clean", "dirty: it ran with uncommitted changes", COMMIT_FIRST, NOTED)

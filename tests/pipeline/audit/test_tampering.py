@@ -288,12 +288,23 @@ def _manifest_case(what: str, path: str, item: dict[str, str]):
     return _run_case(f"edited_manifest_{path}", item, harm, what)
 
 
+def _other_manifest_case(seed: int, content: bytes):
+    """A manifest that is of another kind."""
+    item = {"stage": "feedback_train", "experiment": "flp_on_sines", "seed": str(seed)}
+
+    def harm(audited, run: str) -> Any:
+        return edited(audited.artifact(run, "manifest.json"), lambda data: content)
+
+    return _run_case(f"manifest {content.decode()}", item, harm, "manifest.json")
+
+
 MET = "artifacts/meta_test/vsml-1.npz"
 ARTIFACTS = [
     _artifact_case("outs/artifacts/baseline/sgd.npz", {"stage": "baseline", "baseline": "sgd"}, edited, "artifact "),
     _artifact_case("outs/artifacts/baseline/adam.npz", {"stage": "baseline", "baseline": "adam"}, _gone, "artifact "),
     _artifact_case("manifest.json", {"stage": "shipped_clone", "kind": "clone", "seed": "0"}, _gone),
     _manifest_case(f"{MET} in manifest.json", MET, META_TEST[1]),
+    *(_other_manifest_case(seed, content) for seed, content in enumerate((b"[]", b'{"outs": null}'))),
     _manifest_case(INPUTS, "artifacts/baseline/sgd.npz", {"stage": "introspect", "experiment": "vsml", "seed": "0"}),
 ]
 

@@ -202,8 +202,17 @@ def _refused(clone, *command):
 
 def test_a_repository_that_git_does_not_trust_is_refused_with_git_s_remedy(small):
     small.run("python", "-m", "pipeline", "plan")
-    error = _refused(small, "GIT_TEST_ASSUME_DIFFERENT_OWNER=1", *IRIS)
-    assert "dubious ownership" in error and "git config --global --add safe.directory" in error
+    for words in (IRIS, (*IRIS[:3], "audit")):
+        error = _refused(small, "GIT_TEST_ASSUME_DIFFERENT_OWNER=1", *words)
+        assert "dubious ownership" in error and "git config --global --add safe.directory" in error
+    for lock, why in (
+        ("stages: [1]", "stages: input should be a valid dict"),
+        ("[]", "it: input should be a valid dict"),
+    ):
+        (small.root / "dvc.lock").write_text(lock)
+        assert f"dvc.lock is not as it must be ({why}" in (said := _refused(small, "A=1", *IRIS[:3], "audit"))
+        assert "git checkout dvc.lock" in said
+    (small.root / "dvc.lock").unlink()
     assert not (small.root / "artifacts/test_data/iris.npz").exists() and not list((small.root / ".runs").glob("*/"))
     (small.root / ".git/HEAD").rename(small.root / ".git/lost")
     assert "not a git repository" in _refused(small, "A=1", *IRIS), "there is one, and it is broken"
