@@ -139,7 +139,7 @@ def test_a_replay_is_identical_until_the_original_was_another(audited, tmp_path)
     for change, why in (
         ({"deps": {"artifacts/../../planted": before.decode()}}, "'artifacts/../../planted' is no place in a profile"),
         ({"deps": {"/tmp/planted": before.decode()}}, "'/tmp/planted' is no place in a profile"),
-        ({"outs": None}, "manifest.json of MLflow run {run} is not as it must be (outs: input should be a valid dict"),
+        ({"outs": None}, "manifest.json of MLflow run {run} is not as it must be (outs: input should be an object"),
         ({"outs": {}}, "names no outs to compare with"),
     ):
         planted = json.dumps(json.loads(manifest.read_text()) | change).encode()
