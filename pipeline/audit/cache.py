@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.machinery import SourceFileLoader
@@ -14,7 +15,8 @@ from pipeline.audit.findings import AGAIN, UNPROVEN, Finding
 from pipeline.audit.hashing import Hasher
 from pipeline.run import paths
 from pipeline.run.checkpoints import NAME
-from pipeline.run.plan import OURS
+from pipeline.run.plan import OURS, shadowed
+from pipeline.track.tracking import without_secrets
 
 Wanted = Mapping[str, tuple[str, ...]]  # by the md5 of an object, the items that left it
 FOLDER = ".dir"  # ends the name of an object that lists the files of a folder
@@ -41,24 +43,33 @@ def check_remote(wanted: Wanted, hasher: Hasher) -> Iterator[Finding]:
     with Repo(str(paths.ROOT)) as repo:
         try:
             remote = repo.cloud.get_remote_odb()
-        except DvcException as error:
+        except (DvcException, ImportError) as error:
             remedy = "Add one (dvc remote add -d), or install what one of its kind needs, as dvc[s3] for S3."
-            raise ValueError(f"--remote: DVC has no remote to look into ({error}). {remedy}") from error
+            raise ValueError(f"--remote: DVC has no remote to look into ({_shown(error)}). {remedy}") from error
         for md5, items in wanted.items():
             path = remote.oid_to_path(md5)
-            own = Finding(f"DVC remote object {path}", f"md5 {md5}", "no such object", "dvc push", UNPROVEN, items)
+            own = Finding(
+                f"DVC remote object {_shown(path)}", f"md5 {md5}", "no such object", "dvc push", UNPROVEN, items
+            )
             try:
                 with remote.fs.open(path, "rb") as file:
                     found = hasher.read(file).md5
-            except FileNotFoundError:
-                yield own
-                continue
             except Exception as error:  # each kind of remote has its library, and each library its own errors
-                why = f"{path} cannot be read ({type(error).__name__}: {error})"
+                cause = error.__cause__ or error  # fsspec says of a web server that is away that the file is not there
+                away = "aiohttp" in type(cause).__module__ and getattr(cause, "status", None) != 404
+                if isinstance(error, FileNotFoundError) and not away:
+                    yield own
+                    continue
+                why = f"{_shown(path)} cannot be read ({type(cause).__name__}: {_shown(cause)})"
                 raise ValueError(f"--remote: {why}. Look at its address and keys: dvc remote list.") from error
             if found != md5.removesuffix(FOLDER):
                 remedy = "remove it there, then dvc push; and have DVC look itself: dvc remote modify NAME verify true"
                 yield Finding(own.object, own.expected, f"md5 {found}", remedy, items=items)
+
+
+def _shown(text: object) -> str:
+    """Without the user and the password of an address in it."""
+    return re.sub(r"\w+://\S+", lambda found: without_secrets(found[0]), str(text))
 
 
 def check_checkpoints(hasher: Hasher) -> Iterator[Finding]:
@@ -72,7 +83,8 @@ def check_checkpoints(hasher: Hasher) -> Iterator[Finding]:
 
 
 def check_compiled(code: Mapping[str, Iterable[str]]) -> Iterator[Finding]:
-    """Compiled modules that Python runs in the place of sources that they are not made of, though not in an audit.
+    """Compiled modules that Python runs in the place of sources that they are not made of, though not in an audit;
+    and what it imports in the place of a source.
 
     `code` has the files of the code of each item. Python looks at time and size of a source alone.
     """
@@ -82,6 +94,9 @@ def check_compiled(code: Mapping[str, Iterable[str]]) -> Iterator[Finding]:
     users: dict[str, tuple[str, ...]] = {source.relative_to(paths.ROOT).as_posix(): () for source in every}
     for item, names in code.items():
         users |= {name: (*users.get(name, ()), item) for name in names}
+    for name, other in shadowed(paths.ROOT, users):
+        remedy = f"rm {other}" + (f", then, of each item: {AGAIN.format(name=users[name][0])}" if users[name] else "")
+        yield Finding(other, f"{name}, imported", "imported in its place", remedy, items=users[name])
     for name, items in users.items():
         source = paths.ROOT / name
         compiled = Path(importlib.util.cache_from_source(str(source)))

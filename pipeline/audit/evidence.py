@@ -34,7 +34,8 @@ BUILD = "urn:vsml:stage:v1"  # an item of a stage: the command of dvc.yaml, in t
 # Which items there are, and what each of them reads; of publishers, too. And what may be installed.
 COPIED = (Path("dvc.yaml"), paths.PARAMS, paths.DATASETS_LOCK, paths.ROOT / "requirements.lock")
 ENVELOPE, PAYLOAD, NAMESPACE = "evidence.dsse.json", "application/vnd.in-toto+json", "vsml.evidence"
-SUMS, CRATE_FILE = "SHA256SUMS", "ro-crate-metadata.json"
+SUMS, CRATE_FILE, AUDIT, PACKAGES = "SHA256SUMS", "ro-crate-metadata.json", "audit.json", "sbom.cdx.json"
+FIXED = {path.name for path in COPIED} | {CRATE_FILE, AUDIT, PACKAGES}  # files of every bundle
 CRATE, CRATE_PROFILE = "https://w3id.org/ro/crate/1.1", "https://w3id.org/ro/wfrun/process/0.5"
 CRATE_CONTEXT = [f"{CRATE}/context", {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}]  # it has none itself
 
@@ -65,8 +66,8 @@ def pack(found: Audit, folder: Path) -> None:
     for name, source in (copies | {path.name: path for path in COPIED}).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / name)
-    write_json(folder / "audit.json", show.as_json(found))
-    write_json(folder / "sbom.cdx.json", _packages())
+    write_json(folder / AUDIT, show.as_json(found))
+    write_json(folder / PACKAGES, _packages())
     write_json(folder / CRATE_FILE, _crate(folder, statements))
     lines = [f"{sha256_file(path)}  {path.relative_to(folder).as_posix()}\n" for path in _files(folder)]
     write_text(folder / SUMS, "".join(lines))

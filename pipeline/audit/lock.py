@@ -15,8 +15,7 @@ from pipeline.audit.hashing import Digests, Hasher, dvc_md5, files
 from pipeline.run import job as provenance
 from pipeline.run import paths
 from pipeline.run.artifacts import sha256_file
-from pipeline.run.flow import ABSENT, Flow, Item, named
-from pipeline.run.params import read_yaml
+from pipeline.run.flow import ABSENT, Flow, Item, locked, named
 from pipeline.run.plan import Tree
 from pipeline.track.store import Found
 from pipeline.track.tracking import flat
@@ -48,7 +47,7 @@ class Entry(NamedTuple):
 
     def recorded(self, kind: str) -> dict[str, dict[str, Any]]:
         """What dvc.lock has of its deps or outs, by path relative to the profile."""
-        return {str(Path(line["path"])): line for line in (self.lock or {}).get(kind) or []}
+        return {str(Path(line["path"])): line for line in (self.lock or {}).get(kind, [])}
 
     @property
     def locked(self) -> dict[str, str | None]:
@@ -77,10 +76,11 @@ def read(hasher: Hasher) -> dict[str, Entry]:
 
     Raises:
       FileNotFoundError: it has no dvc.lock.
+      ValueError: its dvc.lock, dvc.yaml or params.yaml is none.
     """
     if not Path("dvc.lock").is_file():
         raise FileNotFoundError(f"{Path('dvc.lock').resolve()} is missing: name a profile in which `dvc repro` ran.")
-    locked = (read_yaml(Path("dvc.lock")) or {}).get("stages") or {}
+    entered = locked(Path("dvc.lock"))
     flow, own, tree = Flow(), provenance.read(), Tree(paths.ROOT)
     items = flow.items()
     # What the stage `plan` reads is no matter: its plans are made again and compared.
@@ -90,7 +90,7 @@ def read(hasher: Hasher) -> dict[str, Entry]:
     known = {path: {name: digests[at] for name, at in of.items() if at in digests} for path, of in there.items()}
     entries = {}
     for item in items:
-        entry = Entry(item, locked.get(item.name), flow.root, {path: known[path] for path in listed[item.name]})
+        entry = Entry(item, entered.get(item.name), flow.root, {path: known[path] for path in listed[item.name]})
         if item.stage != "plan":
             plan, code = provenance.planned(item, own, tree)
             entry = entry._replace(plan=plan, code=code)

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.stats import permutation_test
 
 from pipeline.__main__ import xla_flags
-from pipeline.audit.runs import attempt, manifest
+from pipeline.audit.runs import WHOLE, attempt, committed, manifest
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
 from pipeline.run.flow import Flow
@@ -61,10 +61,15 @@ def main(stage: str, item: list[str]) -> None:
     commit, tree = run.tags.get("commit", "none"), run.tags.get("tree")
     if tree != "clean":
         print(f"The run's tree was {tree}: what is replayed is the code of its commit.", flush=True)
-    deps, outs = (manifest(store, run)[kind] for kind in ("deps", "outs"))
+    told = manifest(store, run)
+    deps, outs = told.deps, told.outs
+    if not outs:
+        raise ValueError(f"manifest.json of MLflow run {run.id} names no outs to compare with: dvc repro makes others.")
     with tempfile.TemporaryDirectory() as folder:
         worktree, verdicts = Path(folder) / "worktree", {}
         add = ("-c", f"core.hooksPath={os.devnull}", "worktree", "add", "--quiet", "--detach")
+        if (held := committed(commit)) and held[1]:
+            raise ValueError(f"git object {held[1]} of commit {commit} has other content than its id says: {WHOLE}.")
         if (done := provenance.ask_git(*add, str(worktree), f"{commit}^{{commit}}")).returncode:
             said = f"{done.stderr.decode().strip()} (git fetch --all, if it is not in this repository)"
             raise ValueError(f"commit {commit} of run {run.id} cannot be checked out: {said}.")

@@ -9,62 +9,89 @@ import functools
 import hashlib
 import importlib
 import io
-import json
 import math
-import tarfile
+import os
+import re
+import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
-from pipeline.audit.findings import AGAIN, BROKEN, KINDS, NOTED, UNPROVEN, Finding, changes
+from pipeline.audit.findings import AGAIN, BROKEN, KINDS, NOTED, REPRO, UNPROVEN, Finding, changes
 from pipeline.audit.hashing import Digests, Hasher
 from pipeline.audit.lock import Entry, Evidence
 from pipeline.cluster.exchange import COMMITTED, REFUSED
 from pipeline.run import job as provenance
+from pipeline.run import paths
 from pipeline.run.params import digest as digest_of
+from pipeline.run.params import shaped
 from pipeline.track.store import Found, MissingInStoreError, Store
-from pipeline.track.tracking import flat
+from pipeline.track.tracking import Manifest, flat
 
 ROUNDING = 1e-5  # of metrics, which have six digits
 CUT_AT = 6000  # MLflow cuts longer params
 COMMIT_FIRST = f"commit and push, then {AGAIN}"
+WHOLE = "take .git from a clone that `git fsck` finds whole"
 # Runs are looked at in threads. NumPy parses the header of an array as Python, and two threads of Python 3.11 that do
 # so at once may fail (python/cpython#106905).
 ONE_READS_ARRAYS = threading.Lock()
 
 
 @functools.cache
-def committed(commit: str) -> dict[str, str] | None:
-    """The sha256 of every file of a commit; None if this repository has no such commit."""
-    if not commit.isalnum():
+def committed(commit: str) -> tuple[dict[str, str], str] | None:
+    """The sha256 of every file of a commit, and the id of an object of it that is lost, or not what its id is a hash
+    of, which git does not look at, "" for none; None if this repository has no such commit.
+    """
+    whole = re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", commit)
+    if not whole or provenance.ask_git("cat-file", "-e", commit).returncode:
         return None
-    # Its tree, since tarfile cannot read the header that git puts before a commit if no file follows.
-    done = provenance.ask_git("archive", "--format=tar", f"{commit}^{{commit}}^{{tree}}")
-    if done.returncode:
-        return None
-    with tarfile.open(fileobj=io.BytesIO(done.stdout), mode="r:") as archive:
-        found = ((member.name, archive.extractfile(member)) for member in archive)
-        return {name: hashlib.sha256(file.read()).hexdigest() for name, file in found if file}
+    files: dict[str, str] = {}
+    waiting, size_of_id = [("", commit)], len(commit) // 2
+    hashed, pipe = hashlib.sha1 if size_of_id == 20 else hashlib.sha256, subprocess.PIPE
+    command, own = ["git", "-C", str(paths.ROOT), "cat-file", "--batch"], provenance.git_env()
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=own) as git:
+        assert git.stdin is not None and git.stdout is not None
+        while waiting:
+            name, known = waiting.pop()
+            git.stdin.write(f"{known}\n".encode())
+            git.stdin.flush()
+            head = git.stdout.readline().split()
+            kind, size = head[1:] if len(head) == 3 else (b"", b"0")
+            content = git.stdout.read(int(size) + 1)[:-1]
+            if hashed(b"%b %b\0%b" % (kind, size, content)).hexdigest() != known:
+                return files, known
+            if kind == b"commit":  # begins with `tree ID`
+                waiting.append(("", content.split(None, 2)[1].decode()))
+            elif kind == b"blob":
+                files[name] = hashlib.sha256(content).hexdigest()
+            while kind == b"tree" and content:  # of lines `MODE NAME\0ID`
+                line, _, content = content.partition(b"\0")
+                mode, _, inner = line.partition(b" ")
+                if mode != b"160000":  # another repository's
+                    end = "/" if mode == b"40000" else ""
+                    waiting.append((f"{name}{os.fsdecode(inner)}{end}", content[:size_of_id].hex()))
+                content = content[size_of_id:]
+    return files, ""
 
 
 def attempt(run: Found) -> str:
     """The folder of what counts in a run; of one on a cluster, that of the attempt that committed first."""
-    return f"{run.params[COMMITTED].split()[0]}/" if COMMITTED in run.params else ""
+    return f"{run.params[COMMITTED].partition(' ')[0]}/" if COMMITTED in run.params else ""
 
 
-def manifest(store: Store, run: Found) -> dict[str, Any]:
-    """What a run read and left.
+def manifest(store: Store, run: Found) -> Manifest:
+    """What a run read and left; raises as `read_manifest` does."""
+    return read_manifest(store.content(run.id, f"{attempt(run)}manifest.json"), run.id)
+
+
+def read_manifest(content: bytes, run: str) -> Manifest:
+    """What the manifest of a run says.
 
     Raises:
-      ValueError: a name in it leads out of the folder of the profile.
+      ValueError: it is none, or a name in it leads out of the folder of the profile.
     """
-    told = store.read(run.id, f"{attempt(run)}manifest.json")
-    for name in (name for kind in ("code", "deps", "outs") for name in told.get(kind, {})):
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise ValueError(f"manifest.json of run {run.id} names {name!r}, which is no place in a profile.")
-    return told
+    return shaped(Manifest, content, f"manifest.json of MLflow run {run}", f"forget the run, and {REPRO} runs it again")
 
 
 def evidence(store: Store, every: list[Found], entry: Entry, hasher: Hasher) -> Evidence:
@@ -110,7 +137,7 @@ def _twins(store: Store, best: Evidence, every: list[Found], entry: Entry) -> It
     for run in (run for run in twins if run.status == "FINISHED" and run.id != own.id and REFUSED not in run.tags):
         left: dict[str, str] = {}
         with contextlib.suppress(MissingInStoreError, ValueError):  # its tags are not asked: they may be copies
-            left = manifest(store, run)["outs"]
+            left = manifest(store, run).outs
         for name in (name for name, digest in best.outs.items() if left.get(name) != digest):
             with contextlib.suppress(MissingInStoreError), tempfile.TemporaryDirectory() as folder:
                 both = [Path(folder) / f"{one.id}{Path(name).suffix}" for one in (own, run)]
@@ -131,13 +158,13 @@ def _twins(store: Store, best: Evidence, every: list[Found], entry: Entry) -> It
 def _examine(store: Store, run: Found, entry: Entry, hasher: Hasher) -> Evidence | None:
     """What this run says of the item; None if it has nothing to do with the bytes or inputs that are there."""
     tagged = any(f"sha256.{one.sha256}" in run.tags for one in entry.outs.values())
-    told, fault, artifacts = {}, None, {}
+    told, fault, artifacts = None, None, {}
     try:
         content = store.content(run.id, f"{attempt(run)}manifest.json")
         digest = hashlib.sha256(content).hexdigest()
-        if COMMITTED in run.params and (promised := run.params[COMMITTED].split()[1]) != digest:
+        if COMMITTED in run.params and (promised := run.params[COMMITTED].partition(" ")[2]) != digest:
             fault = f"sha256 {digest}, where the run committed to {promised}"
-        told = json.loads(content)
+        told = read_manifest(content, run.id)
     except (MissingInStoreError, ValueError) as error:
         if not tagged:
             return None
@@ -145,7 +172,7 @@ def _examine(store: Store, run: Found, entry: Entry, hasher: Hasher) -> Evidence
     for name in entry.item.outs if told else ():
         with contextlib.suppress(MissingInStoreError):
             artifacts[name] = hasher.read(io.BytesIO(store.content(run.id, f"{attempt(run)}outs/{name}")))
-    code, deps, outs = (told.get(kind, {}) for kind in ("code", "deps", "outs"))
+    code, deps, outs = (told.code, told.deps, told.outs) if told else ({}, {}, {})
     other_deps = changes(deps, {name: one.sha256 for name, one in entry.deps.items()}) if told else []
     other_outs = changes(outs, {name: one.sha256 for name, one in entry.outs.items()}) if told else []
     params, logged = digest_of(entry.plan["params"]), run.params.get("digest/params")
@@ -197,9 +224,9 @@ def _out(run: Found, entry: Entry, name: str, listed: str | None, artifact: Dige
         yield Finding(f"{name} on disk, in dvc.lock as well, against the outs", truth, local.sha256)
 
 
-def _itself(run: Found, entry: Entry, told: Mapping[str, Any]) -> Iterator[Finding]:
+def _itself(run: Found, entry: Entry, told: Manifest | None) -> Iterator[Finding]:
     """Whose run it is and what went in, by its tags, its params and its manifest."""
-    item, tags, deps = entry.item, run.tags, told.get("deps", {})
+    item, tags = entry.item, run.tags
     yield Finding("status", "FINISHED", run.status)
     yield Finding(f"tag {REFUSED}", None, tags.get(REFUSED))
     again = f"python -m pipeline replay {' '.join((item.stage, *item.words))} does it without"
@@ -212,18 +239,18 @@ def _itself(run: Found, entry: Entry, told: Mapping[str, Any]) -> Iterator[Findi
     yield Finding("tag params_digest", run.params.get("digest/params"), tags.get("params_digest"))
     if not told:
         return
-    yield Finding("tag plan", deps.get(item.plan.as_posix()), tags.get("plan"))
-    whose = " ".join(map(str, (told.get("stage"), *told.get("item", ()))))
+    yield Finding("tag plan", told.deps.get(item.plan.as_posix()), tags.get("plan"))
+    whose = " ".join((told.stage, *told.item))
     yield Finding("stage and item in manifest.json", " ".join((item.stage, *item.words)), whose)
     made = {
         "tag fingerprint": tags.get("fingerprint"),
         "param digest/fingerprint": run.params.get("digest/fingerprint"),
-        "fingerprint in manifest.json": told.get("fingerprint"),
+        "fingerprint in manifest.json": told.fingerprint,
     }
     truth = max(votes := list(made.values()), key=votes.count)
     yield from (Finding(what, truth, value) for what, value in made.items())
     where = f"image {tags.get('image')}" if tags.get("executor") == "kubernetes" else tags.get("device", "")
-    again = provenance.fingerprint(item.stage, item.words, deps, where)
+    again = provenance.fingerprint(item.stage, item.words, told.deps, where)
     inputs = "inputs (deps in manifest.json, tags device and image)"
     yield Finding(inputs, f"fingerprint {truth}", f"fingerprint {again}")
 
@@ -236,14 +263,17 @@ def _commit(run: Found, code: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("tag auditable", *words, COMMIT_FIRST, NOTED)
     if tree == "unversioned" or commit == "none":
         yield Finding("commit", "a commit", "it ran outside of git", COMMIT_FIRST, NOTED)
-    elif (there := committed(commit)) is None:
+    elif (held := committed(commit)) is None:
         shallow = provenance.ask_git("rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
         kind, more = (UNPROVEN, " --unshallow") if shallow else (BROKEN, "")
         remedy = f"git fetch --all{more}, or {AGAIN}"
         yield Finding("tag commit", "a commit of this repository", commit or None, remedy, kind)
+    elif held[1]:
+        words = ("what has this hash", "other content, or none", WHOLE)
+        yield Finding(f"git object {held[1]} in commit {commit[:12]}, which is the tag commit", *words)
     elif tree == "dirty":
         yield Finding("tag tree", "clean", "dirty: it ran with uncommitted changes", COMMIT_FIRST, NOTED)
     else:
         yield Finding("tag tree", "clean", tree)
         for name, digest in code.items():
-            yield Finding(f"{name} at commit {commit[:12]}, which is the tag commit", digest, there.get(name))
+            yield Finding(f"{name} at commit {commit[:12]}, which is the tag commit", digest, held[0].get(name))

@@ -12,19 +12,65 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+from pydantic.alias_generators import to_camel
 
 from pipeline.audit.again import DRAWN, PARSED
-from pipeline.audit.evidence import ENVELOPE, NAMESPACE, PREDICATE, STATEMENT, SUMS, pae
+from pipeline.audit.evidence import ENVELOPE, FIXED, NAMESPACE, PREDICATE, STATEMENT, SUMS, pae
 from pipeline.audit.whence import read_stamp
+from pipeline.data import locked
+from pipeline.data.sources import LockedSet
 from pipeline.run import paths
 from pipeline.run.artifacts import sha256_file
 from pipeline.run.flow import Flow
+from pipeline.run.params import shaped
 from pipeline.track.lineage import left_by_a_run
 
 ARMOUR = "-----BEGIN SSH SIGNATURE-----\n{}\n-----END SSH SIGNATURE-----\n"
+
+
+class _File(BaseModel):
+    """A file or a commit, as a statement names it."""
+
+    name: str = ""
+    uri: str = ""
+    digest: dict[str, str]
+
+    @property
+    def sha256(self) -> str:
+        return self.digest.get("sha256", "")
+
+
+class _Outer(BaseModel):
+    command: str
+    params: dict[str, Any]
+
+
+class _Inner(BaseModel):
+    plan: dict[str, Any]
+
+
+class _Definition(BaseModel, alias_generator=to_camel):
+    external_parameters: _Outer
+    internal_parameters: _Inner
+    resolved_dependencies: list[_File]
+
+
+class _Predicate(BaseModel, alias_generator=to_camel):
+    build_definition: _Definition
+
+
+class Statement(BaseModel, alias_generator=to_camel):
+    """An in-toto statement v1 with SLSA provenance v1, as far as it is read here."""
+
+    kind: Annotated[str, Field(alias="_type", pattern=f"^{STATEMENT}$")]
+    predicate_type: Annotated[str, Field(pattern=f"^{PREDICATE}$")]
+    subject: list[_File]
+    predicate: _Predicate
 
 
 def main(folder: Path, sums: str | None, signers: Path | None) -> None:
@@ -35,6 +81,8 @@ def main(folder: Path, sums: str | None, signers: Path | None) -> None:
         raise ValueError(f"{folder} is no bundle of evidence that can be verified: {error}") from error
     if faults := faults + [sentence] * (not good):
         sys.exit("\n".join(faults))
+    if not paths.DATASETS_LOCK.exists():
+        sentence += f" No repository is here whose {paths.DATASETS_LOCK.name} its own could be held against."
     print(f"{folder} is whole. {sentence} The sha256 of its {SUMS}, to be compared with the one published:")
     print(sha256_file(folder / SUMS))
 
@@ -83,12 +131,9 @@ def verify(folder: Path, published: str | None = None) -> Iterator[str]:
         elif (found := sha256_file(folder / name)) != digest:
             yield f"{name} has the sha256 {found}, expected {digest}: it was changed."
 
-    statements: dict[str, dict[str, Any]] = {}
-    for path in sorted((folder / "statements").glob("*.json")):
-        one = statements[path.stem] = json.loads(path.read_text(encoding="utf-8"))
-        if (one.get("_type"), one.get("predicateType")) != (STATEMENT, PREDICATE):
-            raise ValueError(f"{path} is no in-toto statement v1 with SLSA provenance v1.")
-    left = {(one["name"], one["digest"]["sha256"]) for of in statements.values() for one in of["subject"]}
+    packed = sorted((folder / "statements").glob("*.json"))
+    statements = {path.stem: shaped(Statement, path.read_bytes(), path, "pack the bundle again") for path in packed}
+    left = {(one.name, one.sha256) for of in statements.values() for one in of.subject}
     drawn = sorted(name for name in there if name.startswith("artifacts/"))
     for name in drawn:
         if (name, digest := sha256_file(folder / name)) not in left:
@@ -101,38 +146,53 @@ def verify(folder: Path, published: str | None = None) -> Iterator[str]:
     shown = {name: item for name, item in items.items() if item.stage in DRAWN}
     for name in sorted(shown.keys() - statements.keys()):
         yield f"{name} has no statement: pack the bundle again."
-    for out in sorted({out for item in shown.values() for out in item.outs} - there):
+    for out in sorted(({out for item in shown.values() for out in item.outs} | FIXED) - there):
         yield f"{out} is missing: pack the bundle again."
-    datasets = (folder / paths.DATASETS_LOCK.name).read_text(encoding="utf-8")
+    sets = locked.sets(folder / paths.DATASETS_LOCK.name)
+    own_sets = locked.sets() if paths.DATASETS_LOCK.exists() else sets
     for name, of in statements.items():
-        build = of["predicate"]["buildDefinition"]
-        resolved = build["resolvedDependencies"]
-        read = {one.get("name", ""): one["digest"].get("sha256", "") for one in resolved}
-        if not any("gitCommit" in one["digest"] for one in resolved):
+        build = of.predicate.build_definition
+        resolved = build.resolved_dependencies
+        read = {one.name: one.sha256 for one in resolved}
+        if not any("gitCommit" in one.digest for one in resolved):
             yield f"{name} names no commit."
-        for one in (one for one in resolved if left_by_a_run(one.get("name", ""))):
-            if (one["name"], digest := one["digest"]["sha256"]) not in left:
-                yield f"{name} read {one['name']} with sha256 {digest}, which no statement here has left."
+        if not any(one.endswith(".py") for one in read):
+            yield f"{name} names no code."
+        for one in (one for one in resolved if left_by_a_run(one.name)):
+            if (one.name, one.sha256) not in left:
+                yield f"{name} read {one.name} with sha256 {one.sha256}, which no statement here has left."
         if (item := items.get(name)) is None:
             yield f"{name} is no item of dvc.yaml."
             continue
-        told = build["externalParameters"]["command"]
+        told = build.external_parameters.command
         if told != (standard := " ".join(("exec python -m pipeline", item.stage, *item.words))):
             yield f"{name} was made by {told!r}, expected {standard!r}."
-        if (subject := sorted(one["name"] for one in of["subject"])) != sorted(item.outs):
+        if (subject := sorted(one.name for one in of.subject)) != sorted(item.outs):
             yield f"{name} left {subject}, expected {sorted(item.outs)}."
         needed = {out for out in outs if any(out == dep or out.startswith(f"{dep}/") for dep in item.deps)}
         if missing := sorted(needed - read.keys()):
             yield f"{name} names {', '.join(missing)} not among what it read."
-        if item.stage in PARSED and not any(len(digest) == 64 and digest in datasets for digest in read.values()):
-            yield f"{name} read no file of a publisher of {paths.DATASETS_LOCK.name}."
+        if split := PARSED.get(item.stage):
+            packed_in, own = (_published(of_all, " ".join(item.words), split) for of_all in (sets, own_sets))
+            if {one.name: one.sha256 for one in resolved if one.uri and one.sha256} not in packed_in:
+                yield f"{name} did not read what its {paths.DATASETS_LOCK.name} has of publishers for that set."
+            if packed_in != own:
+                yield f"{name} is of other files of publishers than {paths.DATASETS_LOCK} has for that set."
         # Its plan is what it read as such, has the params, and stands in what was drawn.
-        plan, told = build["internalParameters"]["plan"], read.get(item.plan.as_posix())
+        plan, told = build.internal_parameters.plan, read.get(item.plan.as_posix())
         written = json.dumps(plan, indent=2, sort_keys=True, ensure_ascii=False) + "\n"  # as artifacts.write_json does
-        digest, params = hashlib.sha256(written.encode()).hexdigest(), build["externalParameters"]["params"]
-        if (digest, params) != (told, plan["params"]):
+        digest, params = hashlib.sha256(written.encode()).hexdigest(), build.external_parameters.params
+        if (digest, params) != (told, plan.get("params")):
             yield f"{name} has another plan, or other params, than those that it read."
         for out in (out for out in item.outs if name in shown and out in there and not out.endswith(".json")):
             stamp = read_stamp(folder / out)
             if not stamp or stamp.group("stage", "item", "plan") != (item.stage, *(item.words or (None,)), told):
                 yield f"{out} has the stamp {stamp and stamp[0]}, which is not that of {name}."
+
+
+def _published(sets: Mapping[str, LockedSet], name: str, split: str) -> list[dict[str, str]]:
+    """The sha256 of the publishers' files of a split by name, and of those that may stand in for them."""
+    if (known := sets.get(name)) is None:
+        return []
+    either = [one for one in (known.splits.get(split), known.instead.get(split)) if one]
+    return [{f"{known.folder or name}/{file}": known.files[file].sha256 for file in one} for one in either]

@@ -54,10 +54,12 @@ def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
 
     Raises:
       FileNotFoundError: this is no profile, or nothing has run.
-      ValueError: it is another checkout's code that runs, params.yaml is wrong, or there is no remote to look into.
+      ValueError: it is another checkout's code that runs, git refuses, params.yaml or dvc.lock is wrong, or there is
+        no remote to look into.
       TrackingError: MLflow cannot be reached.
     """
     provenance.own_code()
+    provenance.git()
     began, hasher = time.monotonic(), Hasher()
     say("hashing what was read and left")
     entries = lock.read(hasher)

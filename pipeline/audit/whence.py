@@ -57,7 +57,7 @@ def story(store: Store, file: Path) -> tuple[list[str], bool]:
     elif stamp is not None:
         figure = {"figure": stamp["item"]} if stamp["item"] else {}
         for run in store.find({"stage": stamp["stage"], "plan": stamp["plan"], **figure}):  # the newest first
-            if run.status == "FINISHED" and digest_of(_inputs(manifest(store, run)["deps"], run)) == stamp["tables"]:
+            if run.status == "FINISHED" and digest_of(_inputs(manifest(store, run).deps, run)) == stamp["tables"]:
                 waiting.append(run)
                 words = "Edited after it was drawn (or drawn by other versions)"
                 lines.append(f"{words}: its stamp is that of a run, its bytes are not.")
@@ -76,7 +76,7 @@ def story(store: Store, file: Path) -> tuple[list[str], bool]:
         seen.add(run.id)
         lines += _of_run(run)
         try:
-            deps = manifest(store, run)["deps"]
+            deps = manifest(store, run).deps
         except MissingInStoreError:
             deps, whole = {}, False
             lines.append("    GAP: this run has no manifest")

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from pydantic import BaseModel
 
 from pipeline.run import artifacts, paths
 from pipeline.run.job import Job, dep_files
+from pipeline.run.params import shaped
 from pipeline.track import lineage, tracking
 from pipeline.track.store import IntegrityError, MissingInStoreError, Store
 
@@ -21,6 +23,24 @@ COMMITTED = "committed"  # a param: the attempt that counts, and the sha256 of i
 ORDER = "order.json"
 REFUSED = "refused"  # a tag, for a result that is not what its manifest says
 UPLOAD = "upload"  # the name of runs that hold deps which no stage has left
+
+
+class _Read(BaseModel):
+    sha256: str
+    run: str
+    path: str
+
+
+class _Order(BaseModel):
+    stage: str
+    item: list[str]
+    profile: tracking.Place
+    fingerprint: str
+    image: str
+    dirty: bool
+    code: tracking.Files
+    here: tracking.Files
+    reads: dict[tracking.Place, _Read]
 
 
 def place(store: Store, job: Job, image: str, dirty: bool) -> tuple[str, str]:
@@ -57,6 +77,16 @@ def place(store: Store, job: Job, image: str, dirty: bool) -> tuple[str, str]:
     run = store.create(facts["name"], facts["tags"] | tags)
     store.log_params(run, facts["params"])
     return run, store.write(run, ORDER, order)
+
+
+def read_order(content: bytes, run: str) -> dict[str, Any]:
+    """An order that was placed.
+
+    Raises:
+      ValueError: it is none.
+    """
+    order = shaped(_Order, content, f"{ORDER} of MLflow run {run}", "run the command again")
+    return order.model_dump()
 
 
 def lay_out(store: Store, order: dict[str, Any], workspace: Path) -> Path:
@@ -113,13 +143,14 @@ def collect(store: Store, run: str, job: Job) -> dict[str, Any] | None:
     attempt, digest = found.params[COMMITTED].split()
     try:
         manifest = store.read(run, f"{attempt}/manifest.json", digest)
+        shaped(tracking.Manifest, manifest, "manifest.json", "run the command again")
         if manifest["outs"].keys() != set(job.flow.outs):
             raise IntegrityError(f"Run {run} left {sorted(manifest['outs'])}, expected {sorted(job.flow.outs)}.")
         with contextlib.ExitStack() as places:
             for name, digest in manifest["outs"].items():
                 path = places.enter_context(artifacts.atomic(name))
                 store.download(run, f"{attempt}/outs/{name}", path, digest)
-    except (IntegrityError, MissingInStoreError) as error:
+    except (IntegrityError, MissingInStoreError, ValueError) as error:
         print(f"The result of MLflow run {run} is not what it says and is set aside: {error}", flush=True)
         store.tag(run, {REFUSED: str(error)[:500]})
         return None

@@ -94,7 +94,8 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
 
     def commit() -> bool:
         upload.send_curve()
-        store.tag(run, tracking.read(folder, tracking.BEGIN)["machine"])
+        begin = tracking.read(folder, tracking.BEGIN)
+        store.tag(run, begin["machine"] | ({"resumed": "true"} if begin.get("resumed") else {}))
         manifest = left | {"fingerprint": order["fingerprint"], "machine": left["fingerprint"]}
         return exchange.commit(store, run, os.environ["VSML_ATTEMPT"], manifest, profile)
 
@@ -106,9 +107,9 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
 def _prepare(store: Store, run: str, workspace: Path) -> tuple[dict[str, Any], provenance.Job, Path]:
     """The order, its job, and the folder with all that it names; what would be computed here is what was asked for."""
     try:
-        order = store.read(run, exchange.ORDER, os.environ[ORDER])
+        order = exchange.read_order(store.content(run, exchange.ORDER, os.environ[ORDER]), run)
         profile = exchange.lay_out(store, order, workspace)
-    except (IntegrityError, MissingInStoreError) as error:
+    except (IntegrityError, MissingInStoreError, ValueError) as error:
         raise Refused(INTEGRITY, f"{error} Delete that run in MLflow and run the same command again.") from error
     os.chdir(profile)
     try:

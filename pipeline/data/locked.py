@@ -1,20 +1,17 @@
 """What datasets.lock says, for those who read no set."""
 
-from pydantic import ValidationError
+from pathlib import Path
 
 from pipeline.data.sources import Lock, LockedSet
 from pipeline.run import paths
+from pipeline.run.params import shaped
 
 
-def sets() -> dict[str, LockedSet]:
-    """The sets of datasets.lock by name.
+def sets(path: Path | None = None) -> dict[str, LockedSet]:
+    """The sets of datasets.lock, or of such a file, by name.
 
     Raises:
       ValueError: it is not as it must be.
     """
-    try:
-        return Lock.model_validate_json(paths.DATASETS_LOCK.read_bytes()).root
-    except ValidationError as error:
-        first = error.errors()[0]
-        wrong = f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg'].lower()}"
-        raise ValueError(f"{paths.DATASETS_LOCK} is not as it must be ({wrong}): take that of git.") from None
+    path = path or paths.DATASETS_LOCK
+    return shaped(Lock, path.read_bytes(), path, "take that of git").root

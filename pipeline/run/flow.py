@@ -13,9 +13,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from pipeline.run.params import read_yaml
+from pipeline.run.params import read_yaml, shaped
 
 ARTIFACTS = Path("artifacts")
 PLAN = ARTIFACTS / "plan"
@@ -39,6 +39,26 @@ class _Entry(BaseModel):
 
 class _Entries(BaseModel):
     stages: dict[str, _Entry]
+
+
+class _Line(BaseModel):
+    """A dep or an out in dvc.lock."""
+
+    path: str
+    hash: str | None = None
+    md5: str
+    size: int | None = None
+    nfiles: int | None = None
+
+
+class _Locked(BaseModel):
+    cmd: str
+    deps: list[_Line] = []
+    outs: list[_Line] = []
+
+
+class _Lock(BaseModel):
+    stages: dict[str, _Locked] = {}
 
 
 class Item(NamedTuple):
@@ -75,13 +95,7 @@ class Flow:
             must = "must have `root`, the way to the repository: take the file of a profile that runs"
             raise ValueError(f"{(profile / 'params.yaml').resolve()} {must}.")
         self.root: str = self._params["root"]  # the way from the profile to the repository
-        try:
-            _Entries.model_validate(tree)
-        except ValidationError as error:
-            wrong = {".".join(map(str, one["loc"][:3])): one["msg"].lower() for one in error.errors()}
-            must = "; ".join(f"{place or 'it'}: {why}" for place, why in wrong.items())
-            where = (profile / "dvc.yaml").resolve()
-            raise ValueError(f"{where} is not as it must be ({must}): take that of the repository.") from None
+        shaped(_Entries, tree, (profile / "dvc.yaml").resolve(), "take that of the repository")
         self._entries: dict[str, Any] = tree["stages"]
         self._stages = {entry: body["cmd"].split()[4] for entry, body in self._entries.items()}
 
@@ -132,6 +146,17 @@ class Flow:
         name = f"{entry}@{'-'.join(words)}" if words else entry
         cmd = _filled(body["cmd"], tree)
         return Item(name, self._stages[entry], words, names, cmd, paths("deps"), paths("outs", "plots", "metrics"))
+
+
+def locked(source: Path | bytes) -> dict[str, dict[str, Any]]:
+    """The entries of a dvc.lock by the names of their items.
+
+    Raises:
+      ValueError: it is none.
+    """
+    name = "What git has as dvc.lock" if isinstance(source, bytes) else source.resolve()
+    shaped(_Lock, tree := {} if (held := read_yaml(source)) is None else held, name, "git checkout dvc.lock")
+    return tree.get("stages", {})
 
 
 def _filled(value: Any, tree: Any) -> Any:

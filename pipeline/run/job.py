@@ -5,6 +5,7 @@ Here is what a result depends on: the fingerprint of a job, and the state of cod
 
 import importlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 from pipeline.run import artifacts, paths
 from pipeline.run.flow import ARTIFACTS, Flow, Item, named
 from pipeline.run.params import digest, known_or_raise
-from pipeline.run.plan import Tree, differences, plan
+from pipeline.run.plan import OURS, Tree, differences, plan, shadowed
 
 ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY")
 PACKAGES = ("jax", "jaxlib", "numpy", "optax", "flax")
@@ -43,12 +44,15 @@ def job(stage: str, words: tuple[str, ...], image: str | None = None) -> Job:
     of every other dep, and the devices of this machine or, if it runs elsewhere, the `image` there.
 
     Raises:
-      ValueError: no such stage or item, or its plan is not that of the code, params and settings of now.
+      ValueError: no such stage or item, or its plan is not that of the code, params and settings of now; or Python
+        would run something else than that code.
       FileNotFoundError: a dep is missing; an earlier stage makes it.
     """
     flow, params = Flow(), read()
     item = flow.item(stage, words)
     made, files = planned(item, params)
+    for name, other in shadowed(paths.ROOT, files):
+        raise ValueError(f"Python would run {other} in the place of {name}, which the plan is of: remove it.")
     digests = {name: artifacts.sha256_file(path) for name, path in dep_files(item, flow.root).items()}
     held = json.loads(item.plan.read_text(encoding="utf-8"))
     # In a pod the flags of XLA are those of its template, which the driver has made part of `image`.
@@ -125,11 +129,13 @@ def own_code() -> None:
     Raises:
       ValueError: it is that of another checkout, as when its environment is active here.
     """
-    root = (Path.cwd() / Flow().root).resolve()
-    if root != paths.ROOT and not in_pod():
+    root = paths.ROOT if in_pod() else (Path.cwd() / Flow().root).resolve()
+    origins = (getattr(importlib.util.find_spec(top), "origin", None) or os.devnull for top in OURS)
+    tops = (Path(origin).resolve().parents[1] for origin in origins)
+    if other := next((one for one in (paths.ROOT, *tops) if one != root), None):
         first = f"put it first: PYTHONPATH={root}" if ":" not in str(root) else "take the colons out of its path"
         remedy = f"use that repository's own environment (make repro there), or {first}"
-        raise ValueError(f"This profile belongs to {root}, but the code that runs is that of {paths.ROOT}: {remedy}.")
+        raise ValueError(f"This profile belongs to {root}, but the code that runs is that of {other}: {remedy}.")
 
 
 def in_pod() -> bool:
@@ -166,16 +172,22 @@ def git() -> dict[str, str]:
 
 
 def ask_git(*words: str, at: Path | None = None) -> subprocess.CompletedProcess[bytes]:
-    """What git answers, in English, in a folder: `at`, or that of the repository. GIT_DIR and its like do not count.
+    """What git answers, in English, in a folder: `at`, or that of the repository. GIT_DIR and its like do not count,
+    nor what stands in for an object or for the parents of a commit (`git replace`, grafts).
 
     Raises:
       ValueError: there is no git.
     """
-    plain = {name: value for name, value in os.environ.items() if name not in ELSEWHERE} | {"LC_ALL": "C"}
     try:
-        return subprocess.run(["git", "-C", str(at or paths.ROOT), *words], capture_output=True, check=False, env=plain)
+        command = ["git", "-C", str(at or paths.ROOT), *words]
+        return subprocess.run(command, capture_output=True, check=False, env=git_env())
     except FileNotFoundError:
         raise ValueError("git is not installed, and what it knows of this code cannot be said: install it.") from None
+
+
+def git_env() -> dict[str, str]:
+    plain = {name: value for name, value in os.environ.items() if name not in ELSEWHERE} | {"LC_ALL": "C"}
+    return plain | {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": f"{os.devnull}/none"}
 
 
 def learned_from(job: Job, data: list[Path], meta_steps: int) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class Optimizer(Section):
 
 
 Checked = TypeVar("Checked", bound=Section)
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
 def read_yaml(source: Path | bytes) -> Any:
@@ -59,6 +60,20 @@ def read_yaml(source: Path | bytes) -> Any:
 @functools.cache  # a seventh of a second each time, and an item asks a dozen times
 def _parsed(source: bytes) -> Any:
     return YAML(typ="safe", pure=True).load(source)  # the parser that DVC uses: 1e-3 is a number in both
+
+
+def shaped(kind: type[Kind], tree: Any, where: Any, remedy: str) -> Kind:
+    """A plain value, or that of the JSON in these bytes, as what it should be; `where` it is, an error names.
+
+    Raises:
+      ValueError: it is something else.
+    """
+    try:
+        return kind.model_validate_json(tree) if isinstance(tree, bytes) else kind.model_validate(tree)
+    except ValidationError as error:
+        wrong = {".".join(map(str, one["loc"][:3])): one["msg"] for one in error.errors()}
+        must = "; ".join(f"{place or 'it'}: {why[0].lower()}{why[1:]}" for place, why in wrong.items())
+        raise ValueError(f"{where} is not as it must be ({must}): {remedy}.") from None
 
 
 def checked(kind: type[Checked], path: str | Path) -> Checked:

@@ -19,6 +19,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -136,6 +137,17 @@ class Tree:
         files = {one.file for one in (*modules.values(), *around)}
         foreign = frozenset(package for one in modules.values() for package in one.packages)
         return Code(digest, tuple(sorted(files)), foreign)
+
+
+def shadowed(root: Path, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Of files of modules of ours those that Python does not import, and what it takes in the place of each: a package
+    beside a module, or a compiled extension."""
+    for name in names:
+        file = root / name
+        module = file.parent if file.name == "__init__.py" else file.with_suffix("")
+        spec = PathFinder.find_spec(module.name, [str(module.parent)])
+        if file.is_file() and (spec is None or spec.origin != str(file)):
+            yield name, str(spec and spec.origin)
 
 
 @functools.cache

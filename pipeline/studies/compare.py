@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.run import job, paths
-from pipeline.run.flow import PLAN, Flow
-from pipeline.run.params import read_yaml
+from pipeline.run.flow import PLAN, Flow, locked
 from pipeline.studies import headline
 from pipeline.track import lineage, tracking
 
@@ -95,7 +94,7 @@ def story(rev: str, tolerance: float = TOLERANCE) -> tuple[list[str], bool]:
     lines += [f"    {name}: {then[name]!r} then, {now.get(name, 'no claim')!r} now" for name in turned]
     verdicts, turns = f"all {len(then)} verdicts are equal", f"{len(turned)} of {len(then)} verdicts changed"
 
-    then, now = ({name: _left(entry) for name, entry in read_yaml(one)["stages"].items()} for one in locks)
+    then, now = ({name: _left(entry) for name, entry in locked(one).items()} for one in locks)
     others = [name for name in then if name not in now or now[name][1] != then[name][1]]
     rounded = [name for name in others if name in now and now[name][0] == then[name][0]]
     changed = [name for name in others if name not in rounded]
@@ -131,6 +130,7 @@ def _committed(rev: str, name: str) -> bytes | None:
     """
     known = job.ask_git("rev-parse", "--verify", f"{rev}^{{commit}}", at=Path())
     if known.returncode:
+        job.git()  # which says so if git refuses altogether
         raise ValueError(f"{rev!r} is no commit of this repository: git log --oneline names them.")
     found = job.ask_git("show", f"{rev}:./{name}", at=Path())
     return None if found.returncode else found.stdout

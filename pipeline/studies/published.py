@@ -14,8 +14,7 @@ from typing import Any
 
 from pipeline.run import job, paths
 from pipeline.run.artifacts import write_json
-from pipeline.run.flow import Flow
-from pipeline.run.params import read_yaml
+from pipeline.run.flow import Flow, locked
 from pipeline.run.plan import Tree
 
 
@@ -30,7 +29,7 @@ def _of(docs: Path, root: Path, tree: Tree) -> Iterator[str]:
     lock = root / ("" if docs == root / "docs" else f"profiles/{docs.name}") / "dvc.lock"
     own, committed = _items(lock.read_bytes()) if lock.exists() else {}, _items(_committed(lock))
     locked = [*own.items(), *committed.items()]
-    known = {(Path(out["path"]).name, out["md5"]) for _, item in locked for out in item["outs"]}
+    known = {(Path(out["path"]).name, out["md5"]) for _, item in locked for out in item.get("outs", ())}
     files = [docs / "results.json", docs / "claims.json", *docs.glob("figures/*.png")]
     if lost := [file.name for file in files if file.exists() and (file.name, _md5(file.read_bytes())) not in known]:
         yield f"{docs} has {', '.join(lost)} of no run of {lock}: `python -m pipeline readme` in its folder mends it."
@@ -52,7 +51,7 @@ def _committed(lock: Path) -> bytes:
 
 
 def _items(content: bytes) -> dict[str, Any]:
-    return read_yaml(content)["stages"] if content else {}
+    return locked(content) if content else {}
 
 
 def _words(names: Collection[str]) -> str:

@@ -35,8 +35,10 @@ import time
 import urllib.parse
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel
 
 from pipeline.run import artifacts, paths
 from pipeline.run.job import Job, dep_files, git, versions
@@ -69,7 +71,7 @@ class Run:
         """Go on in the run that a checkpoint names. In a pod, the run is the same on every machine anyway."""
         if FOLDER not in os.environ:
             self.id = run_id
-            artifacts.write_json(self._folder / BEGIN, self._about | {"id": run_id, "resumed": True})
+        artifacts.write_json(self._folder / BEGIN, self._about | {"id": self.id, "resumed": True})
 
     def follow(self, curve: dict[str, list[Any]]) -> None:
         """Write the rows of `curve` (equally long lists by name) that are not yet written."""
@@ -179,6 +181,27 @@ def manifest(job: Job, outs: dict[str, str]) -> dict[str, Any]:
     """What a job read and left, by sha256."""
     own = {"stage": job.stage, "item": list(job.item), "fingerprint": job.fingerprint}
     return own | {"code": job.code, "deps": job.deps, "outs": outs}
+
+
+def _place(name: str) -> str:
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise ValueError(f"{name!r} is no place in a profile")
+    return name
+
+
+Place = Annotated[str, AfterValidator(_place)]
+Files = dict[Place, str]  # sha256 by name
+
+
+class Manifest(BaseModel):
+    """What a job read and left, as far as it is read again."""
+
+    stage: str = ""
+    item: list[str] = []
+    fingerprint: str = ""
+    code: Files = {}
+    deps: Files = {}
+    outs: Files = {}
 
 
 def by_digest(folder: str, digests: dict[str, str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import random
 import re
 import shutil
 import signal
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -14,12 +15,16 @@ import pytest
 
 import vsml
 from pipeline.__main__ import is_sentence
+from pipeline.audit import lock, runs
+from pipeline.audit.verify import verify
+from pipeline.cluster import exchange
 from pipeline.data import sources
 from pipeline.run import paths
-from pipeline.run.flow import Flow
+from pipeline.run.flow import Flow, locked
 from pipeline.studies import claims, params
 from pipeline.studies.learning.examples import read_examples
 from pipeline.studies.report import MEASURES
+from tests.pipeline.audit import test_verify
 
 pytestmark = pytest.mark.slow
 COUNT, WITHIN_S = 200, 20
@@ -82,11 +87,39 @@ def kinds():
     yield "claims.yaml", paths.CLAIMS.read_bytes(), damaged, lambda path: claims.read(MEASURES, path)
     shipped = {name: json.loads(paths.DATASETS_LOCK.read_bytes())[name] for name in ("digits", "iris", "wine")}
     yield "datasets.lock", json.dumps(shipped, indent=2).encode(), damaged, lambda path: _sets(path)
+    files = {f"artifacts/{name}.npz": "0" * 64 for name in "abc"}
+    own = {"stage": "meta_train", "item": ["vsml", "0"], "fingerprint": "f", "code": files}
+    told = json.dumps(own | {"deps": files, "outs": files}, indent=2).encode()
+    yield "manifest.json", told, damaged, lambda path: runs.read_manifest(path.read_bytes(), "a")
+    order = own | {"profile": "profiles/smoke", "image": "one", "dirty": False, "here": files}
+    order |= {"reads": {name: {"sha256": "0" * 64, "run": "a", "path": f"outs/{name}"} for name in files}}
+    yield "order.json", json.dumps(order, indent=2).encode(), damaged, lambda path: _lay_out(path)
+    entries = (paths.ROOT / "dvc.lock").read_bytes().partition(b"\n  introspect@")[0]
+    yield "dvc.lock", entries, damaged, lambda path: _locked(path)
+    bundle = test_verify._files()
+    yield "unify.json", bundle["statements/unify.json"], damaged, lambda path: _verified(bundle, path)
 
 
 def _sets(path: Path) -> None:
     for name in ("digits", "iris", "wine"):
         sources.read(name, "test", path)
+
+
+def _lay_out(path: Path) -> None:
+    for name, digest in exchange.read_order(path.read_bytes(), "a")["here"].items():
+        assert (path.parent / name).resolve().is_relative_to(path.parent) and len(digest) < 100
+
+
+def _locked(path: Path) -> None:
+    entries, flow = locked(path), Flow()
+    for item in flow.items():
+        lock.check(lock.Entry(item, entries.get(item.name), flow.root, {}), lock.Evidence(), {})
+
+
+def _verified(bundle: dict[str, bytes], path: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        test_verify._write(Path(folder), bundle | {"statements/unify.json": path.read_bytes()})
+        list(verify(Path(folder)))
 
 
 @pytest.mark.parametrize("kind", [one[0] for one in kinds()])

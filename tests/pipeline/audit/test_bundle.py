@@ -136,11 +136,18 @@ def test_a_replay_is_identical_until_the_original_was_another(audited, tmp_path)
         status, said, error = replay()
     assert status == 1 and f"{name}: different (x by" in said, said + error
 
-    for away in ("artifacts/../../planted", "/tmp/planted"):
-        planted = json.dumps(json.loads(manifest.read_text()) | {"deps": {away: before.decode()}}).encode()
+    for change, why in (
+        ({"deps": {"artifacts/../../planted": before.decode()}}, "'artifacts/../../planted' is no place in a profile"),
+        ({"deps": {"/tmp/planted": before.decode()}}, "'/tmp/planted' is no place in a profile"),
+        ({"outs": None}, "manifest.json of MLflow run {run} is not as it must be (outs: input should be an object"),
+        ({"outs": {}}, "names no outs to compare with"),
+    ):
+        planted = json.dumps(json.loads(manifest.read_text()) | change).encode()
         with edited(manifest, lambda content, planted=planted: planted):
             status, said, error = replay()
-        assert status == 2 and f"names '{away}', which is no place in a profile" in error, said + error
+        assert status == 2 and why.replace("{run}", run) in error, said + error
+    with edited(manifest, lambda content: b"[]"), pytest.raises(AssertionError, match="is not as it must be"):
+        _whence(audited, audited.root / name)
 
 
 def test_an_audit_makes_items_again_that_chance_chooses(audited, tmp_path):

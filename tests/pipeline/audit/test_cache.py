@@ -1,5 +1,10 @@
 """Objects in DVC's cache and in its remote are read: other bytes under their names are found."""
 
+import contextlib
+import http.server
+import threading
+
+import pytest
 from dvc.repo import Repo
 
 from pipeline.audit import cache
@@ -24,3 +29,32 @@ def test_objects_of_the_cache_and_of_the_remote_are_read(tmp_path, monkeypatch):
         assert kinds() == []
         path.write_bytes(b"abd")
         assert kinds() == ["broken"]
+
+
+class _Empty(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_error(404)
+
+    do_HEAD = do_GET  # noqa: N815
+
+
+def test_a_remote_that_is_away_is_no_finding_and_no_password_is_shown(tmp_path, monkeypatch):
+    Repo.init(str(tmp_path), no_scm=True).close()
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Empty)
+    threading.Thread(target=server.serve_forever).start()
+
+    def check(url):
+        remote = f"[core]\nno_scm = true\nremote = r\n['remote \"r\"']\nurl = {url}\n"
+        (tmp_path / ".dvc/config").write_text(remote)
+        return [one.object for one in cache.check_remote({"9" * 32: ("unify",)}, Hasher())]
+
+    with contextlib.closing(server.socket):
+        there = f"127.0.0.1:{server.server_port}/x"
+        assert check(f"http://me:secret@{there}") == [f"DVC remote object http://{there}/files/md5/99/{'9' * 30}"]
+        server.shutdown()
+    with pytest.raises(ValueError, match=rf"http://{there}/files/.* cannot be read \(ClientConnectorError") as error:
+        check(f"http://me:secret@{there}")
+    assert "secret" not in str(error.value)
+    with pytest.raises(ValueError, match=r"no remote to look into \(ssh is supported, but requires 'dvc-ssh'"):
+        check("ssh://me:secret@host/x")

@@ -124,6 +124,20 @@ def poisoned_module(audited, lock) -> Iterator[Expected]:
         yield "broken", str(compiled)
 
 
+def _shadow_case(name: str, what: str):
+    """A file that Python imports in the place of a module of ours, and which git does not see."""
+
+    @contextlib.contextmanager
+    def harm(audited) -> Iterator[None]:
+        (path := audited.root / name).parent.mkdir(exist_ok=True)
+        path.touch()
+        with edited(audited.root / ".git/info/exclude", lambda data: data + f"\n/{name}\n".encode()):
+            yield
+        path.unlink()
+
+    return _case(f"{name} for {what}", harm, "broken", lambda a: str(a.root / name))
+
+
 def flipped_checkpoint(audited, lock) -> Iterator[Expected]:
     folder = audited.root / ".checkpoints/f1"
     write_arrays(folder / "whole", {"theta": np.ones(9)})
@@ -238,13 +252,30 @@ TAGS = [
 ]
 
 
+def _committed(audited, tree: str, text: str) -> str:
+    words = ("-c", "user.name=t", "-c", "user.email=t@t", "commit-tree", tree, "-m", text)
+    return audited.run("git", *words).strip()
+
+
 def another_commit(audited, lock) -> Iterator[Expected]:
-    tree = audited.run("git", "hash-object", "-t", "tree", "-w", "/dev/null").strip()
-    words = ("-c", "user.name=t", "-c", "user.email=t@t", "commit-tree", tree, "-m", "empty")
-    commit = audited.run("git", *words).strip()
+    """In whose place git itself, for those who believe it, takes the right one."""
+    commit = _committed(audited, audited.run("git", "hash-object", "-t", "tree", "-w", "/dev/null").strip(), "empty")
+    audited.run("git", "replace", commit, "HEAD")
     run = audited.run_of("clone_test", seed="0")
     with _tagged(audited, run, "commit", commit):
         yield "broken", f"vsml/core/cell.py at commit {commit[:12]}, which is the tag commit of MLflow run {run[:8]}"
+    audited.run("git", "replace", "-d", commit)
+
+
+def overwritten_object(audited, lock) -> Iterator[Expected]:
+    """A loose object in whose file another one is, which git does not see when it reads it."""
+    commit, other = (_committed(audited, "HEAD^{tree}", text) for text in ("forged", "other"))
+    file, others = (audited.root / ".git/objects" / one[:2] / one[2:] for one in (commit, other))
+    run = audited.run_of("feedback_test", experiment="flp_on_sines", seed="0")
+    content = others.read_bytes()
+    with _tagged(audited, run, "commit", commit), edited(file, lambda data: content):
+        what = f"git object {commit} in commit {commit[:12]}, which is the tag commit of MLflow run {run[:8]}"
+        yield "broken", what
 
 
 def _manifest_case(what: str, path: str, item: dict[str, str]):
@@ -257,12 +288,23 @@ def _manifest_case(what: str, path: str, item: dict[str, str]):
     return _run_case(f"edited_manifest_{path}", item, harm, what)
 
 
+def _other_manifest_case(seed: int, content: bytes):
+    """A manifest that is of another kind."""
+    item = {"stage": "feedback_train", "experiment": "flp_on_sines", "seed": str(seed)}
+
+    def harm(audited, run: str) -> Any:
+        return edited(audited.artifact(run, "manifest.json"), lambda data: content)
+
+    return _run_case(f"manifest {content.decode()}", item, harm, "manifest.json")
+
+
 MET = "artifacts/meta_test/vsml-1.npz"
 ARTIFACTS = [
     _artifact_case("outs/artifacts/baseline/sgd.npz", {"stage": "baseline", "baseline": "sgd"}, edited, "artifact "),
     _artifact_case("outs/artifacts/baseline/adam.npz", {"stage": "baseline", "baseline": "adam"}, _gone, "artifact "),
     _artifact_case("manifest.json", {"stage": "shipped_clone", "kind": "clone", "seed": "0"}, _gone),
     _manifest_case(f"{MET} in manifest.json", MET, META_TEST[1]),
+    *(_other_manifest_case(seed, content) for seed, content in enumerate((b"[]", b'{"outs": null}'))),
     _manifest_case(INPUTS, "artifacts/baseline/sgd.npz", {"stage": "introspect", "experiment": "vsml", "seed": "0"}),
 ]
 
@@ -333,6 +375,11 @@ OBJECTS = [
     _object_case("remote", "baseline@adam_hidden", edited),
     _object_case("remote", "unify", _gone, "unproven"),
 ]
+SHADOWS = [
+    _shadow_case("vsml/learners/rivals/__init__.py", "rivals.py"),
+    _shadow_case("vsml/core/cell.abi3.so", "cell.py"),
+    _shadow_case("pipeline/track/__init__.abi3.so", "its __init__.py"),
+]
 FILES = [*EDITED, *OBJECTS, _lost_case("artifacts/meta_test/vsml-0.npz"), flipped_checkpoint, stray_table]
 RECORDS = [*LOCKED, *ADDED_TO, changed_params_and_lock]
 PLANNED = ["artifacts/plan", "artifacts/plan/unify.json, read by unify", "code of clone_test@0"]
@@ -340,10 +387,13 @@ ROUNDS = {  # cases that do not meet, and patterns of what else they rightly lea
     "files": (FILES, []),
     "records": (RECORDS, PLANNED),
     "runs": (
-        [*ARTIFACTS, *TAGS, deleted_run, another_commit, failed_run],
+        [*ARTIFACTS, *TAGS, deleted_run, another_commit, overwritten_object, failed_run],
         ["* at commit *", "artifacts/baseline/sgd.npz, read by introspect@vsml-0"],
     ),
-    "bypasses": ([planted_run, better_metric, own_command, poisoned_module], ["artifacts/plan", "artifacts/plan/*"]),
+    "bypasses": (
+        [planted_run, better_metric, own_command, poisoned_module, *SHADOWS],
+        ["artifacts/plan", "artifacts/plan/*"],
+    ),
     "numbers": ([remade_and_committed], ["artifacts/baseline/sgd.npz, read by *"]),
     "pixels": ([painted_everywhere], ["artifacts/figure/meta_training.png, read by report"]),
 }

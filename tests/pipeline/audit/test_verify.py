@@ -8,15 +8,16 @@ import subprocess
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.audit.evidence import ENVELOPE, PREDICATE, STATEMENT, SUMS, pae, sign
+from pipeline.audit.evidence import ENVELOPE, FIXED, PREDICATE, STATEMENT, SUMS, pae, sign
 from pipeline.audit.verify import verify
+from pipeline.run import paths
 
 COMMIT = {"uri": "git:.", "digest": {"gitCommit": "c" * 40}}
-FIGURE, TABLE, DATA = "artifacts/figure/one.pdf", "artifacts/unify/one.npz", "artifacts/test_data/one.npz"
+FIGURE, TABLE, DATA = "artifacts/figure/one.pdf", "artifacts/unify/one.npz", "artifacts/test_data/iris.npz"
 COMMAND = "exec python -m pipeline "
 FLOW = {  # JSON is YAML
     "stages": {
-        "test_data": {"cmd": f"{COMMAND}test_data", "outs": [DATA]},
+        "test_data": {"matrix": {"set": ["iris"]}, "cmd": f"{COMMAND}test_data ${{item.set}}", "outs": [DATA]},
         "unify": {"cmd": f"{COMMAND}unify", "deps": ["artifacts/test_data"], "outs": [TABLE]},
         "figure": {"cmd": f"{COMMAND}figure", "deps": [TABLE], "outs": [FIGURE]},
     }
@@ -27,7 +28,9 @@ def _named(name, content):
     return {"name": name, "digest": {"sha256": hashlib.sha256(content).hexdigest()}}
 
 
-RAW, PARSED, COMPUTED = _named("one/one.csv", b"published"), _named(DATA, b"parsed"), _named(TABLE, b"computed")
+SETS = {name: json.loads(paths.DATASETS_LOCK.read_bytes())[name] for name in ("iris", "wine")}
+RAW = {"name": "iris/iris.csv", "uri": "wheel:", "digest": {"sha256": SETS["iris"]["files"]["iris.csv"]["sha256"]}}
+PARSED, COMPUTED, CODE = _named(DATA, b"parsed"), _named(TABLE, b"computed"), _named("pipeline/one.py", b"code")
 PLAN = {"params": {"seeds": 3}}
 PLANNED = json.dumps(PLAN, indent=2).encode() + b"\n"
 
@@ -39,24 +42,41 @@ def _drawn(stage="figure", plan=PLANNED):
 DRAWN, PAINTED = _drawn(), {FIGURE: b"painted"}
 
 
-def _files(drawn=DRAWN, there=True, read=(COMMIT, COMPUTED), source=(COMMIT, RAW), command=COMMAND, lost="", params=3):
-    left = {"test_data": (PARSED, source), "unify": (COMPUTED, (COMMIT, PARSED))}
+def _files(
+    drawn=DRAWN,
+    there=True,
+    read=(COMMIT, COMPUTED),
+    source=(COMMIT, RAW),
+    command=COMMAND,
+    lost="",
+    params=3,
+    code=CODE,
+):
+    left = {"test_data@iris": (PARSED, source), "unify": (COMPUTED, (COMMIT, PARSED))}
     left["figure"] = _named(FIGURE, drawn), read
     files = {FIGURE: drawn} if there else {TABLE: b"computed"}
-    files |= {"dvc.yaml": json.dumps(FLOW).encode(), "params.yaml": b"root: ."}
-    files |= {"datasets.lock": RAW["digest"]["sha256"].encode()}
+    files |= dict.fromkeys(FIXED, b"") | {"dvc.yaml": json.dumps(FLOW).encode(), "params.yaml": b"root: ."}
+    files |= {"datasets.lock": json.dumps(SETS).encode()}
     for item, (subject, deps) in left.items():
-        told = {"externalParameters": {"command": command + item, "params": {"seeds": params}}}
-        deps = (*deps, _named(f"artifacts/plan/{item}.json", PLANNED))
+        told = {"externalParameters": {"command": command + item.replace("@", " "), "params": {"seeds": params}}}
+        deps = (*deps, code, _named(f"artifacts/plan/{item}.json", PLANNED))
         of = {"buildDefinition": told | {"internalParameters": {"plan": PLAN}, "resolvedDependencies": deps}}
         one = {"_type": STATEMENT, "predicateType": PREDICATE, "subject": [subject], "predicate": of}
         files[f"statements/{item}.json"] = json.dumps(one).encode()
-    return {name: content for name, content in files.items() if name != f"statements/{lost}.json"}
+    return {name: content for name, content in files.items() if name not in (lost, f"statements/{lost}.json")}
 
 
-FORGED = _named("one/one.csv", b"") | {"digest": {"sha256": "a"}}  # as many a text has in it
-PARAMS = [f"{item} has another plan, or other params" for item in ("figure", "test_data", "unify")]
-BY_HAND = [f"{item} was made by 'by hand {item}'" for item in ("figure", "test_data", "unify")]
+WINE, OTHER = SETS["wine"]["files"]["wine_data.csv"]["sha256"], "a" * 64
+LOCK = json.dumps(SETS).replace(RAW["digest"]["sha256"], OTHER).encode()
+READ = ("dvc.yaml", "params.yaml", "datasets.lock")  # without which nothing can be checked
+NAMES = ("figure", "test_data@iris", "unify")
+PARAMS = [f"{item} has another plan, or other params" for item in NAMES]
+BY_HAND = [f"{item} was made by 'by hand {item.replace('@', ' ')}'" for item in NAMES]
+UNREAD = "test_data@iris did not read what its datasets.lock has of publishers"
+
+
+def _forged(digest):
+    return _files(source=(COMMIT, RAW | {"digest": {"sha256": digest}}))
 
 
 def _write(folder, files, listed=None):
@@ -81,13 +101,16 @@ def _write(folder, files, listed=None):
         (_files(drawn=_drawn(plan=b"{}")), None, ["which is not that of figure"]),
         (_files(there=False), None, [f"{FIGURE} is missing"]),
         (_files(params=4), None, PARAMS),
-        (_files(source=(COMMIT, FORGED)), None, ["test_data read no file of a publisher of datasets.lock"]),
+        (_forged(WINE), None, [UNREAD]),
+        (_forged(OTHER) | {"datasets.lock": LOCK}, None, [f"other files of publishers than {paths.DATASETS_LOCK} has"]),
+        (_files(code=PARSED), None, ["figure names no code", "test_data@iris names no code", "unify names no code"]),
+        *((_files(lost=name), None, [f"{name} is missing: pack"]) for name in sorted(FIXED) if name not in READ),
         (_files() | {"more": b""}, _files(), ["was added"]),
         (_files(), _files() | {"more": b""}, ["is missing"]),
         (_files(read=(COMMIT, _named(TABLE, b"other"))), None, ["which no statement here has left"]),
         (_files(read=(COMMIT,)), None, [f"figure names {TABLE} not among what it read"]),
-        (_files(source=()), None, ["names no commit", "read no file of a publisher"]),
-        (_files(source=(COMMIT,)), None, ["test_data read no file of a publisher of datasets.lock"]),
+        (_files(source=()), None, ["names no commit", UNREAD]),
+        (_files(source=(COMMIT,)), None, [UNREAD]),
         (_files(lost="figure"), None, ["the subject of no statement", "figure has no statement"]),
         (_files(lost="unify"), None, [f"figure read {TABLE} with sha256"]),
         (_files(command="by hand "), None, BY_HAND),

@@ -156,6 +156,7 @@ def test_driver_and_pods_are_killed_and_nothing_is_lost(slow, cluster, served, m
     assert said == [str(step) for step in range(int(line.split()[-1]) + 1, 10)], "each line once, in order"
     assert slow.total("wine") == _total("wine")
     assert store.get(run).status == "FINISHED" and store.last_step(run) == 9
+    assert store.get(run).tags["resumed"] == "true"
     history = [metric.step for metric in store._client.get_metric_history(run, "loss")]
     assert sorted(history) == list(range(1, 10)), "no row of the curve is lost, none is there twice"
 

@@ -136,6 +136,21 @@ def test_a_profile_runs_the_code_of_its_own_checkout_whatever_environment_is_act
     assert said.count(f": This profile belongs to {small.root}, but the code that runs is") == 3
 
 
+def test_code_that_is_not_what_the_plan_is_of_is_refused(small, tmp_path):
+    """Another package under our name, first on the path; and what Python imports in the place of a module."""
+    shutil.copytree(small.root / "vsml", tmp_path / "evil/vsml")
+    small.run("python", "-m", "pipeline", "plan")
+    path, profile = f"PYTHONPATH={tmp_path / 'evil'}{os.pathsep}{small.root}", Clone(small.root / "profiles/other")
+    for words in (("plan",), ("test_data", "iris"), ("audit",)):
+        error = _refused(profile, path, "python", "-m", "pipeline", *words)
+        assert f"the code that runs is that of {tmp_path / 'evil'}" in error
+    for name in ("pipeline/data/sources/__init__.py", "pipeline/data/sources.abi3.so"):
+        (path := small.root / name).parent.mkdir(exist_ok=True)
+        path.touch()
+        assert f"Python would run {path} in the place of pipeline/data/sources.py" in _refused(small, *IRIS)
+        path.unlink()
+
+
 @pytest.mark.slow
 def test_an_experiment_in_a_copy_runs_the_copy_s_code_and_leaves_its_run_here(small, other):
     small.run("dvc", "repro", "--quiet")
@@ -185,8 +200,17 @@ def test_a_password_in_an_address_is_in_no_text(waiting):
 
 def test_a_repository_that_git_does_not_trust_is_refused_with_git_s_remedy(small):
     small.run("python", "-m", "pipeline", "plan")
-    error = _refused(small, "GIT_TEST_ASSUME_DIFFERENT_OWNER=1", *IRIS)
-    assert "dubious ownership" in error and "git config --global --add safe.directory" in error
+    for words in (IRIS, (*IRIS[:3], "audit")):
+        error = _refused(small, "GIT_TEST_ASSUME_DIFFERENT_OWNER=1", *words)
+        assert "dubious ownership" in error and "git config --global --add safe.directory" in error
+    for lock, why in (
+        ("stages: [1]", "stages: input should be a valid dict"),
+        ("[]", "it: input should be a valid dict"),
+    ):
+        (small.root / "dvc.lock").write_text(lock)
+        assert f"dvc.lock is not as it must be ({why}" in (said := _refused(small, "A=1", *IRIS[:3], "audit"))
+        assert "git checkout dvc.lock" in said
+    (small.root / "dvc.lock").unlink()
     assert not (small.root / "artifacts/test_data/iris.npz").exists() and not list((small.root / ".runs").glob("*/"))
     (small.root / ".git/HEAD").rename(small.root / ".git/lost")
     assert "not a git repository" in _refused(small, "A=1", *IRIS), "there is one, and it is broken"

@@ -95,7 +95,7 @@ def test_another_number_or_verdict_or_none_is_not_reproduced(made, results, caps
     )
 
 
-def test_without_published_results_nothing_is_judged(made, capsys):
+def test_without_published_results_nothing_is_judged(made, capsys, monkeypatch):
     git("rm", "-q", "--cached", "docs/claims.json")
     git("commit", "-qm", "taken back")
     for words, sentence in (
@@ -105,5 +105,9 @@ def test_without_published_results_nothing_is_judged(made, capsys):
         with pytest.raises(SystemExit) as stop:
             main(words)
         assert stop.value.code == 2 and capsys.readouterr().err.startswith(sentence)
+    with monkeypatch.context() as of_another, pytest.raises(SystemExit):
+        of_another.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+        main(["compare"])
+    assert "git config --global --add safe.directory" in capsys.readouterr().err
     print(*compare.after_repro({}, 0), sep="\n")
     assert "There is nothing to compare the results with: HEAD has no docs/claims" in capsys.readouterr().out
