@@ -8,11 +8,10 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, RootModel, model_validator
 
-from pipeline.data import locked
 from pipeline.run import paths
-from pipeline.run.params import Count, Name, Section, checked, known_or_raise
+from pipeline.run.params import Count, Name, Section, checked, known_or_raise, shaped
 from pipeline.studies.cloning import params as of_cloning
 from pipeline.studies.feedback import params as of_feedback
 from pipeline.studies.learning import params as of_learning
@@ -29,6 +28,14 @@ NEEDS = {  # the sections that items of each kind are made by
     "feedback": ("feedback",),
 }
 LEFT_OUT: Any = None
+
+
+class _Splits(BaseModel):
+    splits: dict[str, list[str]]
+
+
+class _Published(RootModel[dict[str, _Splits]]):
+    """The sets of datasets.lock, whose own model comes with the parsers, and these with SciPy."""
 
 
 class Figures(Section):
@@ -145,7 +152,8 @@ class Params(Section):
 
     def _names(self) -> Iterator[tuple[Iterable[str], Collection[str], str]]:
         """Names that a part of the profile gives, and those that another part must have; to be checked in turn."""
-        items, published = self.items, locked.sets()
+        items, lock = self.items, paths.DATASETS_LOCK
+        published = shaped(_Published, lock.read_bytes(), lock, "take that of git").root
         for split, named in (("train", items.train_sets), ("test", items.test_sets)):
             yield named, [name for name, one in published.items() if split in one.splits], f"sets with a {split} split"
         yield items.zoo, [path.stem for path in (paths.ROOT / "vsml/zoo").glob("*.npz")], "rules in vsml/zoo"

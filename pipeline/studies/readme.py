@@ -35,8 +35,12 @@ from pipeline.studies.learning.tables import RULE, Profile
 from pipeline.studies.learning.variants import variants
 from pipeline.studies.report import _words as words_of
 
-# Here, since the report imports blocks.py and has no such tables.
+# Here, since the report imports blocks.py: blocks of tables that it does not have, and profiles that are evidence too.
 BLOCKS.update(variants=Block("results", (), variants), tasks=Block("results", (), number_of_tasks))
+for study, profile in (("learning", "full"), ("cloning", "clones")):
+    STUDIES[study] = (STUDIES[study][0], (*STUDIES[study][1], profile))
+    blocks.PROFILES += (profile,)
+BLOCKS.update({name: one._replace(profiles=blocks.PROFILES) for name, one in BLOCKS.items() if one.source == "claims"})
 MARKER = r"<!-- ([\w/:]+):(?:begin|end) -->"
 # A figure in docs/, with its profile and name; then its caption, if it has one already.
 SHOWN = re.compile(r"(!\[[^]]*\]\(\S*docs/(?:(\w+)/)?figures/(\w+)\.png\)\n\n)(?:\*[^*\n]+\*\n\n)?")

@@ -136,13 +136,13 @@ def test_a_profile_runs_the_code_of_its_own_checkout_whatever_environment_is_act
     assert said.count(f": This profile belongs to {small.root}, but the code that runs is") == 3
 
 
-def test_code_that_is_not_what_the_plan_is_of_is_refused(small, tmp_path):
+def test_code_that_is_not_what_the_plan_is_of_is_refused(small, other, tmp_path):
     """Another package under our name, first on the path; and what Python imports in the place of a module."""
     shutil.copytree(small.root / "vsml", tmp_path / "evil/vsml")
     small.run("python", "-m", "pipeline", "plan")
-    path, profile = f"PYTHONPATH={tmp_path / 'evil'}{os.pathsep}{small.root}", Clone(small.root / "profiles/other")
+    path = f"PYTHONPATH={tmp_path / 'evil'}{os.pathsep}{small.root}"
     for words in (("plan",), ("test_data", "iris"), ("audit",)):
-        error = _refused(profile, path, "python", "-m", "pipeline", *words)
+        error = _refused(other, path, "python", "-m", "pipeline", *words)
         assert f"the code that runs is that of {tmp_path / 'evil'}" in error
     for name in ("pipeline/data/sources/__init__.py", "pipeline/data/sources.abi3.so"):
         (path := small.root / name).parent.mkdir(exist_ok=True)

@@ -60,7 +60,7 @@ def test_items_of_other_code_and_of_nobody_are_named(root):
     lock = (root / "dvc.lock").read_text()
     plan = "artifacts/plan/meta_train@vsml-1.json\n      hash: md5\n      md5: "
     at = lock.index(plan) + len(plan)
-    lock = f"{lock[:at]}{'0' * 32}{lock[at + 32 :]}"
+    lock = f"{lock[:at]}{'f' * 32}{lock[at + 32 :]}"
     unify = lock[lock.index("  unify:\n") :].split("\n  ", 1)[0]
     gone = f"  unify@gone:{unify.removeprefix('  unify:')}\n    cmd: none\n    outs: []\n"
     (root / "dvc.lock").write_text(lock + gone)
