@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from river.checks import yield_checks
 from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -14,7 +15,7 @@ import vsml
 from vsml import online
 from vsml.core.rollout import rollout
 from vsml.core.types import Episode
-from vsml.river import OnlineClassifier
+from vsml.river import OnlineClassifier, RiverClassifier
 
 WINE = tuple(map(np.asarray, load_wine(return_X_y=True)))
 ORDER = np.random.default_rng(0).permutation(len(WINE[0]))
@@ -24,6 +25,15 @@ X, Y = WINE[0][ORDER], WINE[1][ORDER]
 @parametrize_with_checks([vsml.VSMLClassifier(random_features=4)])
 def test_it_is_an_estimator_of_scikit_learn(estimator, check):
     check(estimator)
+
+
+@pytest.mark.slow
+def test_it_passes_all_checks_of_river():
+    model = RiverClassifier(random_features=4)
+    checks = list(yield_checks(model))
+    assert len(checks) > 40
+    for check in checks:
+        check(model.clone())
 
 
 @pytest.mark.parametrize("load", [load_wine, load_breast_cancer])
