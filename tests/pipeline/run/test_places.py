@@ -155,7 +155,8 @@ def test_code_that_is_not_what_the_plan_is_of_is_refused(small, other, tmp_path)
 def test_an_experiment_in_a_copy_runs_the_copy_s_code_and_leaves_its_run_here(small, other):
     small.run("dvc", "repro", "--quiet")
     small.commit()
-    assert "edited" in other.run("dvc", "exp", "run", "--temp", "--set-param", "items.test_sets=[digits]")
+    again = ("--temp", "--set-param", "items.test_sets=[digits]")
+    assert "edited" in other.run("dvc", "exp", "run", *again, VSML_UPLOAD="now")
     where = "artifact_uri like '" + (small.root / "mlartifacts").as_uri() + "/%'"
     assert ("test_data digits", "FINISHED") in _ask(small.root, f"select name, status from runs where {where}")
 
