@@ -71,6 +71,8 @@ def _npy(path: Path) -> np.ndarray:
         plain = "Object arrays" in str(error)
         remedy = "make it plain first, as by y.astype(str)" if plain else "save it with np.save"
         raise ValueError(f"{path} is not an npy file of a plain array: {remedy}.") from error
+    except MemoryError as error:
+        raise ValueError(f"{path} asks for more memory than there is ({error}): save it anew with np.save.") from error
 
 
 def _columns(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray]:

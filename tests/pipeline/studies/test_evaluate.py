@@ -343,3 +343,11 @@ def test_what_asks_for_too_much_is_refused(rule, data, capsys, monkeypatch):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
     sentence = refusal(words, capsys)
     assert "6 features and 2 classes need about" in sentence and "make the examples smaller" in sentence
+
+
+def test_an_array_that_asks_for_terabytes_is_refused(tmp_path):
+    with (tmp_path / "huge.npy").open("wb") as file:
+        header = {"descr": "<f8", "fortran_order": False, "shape": (10**12, 10)}
+        np.lib.format.write_array_header_1_0(file, header)
+    with pytest.raises(ValueError, match=r"huge\.npy asks for more memory than there is \(Unable to allocate"):
+        read_examples(str(tmp_path / "huge.npy"), "unused.npy")
