@@ -1,63 +1,73 @@
-"""What the machine can do at best, measured in the same run, and what a tick asks of it.
+"""What the machine can do at best, measured in the same run, and the least that a tick could take by that.
 
-The model of one tick of one sub-RNN in the forward direction, with h hidden channels and n of a message:
+The model of one tick of one sub-RNN with h hidden channels:
 
-    matmul            2 h 4h flops for the gates; messages drive them once a unit, which is left out, as are the heads
-    transcendentals   5 h: a tanh for each of four gates and one for the memory
-    bytes             4 (2 h read, 2 h written): hidden and memory. What passes between operations comes on top and is
-                      what a better compiler would save, so the fraction of the bandwidth is a lower bound
+    forward     matmul            2 h 4h flops: the gates. Messages drive them once a unit: left out, as are heads
+                transcendentals   5 h: a tanh for each of four gates and one for the memory
+    gradient    matmul            four times that: forward, the gates once more, and the two products of the gradient
+                transcendentals   twice that: nothing but the inputs of a tick is kept
+                bytes             4 (2 h + 2 h): hidden and memory, written on the way out and read on the way back
 
-A ceiling is one operation alone on all devices, so fractions of several of them do not add up to one.
+Forward, the states of an episode stay in caches, and count nothing; the gradient's of all of its examples do not. The
+least is the sum: matmul and tanh are done by the same vector units, which wait for the memory.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
 
 from benchmarks.cases import HIDDEN
 from benchmarks.measure import median_s
 
-PER_TICK = {"matmul_flops": 2 * HIDDEN * 4 * HIDDEN, "transcendentals": 5 * HIDDEN, "bytes": 4 * 4 * HIDDEN}
-REPEATS = 20
+MATMUL, TANH = 2 * HIDDEN * 4 * HIDDEN, 5 * HIDDEN
+PER_TICK = {
+    "forward": {"matmul_flops": MATMUL, "transcendentals": TANH},
+    "gradient": {"matmul_flops": 4 * MATMUL, "transcendentals": 2 * TANH, "bytes": 4 * 4 * HIDDEN},
+}
+CELLS = (2_048, 8_192, 65_536)  # of a device: in its caches or, where many are needed to fill it, not
+WORK = 2_000_000  # ticks of a measurement on a device
 
 
 def ceilings() -> dict[str, float]:
-    """Operations a second of the default device, which on a CPU shares all its cores."""
+    """Operations a second of all devices together, each at the number of cells that suits it best."""
+    devices = jax.devices()
     key = jax.random.key(0)
-    cells = 65_536
-    hidden = jax.random.normal(key, (cells, HIDDEN))
     weights = jax.random.normal(key, (HIDDEN, 4 * HIDDEN)) / HIDDEN
-    square = jax.random.normal(key, (1024, 1024)) / 32
+    mesh, shared_out = Mesh(devices, ("device",)), PartitionSpec("device")
+
+    def per_s(function: Callable, cells: int) -> float:
+        """Calls a second, on each device, of a function that changes the numbers of so many cells."""
+        calls = max(WORK // cells, 1)
+        repeat = jax.shard_map(
+            lambda own: jax.lax.scan(lambda own, _: (function(own), None), own, None, length=calls)[0],
+            mesh=mesh,
+            in_specs=shared_out,
+            out_specs=shared_out,
+        )
+        return calls / median_s(repeat, jax.random.normal(key, (len(devices) * cells, HIDDEN)))
+
+    there_and_back = max(cells * per_s(lambda own: (own @ weights) @ weights.T, cells) for cells in CELLS)
+    tanh = max(cells * per_s(jnp.tanh, cells) for cells in CELLS)
     large = jnp.ones((64_000_000,))  # 256 MB, more than any cache
-
-    def repeat(function):
-        def run(carry, *rest):
-            return jax.lax.scan(lambda c, _: (function(c, *rest), None), carry, None, length=REPEATS)[0]
-
-        return run
-
-    def there_and_back(c, w):
-        return (c @ w) @ w.T
-
-    flat = hidden.reshape(-1, 1024)
     return {
-        "cell_matmul_flops": REPEATS
-        * 2
-        * PER_TICK["matmul_flops"]
-        * cells
-        / median_s(repeat(there_and_back), hidden, weights),
-        "square_matmul_flops": REPEATS * 2 * 1024**3 / median_s(repeat(lambda c, w: c @ w), square, square),
-        "transcendentals": REPEATS * hidden.size / median_s(repeat(jnp.tanh), flat),
+        "matmul_flops": 2 * MATMUL * there_and_back * len(devices),
+        "transcendentals": HIDDEN * tanh * len(devices),
         "bytes": 2 * large.nbytes / median_s(lambda x: x * 1.5, large),
     }
 
 
-def fractions(ns_per_tick: float, found: dict[str, float]) -> dict[str, Any]:
-    """How much of each ceiling forward ticks at this pace use."""
-    pace = 1e9 / ns_per_tick
+def least_ns(found: dict[str, float]) -> dict[str, float]:
+    """The least nanoseconds of a tick, forward and with the gradient, by ceilings that were found."""
+    return {what: 1e9 * sum(count / found[name] for name, count in counts.items()) for what, counts in PER_TICK.items()}
+
+
+def over_the_least(ns_per_tick: dict[str, Any], found: dict[str, float]) -> dict[str, dict[str, float]]:
+    """How many times the least each form took, by the medians of a race."""
+    least = least_ns(found)
     return {
-        "cell_matmul_flops": pace * PER_TICK["matmul_flops"] / found["cell_matmul_flops"],
-        "transcendentals": pace * PER_TICK["transcendentals"] / found["transcendentals"],
-        "bytes": pace * PER_TICK["bytes"] / found["bytes"],
+        form: {what: round(ns_per_tick[f"{form} {what}"][1] / least[what], 3) for what in least}
+        for form in ("plain", "ours")
     }

@@ -10,12 +10,12 @@ import optax
 from jax.tree_util import Partial
 
 from vsml.core.scores import cross_entropy
-from vsml.core.types import Theta
+from vsml.core.types import Episode, Theta
 from vsml.learners.settings import learner
 from vsml.meta import train
 from vsml.meta.estimators import Draw, backprop
 from vsml.meta.losses import lifetime_loss
-from vsml.zoo import Rule
+from vsml.zoo import Rule, load, whole
 
 # Of the rules that ship. What else there is say `vsml.learners.settings.learner` and `vsml.learners.network.network`.
 SETTINGS: dict[str, Any] = {"name": "vsml", "convolutions": [], "hidden_layers": [], "hidden": 16, "message": 8}
@@ -31,7 +31,7 @@ def meta_train(
     draw: Draw | Sequence[Draw],
     steps: int,
     *,
-    start: Rule | None = None,
+    start: Rule | str | None = None,
     name: str = "mine",
     settings: dict[str, Any] = SETTINGS,
     population: int = 32,
@@ -54,7 +54,7 @@ def meta_train(
       draw: from a random key (`jax.random.key`) to an `Episode` of x [time features], about standardised, and y [time
         classes], one-hot; all of one shape. Or several such, for tasks of several sizes, which share the population.
       steps: meta-steps.
-      start: a rule to go on from, whose settings count then; by default a random one.
+      start: a rule to go on from, or the name of one that ships; its settings count then. By default a random one.
       name: of the rule.
       settings: the form of the learner.
       population: episodes of a meta-step.
@@ -65,22 +65,28 @@ def meta_train(
         the end.
 
     Raises:
-      ValueError: an episode has another shape, or the population is smaller than the number of `draw`.
+      ValueError: an episode has another shape, the population is smaller than the number of `draw`, or a number is
+        none that can be meant.
       NonFiniteMetaGradientError: ten meta-gradients in a row were not finite.
 
     Source: Kirsch and Schmidhuber, arXiv 2012.14905, section 4; constants are ours.
     """
+    steps, population = whole("steps", steps), whole("population", population)
+    if not (learning_rate > 0 and clip > 0):
+        raise ValueError(f"learning_rate (={learning_rate}) and clip (={clip}) must be above 0.")
     draws = [draw] if callable(draw) else list(draw)
     if not 1 <= len(draws) <= population:
         raise ValueError(f"draw (of {len(draws)}) must be one, or as many as share the population (={population}).")
-    if steps < 1:
-        raise ValueError(f"steps (={steps}) must be 1 or more.")
+    start = load(start) if isinstance(start, str) else start
     settings = dict(start.settings if start else settings)
     theta_key, key = jax.random.split(jax.random.key(seed))
     groups, theta = [], start.theta if start else None
     for number, one in enumerate(draws):
-        x, y = (z.shape for z in jax.eval_shape(one, key))
-        if len(x) != 2 or len(y) != 2 or x[0] != y[0]:
+        episode = jax.eval_shape(one, key)
+        if not isinstance(episode, Episode):
+            raise ValueError(f"draw gave {episode}, it must be an Episode of x and y, of vsml.core.types.")
+        x, y = (z.shape for z in episode)
+        if len(x) != 2 or len(y) != 2 or x[0] != y[0] or not x[0]:
             raise ValueError(
                 f"An episode has x {x} and y {y}: they must be [time features] and [time classes], one-hot."
             )

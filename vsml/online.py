@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int
 from vsml.core.types import Learner, State, Theta
 from vsml.learners.settings import FIXED_SIZE, learner
 from vsml.random_features import with_random_features
-from vsml.zoo import Rule, load
+from vsml.zoo import Rule, load, whole
 
 CHUNKS = (1, 32, 1024)  # examples of a compiled program
 CLASSIFY = ("vsml", *FIXED_SIZE)  # kinds of rules
@@ -47,12 +47,12 @@ class Online:
           seed: of the random initial state.
 
         Raises:
-          ValueError: the rule does not classify, or not so many features or classes.
+          ValueError: the rule does not classify, or not so many features or classes, or random_features is no number.
         """
         rule = rule if isinstance(rule, Rule) else load(rule)
         if (kind := rule.settings["name"]) not in CLASSIFY:
             raise ValueError(f"{rule.name!r} is a rule of the kind {kind!r}, it must be one of {CLASSIFY}, as 'mnist'.")
-        self._form = json.dumps(rule.settings), random_features
+        self._form = json.dumps(rule.settings), whole("random_features", random_features, 0)
         self._theta: Theta = jax.tree.map(jnp.asarray, rule.theta)
         self._standardise, self._seed = standardise, seed
         self.features, self.classes = features, classes

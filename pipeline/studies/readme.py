@@ -34,9 +34,11 @@ from pipeline.studies.learning.number_of_tasks import number_of_tasks
 from pipeline.studies.learning.tables import RULE, Profile
 from pipeline.studies.learning.variants import variants
 from pipeline.studies.report import _words as words_of
+from pipeline.studies.speeds import users
 
 # Here, since the report imports blocks.py: blocks of tables that it does not have, and profiles that are evidence too.
 BLOCKS.update(variants=Block("results", (), variants), tasks=Block("results", (), number_of_tasks))
+BLOCKS["users"] = Block("bench", (), users)
 for study, profile in (("learning", "full"), ("cloning", "clones")):
     STUDIES[study] = (STUDIES[study][0], (*STUDIES[study][1], profile))
     blocks.PROFILES += (profile,)

@@ -1,10 +1,12 @@
 """What `import vsml` gives: rules from names and files, rules of one's own, and examples that run."""
 
 import importlib.metadata
+import io
 import runpy
 import subprocess
 import sys
 import tomllib
+import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -81,6 +83,16 @@ def table(folder: Path) -> Path:
     return folder / "table.npz"
 
 
+def vast(folder: Path) -> Path:
+    """An array of terabytes, of which there is the header alone."""
+    header = io.BytesIO()
+    about = {"descr": "<f4", "fortran_order": False, "shape": (10**13,)}
+    np.lib.format.write_array_header_1_0(header, about)
+    with zipfile.ZipFile(folder / "vast.npz", "w") as archive:
+        archive.writestr("theta.npy", header.getvalue())
+    return folder / "vast.npz"
+
+
 def formless(folder: Path) -> Path:
     (folder / "flp.npz").write_bytes((ROOT / "vsml/zoo/flp_sines.npz").read_bytes())
     return folder / "flp.npz"
@@ -96,12 +108,20 @@ def formless(folder: Path) -> Path:
         ),
         (lambda at: vsml.load(damaged(at)), "half.npz is no learned rule: use one of `vsml.save`"),
         (lambda at: vsml.load(table(at)), "table.npz is no learned rule"),
+        (lambda at: vsml.load(vast(at)), "vast.npz is no learned rule"),
         (lambda at: vsml.load(formless(at)), "flp.json is missing, which says the form of the network"),
         (lambda at: vsml.save(vsml.load("digits"), at / "mine"), r"mine\) must end in .npz, as mine.npz"),
         (lambda at: vsml.save(vsml.load("recall_direct"), at / "a.npz"), "of the kind 'recall', which is not saved"),
-        (lambda at: vsml.load("digits").learner(0, 2), r"features \(=0\) and classes \(=2\) must be 1 or more"),
+        (lambda at: vsml.load("digits").learner(0, 2), r"features \(=0\) must be a whole number, 1 or more"),
         (lambda at: vsml.meta_train([], 3), r"draw \(of 0\) must be one, or as many as share the population"),
-        (lambda at: vsml.meta_train(POINTS, 0), r"steps \(=0\) must be 1 or more"),
+        (lambda at: vsml.meta_train(POINTS, 0), r"steps \(=0\) must be a whole number, 1 or more"),
+        (lambda at: vsml.meta_train(POINTS, 1, population=0), r"population \(=0\) must be a whole number"),
+        (
+            lambda at: vsml.meta_train(POINTS, 1, learning_rate=-1.0),
+            r"learning_rate \(=-1.0\) and clip \(=1.0\) must be",
+        ),
+        (lambda at: vsml.meta_train(POINTS, 1, start="diggits"), "'diggits' is none of the rules"),
+        (lambda at: vsml.meta_train(lambda key: 5, 1), "it must be an Episode of x and y"),
         (
             lambda at: vsml.meta_train(lambda key: Episode(jnp.zeros((5, 2)), jnp.zeros(5)), 1),
             r"x \(5, 2\) and y \(5,\)",

@@ -16,6 +16,7 @@ import zipfile
 import zlib
 from functools import partial
 from importlib import resources
+from numbers import Integral
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any, NamedTuple
@@ -30,7 +31,7 @@ from vsml.zoo.siblings import Sized, cloned, remembering, taught_by_feedback
 
 # What Python and numpy say of an archive, an array or a text that is none.
 DAMAGED = (ValueError, EOFError, LookupError, AttributeError, TypeError, OSError, SyntaxError, TokenError)
-DAMAGED += (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
+DAMAGED += (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, MemoryError)
 
 
 class Rule(NamedTuple):
@@ -114,9 +115,7 @@ def save(rule: Rule, path: str | os.PathLike[str]) -> None:
 
 def _checked(sized: Sized, features: int, classes: int) -> Learner:
     """The learner of that size, which refuses examples of another one in words."""
-    if min(features, classes) < 1:
-        raise ValueError(f"features (={features}) and classes (={classes}) must be 1 or more.")
-    learner = sized(features, classes)
+    learner = sized(whole("features", features), whole("classes", classes))
 
     def step(theta: Theta, state: Any, x: Any, y: Any) -> tuple[Any, Any]:
         if x.shape[-1:] != (features,) or y.shape[-1:] != (classes,):
@@ -127,6 +126,17 @@ def _checked(sized: Sized, features: int, classes: int) -> Learner:
         return learner.step(theta, state, x, y)
 
     return learner._replace(step=step)
+
+
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """An argument that must be a whole number and so many at least.
+
+    Raises:
+      ValueError: it is not.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} (={value!r}) must be a whole number, {least} or more.")
+    return int(value)
 
 
 def _nested(arrays: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -342,6 +342,7 @@ def test_the_readme_may_have_a_block_of_variants_in_words(root):
 
 def test_the_readme_says_how_fast_it_is_as_the_bench_measured_it(root, monkeypatch):
     _add_markers(root, "speeds")
+    _add_markers(root, "users")
     monkeypatch.chdir(root)
     with pytest.raises(SystemExit, match=r"artifacts/bench/bench\.json is missing: run `make bench` first"):
         readme.refresh(root, "bench")
@@ -350,13 +351,21 @@ def test_the_readme_says_how_fast_it_is_as_the_bench_measured_it(root, monkeypat
     assert sha256_file(root / "docs/bench.png") == sha256_file(paths.ROOT / "docs/bench.png")
     measured, block = json.loads((paths.ROOT / "docs/bench.json").read_text()), _block(root, "speeds")
     for line, race in zip(block[2:-2], measured["races"], strict=True):
-        ratio, ns = race["gradient_to_forward"], (race["ns_per_tick"][f"ours {way}"] for way in ("forward", "gradient"))
-        quartiles = (race["speed_up"]["forward"], race["speed_up"]["gradient"], ratio["ours"], ratio["plain"])
-        spread = [f"{median:.1f} [{low:.1f}, {high:.1f}]" for low, median, high in quartiles]
-        spread.insert(2, ", ".join(f"{median:.0f}" for _, median, _ in ns))
-        assert line.strip("| ").split(" | ") == [race["case"], *spread]
+        ways, ours, plain = ("forward", "gradient"), *map(race["over_the_least"].get, ("ours", "plain"))
+        spread = [f"{median:.1f} [{low:.1f}, {high:.1f}]" for low, median, high in map(race["speed_up"].get, ways)]
+        ns = ", ".join(f"{race['ns_per_tick'][f'ours {way}'][1]:.0f}" for way in ways)
+        least = [f"{ours[way]:.1f}, {plain[way]:.1f}" for way in ways]
+        assert line.strip("| ").split(" | ") == [race["case"], *spread, ns, *least]
+    users, first = _block(root, "users"), measured["users"][0]
+    assert [row["case"] for row in measured["users"]] * 2 == [
+        line.split(" | ")[0].strip("| ") for line in users if " at a time | " in line
+    ]
+    for name, rates in first["examples_per_s"].items():
+        column = users[2].strip("| ").split(" | ").index(name)
+        assert users[4].strip("| ").split(" | ")[column] == f"{rates['learn'][1]:,.0f}"
     for row in measured["evolution"]:
-        assert f"{row['working_bytes'] / 2**20:.1f} MiB for a population of {row['population']:,} (" in block[-1]
+        memory = f"{row['working_bytes'] / 2**20:.1f} MiB of working memory"
+        assert f"{memory} for a population of {row['population']:,}" in block[-1]
 
 
 def test_a_lost_marker_results_that_are_not_there_and_a_report_that_was_never_made_are_named(root, monkeypatch):
