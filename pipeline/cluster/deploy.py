@@ -27,7 +27,6 @@ DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 BY_TAG = ("kind",)  # overlays for clusters of one machine; all others take images by digest only
 VARIABLES = {"vsml": "IMAGE", "vsml-cuda13": "GPU_IMAGE", "postgres": "POSTGRES"}  # of make, by name in the manifests
 PLACE = re.compile(r'("(?:namespace|kubernetes\.io/metadata\.name)": "|//mlflow\.)(vsml-servers|vsml)\b')
-MANIFESTS = "manifests.json"
 RANDOM = ""
 SECRETS = {  # made if absent, never changed; those of MLflow are for its administrator, drivers and stages
     "postgres": {"password": RANDOM},
@@ -110,7 +109,7 @@ def render(
     artifacts.write_json(folder / "kustomization.yaml", kustomization)  # JSON is YAML
     rendered = YAML(typ="safe", pure=True).load_all(_kubectl("kustomize", str(folder)))
     manifests = [json.loads(text) for text in dict.fromkeys(map(_placed, rendered))]
-    artifacts.write_json(folder / MANIFESTS, {"apiVersion": "v1", "kind": "List", "items": manifests})
+    artifacts.write_json(folder / "manifests.json", {"apiVersion": "v1", "kind": "List", "items": manifests})
     return manifests
 
 
