@@ -1,8 +1,11 @@
 # One image for stages, the MLflow server and its migrations: `make image`, or VARIANT=cuda13 for GPUs (driver >= 580;
 # the CUDA libraries come as wheels, so that the base is the same). Nothing in it is written to when it runs.
-ARG BASE=docker.io/library/python:3.12-slim
+ARG BASE
 
 FROM ${BASE} AS build
+ARG BASE
+RUN case "$BASE" in *@sha256:*) ;; \
+    *) echo "BASE is '$BASE', a tag, which may be another image tomorrow: build with 'make image'." >&2; exit 1 ;; esac
 ARG VARIANT=cpu
 WORKDIR /opt/vsml
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -18,9 +21,11 @@ RUN .venv/bin/python -m pip install --no-deps --no-build-isolation --editable . 
     && .venv/bin/python -m compileall -q vsml pipeline
 
 FROM ${BASE}
+ARG BASE
 ARG COMMIT
 RUN test -n "$COMMIT" || { echo "COMMIT is empty: build with 'make image', which knows it." >&2; exit 1; }
-LABEL org.opencontainers.image.title=vsml org.opencontainers.image.revision=${COMMIT}
+LABEL org.opencontainers.image.title=vsml org.opencontainers.image.revision=${COMMIT} \
+    org.opencontainers.image.base.name=${BASE}
 COPY --from=build /opt/vsml /opt/vsml
 ENV VSML_COMMIT=${COMMIT} PATH=/opt/vsml/.venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     MLFLOW_DISABLE_TELEMETRY=true

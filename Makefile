@@ -5,6 +5,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 PROFILE ?=
 ENGINE ?= docker
+BASE ?= docker.io/library/python:3.12-slim
 VARIANT ?= cpu
 JOBS ?=
 # A profile that is not there is refused before anything is made.
@@ -81,13 +82,15 @@ site: api  ## one static site of all pages, and of the reports that were made he
 lint: develop  ## check style, types and the direction of imports
 	ruff check . && ruff format --check . && pyright && lint-imports
 
-# The image of the last commit, whatever lies around it in the tree; VARIANT=cuda13 for GPUs, ENGINE=podman,
-# BASE=docker.io/library/python@sha256:… for a base of one digest.
+# The image of the last commit, whatever lies around it in the tree; VARIANT=cuda13 for GPUs, ENGINE=podman. A base by
+# tag is taken by the digest that its registry names now, and the image says which; BASE=NAME@sha256:… takes that again.
 image:  ## build the image of the last commit; VARIANT=cuda13 ENGINE=podman BASE=…
 	@git diff --quiet HEAD || echo "There are uncommitted changes. They do not get into the image."
-	set -e; commit=$$(git rev-parse HEAD); context=$$(mktemp -d); trap 'rm -rf "$$context"' EXIT; \
+	set -e; base='$(BASE)'; case "$$base" in *@sha256:*) ;; *) $(ENGINE) pull --quiet "$$base"; \
+		base=$$($(ENGINE) image inspect --format '{{index .RepoDigests 0}}' "$$base") ;; esac; \
+	commit=$$(git rev-parse HEAD); context=$$(mktemp -d); trap 'rm -rf "$$context"' EXIT; \
 	git archive HEAD | tar -x -C "$$context"; \
-	$(ENGINE) build --build-arg VARIANT=$(VARIANT) --build-arg COMMIT=$$commit $(if $(BASE),--build-arg BASE=$(BASE)) \
+	$(ENGINE) build --build-arg VARIANT=$(VARIANT) --build-arg COMMIT=$$commit --build-arg BASE="$$base" \
 		--tag $(if $(filter cpu,$(VARIANT)),vsml,vsml-$(VARIANT)):$$(printf %.12s $$commit) "$$context"
 
 # OVERLAY=kind or cluster, COMPONENTS="s3 queue", IMAGE=, GPU_IMAGE= and POSTGRES=NAME@sha256:…: see docs/cluster.md.

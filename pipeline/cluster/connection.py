@@ -22,7 +22,8 @@ from yaml import YAMLError
 from pipeline.track.patience import Away, patiently
 from pipeline.track.tracking import without_secrets
 
-NAMESPACE = os.environ.get("VSML_NAMESPACE") or "vsml"  # where `make deploy` puts everything
+NAMESPACE = os.environ.get("VSML_NAMESPACE") or "vsml"  # of stages, where `make deploy` puts their templates
+SERVERS = os.environ.get("VSML_SERVERS") or f"{NAMESPACE}-servers"  # of MLflow and PostgreSQL
 CONNECT_S, READ_S = 10.0, 30.0
 PATIENCE_S = 20 * 60
 PASSING = (408, 410, 429)  # of the 4xx, those that are over when one asks again

@@ -1,7 +1,7 @@
 """`make deploy OVERLAY=…` applies the manifests of k8s/ to the cluster that kubectl talks to.
 
 It adds what no manifest should hold: which images, from which commit, and Secrets of random bytes. What it applies is
-left in k8s/.deployed, for `kubectl diff -k k8s/.deployed`.
+left in k8s/.deployed, for `kubectl diff -f k8s/.deployed/manifests.json`.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from pipeline.cluster.connection import NAMESPACE
+from pipeline.cluster.connection import NAMESPACE, SERVERS
 from pipeline.cluster.doctor import FORWARD, LOGIN
 from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
@@ -26,6 +26,7 @@ K8S = paths.ROOT / "k8s"
 DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 BY_TAG = ("kind",)  # overlays for clusters of one machine; all others take images by digest only
 VARIABLES = {"vsml": "IMAGE", "vsml-cuda13": "GPU_IMAGE", "postgres": "POSTGRES"}  # of make, by name in the manifests
+PLACE = re.compile(r'("(?:namespace|kubernetes\.io/metadata\.name)": "|//mlflow\.)(vsml-servers|vsml)\b')
 RANDOM = ""
 SECRETS = {  # made if absent, never changed; those of MLflow are for its administrator, drivers and stages
     "postgres": {"password": RANDOM},
@@ -55,18 +56,25 @@ def main(overlay: str, more: Sequence[str], folder: Path = K8S / ".deployed") ->
     manifests = render(folder, overlay, [word for word in more if "=" not in word], images, commit)
     if overlay not in BY_TAG:
         refuse_tags(overlay, manifests, images)
-    print(f"Cluster: {_kubectl('config', 'current-context').strip()}, namespace {NAMESPACE}.")
+    print(f"Cluster: {_kubectl('config', 'current-context').strip()}, namespaces {NAMESPACE} and {SERVERS}.")
+    served = any(one["kind"] == "Deployment" for one in manifests)  # else MLflow is elsewhere
+    if served and SERVERS != NAMESPACE and _kubectl("-n", NAMESPACE, "get", "deployment/mlflow", "--ignore-not-found"):
+        raise DeployError(
+            f"MLflow runs in the namespace of stages, {NAMESPACE}. `VSML_SERVERS={NAMESPACE} make deploy …` leaves it "
+            "there; docs/cluster.md says how what it has goes to a namespace of its own."
+        )
     _apply([one for one in manifests if one["kind"] in ("Namespace", "ServiceAccount")])
     make_secrets(manifests)
-    _kubectl("delete", "job", "mlflow-migrate", "--ignore-not-found")  # a Job cannot be changed
+    if served:
+        _kubectl("-n", SERVERS, "delete", "job", "mlflow-migrate", "--ignore-not-found")  # a Job cannot be changed
     print(_apply(manifests), end="")
-    if not any(one["kind"] == "Deployment" for one in manifests):  # MLflow is elsewhere
+    if not served:
         return
-    look = f"Look with: kubectl -n {NAMESPACE} get pods,events; kubectl -n {NAMESPACE} logs job/mlflow-migrate"
+    look = f"Look with: kubectl -n {SERVERS} get pods,events; kubectl -n {SERVERS} logs job/mlflow-migrate"
     migrated = "wait job/mlflow-migrate --for=condition=complete"
     for command in ("rollout status statefulset/postgres", migrated, "rollout status deployment/mlflow"):
         print(f"Waiting: kubectl {command}", flush=True)
-        _kubectl(*command.split(), "--timeout=15m", remedy=look)
+        _kubectl("-n", SERVERS, *command.split(), "--timeout=15m", remedy=look)
     print("MLflow is up. To reach it from here:")
     print(textwrap.indent(f"{FORWARD}\n{LOGIN}\npython -m pipeline doctor", "  "))
 
@@ -95,15 +103,22 @@ def render(
         "kind": "Kustomization",
         "resources": [f"{base}/overlays/{overlay}"],
         "components": [f"{base}/components/{name}" for name in sorted(components)],
-        "namespace": NAMESPACE,
         "images": [{"name": name, "newName": reference} for name, reference in images.items()],
         "patches": [{"target": {"kind": "PodTemplate"}, "patch": json.dumps(commit_patch)}],
     }
     artifacts.write_json(folder / "kustomization.yaml", kustomization)  # JSON is YAML
-    manifests = list(YAML(typ="safe", pure=True).load_all(_kubectl("kustomize", str(folder))))
-    for policy in (one for one in manifests if one["kind"].startswith("ValidatingAdmissionPolicy")):
-        del policy["metadata"]["namespace"]  # it is of the whole cluster, which kustomize does not know
+    rendered = YAML(typ="safe", pure=True).load_all(_kubectl("kustomize", str(folder)))
+    manifests = [json.loads(text) for text in dict.fromkeys(map(_placed, rendered))]
+    artifacts.write_json(folder / "manifests.json", {"apiVersion": "v1", "kind": "List", "items": manifests})
     return manifests
+
+
+def _placed(manifest: dict[str, Any]) -> str:
+    """The JSON of a manifest in the namespaces of now, in the place of those that the files name."""
+    places = {"vsml": NAMESPACE, "vsml-servers": SERVERS}
+    if manifest["kind"] == "Namespace":
+        manifest["metadata"]["name"] = places[manifest["metadata"]["name"]]
+    return PLACE.sub(lambda found: found[1] + places[found[2]], json.dumps(manifest))
 
 
 def refuse_tags(overlay: str, manifests: list[dict[str, Any]], images: Mapping[str, str]) -> None:
@@ -126,22 +141,31 @@ def make_secrets(manifests: list[dict[str, Any]]) -> None:
     Raises:
       DeployError: one is missing whose content only its owner knows.
     """
-    wanted = sorted({(one["name"], one["key"]) for one in found(manifests, "secretKeyRef")})
-    there = _kubectl("get", "secret", "--output=name").split()
-    missing = [name for name in dict(wanted) if f"secret/{name}" not in there]
-    for name in missing:
-        if name not in SECRETS:
-            literals = " ".join(f"--from-literal={key}=…" for secret, key in wanted if secret == name)
+    wanted: dict[str, dict[str, set[str]]] = {}  # keys, by Secret and namespace
+    for one in manifests:
+        for ref in found(one, "secretKeyRef"):
+            wanted.setdefault(ref["name"], {}).setdefault(one["metadata"]["namespace"], set()).add(ref["key"])
+    made = False
+    for name, spaces in wanted.items():
+        get = ("get", "secret", name, "--ignore-not-found", "--output=json")
+        there = {space: _kubectl("-n", space, *get) for space in spaces}
+        missing = [space for space, text in there.items() if not text]
+        held = [json.loads(text)["data"] for text in there.values() if text]  # MLflow and stages have one of the same
+        if missing and not held and name not in SECRETS:
+            literals = " ".join(f"--from-literal={key}=…" for key in sorted(set().union(*spaces.values())))
             raise DeployError(
                 f"The Secret {name} is missing, and only you know what is in it:\n"
-                f"  kubectl -n {NAMESPACE} create secret generic {name} {literals}"
+                f"  kubectl -n {missing[0]} create secret generic {name} {literals}"
             )
-        values = {key: value or secrets.token_hex(24) for key, value in SECRETS[name].items()}
-        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values}
-        _kubectl("create", "-f", "-", given=secret)
-        print(f"Secret {name}: made from random bytes.")
-    if missing:
-        _kubectl("delete", "pod", "--selector=app.kubernetes.io/component in (postgres,mlflow)", "--ignore-not-found")
+        random = {key: value or secrets.token_hex(24) for key, value in SECRETS.get(name, {}).items()}
+        for space in missing:
+            about = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": space}}
+            _kubectl("create", "-f", "-", given=about | ({"data": held[0]} if held else {"stringData": random}))
+            print(f"Secret {name}: made in {space}, {'as where it is already' if held else 'from random bytes'}.")
+        made |= bool(missing)
+    if made:
+        servers = "--selector=app.kubernetes.io/component in (postgres,mlflow)"
+        _kubectl("-n", SERVERS, "delete", "pod", servers, "--ignore-not-found")
 
 
 def found(node: Any, key: str) -> Iterator[Any]:
@@ -160,7 +184,7 @@ def _apply(manifests: list[dict[str, Any]]) -> str:
 
 
 def _kubectl(*words: str, given: dict[str, Any] | None = None, remedy: str = "") -> str:
-    command = ["kubectl", f"--namespace={NAMESPACE}", *words]
+    command = ["kubectl", *words]
     try:
         done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, check=False)
     except FileNotFoundError:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from pipeline.cluster.connection import NAMESPACE, Api, ClusterError
+from pipeline.cluster.connection import SERVERS, Api, ClusterError
 from pipeline.cluster.manifest import LARGE_TEMPLATE, TEMPLATES, devices_of, env_of, image_of, other_code
 from pipeline.run import job as provenance
 from pipeline.track import tracking
@@ -24,7 +24,7 @@ from pipeline.track.store import PROJECT
 
 OLDEST = (1, 31)  # the first Kubernetes in which podFailurePolicy is stable
 PODS = "MLflow for pods"
-RIGHTS = {  # of a driver, by API group and resource; k8s/base/driver.yaml grants the same
+RIGHTS = {  # of a driver, by API group and resource; k8s/base/stages/driver.yaml grants the same
     ("batch", "jobs"): ("create", "delete", "get", "list"),
     ("", "pods"): ("list",),
     ("", "pods/log"): ("get",),
@@ -35,10 +35,10 @@ REVIEW = "authorization.k8s.io/v1"
 ROUND_TRIP_BYTES = 2**20
 TIMEOUT_S = 20
 DEPLOY = "make deploy OVERLAY=kind (or cluster; see docs/cluster.md)"
-FORWARD = f"kubectl -n {NAMESPACE} port-forward service/mlflow 5000 &\nexport MLFLOW_TRACKING_URI=http://localhost:5000"
+FORWARD = f"kubectl -n {SERVERS} port-forward service/mlflow 5000 &\nexport MLFLOW_TRACKING_URI=http://localhost:5000"
 LOGIN = (
     "export MLFLOW_TRACKING_USERNAME=driver\n"
-    f"export MLFLOW_TRACKING_PASSWORD=$(kubectl -n {NAMESPACE} get secret mlflow-driver -o jsonpath={{.data.password}}"
+    f"export MLFLOW_TRACKING_PASSWORD=$(kubectl -n {SERVERS} get secret mlflow-driver -o jsonpath={{.data.password}}"
     " | base64 -d)"
 )
 
@@ -160,7 +160,7 @@ def _mlflow(templates: dict[str, dict[str, Any]]) -> Iterator[Finding]:
             hosts = {urlsplit(env_of(one).get("MLFLOW_TRACKING_URI", "")).netloc for one in templates.values()}
             yield from [_asked(session, uri, host, PODS) for host in sorted(hosts - {""})]
         except requests.RequestException as error:
-            again = f"kubectl -n {NAMESPACE} get pods  # is mlflow running?\n{FORWARD}"
+            again = f"kubectl -n {SERVERS} get pods  # is mlflow running?\n{FORWARD}"
             yield Finding("MLflow", "missing", f"{uri} does not answer: {error}.", again)
             return
         if not templates:
@@ -180,10 +180,10 @@ def _asked(session: requests.Session, uri: str, host: str, about: str) -> Findin
             return Finding(about, "missing", f"{uri} does not know this user and password.", LOGIN)
         case 403 if "Host header" in answer.text:
             names = f"{host} and {host.split(':')[0]}:*"
-            allow = f"{DEPLOY}  # with {names} in MLFLOW_SERVER_ALLOWED_HOSTS of k8s/base/mlflow.yaml"
+            allow = f"{DEPLOY}  # with {names} in MLFLOW_SERVER_ALLOWED_HOSTS of k8s/base/servers/mlflow.yaml"
             return Finding(about, "missing", f"{uri} refuses requests to the host {host}.", allow)
     odd = f"{uri} answers {answer.status_code} {answer.reason}: {answer.text[:200]}"
-    return Finding(about, "missing", odd, f"kubectl -n {NAMESPACE} logs deployment/mlflow")
+    return Finding(about, "missing", odd, f"kubectl -n {SERVERS} logs deployment/mlflow")
 
 
 def _round_trip(session: requests.Session, uri: str) -> Finding:
@@ -192,7 +192,7 @@ def _round_trip(session: requests.Session, uri: str) -> Finding:
     own = session.get(f"{uri}/api/2.0/mlflow/experiments/get-by-name?experiment_name={PROJECT}", timeout=TIMEOUT_S)
     folder = own.json()["experiment"]["experiment_id"] if own.ok else "doctor"  # where a user may write
     url = f"{uri}/api/2.0/mlflow-artifacts/artifacts/{folder}/doctor/{uuid.uuid4()}"
-    look = f"kubectl -n {NAMESPACE} logs deployment/mlflow  # is the volume full, or S3 away?"
+    look = f"kubectl -n {SERVERS} logs deployment/mlflow  # is the volume full, or S3 away?"
     for step, method in {"upload": "PUT", "download": "GET", "delete": "DELETE"}.items():
         try:
             answer = session.request(method, url, data=sent if step == "upload" else None, timeout=TIMEOUT_S)

@@ -55,6 +55,7 @@ def place(store: Store, job: Job, image: str, dirty: bool) -> tuple[str, str]:
         at: dict[str, Any] = {digest: store.having(digest) for digest in digests.values()}  # run and path of each
         if missing := {digest: name for name, digest in digests.items() if at[digest] is None}:
             run = store.create(UPLOAD, {"stage": UPLOAD})
+            store.end(run, "FAILED")  # unless it comes to its end below
             for digest, name in missing.items():
                 store.upload(run, f"deps/{name}", reads[name])
                 at[digest] = run, f"deps/{name}"

@@ -22,7 +22,7 @@ from pipeline.run import job as provenance
 from pipeline.run.job import Job
 from pipeline.track import uploads
 from pipeline.track.patience import patiently
-from pipeline.track.store import MissingInStoreError, Store, TrackingError
+from pipeline.track.store import Found, MissingInStoreError, Store, TrackingError
 
 DELETED_WITHIN_S = 300
 waited = partial(patiently, for_s=20 * 60)  # with MLflow away
@@ -90,12 +90,19 @@ def _obtain(api: Api, store: Store, follower: Follower, job: Job, image: str, di
     def collected(run: str) -> bool:
         return waited(lambda: exchange.collect(store, run, job), "Collecting the result") is not None
 
-    known = {"fingerprint": job.fingerprint, "executor": "kubernetes"}
-    for found in waited(lambda: store.find(known), "Looking for a result"):
+    def runs() -> list[Found]:
+        known = {"fingerprint": job.fingerprint, "executor": "kubernetes"}
+        return waited(lambda: store.find(known), "Looking for a result")
+
+    for found in runs():
         if collected(found.id):
             print(f"Collected from MLflow run {found.id}, which had finished.", flush=True)
             return
     run = _attach(api, name) or _submit(api, store, job, image, dirty)
+    # Drivers die before they have made a Job, and Jobs end or are deleted while none watches. Where there is one Job of
+    # a name, no other run of it will come to an end.
+    for left in (one.id for one in runs() if one.status == "RUNNING" and one.id != run):
+        waited(partial(store.end, left, "FAILED"), "Closing the run")
     try:
         ended = follower.follow(name)
     except Stuck:

@@ -7,6 +7,7 @@ dvc.lock do not depend on how many items run at once, and are those of `dvc repr
 """
 
 import ctypes
+import gc
 import importlib
 import json
 import logging
@@ -285,6 +286,7 @@ def _item(command: str, log: int, parent: int) -> None:
     """Run the command of an item, in a fork of this process."""
     # A session of its own, so that a Ctrl-C is told to it by us alone; and it dies with us.
     os.setsid()
+    gc.freeze()  # a collection would write to all that is shared with us, and so make it our own
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.cluster import deploy
+from pipeline.cluster.connection import NAMESPACE, SERVERS
 from pipeline.run import job as provenance
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +44,7 @@ def main(tools: Path, command: list[str]) -> int:
         _s3(folder, servers)
         _mlflow(folder, servers, manifests)
         login = _secret("mlflow-driver")
-        own = {"MLFLOW_TRACKING_URI": "http://localhost:5000", "VSML_NAMESPACE": deploy.NAMESPACE}
+        own = {"MLFLOW_TRACKING_URI": "http://localhost:5000", "VSML_NAMESPACE": NAMESPACE}
         own |= {f"MLFLOW_TRACKING_{key.upper()}": value for key, value in login.items()}
         print(f"The site is up: {image}, MLflow at {own['MLFLOW_TRACKING_URI']}.", flush=True)
         return subprocess.run(command, env=os.environ | own, check=False).returncode
@@ -71,7 +72,12 @@ def _applied(folder: Path, images: dict[str, str], commit: str) -> list[dict[str
     _kubectl("apply", given=[one for one in manifests if one["kind"] == "Namespace"])
     values = {"destination": f"s3://{BUCKET}/mlflow", "endpoint": "http://127.0.0.1:8333", "region": "us-east-1"}
     values |= {"access-key": "mlflow", "secret-key": secrets.token_hex(24)}
-    s3 = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mlflow-s3"}, "stringData": values}
+    s3 = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "mlflow-s3", "namespace": SERVERS},
+        "stringData": values,
+    }
     _kubectl("apply", given=[s3])
     deploy.make_secrets(manifests)
     for template in (one for one in manifests if one["kind"] == "PodTemplate"):
@@ -90,7 +96,7 @@ def _fit(spec: dict[str, Any]) -> None:
     for number, path in enumerate(PODS_SEE):
         spec["volumes"].append({"name": f"node-{number}", "hostPath": {"path": path, "type": "Directory"}})
         stage["volumeMounts"].append({"name": f"node-{number}", "mountPath": path, "readOnly": True})
-    spec["hostAliases"] = [{"ip": NODE, "hostnames": ["mlflow"]}]
+    spec["hostAliases"] = [{"ip": NODE, "hostnames": [f"mlflow.{SERVERS}.svc"]}]
 
 
 def _postgres(folder: Path, servers: contextlib.ExitStack) -> None:
@@ -184,12 +190,12 @@ def _end(server: subprocess.Popen[bytes]) -> None:
 
 def _secret(name: str) -> dict[str, str]:
     words = ["get", "secret", name, "--output=go-template={{range $k, $v := .data}}{{$k}} {{base64decode $v}}\n{{end}}"]
-    return dict(line.split(" ", 1) for line in _kubectl(*words).splitlines())
+    return dict(line.split(" ", 1) for line in _kubectl("-n", SERVERS, *words).splitlines())
 
 
 def _kubectl(*words: str, given: list[dict[str, Any]] | None = None) -> str:
     listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": given})
-    command = ["kubectl", f"--namespace={deploy.NAMESPACE}", *words, *(["-f", "-"] if given is not None else [])]
+    command = ["kubectl", *words, *(["-f", "-"] if given is not None else [])]
     return subprocess.run(command, input=listed, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 

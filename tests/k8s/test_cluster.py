@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.cluster import deploy, doctor
-from pipeline.cluster.connection import NAMESPACE, Api
+from pipeline.cluster.connection import NAMESPACE, SERVERS, Api
 from pipeline.cluster.manifest import COMMIT, TEMPLATES
 
 pytestmark = pytest.mark.cluster
@@ -28,11 +28,13 @@ def applied(manifests: list[dict], *how: str) -> str:
 
 @pytest.fixture(scope="module")
 def namespace() -> Iterator[None]:
-    there = kubectl("get", "namespace", NAMESPACE, "--ignore-not-found", "--output=name")
-    assert not there, f"{there.strip()} is in use, and these tests would delete it; they want a cluster of their own."
-    kubectl("create", "namespace", NAMESPACE)
+    both = (NAMESPACE, SERVERS)
+    there = kubectl("get", "namespace", *both, "--ignore-not-found", "--output=name").split()
+    assert not there, f"{there} are in use, and these tests would delete them; they want a cluster of their own."
+    for name in both:
+        kubectl("create", "namespace", name)
     yield
-    kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    kubectl("delete", "namespace", *both, "--wait=false")
 
 
 def test_the_api_server_takes_every_overlay(namespace, rendered):
@@ -56,12 +58,13 @@ def test_secrets_are_made_once_and_never_shown(namespace, rendered, capsys):
     deploy.make_secrets(rendered.manifests)
     assert secrets() == first
     assert {name: set(keys) for name, keys in first.items()} == {n: set(keys) for n, keys in deploy.SECRETS.items()}
+    assert secrets(NAMESPACE) == {"mlflow-stage": first["mlflow-stage"]}, "where stages run there is no other"
     shown = capsys.readouterr().out
     assert not any(value in shown for keys in first.values() for value in keys.values())
 
 
-def secrets() -> dict[str, dict[str, str]]:
-    listed = json.loads(kubectl("get", "secrets", f"--namespace={NAMESPACE}", "--output=json"))["items"]
+def secrets(namespace: str = SERVERS) -> dict[str, dict[str, str]]:
+    listed = json.loads(kubectl("get", "secrets", f"--namespace={namespace}", "--output=json"))["items"]
     return {one["metadata"]["name"]: one["data"] for one in listed if one["type"] == "Opaque"}
 
 
@@ -72,6 +75,8 @@ def test_the_driver_may_do_its_work_and_nothing_else(namespace, rendered):
             assert may(verb, f"{resource.split('/')[0]}{'.' * bool(group)}{group}", *resource.split("/")[1:])
     for verb, resource in (("get", "secrets"), ("create", "pods"), ("delete", "podtemplates"), ("list", "nodes")):
         assert not may(verb, resource)
+    for verb, resource in (("create", "jobs.batch"), ("get", "secrets"), ("list", "pods")):
+        assert not may(verb, resource, namespace=SERVERS)
     for name in TEMPLATES:
         assert Api().template(name)["metadata"]["annotations"][COMMIT] == rendered.commit
 
@@ -86,6 +91,13 @@ def test_the_doctor_finds_what_was_applied(namespace, rendered):
     assert missing == ["Namespace vsml has no PodTemplate vsml-small. `make deploy` puts it there."]
 
 
-def may(verb: str, resource: str, subresource: str = "") -> bool:
-    words = ["auth", "can-i", verb, resource, f"--as={DRIVER}", f"--namespace={NAMESPACE}"]
+def test_servers_among_stages_are_not_left_behind_in_silence(namespace, tmp_path):
+    kubectl("create", "deployment", "mlflow", "--image=older", f"--namespace={NAMESPACE}")
+    with pytest.raises(deploy.DeployError, match=f"namespace of stages.* `VSML_SERVERS={NAMESPACE} make deploy"):
+        deploy.main("kind", [], tmp_path / "deployed")
+    kubectl("delete", "deployment", "mlflow", f"--namespace={NAMESPACE}")
+
+
+def may(verb: str, resource: str, subresource: str = "", namespace: str = NAMESPACE) -> bool:
+    words = ["auth", "can-i", verb, resource, f"--as={DRIVER}", f"--namespace={namespace}"]
     return kubectl(*words, *[f"--subresource={subresource}"] * bool(subresource), succeeds=False).strip() == "yes"

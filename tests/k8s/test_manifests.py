@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from pipeline.cluster import deploy, doctor
 from pipeline.cluster import manifest as of_jobs
-from pipeline.cluster.connection import NAMESPACE
+from pipeline.cluster.connection import NAMESPACE, SERVERS
 from tests.k8s.conftest import ALL, COMMIT, IMAGES
 
 VERSIONS = (".".join(map(str, doctor.OLDEST)), "1.37")
@@ -41,25 +41,46 @@ def validate(manifest: str, version: str) -> None:
     assert kubernetes_validate.validate(json.loads(manifest), version, strict=True) == version
 
 
-def test_the_schema_is_strict_and_all_is_in_the_namespace(rendered):
+def test_the_schema_is_strict_and_all_is_in_the_two_namespaces(rendered):
     template = rendered.one("PodTemplate", "vsml-small")
     wrong = {**template, "template": {"spec": {**template["template"]["spec"], "restartpolicy": "Never"}}}
     with pytest.raises(kubernetes_validate.ValidationError, match="restartpolicy"):
         kubernetes_validate.validate(wrong, VERSIONS[1], strict=True)
-    assert all((m["metadata"].get("namespace") == NAMESPACE) != (m["kind"] in CLUSTER_WIDE) for m in rendered.manifests)
-    made = [NAMESPACE] * ("existing-namespace" not in rendered.components)
+    both = [NAMESPACE, SERVERS][: 1 if "external-mlflow" in rendered.components else 2]
+    assert {m["metadata"].get("namespace") for m in rendered.manifests if m["kind"] not in CLUSTER_WIDE} == set(both)
+    assert not any("namespace" in m["metadata"] for m in rendered.kind(*CLUSTER_WIDE))
+    made = [] if "existing-namespace" in rendered.components else both
     assert [one["metadata"]["name"] for one in rendered.kind("Namespace")] == made
 
 
+def test_where_stages_run_there_is_no_secret_and_no_volume_of_the_servers(rendered):
+    ours = [one for one in rendered.manifests if one["metadata"].get("namespace") == NAMESPACE]
+    there = {"mlflow-external"} if "external-mlflow" in rendered.components else {"mlflow-stage"}
+    assert {reference["name"] for reference in deploy.found(ours, "secretKeyRef")} == there
+    servers = {"ConfigMap", "CronJob", "Deployment", "Ingress", "Job", "PersistentVolumeClaim", "StatefulSet"}
+    assert not servers & {one["kind"] for one in ours}
+
+
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl renders the manifests")
-def test_another_namespace_takes_all_of_it(monkeypatch, tmp_path):
+@pytest.mark.parametrize("servers", ["team-servers", "team", "vsml"])
+def test_other_namespaces_take_all_of_it_and_may_be_one(servers, monkeypatch, tmp_path):
     monkeypatch.setattr(deploy, "NAMESPACE", "team")
+    monkeypatch.setattr(deploy, "SERVERS", servers)
     manifests = deploy.render(tmp_path / "deployed", "cluster", ALL, IMAGES, COMMIT)
-    assert {m["metadata"].get("namespace") for m in manifests} == {"team", None}
-    assert [m["metadata"]["name"] for m in manifests if m["kind"] == "Namespace"] == ["team"]
+    assert {m["metadata"].get("namespace") for m in manifests} == {"team", servers, None}
+    assert {m["metadata"]["name"] for m in manifests if m["kind"] == "Namespace"} == {"team", servers}
+    named = [(m["kind"], m["metadata"].get("namespace"), m["metadata"]["name"]) for m in manifests]
+    assert len(named) == len(set(named))
     (bound,) = [m for m in manifests if m["kind"] == "RoleBinding"]
     assert bound["subjects"] == [{"kind": "ServiceAccount", "name": "driver", "namespace": "team"}]
-    assert f"{NAMESPACE}.svc" not in json.dumps(manifests), "no address has a namespace in it"
+    whole = json.dumps(manifests)
+    assert f"http://mlflow.{servers}.svc:5000" in whole and "vsml-servers" not in whole
+    selected = {
+        one["kubernetes.io/metadata.name"]
+        for one in deploy.found(manifests, "matchLabels")
+        if len(one) == 1 and "kubernetes.io/metadata.name" in one
+    }
+    assert selected == {"team", servers, "kube-system", "ingress-nginx"}
 
 
 def test_templates_are_as_the_executor_expects_with_a_queue_and_a_gang_if_asked_for(rendered):
@@ -126,7 +147,7 @@ def test_mlflow_answers_to_every_name_of_its_service_and_to_what_stages_call_it(
     allowed = env["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
     (port,) = rendered.one("Service", "mlflow")["spec"]["ports"]
     assert f"--port={port['port']}" in server["command"]
-    for host in ("mlflow", "mlflow.vsml.svc", "mlflow.vsml.svc.cluster.local", "localhost", "127.0.0.1"):
+    for host in ("mlflow", "mlflow.vsml-servers.svc", "mlflow.team.svc.cluster.local", "localhost", "127.0.0.1"):
         assert any(fnmatch.fnmatch(host, pattern) for pattern in allowed)
         assert any(fnmatch.fnmatch(f"{host}:{port['port']}", pattern) for pattern in allowed)
     assert not any(fnmatch.fnmatch(name, pattern) for name in ("evil.example", "mlflow.evil") for pattern in allowed)
@@ -189,7 +210,7 @@ def test_services_find_their_pods_and_policies_name_labels_that_pods_have(render
 
 
 def test_the_network_carries_what_is_needed_and_nothing_else(rendered):
-    roles = ("mlflow", "migrate", "postgres", "stage", "driver", "backup", "stranger")
+    roles = ("mlflow", "migrate", "postgres", "stage", "driver", "backup", "stranger", "stranger of the servers")
     ports = (5000, 5432, 443, 8476)
     open_ways = {way for way in itertools.product(roles, roles, ports) if _open(rendered, *way)}
     needed = {("stage", "mlflow", 5000), ("driver", "mlflow", 5000)}
@@ -212,18 +233,28 @@ def _open(rendered, source: str, target: str, port: int) -> bool:
 
 def _leads(rendered, role: str, direction: str, other: str | None, port: int) -> bool:
     """Whether the policies of a pod let it be reached by another, or reach it (or, if `other` is None, the world)."""
-    specs = [policy["spec"] for policy in rendered.kind("NetworkPolicy")]
+    own = [one for one in rendered.kind("NetworkPolicy") if one["metadata"]["namespace"] == _home(role)]
+    specs = [policy["spec"] for policy in own]
     chosen = [one for one in specs if direction.title() in one["policyTypes"] and _selects(one["podSelector"], role)]
-    assert chosen, "no policy chooses this pod, so that everything is open"
+    assert chosen or "external-mlflow" in rendered.components, "no policy chooses this pod, so that everything is open"
     peers = "to" if direction == "egress" else "from"
-    return any(_peer(one.get(peers), other) and _port(one, port) for spec in chosen for one in spec.get(direction, []))
+    home, rules = _home(role), (rule for spec in chosen for rule in spec.get(direction, []))
+    return any(_peer(rule.get(peers), other, home) and _port(rule, port) for rule in rules)
 
 
-def _peer(peers: list[dict[str, Any]] | None, role: str | None) -> bool:
+def _home(role: str) -> str:
+    return NAMESPACE if role in ("stage", "driver", "stranger") else SERVERS
+
+
+def _peer(peers: list[dict[str, Any]] | None, role: str | None, home: str) -> bool:
     if peers is None:  # everybody
         return True
-    here = [peer for peer in peers if "namespaceSelector" not in peer]
-    return role is not None and any(_selects(peer["podSelector"], role) for peer in here)
+    if role is None:
+        return False
+    here = {"matchLabels": {"kubernetes.io/metadata.name": home}}  # without a selector
+    spaces = [peer.get("namespaceSelector", here)["matchLabels"]["kubernetes.io/metadata.name"] for peer in peers]
+    pods = [peer["podSelector"] for peer, space in zip(peers, spaces, strict=True) if space == _home(role)]
+    return any(_selects(selector, role) for selector in pods)
 
 
 def _port(rule: dict[str, Any], port: int) -> bool:

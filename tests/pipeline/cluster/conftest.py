@@ -219,6 +219,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         fault = self.cluster.fault(f"{self.command} {self.path}")
         if isinstance(fault.how, int):
             return self._json({"message": "scripted"}, fault.how)
+        if fault.how == "silent" and not self.path.partition("?")[0].endswith("/log"):
+            self.cluster.closed.wait(60)
         if fault.how == "reset":
             return self._reset()
         if self.cluster.token is not None and self.headers.get("Authorization") != f"Bearer {self.cluster.token}":

@@ -31,7 +31,7 @@ def nodes(**gpus: str) -> tuple[int, dict]:
 def guarded(tmp_path_factory):
     """The address of an MLflow server with the users of k8s/, whose passwords have been others, and two hosts."""
     folder = tmp_path_factory.mktemp("mlflow")
-    auth = (K8S / "base/auth.ini").read_text()
+    auth = (K8S / "base/servers/auth.ini").read_text()
     (folder / "auth.ini").write_text(re.sub("postgresql.*", f"sqlite:///{folder}/auth.db", auth))
     env = {
         "MLFLOW_AUTH_CONFIG_PATH": f"{folder}/auth.ini",
@@ -45,7 +45,7 @@ def guarded(tmp_path_factory):
         own = {f"MLFLOW_AUTH_{name.upper()}_PASSWORD": f"{password} {name}" for name in USERS}
         twice += f"os.environ |= {own}; runpy.run_path(sys.argv[1]); "
     subprocess.run(
-        [sys.executable, "-c", twice, K8S / "base/accounts.py"], env=os.environ | env, check=True, cwd=folder
+        [sys.executable, "-c", twice, K8S / "base/servers/accounts.py"], env=os.environ | env, check=True, cwd=folder
     )
     env |= own
     with servers.mlflow_server(folder, "--app-name=basic-auth", env=env) as uri:

@@ -232,6 +232,33 @@ def test_a_job_that_is_refused_or_gets_no_pod_leaves_no_run_that_seems_to_go_on(
     assert {run.status for run in runs[:2]} == {"FAILED"}
 
 
+def test_a_run_whose_driver_dies_before_its_job_is_made_or_whose_job_ends_unwatched_is_closed(slow, cluster, mlflow):
+    def statuses():
+        (newest, *_) = Store().find({"stage": "test_data", "set": "wine", "executor": "kubernetes"})
+        return [run.status for run in Store().find({"fingerprint": newest.tags["fingerprint"]})]
+
+    cluster.fail("POST .*/jobs", "silent")
+    driver = slow.start("test_data", "wine")
+    until(lambda: not cluster.faults, "a request to make a Job")
+    driver.kill()
+    driver.communicate()
+    assert (cluster.created, statuses()) == (0, ["RUNNING"])
+
+    slow.close_gate("wine")
+    driver = slow.start("test_data", "wine")
+    says(driver, "step 5 total")
+    assert statuses() == ["RUNNING", "FAILED"]
+    driver.kill()
+    driver.communicate()
+    cluster.delete(slow.job()["metadata"]["name"])
+
+    slow.open_gate("wine")
+    _ends(slow.start("test_data", "wine"))
+    assert (statuses(), cluster.created) == (["FINISHED", "FAILED", "FAILED"], 2)
+    assert slow.total("wine") == _total("wine")
+    assert {run.status for run in Store().find({"stage": "upload"})} == {"FINISHED"}
+
+
 def _write_more(root):
     with (root / "pipeline/run/artifacts.py").open("a") as code:
         code.write("\nMORE = 1\n")
