@@ -12,7 +12,8 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -122,6 +123,8 @@ def verify(folder: Path, published: str | None = None) -> Iterator[str]:
         yield f"{SUMS} has the sha256 {found}, expected {published}: it is not the bundle that was published."
     lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
     listed = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    if twice := _twice(line.split("  ", 1)[1] for line in lines):
+        yield f"{SUMS} names {twice} twice."
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {SUMS, ENVELOPE}
     for name in sorted(there - listed.keys()):
         yield f"{name} is not in {SUMS}: it was added."
@@ -154,6 +157,8 @@ def verify(folder: Path, published: str | None = None) -> Iterator[str]:
         build = of.predicate.build_definition
         resolved = build.resolved_dependencies
         read = {one.name: one.sha256 for one in resolved}
+        if twice := _twice(one.name for one in resolved):
+            yield f"{name} names {twice} twice among what it read."
         if not any("gitCommit" in one.digest for one in resolved):
             yield f"{name} names no commit."
         if not any(one.endswith(".py") for one in read):
@@ -188,6 +193,11 @@ def verify(folder: Path, published: str | None = None) -> Iterator[str]:
             stamp = read_stamp(folder / out)
             if not stamp or stamp.group("stage", "item", "plan") != (item.stage, *(item.words or (None,)), told):
                 yield f"{out} has the stamp {stamp and stamp[0]}, which is not that of {name}."
+
+
+def _twice(names: Iterable[str]) -> str:
+    """Those that are there more than once; of two digests, only one would be looked at."""
+    return ", ".join(sorted(name for name, times in Counter(names).items() if name and times > 1))
 
 
 def _published(sets: Mapping[str, LockedSet], name: str, split: str) -> list[dict[str, str]]:

@@ -14,13 +14,14 @@ import logging
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -28,7 +29,7 @@ from typing import IO, Any, NamedTuple
 import psutil
 
 from pipeline.run import job, paths, phases
-from pipeline.run.artifacts import write_json
+from pipeline.run.artifacts import atomic, write_json
 from pipeline.run.flow import Flow
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -68,12 +69,15 @@ def main(jobs: int, file: Path) -> None:
     from dvc.repo import Repo
     from dvc.repo.index import Index
     from networkx import ancestors
+    from tqdm import tqdm
 
+    tqdm.monitor_interval = 0  # a thread that DVC starts at the end of an interpreter would never start
     logging.getLogger("dvc").setLevel(logging.WARNING)  # our own lines say what runs
     try:
         with Repo(_wait_for_lock=True) as repo:
             graph = Index.from_file(repo, str(Path(file.name).absolute())).graph
             with repo.lock:
+                _readable(Path(str(repo.tmp_dir), "rwlock"))
                 changed = [stage for stage in graph if stage.changed()]
             due = set(changed).union(*(ancestors(graph, stage) for stage in changed))  # what depends on them, too
             stages = {stage.addressing: stage for stage in graph if stage in due}
@@ -199,8 +203,8 @@ def run(repo: Any, stages: Mapping[str, Any], needs: Mapping[str, set[str]], job
                     where = f"all that it said is in {item.log.name}; its end:"
                     settle(item.name, "FAILED", f"in {_in_words(took)}: {problem}{where}")
                     print("\n".join(lines), flush=True)
-    except SystemExit:
-        # Everything that runs ends: as after a Ctrl-C, then, what does not mind that, by force.
+    except BaseException:
+        # Everything that runs ends, as on a full disk: as after a Ctrl-C, then, what does not mind that, by force.
         for blow, wait_s in ((signal.SIGINT, STOPS_WITHIN_S), (signal.SIGKILL, 5.0)):
             alive = [item.process for item in running if item.process.is_alive()]
             for process in alive:
@@ -208,15 +212,24 @@ def run(repo: Any, stages: Mapping[str, Any], needs: Mapping[str, set[str]], job
             give_up = time.monotonic() + wait_s
             for process in alive:
                 process.join(max(0.0, give_up - time.monotonic()))
-        with repo.lock:
-            for item in running:
+        for item in running:
+            print(f"{item.name}: stopped", flush=True)
+            with suppress(OSError), repo.lock:
                 item.held.close()
-                print(f"{item.name}: stopped", flush=True)
         raise
     finally:
-        write_json(paths.SECONDS, times)
         _note(repo, kept)
+        write_json(paths.SECONDS, times)
     return states
+
+
+def _readable(locks: Path) -> None:
+    """Remove DVC's list of what is read and written, if it is torn: it writes it in place, also on a full disk."""
+    if locks.exists():
+        try:
+            json.loads(locks.read_bytes())
+        except ValueError:
+            locks.unlink()
 
 
 def _start(repo: Any, stage: Any, path: Path) -> Running | None:
@@ -267,19 +280,20 @@ def _keep(stage: Any) -> None:
 def _note(repo: Any, kept: list[Any]) -> None:
     """Write items that DVC has kept into dvc.lock, all of which are of one.
 
-    Signals wait meanwhile: DVC writes the file in place, and half of it would be no dvc.lock.
+    DVC writes a file in place, and half of it would be no dvc.lock: so it writes a copy.
 
     Raises:
       DvcException: the file cannot be read or written; all stay to be noted.
     """
+    from dvc.dvcfile import LOCK_FILE, Lockfile
+
     if kept:
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-        try:
-            with repo.lock:
-                kept[0].dvcfile.dump_stages(kept, update_pipeline=False)
-            kept.clear()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        own = Path(LOCK_FILE)
+        with repo.lock, atomic(own) as copy:
+            if own.exists():
+                shutil.copyfile(own, copy)
+            Lockfile(repo, str(copy)).dump_stages(kept)
+        kept.clear()
 
 
 def _item(command: str, log: int, parent: int) -> None:

@@ -17,7 +17,7 @@ import shutil
 import sqlite3
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ from pipeline.track.tracking import store_uri, without_secrets
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # the default of 7 holds training up for four minutes
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+os.environ.setdefault(TIMEOUT := "MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 # Through the server, always: where S3 is behind it, it would hand out presigned URLs, and pods have no way to S3.
@@ -38,6 +38,7 @@ os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "false")
 
 PROJECT = "vsml"
 METRICS_A_BATCH, DIGEST_LETTERS = 1000, 36  # the limits of MLflow
+BYTES_A_S = 10**6  # at least, that a server puts away: it answers when it has passed on all of a file, to S3 maybe
 RULE = "rule"  # a folder of a run, which is a version of a model
 LOADER = "vsml.pyfunc"  # what `mlflow.pyfunc.load_model` imports for it
 # Of the characters that a folder may have, those that mean something in an address, and no others.
@@ -90,16 +91,23 @@ class Store:
         self.uri = self._uri if self._uri == IN_REPOSITORY else without_secrets(self._uri)  # for texts
         self._entities = entities
         self._folders: dict[str, str] = {}  # of a run's files, which never move
-        local, here = self._uri == IN_REPOSITORY, paths.MLFLOW_ARTIFACTS.as_uri()
+        local = self._uri == IN_REPOSITORY
+        file = _database(self._uri)
+        # MLflow would put files wherever this process runs.
+        here = None if file is None else (file.parent / paths.MLFLOW_ARTIFACTS.name).as_uri()
         # Several processes at once would fail to make the tables of a new database.
         with FileLock(paths.MLFLOW_DATABASE.with_suffix(".lock")) if local else contextlib.nullcontext():
-            self._client = _Explained(_Explained(mlflow, self._uri).MlflowClient(self._uri), self._uri)
+            explained = _Explained(mlflow, self._uri)
+            if local and not paths.MLFLOW_DATABASE.exists():  # half of the tables, as on a full disk, none completes
+                with artifacts.atomic(paths.MLFLOW_DATABASE) as new:
+                    explained.MlflowClient(IN_REPOSITORY.removesuffix(paths.MLFLOW_DATABASE.name) + new.name)
+            self._client = _Explained(explained.MlflowClient(self._uri), self._uri)
             if local and f"sqlite:///{paths.MLFLOW_DATABASE}" != IN_REPOSITORY:
                 with contextlib.suppress(OSError):  # MLflow makes the folder that the address names letter by letter
                     os.removedirs(Path(IN_REPOSITORY.removeprefix("sqlite:///")).parent)
             with contextlib.suppress(ExistsInStoreError):  # another client was faster
                 if self._client.get_experiment_by_name(PROJECT) is None:
-                    self._client.create_experiment(PROJECT, here if local else _beside(self._uri))
+                    self._client.create_experiment(PROJECT, here)
             found = self._client.get_experiment_by_name(PROJECT)
             if found.lifecycle_stage == "deleted":
                 restore = f"mlflow experiments restore -x {found.experiment_id}"
@@ -108,7 +116,7 @@ class Store:
                     f"MLFLOW_TRACKING_URI={shlex.quote(self.uri)} {restore}"
                 )
             if local and found.artifact_location != here:
-                _relocate(found.artifact_location, here)
+                _relocate(found.artifact_location, str(here))
             self._experiment = found.experiment_id
 
     def create(self, name: str, tags: Mapping[str, str], began_ms: int | None = None) -> str:
@@ -188,11 +196,13 @@ class Store:
             link = Path(folder) / Path(name).name
             link.symlink_to(path.resolve())
             parent = Path(name).parent.as_posix()
-            self._client.log_artifact(run, str(link), None if parent == "." else parent)
+            with _time_for(link):
+                self._client.log_artifact(run, str(link), None if parent == "." else parent)
 
     def upload_folder(self, run: str, name: str, folder: Path) -> None:
         """Put all files of a folder into the folder `name` of a run."""
-        self._client.log_artifacts(run, str(folder), name)
+        with _time_for(*(path for path in folder.rglob("*") if path.is_file())):
+            self._client.log_artifacts(run, str(folder), name)
 
     def write(self, run: str, name: str, value: object) -> str:
         """Put JSON into a run as `name`; return the sha256 of the file."""
@@ -360,13 +370,34 @@ def _save_model(folder: Path, rule: Path) -> None:
     model.save(folder / "MLmodel")
 
 
-def _beside(uri: str) -> str | None:
-    """Where the files go of a database that is a file; MLflow would put them wherever this process runs."""
-    if not uri.startswith("sqlite:"):
-        return None
-    from sqlalchemy.engine import make_url
+@contextlib.contextmanager
+def _time_for(*files: Path) -> Iterator[None]:
+    """Wait for an answer as long as a server may need for the largest of these files. One thread at a time uploads."""
+    own = os.environ[TIMEOUT]
+    os.environ[TIMEOUT] = str(int(own) + max((path.stat().st_size for path in files), default=0) // BYTES_A_S)
+    try:
+        yield
+    finally:
+        os.environ[TIMEOUT] = own
 
-    return (Path(make_url(uri).database or "").resolve().parent / paths.MLFLOW_ARTIFACTS.name).as_uri()
+
+def _database(uri: str) -> Path | None:
+    """The file that a database is, if it is one. What cannot be opened MLflow would try for two minutes."""
+    if uri == IN_REPOSITORY:
+        file = paths.MLFLOW_DATABASE
+    elif uri.startswith("sqlite:"):
+        from sqlalchemy.engine import make_url
+
+        file = Path(make_url(uri).database or "").resolve()
+    else:
+        return None
+    if os.path.lexists(file):
+        try:
+            sqlite3.connect(file).close()
+        except sqlite3.OperationalError as error:
+            remedy = "Move what is there away, and a new one is made; or let this user read and write it."
+            raise TrackingError(f"{file} is no database that MLflow can use: {error}. {remedy}") from error
+    return file
 
 
 def _relocate(old: str, new: str) -> None:

@@ -213,7 +213,7 @@ class Uploads:
                 store.tag(run, tracking.by_digest("outs", made["outs"]))
         except TrackerAway:
             raise
-        except TrackingError:  # it may never be taken, and must not seem to run until then
+        except Exception:  # it may never be taken, and must not seem to run until then
             store.end(run, "FAILED")
             raise
         store.end(run, end["status"], end["ended_ns"] // 10**6)

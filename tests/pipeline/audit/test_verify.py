@@ -103,7 +103,9 @@ def _write(folder, files, listed=None):
         (_files(params=4), None, PARAMS),
         (_forged(WINE), None, [UNREAD]),
         (_forged(OTHER) | {"datasets.lock": LOCK}, None, [f"other files of publishers than {paths.DATASETS_LOCK} has"]),
-        (_files(code=PARSED), None, ["figure names no code", "test_data@iris names no code", "unify names no code"]),
+        (_files(source=(COMMIT, RAW | {"digest": {"sha256": OTHER}}, RAW)), None, [f"names {RAW['name']} twice among"]),
+        (_files(read=(COMMIT, _named(TABLE, b""), COMPUTED)), None, [f"names {TABLE} twice", "no statement here"]),
+        (_files(code=COMMIT), None, ["figure names no code", "test_data@iris names no code", "unify names no code"]),
         *((_files(lost=name), None, [f"{name} is missing: pack"]) for name in sorted(FIXED) if name not in READ),
         (_files() | {"more": b""}, _files(), ["was added"]),
         (_files(), _files() | {"more": b""}, ["is missing"]),
@@ -121,6 +123,12 @@ def test_each_fault_of_a_bundle_is_said(tmp_path, files, listed, faults):
     found = list(verify(tmp_path))
     assert len(found) == len(faults) and all(words in one for words, one in zip(faults, found, strict=True)), found
     assert "not the bundle that was published" in next(verify(tmp_path, "0" * 64))
+
+
+def test_a_file_that_is_listed_twice_is_said(tmp_path):
+    _write(tmp_path, _files())
+    (tmp_path / SUMS).write_text(f"{OTHER}  dvc.yaml\n{(tmp_path / SUMS).read_text()}")
+    assert list(verify(tmp_path)) == [f"{SUMS} names dvc.yaml twice."]
 
 
 def test_a_signature_is_held_to_its_signers(tmp_path, capsys):

@@ -17,6 +17,7 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 import urllib.parse
 import uuid
 from pathlib import Path
@@ -336,10 +337,13 @@ class Site:
 
 
 class Wire:
-    """Connections to a server, all of which can be cut and refused; what is sent while `late` is set waits for it."""
+    """Connections to a server, all of which can be cut and refused; what is sent while `late` is set waits for it.
+
+    Each part of an answer comes after `answers_after_s`.
+    """
 
     def __init__(self, target: int) -> None:
-        self.target, self.cut = target, False
+        self.target, self.cut, self.answers_after_s = target, False, 0.0
         self.late: threading.Event | None = None
         self.answer_to_late = b""
         self.socket = socket.create_server(("127.0.0.1", 0))
@@ -372,6 +376,8 @@ class Wire:
                                 data = near.recv(2**16)
                             self.answer_to_late = far.recv(2**16)
                             return
+                        if end is far:
+                            time.sleep(self.answers_after_s)
                         (far if end is near else near).sendall(data)
 
 

@@ -197,6 +197,19 @@ def test_a_tracker_that_is_away_delays_and_loses_nothing(store, run, upload, sav
     assert store.get(run).tags["checkpoints"] == "[]"
 
 
+def test_a_server_may_take_longer_for_a_larger_file(store, run, wire, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    (large := tmp_path / "files/large").parent.mkdir()
+    large.write_bytes(bytes(3 * 10**6))
+    wire.answers_after_s = 1.5
+    store.upload(run, "large", large)
+    store.upload_folder(run, "folder", large.parent)
+    with pytest.raises(TrackerAway, match="timed out"):
+        store.write(run, "small", {})
+    wire.answers_after_s = 0.0
+    assert store.content(run, "large") == store.content(run, "folder/large") == large.read_bytes()
+
+
 def test_rows_that_come_late_are_not_logged_twice(store, run, upload, wire, tmp_path, monkeypatch, capsys):
     """A server that stands still takes a request long after its sender has given up, and sent the rows again."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")

@@ -1,10 +1,14 @@
 """A thousand items, a server that is killed twenty times, and a disk that fills up ten times: nothing is lost.
 
-pytest -n 0 -s -m slow tests/pipeline/run/test_load.py    prints times and memory
+pytest -n 0 -s -m load tests/pipeline/run/test_load.py    prints times and memory
 """
 
 import contextlib
+import os
 import random
+import shutil
+import sqlite3
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -120,6 +124,64 @@ def test_a_server_killed_twenty_times_loses_no_run(small, tmp_path, capsys):
         assert sorted(_finished(env["MLFLOW_TRACKING_URI"])) == sorted(name.replace("@", " ") for name in made)
     with capsys.disabled():
         print(f"\nA server killed {kills} times: all {len(made)} runs whole after {time.monotonic() - began:.0f} s")
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """The folder of a file system of its own, and what sets its size."""
+    (folder := tmp_path / "disk").mkdir()
+
+    def mount(*options: str) -> None:
+        subprocess.run(["mount", "-t", "tmpfs", *options, "none", str(folder)], check=True, capture_output=True)
+
+    try:
+        mount()
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"NO FULL DISK WAS TRIED: only root mounts one ({error}); `unshare -rm` makes one root for that.")
+    yield folder, lambda size: mount("-o", f"remount,size={size}")
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.load
+def test_a_file_system_that_is_full_at_ten_sizes_damages_nothing(clone, tiny, disk, write_params, tmp_path, capsys):
+    (folder, resize), chance, ends = disk, random.Random(0), []
+    tiny["items"]["seeds"] = [0]
+    write_params(clone.root / "params.yaml", tiny)
+    flow = read_yaml(clone.root / "dvc.yaml")
+    flow["stages"] = {name: flow["stages"][name] for name in ("plan", "train_data", "test_data", "meta_train")}
+    write_params(clone.root / "dvc.yaml", flow)
+    command, compiled = ("python", "-m", "pipeline", "repro", "--jobs", "2"), str(tmp_path / "compiled")
+
+    def used() -> int:
+        return (found := os.statvfs(folder)).f_frsize * (found.f_blocks - found.f_bfree)
+
+    def left(root: Path) -> dict[Path, bytes]:
+        files = [path for path in root.glob("artifacts/*_*/**/[!.]*") if path.is_file()]
+        return {path.relative_to(root): path.read_bytes() for path in files}
+
+    made = clone.copy(folder)
+    before = used()
+    made.run(*command, JAX_COMPILATION_CACHE_DIR=compiled)
+    whole, most = left(made.root), used() - before
+    for _ in range(10):
+        shutil.rmtree(made.root)
+        made = clone.copy(folder)
+        resize(used() + int(chance.uniform(0, most)))
+        process = made.start(*command, TMPDIR=str(folder), JAX_COMPILATION_CACHE_DIR=compiled)
+        out, error = process.communicate(timeout=600)
+        ends.append(process.returncode)
+        assert "Traceback" not in out + error and (process.returncode == 0 or "full" in out + error), out + error
+        resize(2**30)
+        made.run(*command, JAX_COMPILATION_CACHE_DIR=compiled)
+        assert left(made.root) == whole and "are up to date" in made.run(*command)
+        with contextlib.closing(sqlite3.connect(made.root / "mlflow.db")) as store:
+            runs = store.execute("select name, status from runs").fetchall()
+        assert "RUNNING" not in {status for _, status in runs}
+        assert {name for name, status in runs if status == "FINISHED"} >= {"train_data digits", "meta_train vsml 0"}
+        assert not list((made.root / ".runs").glob("*/")), "all are taken up"
+    assert sum(map(bool, ends)) > 0
+    with capsys.disabled():
+        print(f"\nA full file system, {most / 1e6:.1f} MB short at most: exit statuses {ends}; then the same bytes")
 
 
 @pytest.mark.slow

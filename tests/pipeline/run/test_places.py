@@ -56,6 +56,10 @@ for change in ("experiments set lifecycle_stage = 'deleted'", "alembic_version s
     paths.MLFLOW_DATABASE.write_bytes(whole)
 paths.MLFLOW_DATABASE.write_bytes(b"scrambled" * 1000)
 go("scrambled")
+paths.MLFLOW_DATABASE.unlink()
+paths.MLFLOW_DATABASE.mkdir()
+go("folder")
+paths.MLFLOW_DATABASE.rmdir()
 paths.MLFLOW_DATABASE.write_bytes(whole)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
 go("disk full")
@@ -182,10 +186,11 @@ def test_trouble_with_the_local_store_is_said_with_its_own_remedy_and_loses_no_r
         "'mlflow db upgrade sqlite:///",
         "disk full\nMLflow at sqlite:///",
         "file is not a database",
+        "mlflow.db is no database that MLflow can use: unable to open database file. Move what is there away",
     ):
         assert words in said, said
     trouble, _, at_last = said.partition("\nlocked\n")
-    assert trouble.count("\n") == 8 and "tries again" not in at_last, "a sentence each, and none at last"
+    assert trouble.count("\n") == 10 and "tries again" not in at_last, "a sentence each, and none at last"
     assert _ask(waiting.root, "select status from runs") == [("FINISHED",)] * 2
 
 

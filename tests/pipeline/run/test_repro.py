@@ -1,6 +1,7 @@
 """Several items at once, on a real DVC."""
 
 import re
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -54,11 +55,13 @@ if told.startswith("stay"):
 out = "out" if stage == "first" else stage
 pathlib.Path(f"{out}-{item}").write_text(f"{stage} {item}" + "!" * (told == "other"))
 """
+pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")  # of MLflow's own store
 MORTAL = "import signal; [signal.signal(s, signal.SIG_DFL) for s in (signal.SIGTERM, signal.SIGINT)]; "
 
 
 @pytest.fixture
-def toy(small):
+def toy(small, empty_store):
+    shutil.copy(empty_store, small.root)
     (small.root / "stage.py").write_text(STAGE)
     (small.root / "dvc.yaml").write_text(DVC)
     return small
@@ -122,6 +125,17 @@ def test_nothing_outlives_it_and_what_was_done_before_is_not_done_again(toy, blo
     first = [line.split(" (")[0] for line in out if line.startswith("first@a")]
     assert first == ["first@a: done as it was left before, from DVC's cache"] * (blow == signal.SIGKILL)
     assert out[-1].endswith(" items are done.")
+
+
+def test_trouble_of_its_own_ends_all_that_runs_and_half_a_list_of_locks_stops_nobody(toy):
+    _tell(toy, a="stay", b="go")
+    (folder := toy.root / ".jobs/logs/then@b.log").mkdir(parents=True)  # in the place of a file
+    (toy.root / ".dvc/tmp").mkdir(exist_ok=True)
+    (toy.root / ".dvc/tmp/rwlock").write_text('{"read": ')  # as a full disk leaves it
+    out, error = toy.start("python", "-m", "pipeline", "repro", "--jobs", "2").communicate(timeout=60)
+    assert error == f"repro: {folder} cannot be opened: Is a directory.\n" and "first@a: stopped" in out
+    assert not psutil.pid_exists(int((toy.root / "pid-a").read_text()))
+    assert "first@b" in read_yaml(toy.root / "dvc.lock")["stages"]
 
 
 def _alive(process):
