@@ -45,7 +45,7 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
     waited(uploads.flush, "Taking up what was run here")
     store = waited(Store, "Starting")
     name, follower = name_of(stage, job.fingerprint), Follower(api)
-    going_on = f"Detached from Job {name}, which goes on. `dvc repro` attaches to it again."
+    going_on = f"Detached from Job {name}, which goes on if it was made. `dvc repro` attaches to it again."
     while True:
         try:
             return _obtain(api, store, follower, job, where, bool(other))

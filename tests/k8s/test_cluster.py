@@ -55,6 +55,7 @@ def test_secrets_are_made_once_and_never_shown(namespace, rendered, capsys):
             return
     deploy.make_secrets(rendered.manifests)
     first = secrets()
+    kubectl("delete", "secret", "mlflow-stage", f"--namespace={NAMESPACE}")  # stages have the login that MLflow knows
     deploy.make_secrets(rendered.manifests)
     assert secrets() == first
     assert {name: set(keys) for name, keys in first.items()} == {n: set(keys) for n, keys in deploy.SECRETS.items()}
