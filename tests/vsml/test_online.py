@@ -114,7 +114,7 @@ def test_classes_and_features_may_appear_later_and_what_was_learned_stays(random
     ("wrong", "said"),
     [
         (lambda: vsml.VSMLClassifier("recall_direct").fit(X, Y), "'recall_direct' is a rule of the kind 'recall'"),
-        (lambda: vsml.VSMLClassifier(random_features=1.5).fit(X, Y), r"random_features \(=1.5\) must be a whole"),
+        (lambda: vsml.VSMLClassifier(random_features=-1).fit(X, Y), r"random_features \(=-1\) must be a whole"),
         (lambda: vsml.VSMLClassifier().partial_fit(X, Y), "classes must be passed on the first call to partial_fit"),
         (lambda: vsml.VSMLClassifier().partial_fit(X, Y, [0, 1]), r"y has the labels \[2\], which are none of"),
         (lambda: vsml.VSMLClassifier().partial_fit(X, Y.astype(str), [0, 1, 2]), r"labels \['0' '1' '2'\], which are"),
