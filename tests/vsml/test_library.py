@@ -9,7 +9,7 @@ import tomllib
 import zipfile
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -121,7 +121,7 @@ def formless(folder: Path) -> Path:
             r"learning_rate \(=-1.0\) and clip \(=1.0\) must be",
         ),
         (lambda at: vsml.meta_train(POINTS, 1, start="diggits"), "'diggits' is none of the rules"),
-        (lambda at: vsml.meta_train(lambda key: 5, 1), "it must be an Episode of x and y"),
+        (lambda at: vsml.meta_train(cast(Any, lambda key: 5), 1), "it must be an Episode of x and y"),
         (
             lambda at: vsml.meta_train(lambda key: Episode(jnp.zeros((5, 2)), jnp.zeros(5)), 1),
             r"x \(5, 2\) and y \(5,\)",
