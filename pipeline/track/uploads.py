@@ -116,7 +116,7 @@ def written() -> list[Written]:
         except FileNotFoundError:  # just removed by another process
             continue
         except ValueError as error:
-            _say_once(f"{folder} is damaged ({error}) and stays where it is: remove it.")
+            _say_damaged(folder, error)
     return _makers_first(sorted(found, key=lambda one: float("inf") if one.end is None else one.end["ended_ns"]))
 
 
@@ -165,6 +165,10 @@ def _said(folder: Path, name: str) -> dict[str, Any]:
     return found
 
 
+def _say_damaged(folder: Path, error: Exception) -> None:
+    _say_once(f"{folder} is damaged ({error}) and stays where it is: remove it.")
+
+
 @functools.cache
 def _say_once(sentence: str) -> None:
     print(sentence, file=sys.stderr, flush=True)
@@ -197,6 +201,8 @@ class Uploads:
                         self._run(one, uri).log(one.folder)
                 except TrackingError as error:
                     errors[uri] = error
+                except ValueError as error:
+                    _say_damaged(one.folder, error)
         return errors
 
     def _take(self, one: Written, uri: str, end: Mapping[str, Any]) -> None:

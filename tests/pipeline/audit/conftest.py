@@ -85,6 +85,10 @@ class Audited:
         """Run code beside `store`, the Store of the server; what it calls `answer` comes back."""
         return self._ask({"do": code})
 
+    def here(self, *words: str) -> tuple[int, str, str]:
+        """As `end`, of a command of the pipeline in that process, which has imported all that it needs."""
+        return self._ask({"command": words})
+
     def run_of(self, stage: str, **names: str) -> str:
         """The id of the run of an item."""
         tags = {"stage": stage, **names}

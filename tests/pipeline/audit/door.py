@@ -6,14 +6,18 @@ figures' tests, logged as their runs. Data, figures and report are really made, 
 
 import contextlib
 import csv
+import io
 import json
+import os
 import sys
 import traceback
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
+from pipeline.__main__ import main as command
 from pipeline.audit import show, walk
 from pipeline.cluster.execute import execute_here
 from pipeline.run import job as provenance
@@ -50,25 +54,33 @@ def make() -> None:
 
 
 def main() -> None:
-    with contextlib.redirect_stdout(sys.stderr):
-        make()
-    print("ready", flush=True)
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # all else that is said here, or by children, goes to the log
+    make()
+    print("ready", file=answers, flush=True)
     scope = {"store": Store()}
     for line in sys.stdin:
         asked = json.loads(line)
         try:
-            with contextlib.redirect_stdout(sys.stderr):
-                answered = {"answer": _answer(asked, scope)}
+            answered = {"answer": _answer(asked, scope)}
         except Exception:  # which fails the test that asked, and not those after it
             answered = {"error": traceback.format_exc()}
-        print(json.dumps(answered), flush=True)
+        print(json.dumps(answered), file=answers, flush=True)
 
 
 def _answer(asked: dict[str, Any], scope: dict[str, Any]) -> Any:
-    if "do" not in asked:
+    if "remote" in asked:
         return show.as_json(walk.audit(asked["remote"]))
-    exec(asked["do"], scope)
-    return scope.pop("answer", None)
+    if "do" in asked:
+        exec(asked["do"], scope)
+        return scope.pop("answer", None)
+    said, status = [io.StringIO(), io.StringIO()], 0
+    with contextlib.redirect_stdout(said[0]), contextlib.redirect_stderr(said[1]), mock.patch.dict(os.environ):
+        try:
+            command(asked["command"])
+        except SystemExit as end:
+            status = end.code
+    return status, *(one.getvalue() for one in said)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,10 @@ BUCKET, KEY, SECRET = "results", "a-key", "a-secret"
 PARTS = ("master", "volume", "filer", "s3")  # of the server, with a port each, and one more for gRPC
 
 
-@pytest.fixture
-def remote(audited, tmp_path) -> Iterator[tuple[Any, str]]:
+@pytest.fixture(scope="module")
+def remote(tmp_path_factory) -> Iterator[tuple[Any, str]]:
     """The client and the address of an S3 server that checks keys, with an empty bucket."""
+    tmp_path = tmp_path_factory.mktemp("s3")
     keys = {"name": "me", "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin"]}
     (tmp_path / "keys.json").write_text(json.dumps({"identities": [keys]}))
     (tmp_path / "data").mkdir()
@@ -46,11 +47,11 @@ def remote(audited, tmp_path) -> Iterator[tuple[Any, str]]:
         until(up, f"the start of weed (see {log})", 120)
         yield client, address
     finally:
-        server.terminate()
+        server.kill()  # told to end, it waits for half a minute
         server.wait(60)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pushed(audited, remote) -> Iterator[Any]:
     """The client of a bucket that is the clone's default remote, with all that dvc.lock names."""
     client, address = remote
@@ -87,5 +88,5 @@ def test_a_remote_that_cannot_be_read_is_no_finding(audited, pushed):
     """Keys that the server refuses, and nobody at its address: the audit could not be made."""
     for name, value in {"secret_access_key": "wrong", "endpointurl": "http://127.0.0.1:9"}.items():
         audited.run("dvc", "remote", "modify", "--local", "cloud", name, value)
-        status, _, error = audited.end("python", "-m", "pipeline", "audit", "--remote")
+        status, _, error = audited.here("audit", "--remote")
         assert status == 2 and f"audit: --remote: {BUCKET}/dvc/files/md5/" in error, error

@@ -12,9 +12,7 @@ OUTS = ("rule.npz", "curve.npz", "snapshots.npz", "curve.csv")
 
 
 def test_a_rule_is_made_again_in_another_clone(clone, tmp_path):
-    clone.env["VSML_UPLOAD"] = "now"  # the other clone asks the store of this one
-    for words in (("plan",), ("train_data", "digits"), ("meta_train", "vsml", "0")):
-        clone.run("python", "-m", "pipeline", *words)
+    clone.stages("train_data digits", "meta_train vsml 0", "uploads")  # the other clone asks the store of this one
     other = Clone(tmp_path / "another clone")
     subprocess.run(["git", "clone", "--quiet", str(clone.root), str(other.root)], check=True)
     command = ("python", "-m", "pipeline", "replay", "meta_train", "vsml", "0")

@@ -93,9 +93,11 @@ def committed(first_committed, tmp_path):
 
 
 def _changed(clone):
-    """What DVC would run besides `plan`, once that has run."""
-    clone.run("dvc", "repro", "--single-item", "plan")
-    status = json.loads(clone.run("dvc", "status", "--json"))
+    """What DVC would run besides `plan`, once that has run: what `dvc repro` and `dvc status` do, in one process."""
+    code = "import json; from dvc.repo import Repo; repo = Repo(); repo.reproduce('plan', single_item=True)"
+    status = json.loads(
+        clone.run("python", "-c", f"{code}; print(); print(json.dumps(repo.status()))").splitlines()[-1]
+    )
     return {name for name, why in status.items() if any("changed" in str(key) for reason in why for key in reason)}
 
 

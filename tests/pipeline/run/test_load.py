@@ -185,9 +185,9 @@ def test_a_file_system_that_is_full_at_ten_sizes_damages_nothing(clone, tiny, di
 
 
 @pytest.mark.slow
-def test_a_disk_full_at_ten_moments_is_said_and_costs_nothing(small, capsys):
+def test_a_disk_full_at_any_moment_is_said_and_costs_nothing(small, capsys):
     chance, said = random.Random(0), []
-    for _ in range(10):
+    for _ in range(5):
         blocks = int(2 ** chance.uniform(0, 12))  # files of half a kB to two MB
         process = small.start("sh", "-c", f"ulimit -f {blocks}; exec python -m pipeline repro --jobs 2")
         error = process.communicate(timeout=120)[1]
@@ -200,4 +200,4 @@ def test_a_disk_full_at_ten_moments_is_said_and_costs_nothing(small, capsys):
     small.run("python", "-m", "pipeline", "repro")
     assert "Data and pipelines are up to date." in small.run("python", "-m", "pipeline", "repro")
     with capsys.disabled():
-        print(f"\nA disk full at 10 moments: exit statuses {said}; then all is made")
+        print(f"\nA disk full at 5 moments: exit statuses {said}; then all is made")

@@ -1,10 +1,12 @@
 """The outer loop of all stages that train: killed without warning, it goes on to the same bits; progress; optimiser."""
 
 import contextlib
+import copy
 import hashlib
 import os
 import pty
 import re
+import shutil
 import signal
 import sqlite3
 import sys
@@ -17,6 +19,8 @@ import numpy as np
 import pytest
 
 from pipeline.run import training
+from pipeline.run.params import read_yaml
+from tests.pipeline.conftest import write_yaml
 
 # What `dvc repro` does: the plan, then `python -m pipeline STAGE ITEM…`, with a checkpoint and a line after every step.
 RUN = """
@@ -37,9 +41,10 @@ OUTS = {
 }
 
 
-@pytest.fixture
-def site(clone, tiny, write_params):
+@pytest.fixture(scope="module")
+def site(first_clone, tiniest, tmp_path_factory):
     """A clone whose five trainings take STEPS steps each."""
+    clone, tiny = first_clone.copy(tmp_path_factory.mktemp("training")), copy.deepcopy(tiniest)
     tiny["defaults"]["curriculum"][1]["steps"] = STEPS - tiny["defaults"]["curriculum"][0]["steps"]
     tiny["clone"]["form"] |= {"hidden": 4, "message": 2}
     tiny["clone"]["random"] |= {"coarse": 6, "fine": 6, "connections": 4}
@@ -47,9 +52,8 @@ def site(clone, tiny, write_params):
     tiny["improve"]["steps"] = STEPS
     for system in ("recall", "feedback"):
         tiny[system]["defaults"]["training"]["steps"] = STEPS
-    write_params(clone.root / "params.yaml", tiny)
-    clone.env["VSML_UPLOAD"] = "later"
-    clone.run("python", "-m", "pipeline", "train_data", "digits")
+    write_yaml(clone.root / "params.yaml", tiny)
+    clone.stages("train_data digits")
     return clone
 
 
@@ -78,18 +82,24 @@ def _runs(site, name):
         return [(status, store.execute(curve, (run,)).fetchall()) for run, status in store.execute(query, (name,))]
 
 
+@pytest.fixture(scope="module")
+def undisturbed(site):
+    """By stage, the outs of trainings that nobody has killed, one after another; their runs are in MLflow."""
+    site.stages(*OUTS, "uploads")
+    return {stage: _outs(site, stage) for stage in (item.split()[0] for item in OUTS)}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("item", OUTS)
-def test_killed_with_a_torn_checkpoint_it_ends_as_if_nothing_had_happened(site, item):
+def test_killed_with_a_torn_checkpoint_it_ends_as_if_nothing_had_happened(site, undisturbed, item):
     stage, *_ = item.split()
-    if stage == "improve":
-        site.run("python", "-m", "pipeline", "clone", "1")
+    shutil.rmtree(site.root / "artifacts" / stage)
     _killed(site, item)
     assert not [path for path in (site.root / "artifacts" / stage).rglob("*") if path.is_file()]
     *_, newest = sorted((site.root / ".checkpoints").glob("*/*.npz"))
     newest.write_bytes(newest.read_bytes()[:-100])
 
-    process = site.start("python", "-c", RUN, *item.split())
+    process = site.start("python", "-c", f"{RUN}main(['uploads'])", *item.split())
     said, error = process.communicate(timeout=300)
     assert process.returncode == 0, said + error
     assert f"{newest} is damaged" in error
@@ -97,25 +107,20 @@ def test_killed_with_a_torn_checkpoint_it_ends_as_if_nothing_had_happened(site, 
     assert begun == int(newest.name.partition("-")[0]) - 1 and KILL_AT - 1 <= begun < STEPS
     assert [int(step) for step in re.findall(r": meta-step (\d+) of 40", said)] == list(range(begun + 1, STEPS + 1))
     assert list((site.root / ".checkpoints").iterdir()) == []
-    resumed = _outs(site, stage)
-    assert resumed.keys() == OUTS[item]
-
-    site.run("python", "-m", "pipeline", *item.split())
-    assert _outs(site, stage) == resumed
-    site.run("python", "-m", "pipeline", "uploads")
-    (killed, one), (undisturbed, other) = _runs(site, item)
-    assert killed == undisturbed == "FINISHED", "the killed run goes on in the one that it began"
+    assert _outs(site, stage) == undisturbed[stage] and undisturbed[stage].keys() == OUTS[item]
+    (first, one), (killed, other) = _runs(site, item)
+    assert first == killed == "FINISHED", "the killed run goes on in the one that it began"
     assert one == other and [step for step, _ in one] == list(range(1, STEPS + 1))
 
 
 @pytest.mark.slow
-def test_a_training_with_other_params_leaves_a_checkpoint_to_whom_it_belongs(site, tiny, write_params):
-    item = "feedback_train flp_on_sines 0"
+def test_a_training_with_other_params_leaves_a_checkpoint_to_whom_it_belongs(site):
+    item, tiny = "feedback_train flp_on_sines 0", read_yaml(site.root / "params.yaml")
     _killed(site, item)
     peaks, said, outs = tiny["feedback"]["defaults"]["training"]["rates"]["forward"], [], []
     for times in (2, 0.5):
         peaks["peak"] *= times
-        write_params(site.root / "params.yaml", tiny)
+        write_yaml(site.root / "params.yaml", tiny)
         said.append(site.run("python", "-c", RUN, *item.split()))
         outs.append(_outs(site, "feedback_train"))
     assert "Going on" not in said[0] and ": meta-step 1 of 40" in said[0]

@@ -19,13 +19,9 @@ from pipeline.studies.learning.ranking import plus_minus
 
 @pytest.mark.slow
 def test_a_rule_is_meta_trained_and_tested_beside_a_newborn_one(clone):
-    for words in (
-        "train_data digits",
-        "test_data iris",
-        "feedback_train flp_on_glyphs 1",
-        "feedback_test flp_on_glyphs 1",
-    ):
-        clone.run("python", "-m", "pipeline", *words.split())
+    clone.stages(
+        "train_data digits", "test_data iris", "feedback_train flp_on_glyphs 1", "feedback_test flp_on_glyphs 1"
+    )
     rule = artifacts.read_rule(clone.root / paths.feedback_rule("flp_on_glyphs", 1))
     assert rule.learner["name"] == "local_plasticity"
     assert rule.provenance["experiment"] == "flp_on_glyphs" and rule.provenance["meta_steps"] == 20

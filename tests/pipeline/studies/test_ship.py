@@ -13,11 +13,6 @@ episode = Episode(jnp.ones((3, 8)), jnp.ones((3, 8)))
 """
 
 
-def _commit(clone):
-    clone.run("git", "add", "-A")
-    clone.run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "made")
-
-
 @pytest.mark.slow
 def test_rules_of_the_siblings_ship_and_live_as_their_cards_and_docstring_say(clone, tiny, write_params):
     tiny["items"] |= {"recall": ["direct"], "feedback": ["flp_on_sines"]}
@@ -25,15 +20,8 @@ def test_rules_of_the_siblings_ship_and_live_as_their_cards_and_docstring_say(cl
     tiny["recall"]["tests"]["thorough"] = []
     tiny["feedback"]["defaults"]["task"]["parts"] = 5  # of which the docstring speaks
     write_params(clone.root / "params.yaml", tiny)
-    for words in (
-        "train_data digits",
-        "test_data iris",
-        "recall_train direct 0",
-        "recall_test direct 0",
-        "feedback_train flp_on_sines 0",
-        "feedback_test flp_on_sines 0",
-    ):
-        clone.run("python", "-m", "pipeline", *words.split())
+    systems = ("recall_train direct 0", "recall_test direct 0", "feedback_train flp_on_sines 0")
+    clone.stages("train_data digits", "test_data iris", *systems, "feedback_test flp_on_sines 0")
     refused = clone.start("python", "-m", "pipeline", "ship", "direct", "0", "recall_direct")
     assert "The tree is dirty" in refused.communicate(timeout=60)[1] and refused.returncode == 1
 
@@ -42,7 +30,7 @@ def test_rules_of_the_siblings_ship_and_live_as_their_cards_and_docstring_say(cl
         ("direct", "recall_direct", "recall_train/direct-0.npz"),
         ("flp_on_sines", "flp_sines", "feedback_train/flp_on_sines-0/rule.npz"),
     ):
-        _commit(clone)
+        clone.commit()
         clone.run("python", "-m", "pipeline", "ship", experiment, "0", name)
         assert (zoo / f"{name}.npz").read_bytes() == (clone.root / "artifacts" / rule).read_bytes()
         (code,) = re.findall(r"```python\n(.*?)```", (zoo / f"{name}.md").read_text(), re.DOTALL)

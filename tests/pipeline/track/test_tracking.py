@@ -343,6 +343,16 @@ def test_runs_are_tied_in_order_when_the_clock_is_set_back_between_their_ends(cl
         assert made_from == ([chain[number - 1]] if number else []) and tags["mlflow.parentRunId"] == repro
 
 
+def test_a_run_that_is_damaged_does_not_seem_to_run_and_keeps_no_other_waiting(clone, take_up):
+    clone.run("python", "-c", CHAIN.format(runs=2, rows=3))
+    (torn,) = [path for path in _waiting(clone.root) if _name(path) == "test_data 0"]
+    (torn / "curve.jsonl").write_text('[1, {"loss"\n')
+    status, error = take_up()
+    assert status == 0 and f"{torn} is damaged (" in error and _waiting(clone.root) == [torn]
+    ends = [(name, status) for _, name, status, _ in _runs(clone.root)]
+    assert ends == [("test_data 0", "FAILED"), ("test_data 1", "FINISHED")]
+
+
 @pytest.mark.parametrize("taken_up_meanwhile", [True, False])
 def test_a_killed_run_that_is_resumed_goes_on_in_the_same_run(clone, take_up, taken_up_meanwhile):
     process = clone.start("python", "-c", CURVED, "5", "waits")

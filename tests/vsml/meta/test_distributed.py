@@ -30,7 +30,7 @@ from vsml.meta.train import Group, guarded, meta_train, on_all, start
 from vsml.tasks.synthetic import random_points
 
 assert jax.device_count() == 2 and jax.process_count() == processes
-learner = network((3, 2), hidden=4, message=3, ticks=1, backward_pass=True)
+learner = network((3, 2), hidden=4, message=3, ticks=1, backward_pass=False)
 draw = jax.tree_util.Partial(partial(random_points, length=6, features=3, classes=2, points=4))
 loss = lifetime_loss(learner, cross_entropy)
 groups = [Group(across_devices(e, jax.devices()), draw, 4) for e in (backprop(loss), antithetic_es(loss, 0.1, 2))]
@@ -48,7 +48,7 @@ def _theta(processes):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    flags = f"--xla_force_host_platform_device_count={2 // processes}"
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={2 // processes}"  # the last one counts
     env = os.environ | {"XLA_FLAGS": flags, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     running = [
         subprocess.Popen(
