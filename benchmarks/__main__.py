@@ -1,4 +1,4 @@
-"""`python -m benchmarks` measures this machine in a quarter of an hour, `--quick` in far less. It asserts nothing.
+"""`python -m benchmarks` measures this machine in half an hour, `--quick` in far less. It asserts nothing.
 
 `--gpu` has cases for one GPU, for which they take some minutes. `--users` measures VSMLClassifier beside scikit-learn's
 and river's online classifiers only, in some minutes; river where it is installed. `--items PROFILE` measures

@@ -63,7 +63,7 @@ def _noise(key: RandomKey, *, length: int, inputs: int, classes: int) -> Episode
     return Episode(jax.random.normal(x_key, (length, inputs)), y)
 
 
-CONV = {"image": (28, 28, 1), "convolutions": ((8, 5, 4),)}
+CONV = {"image": (28, 28, 1), "convolutions": ((8, 5, 3),)}
 CASES = (
     Case("64-10", (64, 10), 1),
     Case("64-10", (64, 10), 32),

@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import users
+from benchmarks import cases, users
 from benchmarks.cases import Case
 from benchmarks.measure import programs
 from tests.vsml import made
-from vsml.core.rollout import unroll
+from vsml.core.rollout import rollout, unroll
 from vsml.core.scores import cross_entropy
 
 CASES = [
@@ -55,6 +55,14 @@ def test_the_gradient_is_right_at_a_size_that_is_run(key):
         expected = gradient(case.plain(), {}, wide[0], *alone(wide[1:]))
     scale = max(float(np.abs(z).max()) for z in jax.tree.leaves(expected))
     made.close(ours, expected, rtol=0, atol=5e-4 * scale)
+
+
+@pytest.mark.parametrize("case", dict.fromkeys((*cases.CASES, *cases.GPU, *cases.QUICK)), ids=lambda case: case.label)
+def test_every_case_can_be_built_in_both_forms(key, case):
+    for learner in (case.ours(), case.plain()):
+        theta = jax.eval_shape(learner.init_theta, key)
+        logits = jax.eval_shape(lambda theta, it=learner: rollout(it, theta, key, case.draw(2)(key)), theta)
+        assert logits.shape == (2, 10)
 
 
 def test_ticks_are_counted_at_every_place():
