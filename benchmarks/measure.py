@@ -70,7 +70,6 @@ def race(case: Case, budget_s: float, rounds: int) -> dict[str, Any]:
         # Of so short ones: an episode of 2,000 examples takes as much longer as it has more of them.
         "episodes_per_s": {what: quartiles(case.episodes / np.array(times["ours", what])) for what in length},
         "speed_up": {what: quartiles(ns["plain", what] / ns["ours", what]) for what in ("forward", "gradient")},
-        "gradient_to_forward": {form: quartiles(ns[form, "gradient"] / ns[form, "forward"]) for form in learners},
         "differs_by": {
             "loss": float(abs(found["plain", "forward"][0] - found["ours", "forward"][0])),
             "gradient": _relative(found["ours", "gradient"][1], found["plain", "gradient"][1]),
