@@ -44,6 +44,7 @@ SETTINGS = ("JAX_*", "XLA_FLAGS", "LIBTPU_INIT_ARGS", "NVIDIA_TF32_OVERRIDE", "N
 OF_NUMPY = ("NPY_", "OPENBLAS_")  # how the names of those begin that reach what runs no JAX
 HARMLESS = tuple(f"JAX_*{what}*" for what in ("VISIBLE_DEVICES", "CACHE", "LOG", "DUMP", "TRACEBACK", "TIMEOUT"))
 HARMLESS += ("JAX_PLATFORM*",)
+COMPILING = ("--xla_cpu_parallel_codegen_split_count=*",)  # flags of XLA: how it compiles, and not what
 OFF = ("JAX_ENABLE_X64", "JAX_DISABLE_JIT", "JAX_DISABLE_MOST_OPTIMIZATIONS")  # unless they are set to more than this:
 NOT_SET = ("", "0", "false", "False")
 DEPTH = 64  # longest chain of imports that is followed; ours are a quarter as long
@@ -86,12 +87,14 @@ def plan(tree: "Tree", starts: Iterable[str], params: Mapping[str, Any]) -> dict
     }
 
 
-def settings() -> dict[str, str]:
-    """The environment variables of this process that may change numbers, without what is off or unset."""
+def settings(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment variables that may change numbers, by default of this process, without what is off or unset."""
     return {
         # In whatever order they were given, flags are the same.
-        name: " ".join(sorted(value.split())) if name == "XLA_FLAGS" else value
-        for name, value in sorted(os.environ.items())
+        name: " ".join(flag for flag in sorted(value.split()) if not _matches(flag, COMPILING))
+        if name == "XLA_FLAGS"
+        else value
+        for name, value in sorted(environment.items())
         if _matches(name, SETTINGS) and not _matches(name, HARMLESS)
         if value not in (NOT_SET if name in OFF else ("",))
     }

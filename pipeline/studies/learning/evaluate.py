@@ -205,7 +205,7 @@ def main(
     )
     if random_features:
         print(f"All learners see {random_features} random features beside these.")
-    usual = {"XLA_FLAGS": " ".join(sorted(f"{name}={value}" for name, value in XLA_FLAGS.items()))}
+    usual = settings({"XLA_FLAGS": " ".join(map("=".join, XLA_FLAGS.items()))})
     if own_settings := " ".join(f"{name}={value}" for name, value in settings().items() - usual.items()):
         print(f"Set in this environment, which may change numbers: {own_settings}.")
     rows: list[Row] = []

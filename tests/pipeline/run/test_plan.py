@@ -219,7 +219,7 @@ def test_every_version_of_python_agrees(root):
 
 def test_versions_and_settings_are_those_that_change_numbers(root, monkeypatch):
     monkeypatch.setenv("JAX_ENABLE_X64", "0")
-    monkeypatch.setenv("XLA_FLAGS", "--b=2 --a=1")
+    monkeypatch.setenv("XLA_FLAGS", "--b=2 --xla_cpu_parallel_codegen_split_count=3 --a=1")
     made = plan.plan(plan.Tree(root), [START], {"rate": 1})
     assert (made["settings"], list(made["versions"])) == ({}, ["numpy"])  # JAX is none of its packages
     edit(root, "vsml/start.py", ("import numpy", "import jax\nimport numpy"))
