@@ -1,8 +1,11 @@
 """README.md and the pages of docs/ and of the studies: their numbers, their links and their code."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -195,3 +198,26 @@ def test_the_code_of_the_readme_runs_and_its_rule_learns(tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     exec(code, {"__name__": "__main__"})
     assert float(capsys.readouterr().out) > 0.85
+
+
+@pytest.mark.slow
+def test_the_first_half_hour_goes_as_its_page_says(tmp_path):
+    """Those steps that no other test takes: the others are installations, `make repro`, `dvc exp` and MLflow."""
+    text = (paths.ROOT / "docs/half_hour.md").read_text()
+    blocks = re.findall(r"<!-- run -->\n```(\w+)\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "examples").symlink_to(paths.ROOT / "examples")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = os.environ | {"PATH": path, "PYTHONPATH": str(paths.ROOT)}
+    said = [
+        subprocess.run(
+            ["bash", "-ec", code] if kind == "sh" else [sys.executable, "-c", code],
+            cwd=tmp_path, env=env, check=True, capture_output=True, text=True,
+        ).stdout
+        for kind, code in blocks
+    ]  # fmt: skip
+    table, stream, own = said
+    assert "wines.csv: 178 examples, 13 features, 3 classes" in table
+    assert all(name in table for name in ("Nearest", "SGD", "guessing"))
+    assert {"wines.png", "wines.json", "mine.npz", "mine.png"} <= {one.name for one in tmp_path.iterdir()}
+    assert float(stream) > 0.9
+    assert "meta-step 400" in own and "mine" in own.splitlines()[-1] + own
