@@ -2,7 +2,8 @@
 
 `--gpu` has cases for one GPU, for which they take some minutes. `--users` measures VSMLClassifier beside scikit-learn's
 and river's online classifiers only, in some minutes; river where it is installed. `--items PROFILE` measures
-nothing: it says where the time of a profile went (".": the default one) when `make repro` last ran each item.
+nothing: it says where the time of a profile went (".": the default one) when `make repro` last ran each item. `--costs
+PROFILE` runs nothing either: it counts what its meta-training computes, such as that of profiles/paper.
 """
 
 import argparse
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument("--gpu", action="store_true", help="cases for one GPU")
     parser.add_argument("--users", action="store_true", help="examples a second of VSMLClassifier only")
     parser.add_argument("--items", type=Path, metavar="PROFILE", help="seconds of its stages; such as profiles/mnist")
+    parser.add_argument("--costs", type=Path, metavar="PROFILE", help="of its meta-training, by counting")
     parser.add_argument("--each", action="store_true", help="of these, a row for each experiment")
     parser.add_argument("--population", type=int, help=argparse.SUPPRESS)  # see benchmarks.evolution
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each form, taken in turns")
@@ -34,6 +36,10 @@ def main() -> None:
     if options.items:
         os.chdir(options.items)
         return print(items.table(options.each))
+    if options.costs:
+        from benchmarks import costs
+
+        return print(costs.table(options.costs))
     from benchmarks import evolution
 
     if options.population:

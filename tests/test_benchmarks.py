@@ -4,9 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import cases, users
+from benchmarks import cases, costs, users
 from benchmarks.cases import Case
 from benchmarks.measure import programs
+from pipeline.run import paths
+from pipeline.studies import params
 from tests.vsml import made
 from vsml.core.rollout import rollout, unroll
 from vsml.core.scores import cross_entropy
@@ -80,3 +82,49 @@ def test_users_models_are_held_against_ours_in_the_same_round(case, monkeypatch)
     assert models[0] == users.OURS and ("vsml.river" in models) == (case.chunk == 1)
     for place, (name, times) in enumerate(row["times_as_many"].items(), start=1):  # each took four times the one before
         assert times == {what: [round(0.25**place, 3)] * 3 for what in ("learn", "predict")}, name
+
+
+def test_operations_are_counted_through_scans_gradients_and_convolutions():
+    a, b, image, kernel = (np.ones(shape, np.float32) for shape in ((3, 4), (4, 5), (2, 8, 8, 3), (3, 3, 3, 6)))
+
+    def count(function, *arguments):
+        return costs.flops(jax.make_jaxpr(function)(*arguments).jaxpr)
+
+    def steps(a, b):
+        return jax.lax.scan(lambda a, _: (jax.numpy.tanh(a @ b @ b.T), None), a, None, length=7)[0].sum()
+
+    matmuls = 2 * 2 * 3 * 4 * 5
+    assert count(lambda a, b: jax.numpy.tanh(a @ b), a, b) == matmuls // 2 + 15
+    assert count(jax.jit(steps), a, b) == 7 * (matmuls + 12) + 12
+    of_gradient = count(jax.grad(steps), a, b)  # of the first argument alone: the same matmuls once more
+    assert 7 * 2 * matmuls < of_gradient < 7 * (2 * matmuls + 6 * 12)
+    layout = {"dimension_numbers": ("NHWC", "HWIO", "NHWC"), "window_strides": (1, 1), "padding": "VALID"}
+    convolved = count(lambda x, k: jax.lax.conv_general_dilated(x, k, **layout), image, kernel)
+    assert convolved == 2 * (2 * 6 * 6 * 6) * (3 * 3 * 3)
+    assert count(lambda n: n * n + 1, np.arange(3)) == 0  # whole numbers, as those of random keys
+
+
+def test_what_meta_training_costs_follows_from_its_curriculum():
+    own = params.read(paths.ROOT / "params.yaml").experiments["vsml"]
+    total, kept = costs.of_experiment(own)
+    ticks = sum(
+        phase.steps * one.population * one.length * one.inputs[0] * one.classes[0]
+        for phase in own.curriculum
+        for one in phase.episodes
+    )
+    # Two sweeps of a cell of 16 channels: its gates' matmul, four times that with the gradient, and as much beside it.
+    assert 1 < total / (2 * ticks * 4 * 2 * 16 * 64) < 3
+    states = max(
+        one.population * one.length * 4 * 2 * 16 * one.inputs[0] * one.classes[0]
+        for phase in own.curriculum
+        for one in phase.episodes
+    )
+    assert 1 <= kept / states < 1.02  # and the last answer
+    assert "| vsml | 440 |" in costs.table(paths.ROOT)
+
+
+@pytest.mark.slow
+def test_the_costs_in_the_docs_are_those_of_now():
+    docs = (paths.ROOT / "docs/speed.md").read_text()
+    expected = costs.table(paths.ROOT / "profiles/paper")
+    assert f"<!-- costs -->\n{expected}\n" in docs, "python -m benchmarks --costs profiles/paper"
