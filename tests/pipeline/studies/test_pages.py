@@ -216,8 +216,8 @@ def test_the_first_half_hour_goes_as_its_page_says(tmp_path):
         for kind, code in blocks
     ]  # fmt: skip
     table, stream, own = said
-    assert "wines.csv: 178 examples, 13 features, 3 classes" in table
+    assert "my.csv: 178 examples, 13 features, 3 classes" in table
     assert all(name in table for name in ("Nearest", "SGD", "guessing"))
-    assert {"wines.png", "wines.json", "mine.npz", "mine.png"} <= {one.name for one in tmp_path.iterdir()}
+    assert {"my.png", "my.json", "mine.npz", "mine.png"} <= {one.name for one in tmp_path.iterdir()}
     assert float(stream) > 0.9
     assert "meta-step 400" in own and "mine" in own.partition("meta-step 400")[2]
