@@ -8,6 +8,7 @@ Memory: the states that must be kept at once, and nothing else.
 
 import json
 import math
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -116,6 +117,8 @@ def table(profile: Path) -> str:
     bench = json.loads((paths.ROOT / "docs/bench.json").read_text())
     per_s = measured(bench)
     found, alike, every = params.read(profile / "params.yaml"), {}, []
+    if not found.items.experiments:
+        sys.exit(f"{profile} meta-trains no experiment of VSML or its rivals: name a profile that does.")
     for name in found.items.experiments:
         section = found.experiments[name]
         total, kept = of_experiment(section)
