@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.run import paths
 from pipeline.run.params import merged, plain
+from pipeline.run.plan import differences
 from pipeline.studies import params
 from pipeline.studies.cloning import params as cloning
 from pipeline.studies.feedback import params as feedback
@@ -14,6 +15,8 @@ from vsml.cloning.clone import Form
 from vsml.feedback.descent import Descent
 from vsml.feedback.local_plasticity import Rule
 from vsml.recall.rules import Rules
+
+RATE = "optimizer.learning_rate"
 
 
 @pytest.fixture
@@ -155,13 +158,16 @@ def test_clones_that_are_tested_are_learned_or_ship_and_not_both(read, tiny, lea
         read(tiny)
 
 
-def test_the_full_profile_is_the_default_one_with_more_seeds_and_clones_that_are_learned():
+def test_the_full_profile_is_the_default_one_at_length():
     default, full = (plain(params.read(paths.ROOT / profile / "params.yaml")) for profile in (".", "profiles/full"))
     assert full["items"]["learned_clones"] == default["items"]["shipped_clones"] == full["items"]["clones"]
     assert (default["items"]["seeds"], full["items"]["seeds"]) == ([0, 1, 2], [0, 1, 2, 3, 4])
-    for one in (default, full):
-        del one["root"], one["items"]["learned_clones"], one["items"]["shipped_clones"], one["items"]["seeds"]
-    assert full == default
+    clones = {f"items.{kind}_clones" for kind in ("learned", "shipped")}
+    trained = {f"{of}.{what}" for of in ("defaults", "experiments.vsml") for what in ("curriculum", RATE)}
+    recalled = {f"recall.{of}.training.{what}" for of in ("defaults", "experiments.direct") for what in ("steps", RATE)}
+    recalled.add(f"recall.experiments.frozen.training.{RATE}")  # whose steps are its own
+    others = {"root", "items.seeds", "experiments.vsml.snapshots", "clone_test.episodes"}
+    assert set(differences(default, full)) == clones | trained | recalled | others
 
 
 @pytest.mark.parametrize(
@@ -274,6 +280,6 @@ def test_a_missing_file_says_where_to_go(tmp_path):
 
 
 def test_numbers_are_those_that_dvc_sees(tmp_path):
-    text = (paths.ROOT / "params.yaml").read_text().replace("learning_rate: 0.005", "learning_rate: 5e-3")
+    text = (paths.ROOT / "params.yaml").read_text().replace("learning_rate: 0.012", "learning_rate: 12e-3")
     (tmp_path / "params.yaml").write_text(text)
-    assert params.read(tmp_path / "params.yaml").experiments["vsml"].optimizer.learning_rate == 0.005
+    assert params.read(tmp_path / "params.yaml").experiments["vsml"].optimizer.learning_rate == 0.012
