@@ -40,7 +40,10 @@ UNITS = (("days", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0))
 
 
 def flops(jaxpr: Any) -> float:
-    """Floating-point operations of a jaxpr, of a scan in all of its steps, of a `while` in one round."""
+    """Floating-point operations of a jaxpr, of a scan in all of its steps, of a `while` in one round.
+
+    XLA's own `cost_analysis` counts the body of a loop once, however often it runs.
+    """
     total = 0.0
     for equation in jaxpr.eqns:
         kind, outs = equation.primitive.name, [one.aval for one in equation.outvars]
