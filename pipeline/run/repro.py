@@ -214,7 +214,7 @@ def run(repo: Any, stages: Mapping[str, Any], needs: Mapping[str, set[str]], job
                 process.join(max(0.0, give_up - time.monotonic()))
         for item in running:
             print(f"{item.name}: stopped", flush=True)
-            with suppress(OSError), repo.lock:
+            with suppress(OSError), repo.lock:  # on a full disk; what stopped us is what is to be told
                 item.held.close()
         raise
     finally:

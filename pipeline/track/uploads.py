@@ -166,7 +166,7 @@ def _said(folder: Path, name: str) -> dict[str, Any]:
 
 
 def _say_damaged(folder: Path, error: Exception) -> None:
-    _say_once(f"{folder} is damaged ({error}) and stays where it is: remove it.")
+    _say_once(f"{folder} cannot be taken up and stays where it is: {error}. If its files are damaged, remove it.")
 
 
 @functools.cache

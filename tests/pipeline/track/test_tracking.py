@@ -112,7 +112,7 @@ def _steps(root, run):
 
 def _end(process):
     """How a process ended, and its stderr."""
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=180)
     return process.returncode, error
 
 
@@ -164,7 +164,7 @@ def test_an_interrupted_stage_is_killed_and_an_unknown_way_to_upload_refused(clo
     process = clone.start("python", "-c", CURVED, "3", "waits")
     assert process.stdout is not None and process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=180)
     take_up()
     ((run, _, status, uri),) = _runs(clone.root)
     assert (status, _steps(clone.root, run)) == ("KILLED", [1, 2, 3])
@@ -295,7 +295,7 @@ def test_uploaders_killed_at_any_moment_lose_and_double_nothing_and_runs_are_tie
 
     for _ in range(4):
         seen, uploader = progress(), clone.start("python", "-m", "pipeline", "uploads")
-        give_up = time.monotonic() + 60
+        give_up = time.monotonic() + 180
         while progress() == seen and uploader.poll() is None and time.monotonic() < give_up:
             time.sleep(0.005)
         time.sleep(random.uniform(0, 0.25))
@@ -335,7 +335,7 @@ def test_runs_are_tied_in_order_when_the_clock_is_set_back_between_their_ends(cl
         (clone.root / ".runs" / name / "begin.json").write_text(text)
     status, error = take_up()
     assert status == 0 and f"{clone.root}/.runs/broken is damaged" in error
-    assert error.count(f"{clone.root}/.runs/poor is damaged (begin.json must hold ") == 1
+    assert error.count(f"{clone.root}/.runs/poor cannot be taken up and stays where it is: begin.json must hold ") == 1
     repro, *chain = [run for run, *_ in _runs(clone.root)]
     for number, run in enumerate(chain):
         tags = _tags(clone.root, run)
@@ -348,7 +348,7 @@ def test_a_run_that_is_damaged_does_not_seem_to_run_and_keeps_no_other_waiting(c
     (torn,) = [path for path in _waiting(clone.root) if _name(path) == "test_data 0"]
     (torn / "curve.jsonl").write_text('[1, {"loss"\n')
     status, error = take_up()
-    assert status == 0 and f"{torn} is damaged (" in error and _waiting(clone.root) == [torn]
+    assert status == 0 and f"{torn} cannot be taken up" in error and _waiting(clone.root) == [torn]
     ends = [(name, status) for _, name, status, _ in _runs(clone.root)]
     assert ends == [("test_data 0", "FAILED"), ("test_data 1", "FINISHED")]
 
@@ -383,7 +383,7 @@ def test_a_curve_goes_up_while_it_grows_whatever_happens_to_the_uploader(clone, 
         uploader = _uploader(clone.root)
         _stop_uploader(clone.root)
         stage.send_signal(signal.SIGINT)
-        stage.communicate(timeout=60)
+        stage.communicate(timeout=180)
         until(lambda: not _waiting(clone.root), "the upload by the next one")
         assert _uploader(clone.root) != uploader
         ((again, _, status, _),) = _runs(clone.root)
