@@ -29,12 +29,13 @@ class VSMLClassifier(ClassifierMixin, BaseEstimator):
       standardise: bring each feature to mean 0 and variance 1, as rules need it. `fit` takes the mean and the variance
         over X. `partial_fit` takes those of all examples so far, each one's own included; labels do not matter.
         False if features come so.
-      shuffle: whether `fit` goes through the examples in random order. Else the last ones count most.
+      shuffle: whether `fit` goes through the examples in random order. If not, it takes them as they stand; what comes
+        last then counts most, so that a set sorted by class is learned badly.
       random_state: of the order, the initial state and the random features; a number makes results repeatable.
 
     Attributes:
       classes_: [classes], the labels, sorted.
-      n_features_in_: features of an example.
+      n_features_in_: features of an example; feature_names_in_: [features], if X had names.
       online_: the rule in the middle of its episode (`vsml.online.Online`).
 
     Source: Kirsch and Schmidhuber, arXiv 2012.14905; random features are ours.
@@ -57,11 +58,12 @@ class VSMLClassifier(ClassifierMixin, BaseEstimator):
         """Forget all, and learn the examples X [n features] with labels y [n], each once."""
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
-        self.classes_, numbers = np.unique(y, return_inverse=True)
+        classes, numbers = np.unique(y, return_inverse=True)
         random = check_random_state(self.random_state)
-        self.online_ = self._online(random)
+        online = self._online(random, len(classes))
         order = random.permutation(len(X)) if self.shuffle else np.arange(len(X))
-        self.online_.learn(X[order], numbers[order], known=True)
+        online.learn(X[order], numbers[order], known=True)
+        self.classes_, self.online_ = classes, online  # at the end: a fit that fails leaves what there was
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> "VSMLClassifier":
@@ -83,14 +85,18 @@ class VSMLClassifier(ClassifierMixin, BaseEstimator):
         if (numbers < 0).any():
             raise ValueError(f"y has the labels {np.unique(y[numbers < 0])}, which are none of the classes {known}.")
         if first:
+            self.online_ = self._online(check_random_state(self.random_state), len(known))
             self.classes_ = known
-            self.online_ = self._online(check_random_state(self.random_state))
         self.online_.learn(X, numbers)
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """The probabilities [n classes] of the classes, in the order of `classes_`, for examples X [n features]."""
-        check_is_fitted(self)
+        """The probabilities [n classes] of the classes, in the order of `classes_`, for examples X [n features].
+
+        Raises:
+          NotFittedError: nothing was learned yet.
+        """
+        check_is_fitted(self, "online_")
         return self.online_.probabilities(np.asarray(validate_data(self, X, dtype=np.float64, reset=False)))
 
     def predict(self, X: Any) -> np.ndarray:
@@ -98,6 +104,6 @@ class VSMLClassifier(ClassifierMixin, BaseEstimator):
         best = self.predict_proba(X).argmax(1)
         return self.classes_[best]
 
-    def _online(self, random: np.random.RandomState) -> Online:
+    def _online(self, random: np.random.RandomState, classes: int) -> Online:
         own = {"random_features": self.random_features, "standardise": self.standardise, "seed": random.randint(2**31)}
-        return Online(self.rule, self.n_features_in_, len(self.classes_), **own)
+        return Online(self.rule, self.n_features_in_, classes, **own)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,7 +21,7 @@ from vsml.zoo import Rule, load, whole
 # Of the rules that ship. What else there is say `vsml.learners.settings.learner` and `vsml.learners.network.network`.
 SETTINGS: dict[str, Any] = {"name": "vsml", "convolutions": [], "hidden_layers": [], "hidden": 16, "message": 8}
 SETTINGS |= {"ticks": 1, "backward_pass": True, "feed_label": True, "layer_norm": True, "per_layer": False}
-INITIAL_SCALE = 5.0  # of messages. From 1, logits are small for long, and the error stays large whatever was learned
+INITIAL_SCALE = 5.0  # of messages. From 1, logits are small for long, and the error stays large
 SEGMENT = 20  # examples that are computed again at a time on the way back, at most; it saves memory
 PATIENCE = 10  # meta-gradients in a row that are not finite
 
@@ -31,7 +32,7 @@ def meta_train(
     draw: Draw | Sequence[Draw],
     steps: int,
     *,
-    start: Rule | str | None = None,
+    start: Rule | str | Path | None = None,
     name: str = "mine",
     settings: dict[str, Any] = SETTINGS,
     population: int = 32,
@@ -54,9 +55,10 @@ def meta_train(
       draw: from a random key (`jax.random.key`) to an `Episode` of x [time features], about standardised, and y [time
         classes], one-hot; all of one shape. Or several such, for tasks of several sizes, which share the population.
       steps: meta-steps.
-      start: a rule to go on from, or the name of one that ships; its settings count then. By default a random one.
+      start: a rule to go on from, the name of one that ships, or the path of one; its settings count then. By default a
+        random one.
       name: of the rule.
-      settings: the form of the learner.
+      settings: what is to differ from `vsml.meta_training.SETTINGS` in the form of the learner, as {"hidden": 8}.
       population: episodes of a meta-step.
       learning_rate, clip: the largest learning rate, and the largest norm of a meta-gradient.
       seed: of the rule that it begins with and of the episodes.
@@ -77,7 +79,11 @@ def meta_train(
     draws = [draw] if callable(draw) else list(draw)
     if not 1 <= len(draws) <= population:
         raise ValueError(f"draw (of {len(draws)}) must be one, or as many as share the population (={population}).")
-    start = load(start) if isinstance(start, str) else start
+    start = start if start is None or isinstance(start, Rule) else load(start)
+    if start is None and settings.get("name", "vsml") == "vsml":
+        if strange := sorted(settings.keys() - SETTINGS.keys()):
+            raise ValueError(f"settings has {strange}, which are none of {sorted(SETTINGS)}: correct or drop them.")
+        settings = SETTINGS | settings
     settings = dict(start.settings if start else settings)
     theta_key, key = jax.random.split(jax.random.key(seed))
     groups, theta = [], start.theta if start else None

@@ -21,6 +21,7 @@ from vsml.zoo import Rule, load, whole
 
 CHUNKS = (1, 32, 1024)  # examples of a compiled program
 CLASSIFY = ("vsml", *FIXED_SIZE)  # kinds of rules
+FARTHEST = 1e150  # of a feature as it comes, whose square is then finite in 64 bits
 LARGEST = 1e6  # of a standardised feature: the gates are flat long before, and it is far from the end of float32
 
 # Of each feature, [n feature] or [1 feature]: how many examples had it, their mean, their squared deviations from it.
@@ -120,8 +121,9 @@ class Online:
         x = np.asarray(x, np.float64)
         if x.ndim != 2 or x.shape[1] != self.features:
             raise ValueError(f"x (shape {x.shape}) must be [n, {self.features}], the features of each of n examples.")
-        if (infinite := np.isinf(x).any(1)).any():
-            raise ValueError(f"x has infinite features, first in example {infinite.argmax()}: replace or remove them.")
+        if (beyond := (np.abs(x) > FARTHEST).any(1)).any():
+            where = f"beyond {FARTHEST:g}, first in example {beyond.argmax()}"
+            raise ValueError(f"x has infinite features or some {where}: replace or remove them.")
         return x
 
     def _standardised(self, x: np.ndarray, units: Units) -> np.ndarray:
@@ -138,7 +140,8 @@ def _running(units: Units, x: np.ndarray) -> Units:
     In 64 bits, and from deviations from an old mean: features may be large and vary little.
     """
     seen, mean, squares = units
-    before = np.where(seen > 0, mean, np.nan_to_num(x[:1]))
+    first = np.take_along_axis(x, (~np.isnan(x)).argmax(0)[None], axis=0)  # number of each feature, if there is one
+    before = np.where(seen > 0, mean, np.nan_to_num(first))
     deviations = np.where(np.isnan(x), 0.0, x - before)
     seen, drift = seen + (~np.isnan(x)).cumsum(0), deviations.cumsum(0)
     mean_drift = drift / np.maximum(seen, 1)

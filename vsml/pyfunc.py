@@ -27,6 +27,11 @@ class Model:
 
     def predict(self, model_input: dict[str, np.ndarray], params: dict[str, Any] | None = None) -> np.ndarray:
         x, y, given = np.asarray(model_input["x"]), np.asarray(model_input["y"]), dict(params or {})
+        if x.ndim != 2 or y.shape != x.shape[:1] or y.dtype.kind not in "iu" or (y < UNKNOWN).any():
+            raise ValueError(
+                f"x (shape {x.shape}) must be [n features], and y (shape {y.shape}, {y.dtype}) [n]: "
+                f"the number of each one's class, from 0 on, or {UNKNOWN} where it is not known."
+            )
         classes = given.pop("classes", 0) or max(2, int(y.max(initial=UNKNOWN)) + 1)
         online = Online(self._path, x.shape[1], classes, **given)
         found = np.empty((len(x), classes))

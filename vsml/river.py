@@ -8,7 +8,7 @@ for twice as many as there were, so that programs are compiled again but a few t
 """
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ class OnlineClassifier:
     _multiclass = True
 
     def __init__(
-        self, rule: Any = "mnist", *, random_features=256, classes: Sequence[Hashable] | None = None, seed: int = 0
+        self, rule: Any = "mnist", *, random_features=256, classes: Iterable[Hashable] | None = None, seed: int = 0
     ) -> None:
         self.rule = rule
         self.random_features = random_features
@@ -41,7 +41,8 @@ class OnlineClassifier:
         self.seed = seed
         self._online: Online | None = None
         self._places: dict[Hashable, int] = {}  # of features
-        self._labels: dict[Hashable, int] = {label: number for number, label in enumerate(classes or ())}
+        known = dict.fromkeys(() if classes is None else classes)  # each once
+        self._labels: dict[Hashable, int] = {label: number for number, label in enumerate(known)}
 
     def learn_one(self, x: Mapping[Any, Any], y: Hashable) -> None:
         """Learn that the example has this label.
@@ -63,7 +64,7 @@ class OnlineClassifier:
         self._online.learn(self._row(numbers, self._online), np.array([self._labels[y]]))
 
     def predict_proba_one(self, x: Mapping[Any, Any]) -> dict[Hashable, float]:
-        """The probability of each label that is known; none before the first example."""
+        """The probability of each label that is known. Before the first example all of `classes` are as probable."""
         numbers = _numbers(x)
         if self._online is None:
             return {label: 1 / len(self._labels) for label in self._labels}
@@ -71,7 +72,7 @@ class OnlineClassifier:
         return dict(zip(self._labels, (probabilities / probabilities.sum()).tolist(), strict=True))
 
     def predict_one(self, x: Mapping[Any, Any]) -> Hashable | None:
-        """The most probable label, or None before the first example."""
+        """The most probable label; None while no label is known."""
         probabilities = self.predict_proba_one(x)
         return max(probabilities, key=probabilities.__getitem__, default=None)
 

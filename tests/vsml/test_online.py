@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from river.checks import yield_checks
 from sklearn.datasets import load_breast_cancer, load_wine
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import vsml
 from vsml import online
 from vsml.core.rollout import rollout
 from vsml.core.types import Episode
+from vsml.pyfunc import Model
 from vsml.river import OnlineClassifier, RiverClassifier
 
 WINE = tuple(map(np.asarray, load_wine(return_X_y=True)))
@@ -76,6 +78,33 @@ def test_units_of_features_do_not_matter():
     np.testing.assert_allclose(plain.predict_proba(X), other.predict_proba(1e8 + 1e3 * X), atol=1e-2)
 
 
+def test_a_fit_that_fails_leaves_what_was_learned_and_what_never_learned_says_so():
+    model = vsml.VSMLClassifier(random_features=0).fit(X, Y)
+    before = model.predict(X)
+    with pytest.raises(ValueError, match="'nope' is none of the rules"):
+        model.set_params(rule="nope").fit(X, np.array(list("abc"))[Y])
+    np.testing.assert_array_equal(model.predict(X), before)
+    model = vsml.VSMLClassifier()
+    with pytest.raises(ValueError, match="classes must be passed"):
+        model.partial_fit(X, Y)
+    with pytest.raises(NotFittedError):
+        model.predict(X)
+
+
+def test_a_missing_number_in_the_first_example_costs_no_feature():
+    first = [[np.nan, np.nan]]
+    x = np.concatenate([first, 1.7e9 + np.random.default_rng(0).normal(size=(60, 1)) * [1, 1]])
+    units = online._running(tuple(np.zeros((3, 1, 2))), x)
+    np.testing.assert_allclose(np.sqrt(units[2][-1] / 60), x[1:].std(0), rtol=1e-6)
+
+
+def test_classes_of_a_stream_may_be_an_array_and_name_one_twice():
+    model = OnlineClassifier(random_features=0, classes=np.array(["a", "b", "a"]))
+    assert model.predict_proba_one({"x": 1.0}) == {"a": 0.5, "b": 0.5}
+    model.learn_one({"x": 1.0}, "b")
+    assert set(model.predict_proba_one({"x": 1.0})) == {"a", "b"}
+
+
 def test_it_predicts_what_a_rollout_of_its_rule_predicts(key):
     z = ((X - X.mean(0)) / X.std(0)).astype(np.float32)
     rule = vsml.load("digits")
@@ -125,6 +154,12 @@ def test_classes_and_features_may_appear_later_and_what_was_learned_stays(random
         (lambda: online.Online("mnist", 13, 3).learn(X[:, 1:], Y), r"x \(shape \(178, 12\)\) must be \[n, 13\]"),
         (lambda: online.Online("mnist", 13, 2).learn(X, Y), "must have 178 class numbers from 0 to 1, one an example"),
         (lambda: online.Online("mnist", 1, 1).probabilities(np.array([[1], [np.inf]])), "infinite .* in example 1"),
+        (lambda: online.Online("mnist", 1, 1).probabilities(np.array([[1e200]])), "some beyond 1e.150, first in exam"),
+        (
+            lambda: Model("mnist").predict({"x": X[:2], "y": Y[:1]}),
+            r"x \(shape \(2, 13\)\) .* y \(shape \(1,\), int64\)",
+        ),
+        (lambda: Model("mnist").predict({"x": X[:2], "y": np.array([0.0, np.nan])}), r"y \(shape \(2,\), float64\)"),
         (
             lambda: OnlineClassifier().learn_one({"colour": "red"}, 1),
             "The feature 'colour' is 'red', it must be a finite",

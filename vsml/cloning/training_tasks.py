@@ -120,6 +120,7 @@ def compare(
         terms = (
             (up.products, jnp.tanh(hop.x) @ layer.w),
             (up.bias, layer.b),
+            # found less wanted is a change that should be none; its scale is that of learning
             (kept.w - layer.w + hop.change.w, hop.change.w),
             (kept.b - layer.b + hop.change.b, hop.change.b),
             (learned.w - kept.w, hop.change.w),

@@ -1,4 +1,4 @@
-"""Clones learn a data set by unrolling alone, beside true gradient descent on the same stream (figure 5)."""
+"""Clones learn a data set by unrolling alone, beside true gradient descent on the same stream (section 4.1)."""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -6,7 +6,7 @@
     gates  4 h, in the order i, g, f, o
 
 A cell hears the message of its unit below and of its unit above, ticks, and says one message each way
-(arXiv 2012.14905, section 3; constants from the authors' released code):
+(arXiv 2012.14905; constants from the authors' released code):
 
     z = fwd_a W_fwd + bwd_b W_bwd + hidden_ab W_hidden + bias
     memory' = sigmoid(f + 5) memory + sigmoid(i - 5) tanh(g);    hidden' = sigmoid(o) tanh(memory')

@@ -101,6 +101,7 @@ def convolve(
     at_every_tap = jax.vmap(grid, in_axes=(0, 0, None, None))
     at_every_position = jax.vmap(at_every_tap, in_axes=(None, 0, 0, None))
     cells, up, down = at_every_position(cells, padded[taps], bwd, 1)
+    # a border position has fewer taps: a mean over all of them would make it speak softer
     hears = np.bincount(taps.ravel(), minlength=q + 1)[:q].astype(np.float32)
     heard = jnp.zeros_like(padded).at[taps].add(down)[:q] / hears[:, None, None]
     return jax.tree.map(lambda z: z.mean(0), cells), up.mean(1), heard

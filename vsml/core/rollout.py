@@ -26,6 +26,7 @@ def unroll(
 
     def run(state, examples):
         state, predictions = jax.lax.scan(lambda s, example: learner.step(theta, s, *example), state, tuple(examples))
+        # without segments this meets the last state only, and no gradient
         return jax.lax.stop_gradient(state) if truncate else state, predictions
 
     if segment is None:

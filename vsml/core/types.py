@@ -8,6 +8,8 @@ Axis letters, here and in every annotation of `vsml`:
     p         episodes of one meta-step (the population)
     a, b      units below and above a layer of cells
     n, h      channels of a message, hidden channels of a cell
+
+Sections and figures of arXiv 2012.14905 are those of v3/v4 (NeurIPS 2021), as far as we know them.
 """
 
 from collections.abc import Callable
@@ -24,11 +26,15 @@ class Episode(NamedTuple):
     """One episode: the examples in the order in which they are shown."""
 
     x: Float[Array, "time *features"]
-    y: Float[Array, "time *classes"]  # one-hot
+    y: Float[Array, "time *classes"]  # one-hot; of regressions and of recall the targets
 
 
 class Learner(NamedTuple):
-    """An online learning algorithm, as three pure functions.
+    """An online learning algorithm, as three pure functions of one episode; `jax.vmap` makes many.
+
+        init_theta(key) -> theta                    what the outer loop learns
+        init_state(theta, key) -> state             at the start of an episode
+        step(theta, state, x, y) -> state, logits   x [features], y and logits [classes]
 
     `step` predicts the logits of `x` before `y` may influence them; a test holds every learner to it.
     """

@@ -14,7 +14,7 @@ from vsml.core.types import Episode, Learner, State, Theta
 from vsml.feedback.network import System, assembled, climb
 from vsml.meta.losses import MetaLoss, Score
 
-HEAD = "head"  # a group of theta in school only
+HEAD = "head"  # the group of theta that answers while a network is pretrained on all classes at once
 
 
 def squared_error(said: Float[Array, "*batch s"], y: Float[Array, "*batch s"]) -> Float[Array, "*batch"]:

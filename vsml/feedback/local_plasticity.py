@@ -4,7 +4,7 @@
     u_l = beta_l f_l + (1 - beta_l) x_l                     the activity after feedback; no derivative anywhere
     Oja:  W_l += alpha_l * (u_l x_{l-1}^T - u_l^2 W_l)      Hebb: without the second term;  `*` is element-wise
 
-arXiv 2006.09549, figure 1 and section 3, as the authors' released code has it, less its slips. The outer loop learns
+arXiv 2006.09549, as the authors' released code has it, less its slips. The outer loop learns
 first weights W and biases b, feedback weights B and c, plasticities alpha and strengths beta. An episode changes W of
 the last layers, never a bias. An example may be a mini-batch [batch features]; its changes are summed. The rule has no
 bound: large errors make it diverge.
@@ -93,6 +93,7 @@ def local_plasticity(sizes: tuple[int, ...], rule: Rule, *, classifies: bool) ->
         heard = climb(layers, x.reshape(-1, sizes[0]))
         target, said = y.reshape(-1, sizes[-1]), heard[-1]
         source = target - (jax.nn.softmax(said) if classifies else said) if rule.source == "error" else target
+        # what u of hidden layers is without feedback: s carried back, or x_l as it was
         wanted = _through_forward(layers, heard, source) if rule.drive == "backprop" else heard[1:]
         after: State = {}
         for name in plastic:
@@ -132,6 +133,7 @@ def _through_forward(
 ) -> list[Float[Array, "batch _"]]:
     """What backpropagation would carry to each layer of a squared error that is `source` at the output."""
     carried = [source]
+    # from the top layer to the second, each with what the layer below it said
     for layer, below in zip(layers[:0:-1], heard[-2:0:-1], strict=True):
         carried.append((carried[-1] @ layer["w"].T) * (below > 0).astype(source.dtype))
     return carried[::-1]

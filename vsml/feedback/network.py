@@ -1,6 +1,6 @@
 """Feed-forward networks whose last layers change in an episode, behind layers and convolutions that do not.
 
-    x_l = ReLU(W_l x_{l-1} + b_l),    y = x_L = W_L x_{L-1} + b_L        (arXiv 2006.09549, section 3 and released code)
+    x_l = ReLU(W_l x_{l-1} + b_l),    y = x_L = W_L x_{L-1} + b_L        (arXiv 2006.09549 and released code)
 
 Weights are Kaiming normal with sd sqrt(2 / fan-in), biases 0. Weights are held as [a b]: below, above.
 
@@ -98,6 +98,7 @@ class Trunk(NamedTuple):
     @property
     def features(self) -> int:
         height, width, channels = self.image
+        # after the loop, channels are those of the last convolution
         for channels, _, stride in self.convolutions:  # noqa: B007
             height, width = -(-height // stride), -(-width // stride)
         return height * width * channels

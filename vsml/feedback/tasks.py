@@ -29,7 +29,7 @@ class Course(NamedTuple):
 
     @property
     def length(self) -> int:
-        """Lessons in all."""
+        """Support examples of all parts."""
         return self.parts * self.support
 
 
@@ -48,6 +48,7 @@ def _sines(key: RandomKey, *, course: Course, points: int, functions: int | None
         which, pool_key = jnp.arange(course.parts), function_key
     else:
         which = jax.random.choice(function_key, functions, (course.parts,), replace=False)
+        # the same functions in every run, so that there are only so many
         pool_key = jax.random.key(0)
 
     def function(number: Array) -> Float[Array, "2"]:

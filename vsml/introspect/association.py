@@ -23,10 +23,10 @@ def repeated_digits(
     Our sources leave open what comes twice in a row. Not `identical` is the other reading: `per_class` times, `repeats`
     different images of one class follow each other. Return the episode and, for each moment, which image of the episode
     is seen: 0, 1, … in order of appearance.
-    As in `raw_episode`, `y` must be known when the caller is traced: close over it.
+    `y` must be known when the caller is traced: close over it.
 
     Raises:
-      ValueError: a class has fewer than `per_class` examples, or `y` has a class beyond `classes`.
+      ValueError: a class has fewer examples than are shown of it, or `y` has a class beyond `classes`.
     """
     sizes = np.bincount(np.asarray(y), minlength=classes)
     need = per_class if identical else per_class * repeats

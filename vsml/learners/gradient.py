@@ -58,6 +58,7 @@ def gradient(
         """Cross-entropy of the prediction on `x`, and the prediction (logits)."""
         if image is not None:
             x = x.reshape(image)
+        # not strict: convolutions come first, and there are as many strides as these
         for (v, c), stride in zip(weights, strides, strict=False):
             x = jnp.tanh(_convolve(x, v, stride) + c[None, None])
         *hidden, (w, b) = weights[len(strides) :]

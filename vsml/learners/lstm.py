@@ -1,4 +1,4 @@
-"""The recurrent net of the baselines that are one: a textbook LSTM with a linear read-out, as flax leaves.
+"""The recurrent net of the baselines that are one: a textbook LSTM with a linear read-out, as modules of flax.
 
     z = heard W_heard + hidden W_hidden + bias,   split into the gates i, g, f, o
     memory' = sigmoid(f + 1) memory + sigmoid(i) tanh(g);    hidden' = sigmoid(o) tanh(memory')

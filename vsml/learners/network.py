@@ -1,4 +1,4 @@
-"""VSML: a network whose every weight is a tiny LSTM with shared parameters (arXiv 2012.14905, sections 2 and 3).
+"""VSML: a network whose every weight is a tiny LSTM with shared parameters (arXiv 2012.14905).
 
     theta   parameters of the cell (V_M), the same at every connection; any size of network runs on them
     state   cell states of each layer (V_L), messages on their way down, the last error and label

@@ -28,6 +28,7 @@ def learner(settings: Mapping[str, Any], features: int, classes: int) -> Learner
     rest = dict(settings)
     name = rest.pop("name")
     if name == "vsml":
+        # stored settings are JSON, whose lists are no keys of a cache
         convolutions = tuple(map(tuple, rest.pop("convolutions")))
         image = image_of(features) if convolutions else None
         return network((features, *rest.pop("hidden_layers"), classes), image=image, convolutions=convolutions, **rest)

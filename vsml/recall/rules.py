@@ -137,7 +137,7 @@ def _given(graph: Graph, x: Float[Array, " cues"], y: Float[Array, " answers"] |
 
 
 def _message_weights(theta: Theta, state: Synapses) -> list[Float[Array, "a b n_b"]]:
-    """M_s s of each block, over the root of how many each neuron hears in all its blocks."""
+    """M_s s of each block. The root of how many a neuron hears is taken in `_sweep`."""
     return [values @ theta["message_synapse"] for values in state.values]
 
 

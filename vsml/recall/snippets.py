@@ -61,6 +61,7 @@ def stream_with_queries(key: RandomKey, size: int, length: int, horizon: Float[A
     known = jnp.minimum(jnp.arange(1.0, length + 1), horizon)
     part, within = jnp.arange(asked).astype(jnp.float32), draws.uniform(lag_key, (length, asked))
     share = (part[None, :] + within) / asked
+    # in float32 a share can round to 1, and the lag would be one too long
     lag = jnp.minimum(share * known[:, None], known[:, None] - 1).astype(jnp.int32)
     return with_queries(cue, answer, jnp.arange(length)[:, None] - lag)
 

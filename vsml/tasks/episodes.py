@@ -143,9 +143,11 @@ def _episode(
 ) -> Episode:
     task_key, class_key, label_key, view_key = jax.random.split(key, 4)
     if projections is not None:
+        # from a key of its own: the same few views in every run and for every meta-seed
         view_key = jax.random.fold_in(jax.random.key(0), jax.random.randint(view_key, (), 0, projections))
     task = jax.random.randint(task_key, (), 0, len(pool.counts))
     order = jnp.arange(pool.choices.shape[1])
+    # 2 is beyond every uniform: slots that this task lacks sort last
     luck = jnp.where(order < pool.counts[task], jax.random.uniform(class_key, order.shape), 2.0)
     chosen = pool.choices[task][jnp.where(pool.shuffled[task], jnp.argsort(luck), order)[:classes]]
     label, rank = labels(label_key, pool.sizes[chosen])

@@ -3,7 +3,7 @@
     s_ab  <- f_rnn(s_ab, fwd_a, bwd_b)                        for every connection (a, b), all with the same theta
     up_b   = sum_a f_fwd(s_ab),    down_a = sum_b f_bwd(s_ab)
 
-(arXiv 2012.14905, section 2). Which learning algorithm that is, an `Instance` says: it chooses the three functions, the
+(arXiv 2012.14905). Which learning algorithm that is, an `Instance` says: it chooses the three functions, the
 initial states and what the world says at the boundary. Nothing in this file knows of any method.
 
     a, b   units below and above the grid;    n, m   channels of a message up and down

@@ -1,4 +1,4 @@
-"""The theory: VSML is one big RNN whose weight matrix is sparse and shared (arXiv 2012.14905, section 2).
+"""The theory: VSML is one big RNN whose weight matrix is sparse and shared (arXiv 2012.14905).
 
 As a grid of A x A sub-RNNs of N channels that exchange messages, with the input x_a arriving in channel 0:
 

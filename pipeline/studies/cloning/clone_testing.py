@@ -1,4 +1,4 @@
-"""Clones learn data sets by unrolling alone, beside true SGD on the same examples (the paper's figure 5)."""
+"""Clones learn data sets by unrolling alone, beside true SGD on the same examples (the paper's section 4.1)."""
 
 import jax
 import jax.numpy as jnp

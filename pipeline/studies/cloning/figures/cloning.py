@@ -1,4 +1,4 @@
-"""Cloning: VSML, running forward only, learns as backpropagation does (the paper's figure 5)."""
+"""Cloning: VSML, running forward only, learns as backpropagation does (the paper's section 4.1)."""
 
 import numpy as np
 
