@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipeline.audit.again import DRAWN, raw_files
+from pipeline.audit.again import raw_files
 from pipeline.audit.runs import manifest
 from pipeline.run import artifacts
 from pipeline.run.job import stages

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,8 @@ class Api:
         else:
             file = file or str(Path("~/.kube/config").expanduser())
             try:
+                # The client leaves keys in files until atexit, which a fork of `repro` never comes to.
+                Finalize(None, config.kube_config._cleanup_temp_files, exitpriority=0)
                 config.load_kube_config(file, client_configuration=settings)
                 _, context = config.list_kube_config_contexts(file)
                 if not str(settings.host).startswith(("https://", "http://")):

@@ -29,7 +29,7 @@ def told(number: int, frame: object) -> None:
 def execute(stage: str, item: tuple[str, ...]) -> None:
     """Run an item of a stage; its outs are in place when this returns."""
     name = chosen(stage, item)
-    if name != "pod":  # where it is the first process of all
+    if "DVC_STAGE" in os.environ and name != "pod":  # `dvc repro` is the parent, and no shell of a user
         repro.die_with_parent()
     if name == "local":
         execute_here(stage, item)
@@ -45,7 +45,7 @@ def chosen(stage: str, item: tuple[str, ...]) -> str:
     """
     name = os.environ.get("PIPELINE_EXECUTOR") or "local"
     if name not in NAMES:
-        raise ValueError(f"PIPELINE_EXECUTOR is {name!r}, which is none of {list(NAMES)}.")
+        raise ValueError(f"PIPELINE_EXECUTOR is {name!r}, which is none of {list(NAMES)}; unset, it is local.")
     stays = stage in DRAWN
     if name == "kubernetes" and stage in ("train_data", "test_data"):  # the image holds sets that ship inside packages
         known = importlib.import_module("pipeline.data.locked").sets().get(item[0])  # few need it, and it takes a while
