@@ -130,10 +130,9 @@ def refuse_tags(overlay: str, manifests: list[dict[str, Any]], images: Mapping[s
     if tags:
         ours = [names[tag] for tag in tags if tag in names]
         wanted = " ".join(f"{VARIABLES[name]}=REGISTRY/{name}@sha256:…" for name in ours)
-        more = "Images of your own have theirs in your overlay.\n" if len(ours) < len(tags) else ""
+        remedy = f"  make deploy OVERLAY={overlay} {wanted}" if ours else "Write it into the overlay."
         raise DeployError(
-            f"Overlay {overlay} takes images by digest only, and has none for {', '.join(tags)}.\n"
-            f"  make deploy OVERLAY={overlay} {wanted}\n{more}"
+            f"Overlay {overlay} takes images by digest only, and has none for {', '.join(tags)}.\n{remedy}\n"
             "`docker push` prints the digest of what it pushed; for an image of others, such as postgres:17, "
             "`docker buildx imagetools inspect docker.io/library/postgres:17` does."
         )

@@ -129,7 +129,7 @@ def make_known(store: Store, run: str, manifest: dict[str, Any], profile: Path) 
     """Let a committed result, whose outs lie under `profile`, be found by digest, and say where it is from."""
     store.write(run, "manifest.json", manifest)
     store.tag(run, tracking.by_digest(f"attempts/{manifest['attempt']}/outs", manifest["outs"]))
-    store.end(run, "FINISHED")
+    store.end(run, "FINISHED")  # before the rest: the lineage of what reads these outs looks for finished runs
     lineage.describe(store, run, manifest, profile)
 
 

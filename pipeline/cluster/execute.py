@@ -29,7 +29,8 @@ def told(number: int, frame: object) -> None:
 def execute(stage: str, item: tuple[str, ...]) -> None:
     """Run an item of a stage; its outs are in place when this returns."""
     name = chosen(stage, item)
-    if "DVC_STAGE" in os.environ and name != "pod":  # `dvc repro` is the parent, and no shell of a user
+    # Not where it is the first process of all, nor where a user's shell started it, which may end before.
+    if name != "pod" and not {"DVC_STAGE", tracking.FOLDER}.isdisjoint(os.environ):
         repro.die_with_parent()
     if name == "local":
         execute_here(stage, item)

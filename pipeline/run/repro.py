@@ -112,8 +112,8 @@ def run(repo: Any, stages: Mapping[str, Any], needs: Mapping[str, set[str]], job
     # How long each took when it last ran, here or where the published results were made, and the longest way from its
     # start to the end of all.
     profile = paths.profile()
-    times, published = map(_seconds, (paths.SECONDS, paths.ROOT / "docs" / Path(profile).name / "seconds.json"))
-    here: dict[str, float] = times.setdefault(profile, {})
+    published = _seconds(paths.ROOT / "docs" / Path(profile).name / "seconds.json")
+    here: dict[str, float] = _seconds(paths.SECONDS).get(profile, {})
     way: dict[str, float] = {}
     for name in reversed(list(TopologicalSorter(needs).static_order())):
         after = max((way[other] for other, wanted in needs.items() if name in wanted), default=0.0)
