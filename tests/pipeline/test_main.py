@@ -14,6 +14,7 @@ import pytest
 
 from pipeline.__main__ import ARGUMENTS, TOOLS, main
 from pipeline.audit import show
+from pipeline.audit.walk import Audit
 from pipeline.run import paths
 from pipeline.studies.stages import STAGES
 
@@ -106,6 +107,15 @@ def test_a_fault_of_ours_keeps_its_traceback_and_is_no_verdict(monkeypatch, caps
         main(["whence"])
     assert stop.value.code == 2, "for 1 would be a verdict"
     assert capsys.readouterr().err.startswith("Traceback (most recent call last):")
+
+
+def test_the_page_of_an_audit_says_what_was_made_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(paths.ROOT)
+    monkeypatch.setattr(show, "audit", lambda *_: Audit([], {}, {}, {}, 0, 0.0))
+    monkeypatch.setattr(show, "made_again", lambda *_: {"unify": show.DIFFERENT})
+    with pytest.raises(SystemExit) as stop:
+        main(["audit", "--replay", "1", "--html", str(tmp_path / "audit.html")])
+    assert stop.value.code == 1 and "<li>unify: different</li>" in (tmp_path / "audit.html").read_text()
 
 
 def test_a_database_that_another_process_has_is_not_to_be_removed(monkeypatch, capsys):

@@ -10,6 +10,7 @@ from pipeline.audit import lock, runs
 from pipeline.audit.hashing import Hasher, files
 from pipeline.run import paths
 from pipeline.run.flow import Item
+from pipeline.run.job import dep_files
 
 # What DVC 3 writes of a folder that is empty but for what .dvcignore names: a profile without items of that stage.
 FOLDER, DRAW = "artifacts/recall_test", "exec python -m pipeline figure"
@@ -35,6 +36,9 @@ def findings(tmp_path, monkeypatch):
 
 def test_an_empty_folder_is_no_missing_one_and_a_file_in_it_and_its_loss_are_found(findings, tmp_path):
     assert findings() == []
+    (tmp_path / FOLDER / ".hidden").mkdir()
+    (tmp_path / FOLDER / ".hidden/file").touch()
+    assert findings() == [] and not dep_files(Item("figure", "figure", (), {}, DRAW, (FOLDER,), ()), ".")
     (tmp_path / FOLDER / "deep").mkdir()
     (tmp_path / FOLDER / "deep/new.npz").write_bytes(b"new")
     (changed,) = findings()

@@ -44,10 +44,13 @@ def test_user_and_password_of_a_server_move_to_their_variables(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:s3c%23ret@host")
     assert store_uri() == os.environ["MLFLOW_TRACKING_URI"] == "https://host"
     assert [os.environ[f"MLFLOW_TRACKING_{name}"] for name in ("USERNAME", "PASSWORD")] == ["me", "s3c#ret"]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://driver@host")
+    assert store_uri() == "https://host"
+    assert [os.environ[f"MLFLOW_TRACKING_{name}"] for name in ("USERNAME", "PASSWORD")] == ["driver", "s3c#ret"]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://host?token=x")
     assert (
         store_uri() == os.environ["MLFLOW_TRACKING_URI"] == "https://host"
-        and os.environ["MLFLOW_TRACKING_USERNAME"] == "me"
+        and os.environ["MLFLOW_TRACKING_USERNAME"] == "driver"
     )
 
 
