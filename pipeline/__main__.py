@@ -163,15 +163,13 @@ def main(words: list[str] | None = None) -> None:
     except BrokenPipeError:  # who reads this has had enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(2 if word in JUDGES else 1)
-    except ModuleNotFoundError as error:  # the library may be installed alone
-        if (error.name or "").partition(".")[0] in ("", "pipeline", "vsml"):
-            _fault(word)
-        extras = "pip install 'vsml[pipeline]' brings what most commands need, 'vsml[cluster]' what runs Jobs."
-        status, who = (0, PROGRAM) if word in HELP else (2 if word in JUDGES else 1, word)
-        _exit(status, f"{who}: the package {error.name} is missing. {extras}")
     except Exception as error:
+        lacks = isinstance(error, ModuleNotFoundError) and error.name
         if is_sentence(error):
             sentence = str(error)
+        elif lacks and lacks.partition(".")[0] not in ("pipeline", "vsml"):  # the library may be installed alone
+            extras = "pip install 'vsml[pipeline]' brings what most commands need, 'vsml[cluster]' what runs Jobs."
+            sentence = f"the package {lacks} is missing. {extras}"
         elif getattr(error, "errno", None) in FULL or (isinstance(error, sqlite3.Error) and "full" in str(error)):
             sentence = f"{error}. Is the disk or a quota full? Make room, then run it again."
         elif isinstance(error, sqlite3.Error) and "locked" in str(error):
@@ -180,18 +178,15 @@ def main(words: list[str] | None = None) -> None:
             sentence = f"{error}: a database of DVC or MLflow is damaged, or not yours to write. Mend or remove it."
         elif isinstance(error, OSError) and error.filename and (word in TOOLS or _is_state(error.filename)):
             sentence = f"{error.filename} cannot be opened: {error.strerror}."
+        elif word in JUDGES:  # no verdict
+            traceback.print_exc()
+            sys.exit(2)
         else:
-            _fault(word)
+            raise
+        if word in HELP:
+            _exit(0, f"{PROGRAM}: {sentence}")
         unusable = word in JUDGES or (word in TOOLS and isinstance(error, ValueError | OSError))
         _exit(2 if unusable else 1, f"{word}: {sentence}")
-
-
-def _fault(word: str) -> NoReturn:
-    """End with the traceback of what was raised, as Python does, but of a tool that judges not as with a verdict."""
-    if word not in JUDGES:
-        raise
-    traceback.print_exc()
-    sys.exit(2)
 
 
 def _is_state(name: str | bytes) -> bool:

@@ -28,6 +28,7 @@ SERVERS = os.environ.get("VSML_SERVERS") or f"{NAMESPACE}-servers"  # of MLflow 
 CONNECT_S, READ_S = 10.0, 30.0
 PATIENCE_S = 20 * 60
 PASSING = (408, 410, 429)  # of the 4xx, those that are over when one asks again
+MALFORMED = (config.ConfigException, YAMLError, OSError, LookupError, TypeError, AttributeError, ValueError)
 IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -78,15 +79,7 @@ class Api:
                 _, context = config.list_kube_config_contexts(file)
                 if not str(settings.host).startswith(("https://", "http://")):
                     raise ValueError(f"its server is {settings.host!r}, expected https://HOST")
-            except (
-                config.ConfigException,
-                YAMLError,
-                OSError,
-                LookupError,
-                TypeError,
-                AttributeError,
-                ValueError,
-            ) as error:
+            except MALFORMED as error:
                 raise ClusterError(
                     f"No cluster is named by {file}, nor by a token of this machine ({' '.join(str(error).split())}). "
                     "Ask an administrator for a kubeconfig, `export KUBECONFIG=FILE`, and choose a context with "

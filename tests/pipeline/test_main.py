@@ -125,13 +125,6 @@ def test_a_database_that_another_process_has_is_not_to_be_removed(monkeypatch, c
     assert stop.value.code == 2 and "another process writes to a database" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no process is bound to a part of the cores")
-def test_as_many_items_run_at_once_as_this_process_has_cores():
-    code = "import os\nos.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-    code += "from pipeline.__main__ import CORES\nprint(CORES)"
-    assert subprocess.check_output([sys.executable, "-c", code], cwd=paths.ROOT, text=True) == "1\n"
-
-
 @pytest.mark.parametrize("word", TOOLS)
 def test_a_tool_takes_what_is_declared_for_it(word):
     module = find_spec(f"pipeline.{TOOLS[word]}")

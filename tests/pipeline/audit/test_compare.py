@@ -1,6 +1,5 @@
 """How alike two results are: each verdict on tables that differ by just so much."""
 
-import io
 import itertools
 import zipfile
 
@@ -71,12 +70,7 @@ def test_files_that_are_no_tables_are_identical_or_different(tmp_path):
     assert compare(tmp_path / "a.json", tmp_path / "b.json") == (DIFFERENT, "other bytes")
 
 
-def test_a_header_of_an_array_that_is_no_python_is_a_difference(write):
-    first, second = write("a.npz"), write("b.npz")
-    with np.load(second) as file:
-        held = dict(file)
-    with zipfile.ZipFile(second, "w") as torn:
-        for name, value in held.items():
-            np.save(array := io.BytesIO(), value)
-            torn.writestr(f"{name}.npy", array.getvalue().replace(b"{'descr'", b"((('desc"))
-    assert compare(first, second)[0] == DIFFERENT
+def test_a_header_of_an_array_that_is_no_python_is_a_difference(write, tmp_path):
+    with zipfile.ZipFile(tmp_path / "torn.npz", "w") as torn:
+        torn.writestr("loss.npy", b"\x93NUMPY\x01\x00\x08\x00((('desc")
+    assert compare(write("a.npz"), tmp_path / "torn.npz")[0] == DIFFERENT

@@ -49,15 +49,10 @@ def test_an_empty_folder_is_no_missing_one_and_a_file_in_it_and_its_loss_are_fou
 
 
 def test_a_commit_of_which_a_file_is_lost_is_known_by_the_file(tmp_path, monkeypatch):
-    def git(*words):
-        own = ("-c", "user.name=t", "-c", "user.email=t@t")
-        return subprocess.run(["git", "-C", tmp_path, *own, *words], check=True, capture_output=True, text=True).stdout
-
-    (tmp_path / "a.py").write_text("a = 1")
-    for words in (("init", "-q"), ("add", "."), ("commit", "-qm", "a")):
-        git(*words)
     monkeypatch.setattr(paths, "ROOT", tmp_path)
-    commit, lost = git("rev-parse", "HEAD", "HEAD:a.py").split()
+    (tmp_path / "a.py").write_text("a = 1")
+    make = "git init -q; git add .; git -c user.name=t -c user.email=t@t commit -qm a; git rev-parse HEAD HEAD:a.py"
+    commit, lost = subprocess.check_output(make, cwd=tmp_path, shell=True, text=True).split()
     (tmp_path / ".git/objects" / lost[:2] / lost[2:]).unlink()
     assert runs.committed(commit) == ({}, lost)
 
