@@ -5,6 +5,7 @@ run to disk. Checkpoints go to MLflow at a bounded pace, so that whoever takes o
 Of the pods of a gang the first does so; the others compute with it, and end when it has committed.
 """
 
+import ctypes
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from typing import Any
 from pipeline.cluster import exchange, gang
 from pipeline.cluster.execute import Told, told
 from pipeline.cluster.manifest import CONFIGURATION, INTEGRITY, ORDER, TRAINING
-from pipeline.run import artifacts, paths, repro
+from pipeline.run import artifacts, paths
 from pipeline.run import job as provenance
 from pipeline.run.flow import PLAN, Flow
 from pipeline.run.plan import differences
@@ -29,6 +30,7 @@ from pipeline.track.uploads import LiveUpload
 
 waited = partial(patiently, for_s=30 * 60)  # with MLflow away, at the start and when all is computed
 LOOK_EVERY_S = 0.2
+PR_SET_DUMPABLE = 4  # linux/prctl.h
 COMMITTED_WITHIN_S, LOOK_FOR_IT_EVERY_S = 300.0, 2.0
 
 
@@ -62,7 +64,9 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
     upload = LiveUpload(store, run, folder) if one.leads else None
     if upload is not None:
         waited(upload.unpack, "Looking for checkpoints")
-    repro.prctl(repro.PR_SET_DUMPABLE, 0)  # the stage gets no login, nor may it look for one in this process
+    # The stage gets no login, nor may it look for one in this process.
+    if ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0):
+        raise OSError("The kernel refuses prctl(PR_SET_DUMPABLE), without which the stage could read the login.")
     env = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     own = {"PIPELINE_EXECUTOR": "local", "VSML_STATE": str(paths.STATE), tracking.FOLDER: str(folder)}
     command = [sys.executable, "-m", "pipeline", stage, *item]

@@ -32,7 +32,7 @@ from pipeline.run import job, paths, phases
 from pipeline.run.artifacts import atomic, write_json
 from pipeline.run.flow import Flow
 
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4  # linux/prctl.h
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LOOK_EVERY_S = 0.1
 SAY_EVERY_S = 30.0  # what long items said last
 # DVC takes half a second to read and write dvc.lock for each item. If this process is killed before one is noted, its
@@ -366,14 +366,9 @@ def die_with_parent(parent: int | None = None) -> None:
     if sys.platform != "linux":
         return
     parent = parent or os.getppid()
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl(PR_SET_PDEATHSIG) failed: {os.strerror(number)}")
     if os.getppid() != parent:  # it died before the kernel was told to watch it
         sys.exit("The process that started this stage is gone; run `dvc repro` again.")
-
-
-def prctl(option: int, value: int) -> None:
-    """Have the kernel treat this process so, or raise OSError."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(option, value, 0, 0, 0):
-        number = ctypes.get_errno()
-        raise OSError(number, f"prctl({option}) failed: {os.strerror(number)}")

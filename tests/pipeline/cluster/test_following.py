@@ -4,7 +4,6 @@ import contextlib
 import json
 import threading
 import time
-from unittest import mock
 
 import pytest
 
@@ -73,17 +72,13 @@ def test_a_lost_pod_has_a_successor_and_the_log_says_so_but_some_exit_codes_are_
         assert len(cluster.pods_of(job["metadata"]["name"])) == pods
 
 
-def test_who_follows_a_job_sees_its_end_in_the_exit_status(api, monkeypatch, capsys):
+def test_who_follows_a_job_sees_its_end_in_the_exit_status(api, capsys):
     for script, status in (("true", 0), ("exit 78", 1)):
         api.create(job := _job(api, script, fingerprint=str(status) * 64))
         with pytest.raises(SystemExit) if status else contextlib.nullcontext() as stop:
             main(["jobs", "follow", job["metadata"]["name"]])
         assert stop is None or stop.value.code == 1
     assert "Complete" in (said := capsys.readouterr().out) and "PodFailurePolicy" in said
-    monkeypatch.setattr(Follower, "follow", mock.Mock(side_effect=KeyboardInterrupt))
-    with pytest.raises(SystemExit) as stop:
-        main(["jobs", "follow", "1" * 16])
-    assert stop.value.code == 130
 
 
 def test_what_fails_in_passing_is_tried_again_and_what_is_refused_is_not(api, cluster):

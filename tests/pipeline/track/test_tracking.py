@@ -341,7 +341,7 @@ def test_runs_are_tied_in_order_when_the_clock_is_set_back_between_their_ends(cl
         (clone.root / ".runs" / name).mkdir()
         (clone.root / ".runs" / name / "begin.json").write_text(text)
     status, error = take_up()
-    assert status == 0 and f"{clone.root}/.runs/broken is damaged" in error
+    assert status == 0 and f"{clone.root}/.runs/broken cannot be taken up" in error
     assert error.count(f"{clone.root}/.runs/poor cannot be taken up and stays where it is: begin.json must hold ") == 1
     repro, *chain = [run for run, *_ in _runs(clone.root)]
     for number, run in enumerate(chain):
