@@ -189,7 +189,7 @@ def _asked(session: requests.Session, uri: str, host: str, about: str) -> Findin
 def _round_trip(session: requests.Session, uri: str) -> Finding:
     """A file to the artifact store and back, as every dep and every out will go."""
     sent, back = secrets.token_bytes(ROUND_TRIP_BYTES), b""
-    look, step = f"kubectl -n {SERVERS} logs deployment/mlflow  # is the volume full, or S3 away?", "place"
+    look, step = f"kubectl -n {SERVERS} logs deployment/mlflow  # is the volume full, or S3 away?", "placing"
     try:
         own = session.get(f"{uri}/api/2.0/mlflow/experiments/get-by-name?experiment_name={PROJECT}", timeout=TIMEOUT_S)
         folder = own.json()["experiment"]["experiment_id"] if own.ok else "doctor"  # where a user may write
