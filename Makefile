@@ -38,7 +38,6 @@ help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 14
 	@echo "PROFILE=mnist is for profiles/mnist, JOBS=8 for eight items at once."
 
-# Proves every figure of the profile, or says what is wrong with which file, entry or run; see docs/audit.md.
 audit: setup  ## prove every figure of the profile, or say what is wrong (docs/audit.md)
 	python -m pipeline audit $(if $(PROFILE),profiles/$(PROFILE),.)
 
@@ -68,7 +67,7 @@ bench: setup  ## measure speeds, against plain implementations
 ui: setup  ## show runs and learned rules in MLflow
 	@report="$(CURDIR)/$(if $(PROFILE),profiles/$(PROFILE)/)artifacts/report/index.html"; \
 	if [ -f "$$report" ]; then echo "The report: file://$$report"; else echo "No report yet: make repro makes it."; fi
-	MLFLOW_TRACKING_URI= python -m pipeline uploads
+	-MLFLOW_TRACKING_URI= python -m pipeline uploads
 	@echo "The runs: http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
 	@echo "The learned rules: http://127.0.0.1:5000/#/models"
 	mlflow ui --backend-store-uri sqlite:///mlflow.db

@@ -26,6 +26,7 @@ SCRIPT = Path(sys.argv[0]).name == "vsml"
 PROGRAM, START = ("vsml", sys.argv[:1]) if SCRIPT else ("python -m pipeline", ["-m", "pipeline"])
 HELP = ("-h", "--help")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()  # that it may use
 LISTED = 12  # items of a stage that an error names
 # Two virtual devices on every machine, so that sums are split in the same way whatever the number of cores; vectors as
 # wide as the machine has, where XLA would stop at half of AVX-512; and programs compiled in one piece each, which takes
@@ -58,6 +59,8 @@ FILE = checked(Path, lambda text: Path(text).is_file(), "is no file")
 NUMBER = checked(float, re.compile(r"(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?").fullmatch, "must be a number from 0 on")
 PICTURE = checked(Path, lambda text: Path(text).suffix in (".png", ".pdf"), "must end in .png or .pdf")
 WORD = checked(str, str.isidentifier, "must be a plain word of letters, digits and underscores")
+NO_FLOW = "is no file: name the dvc.yaml of a profile, or go to its folder"
+FLOW = checked(Path, lambda text: Path(text).is_file(), NO_FLOW) | {"default": "dvc.yaml"}
 NO_PROFILE = "is no profile: name the folder of one, which has a dvc.yaml, or go there"
 PROFILE = checked(Path, lambda text: (Path(text) / "dvc.yaml").is_file(), NO_PROFILE) | {"default": "."}
 TOOLS = {  # by its word: the module that has its `main`
@@ -105,8 +108,8 @@ ARGUMENTS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (  # what a `main`
     ("readme", "--check", "compare only", FLAG | {"alone": True}),
     ("replay", "stage", "its stage", {}),
     ("replay", "item", "its words, as for the stage itself", {"nargs": "*"}),
-    ("repro", "--jobs", "items at once (default: one a core)", at_least(1) | {"default": os.cpu_count()}),
-    ("repro", "file", "the dvc.yaml of a profile (default: that of this folder)", FILE | {"default": "dvc.yaml"} | ONE),
+    ("repro", "--jobs", "items at once (default: one a core)", at_least(1) | {"default": CORES}),
+    ("repro", "file", "the dvc.yaml of a profile (default: that of this folder)", FLOW | ONE),
     ("ship", "experiment", "of the profile", {}),
     ("ship", "seed", "of its meta-training", at_least(0)),
     ("ship", "name", "what the rule is to be called", WORD),
@@ -159,24 +162,29 @@ def main(words: list[str] | None = None) -> None:
         _exit(130, f"{word}: stopped by Ctrl-C.")
     except BrokenPipeError:  # who reads this has had enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except ModuleNotFoundError as error:  # the library may be installed alone
-        if (error.name or "").partition(".")[0] in ("", "pipeline", "vsml"):
-            raise
-        extras = "pip install 'vsml[pipeline]' brings what most commands need, 'vsml[cluster]' what runs Jobs."
-        status, who = (0, PROGRAM) if word in HELP else (1, word)
-        _exit(status, f"{who}: the package {error.name} is missing. {extras}")
+        sys.exit(2 if word in JUDGES else 1)
     except Exception as error:
+        lacks = isinstance(error, ModuleNotFoundError) and error.name
         if is_sentence(error):
             sentence = str(error)
+        elif lacks and lacks.partition(".")[0] not in ("pipeline", "vsml"):  # the library may be installed alone
+            extras = "pip install 'vsml[pipeline]' brings what most commands need, 'vsml[cluster]' what runs Jobs."
+            sentence = f"the package {lacks} is missing. {extras}"
         elif getattr(error, "errno", None) in FULL or (isinstance(error, sqlite3.Error) and "full" in str(error)):
             sentence = f"{error}. Is the disk or a quota full? Make room, then run it again."
+        elif isinstance(error, sqlite3.Error) and "locked" in str(error):
+            sentence = f"{error}: another process writes to a database of DVC or MLflow. Wait, then run it again."
         elif isinstance(error, sqlite3.Error):
             sentence = f"{error}: a database of DVC or MLflow is damaged, or not yours to write. Mend or remove it."
         elif isinstance(error, OSError) and error.filename and (word in TOOLS or _is_state(error.filename)):
             sentence = f"{error.filename} cannot be opened: {error.strerror}."
+        elif word in JUDGES:  # no verdict
+            traceback.print_exc()
+            sys.exit(2)
         else:
             raise
+        if word in HELP:
+            _exit(0, f"{PROGRAM}: {sentence}")
         unusable = word in JUDGES or (word in TOOLS and isinstance(error, ValueError | OSError))
         _exit(2 if unusable else 1, f"{word}: {sentence}")
 

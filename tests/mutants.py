@@ -120,7 +120,7 @@ MUTANTS = (
     M("intervals-episodes-not-wider", INTERVALS, "mean) * wider", "mean)", STUDENT),
     M("intervals-error-over-all-values", INTERVALS, "/ np.sqrt(seeds)", "/ np.sqrt(values.size)", "pipeline/studies/test_claims.py::test_an_interval_covers_the_truth_as_often_as_it_says[3-16-1-0]"),
     M("audit-lock-lost-is-empty", LOCK, "if not there and not Path(path).is_dir():", "if not there and Path(path).is_file():", ON_DISK),
-    M("audit-stray-file-below", "pipeline/audit/hashing.py", 'path.rglob("*")', 'path.glob("*")', ON_DISK),
+    M("audit-stray-file-below", "pipeline/run/job.py", 'path.rglob("*")', 'path.glob("*")', ON_DISK),
     M("audit-bundle-bytes", VERIFY, "(found := sha256_file(folder / name)) != digest", "not (found := sha256_file(folder / name))", BUNDLE),
     M("audit-bundle-strays", VERIFY, "there - listed.keys()", "listed.keys() - there", BUNDLE),
     M("audit-bundle-chain", VERIFY, 'if (one.name, one.sha256) not in left:', 'if one.name not in dict(left):', BUNDLE),

@@ -18,7 +18,6 @@ from pipeline.run.job import stages
 from pipeline.show.style import pixels
 
 PARSED = {"train_data": "train", "test_data": "test"}  # stages, and the split that each parses
-DRAWN = ("figure", "report")
 
 
 class Raw(NamedTuple):

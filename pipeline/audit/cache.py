@@ -1,5 +1,6 @@
 """Files with digests as names: objects in DVC's cache and in its remote, checkpoints. And compiled code."""
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -88,8 +89,6 @@ def check_compiled(code: Mapping[str, Iterable[str]]) -> Iterator[Finding]:
 
     `code` has the files of the code of each item. Python looks at time and size of a source alone.
     """
-    # Where stages find them, and not this process, which was started so that it finds none.
-    before, sys.pycache_prefix = sys.pycache_prefix, os.environ.get("PYTHONPYCACHEPREFIX") or None
     every = (source for top in OURS for source in (paths.ROOT / top).rglob("*.py"))
     users: dict[str, tuple[str, ...]] = {source.relative_to(paths.ROOT).as_posix(): () for source in every}
     for item, names in code.items():
@@ -97,13 +96,20 @@ def check_compiled(code: Mapping[str, Iterable[str]]) -> Iterator[Finding]:
     for name, other in shadowed(paths.ROOT, users):
         remedy = f"rm {other}" + (f", then, of each item: {AGAIN.format(name=users[name][0])}" if users[name] else "")
         yield Finding(other, f"{name}, imported", "imported in its place", remedy, items=users[name])
-    for name, items in users.items():
-        source = paths.ROOT / name
-        compiled = Path(importlib.util.cache_from_source(str(source)))
-        if not source.is_file() or not compiled.is_file():
-            continue
-        runs = SourceFileLoader(name, str(source)).get_code(name)  # which Python compiles anew if time or size differ
-        if runs != compile(source.read_bytes(), str(source), "exec", dont_inherit=True):
-            remedy = f"rm {compiled}" + (f", then, of each item: {AGAIN.format(name=items[0])}" if items else "")
-            yield Finding(str(compiled), f"{name}, compiled", "other code", remedy, items=items)
-    sys.pycache_prefix = before
+    # Where stages find them, and not this process, which was started so that it finds none.
+    before, sys.pycache_prefix = sys.pycache_prefix, os.environ.get("PYTHONPYCACHEPREFIX") or None
+    try:
+        for name, items in users.items():
+            source = paths.ROOT / name
+            compiled, made, runs = Path(importlib.util.cache_from_source(str(source))), None, None
+            if not source.is_file() or not compiled.is_file():
+                continue
+            with contextlib.suppress(SyntaxError):  # of a module that no item runs
+                # Python compiles it anew if time or size differ.
+                runs = SourceFileLoader(name, str(source)).get_code(name)
+                made = compile(source.read_bytes(), str(source), "exec", dont_inherit=True)
+            if runs != made:
+                remedy = f"rm {compiled}" + (f", then, of each item: {AGAIN.format(name=items[0])}" if items else "")
+                yield Finding(str(compiled), f"{name}, compiled", "other code", remedy, items=items)
+    finally:
+        sys.pycache_prefix = before

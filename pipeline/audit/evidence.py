@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.audit import again, show, walk
-from pipeline.audit.findings import NOTED
+from pipeline.audit.findings import AGAIN, NOTED
 from pipeline.audit.walk import Audit
 from pipeline.run import paths
 from pipeline.run.artifacts import sha256_file, write_json, write_text
@@ -44,6 +44,8 @@ def main(folder: Path, profile: Path, key: Path | None) -> None:
     folder, key = folder.absolute(), key and key.absolute()
     if folder.exists():
         raise ValueError(f"{folder} exists already: name a new folder, or remove it.")
+    if key:
+        must_have_keygen()
     os.chdir(profile)
     found = walk.audit()
     if found.failed:
@@ -86,6 +88,11 @@ def sign(folder: Path, key: Path) -> None:
     write_json(folder / ENVELOPE, envelope)
 
 
+def must_have_keygen() -> None:
+    if shutil.which("ssh-keygen") is None:
+        raise ValueError("ssh-keygen, which signs and checks signatures, is not installed: it comes with OpenSSH.")
+
+
 def pae(payload: bytes) -> bytes:
     """What is signed of a payload, by DSSE v1 (github.com/secure-systems-lab/dsse)."""
     return b"DSSEv1 %d %b %d %b" % (len(PAYLOAD), PAYLOAD.encode(), len(payload), payload)
@@ -102,6 +109,8 @@ def _statement(found: Audit, name: str) -> dict[str, Any]:
     if run is None or plan is None:
         raise ValueError(f"{name} has no run that proves it: see python -m pipeline audit.")
     tags = run.tags
+    if tags["commit"] == "none":
+        raise ValueError(f"{name} ran outside of git: commit, then {AGAIN.format(name=name)}.")
     resolved = [{"uri": "git:.", "digest": {"gitCommit": tags["commit"]}}]
     resolved += _named({**evidence.code, **evidence.deps})
     for raw in again.raw_files(item.stage, " ".join(item.words)):

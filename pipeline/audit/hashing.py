@@ -12,6 +12,8 @@ from typing import IO, NamedTuple
 
 from tqdm import tqdm
 
+from pipeline.run.job import folder_files
+
 BLOCK = 2**20
 
 
@@ -53,12 +55,8 @@ class Hasher:
 
 
 def files(path: Path) -> dict[str, Path]:
-    """The files that DVC hashes of a folder, by their path in it: all but what .dvcignore names. A file's own is ""."""
-    if not path.is_dir():
-        return {"": path}
-    inside = ((file.relative_to(path), file) for file in path.rglob("*") if file.is_file())
-    ignored = (".", "__pycache__")
-    return {name.as_posix(): file for name, file in inside if not any(part.startswith(ignored) for part in name.parts)}
+    """The files that DVC hashes of a folder, by their path in it; a file's own is ""."""
+    return folder_files(path) if path.is_dir() else {"": path}
 
 
 def dvc_md5(found: Mapping[str, Digests]) -> str:

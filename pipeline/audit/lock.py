@@ -10,17 +10,26 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel
+
 from pipeline.audit.findings import AGAIN, REPRO, UNPROVEN, Change, Finding, changes
 from pipeline.audit.hashing import Digests, Hasher, dvc_md5, files
 from pipeline.run import job as provenance
 from pipeline.run import paths
 from pipeline.run.artifacts import sha256_file
 from pipeline.run.flow import ABSENT, Flow, Item, locked, named
+from pipeline.run.params import shaped
 from pipeline.run.plan import Tree
 from pipeline.track.store import Found
 from pipeline.track.tracking import flat
 
 WRITTEN = f"restore it (`git checkout dvc.lock`), or have it written again: {AGAIN}"
+
+
+class _Plan(BaseModel):
+    code: str
+    params: dict[str, Any]
+    versions: dict[str, str]
 
 
 class Entry(NamedTuple):
@@ -93,12 +102,17 @@ def read(hasher: Hasher) -> dict[str, Entry]:
         entry = Entry(item, entered.get(item.name), flow.root, {path: known[path] for path in listed[item.name]})
         if item.stage != "plan":
             plan, code = provenance.planned(item, own, tree)
-            entry = entry._replace(plan=plan, code=code)
-            # If it is lost or damaged, the check of dvc.lock says so.
-            with contextlib.suppress(FileNotFoundError, ValueError):
-                entry = entry._replace(held=json.loads(item.plan.read_text(encoding="utf-8")))
+            entry = entry._replace(plan=plan, code=code, held=_held(item.plan))
         entries[item.name] = entry
     return entries
+
+
+def _held(path: Path) -> dict[str, Any] | None:
+    """The plan in a file. That it is lost, damaged or none, the checks of dvc.lock and of the run say."""
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        shaped(_Plan, held := json.loads(path.read_text(encoding="utf-8")), path, REPRO)
+        return held
+    return None
 
 
 def check(entry: Entry, evidence: Evidence, produced: Mapping[str, str | None]) -> list[Finding]:
@@ -124,9 +138,9 @@ def _recorded(entry: Entry, evidence: Evidence, produced: Mapping[str, str | Non
     if entry.lock is None:
         yield Finding(own, "an entry", "none: it never ran, or the entry was removed", REPRO, UNPROVEN)
         return
-    if item.cmd != (standard := " ".join(("exec python -m pipeline", item.stage, *item.words))):
+    if item.cmd != item.standard:
         remedy = f"copy the stage from the repository's own dvc.yaml, then {AGAIN}"
-        yield Finding(f"dvc.yaml: {item.name} cmd", standard, item.cmd, remedy)
+        yield Finding(f"dvc.yaml: {item.name} cmd", item.standard, item.cmd, remedy)
     if (cmd := entry.lock.get("cmd")) != item.cmd:
         yield Finding(f"{own} cmd", f"{item.cmd} (dvc.yaml)", str(cmd), WRITTEN)
     for kind, declared, other in (

@@ -2,8 +2,8 @@
 
 It checks out the commit of the item's run into a worktree of its own, lays out the deps by the sha256 of the run's
 manifest (from here, or from MLflow), and runs the stage there: unknown to MLflow, with nothing that was compiled
-before, and of the environment with no more than KEPT and the settings of the plan. Then it compares. Exit status 0:
-alike, in one of the first three ways; 1: different; 2: it could not be run.
+before, and of the environment with no more than KEPT and the settings that may change numbers, as they are here now.
+Then it compares. Exit status 0: alike, in one of the first three ways; 1: different; 2: it could not be run.
 """
 
 import math
@@ -21,7 +21,7 @@ from scipy.stats import permutation_test
 
 from pipeline.__main__ import xla_flags
 from pipeline.audit.runs import WHOLE, attempt, committed, manifest
-from pipeline.run import artifacts, paths
+from pipeline.run import artifacts, npz, paths
 from pipeline.run import job as provenance
 from pipeline.run.flow import Flow
 from pipeline.run.params import digest as digest_of
@@ -143,7 +143,7 @@ def compare(first: Path, second: Path) -> tuple[str, str]:
         return DIFFERENT, "other bytes"
     try:
         left, right = artifacts.read_arrays(first), artifacts.read_arrays(second)
-    except ValueError as error:
+    except npz.DAMAGED as error:
         return DIFFERENT, str(error)
     if left.keys() != right.keys():
         return DIFFERENT, f"arrays {sorted(left.keys() ^ right.keys())} are in one only"
@@ -161,7 +161,7 @@ def compare(first: Path, second: Path) -> tuple[str, str]:
         one, other = left[name], right[name]
         sampled = [axis for axis, of in enumerate(axes[name]) if of in SAMPLES]
         testable = one.shape == other.shape and one.dtype.kind in "bif" and sampled
-        if not testable or (np.isfinite(one) != np.isfinite(other)).any():
+        if not testable or not _alike_where_not_finite(one, other):
             return by_so_much
         size = math.prod(one.shape[axis] for axis in sampled)
         if 2.0 ** (1 - size) > LEVEL / len(names):  # the least p that there can be
@@ -183,8 +183,14 @@ def _distance(left: np.ndarray, right: np.ndarray) -> float:
         return np.inf
     if left.dtype.kind != "f":
         return 0.0 if (left == right).all() else np.inf
-    here = np.isfinite(left)
-    if (here != np.isfinite(right)).any():
+    if not _alike_where_not_finite(left, right):
         return np.inf
+    here = np.isfinite(left)
     largest = np.abs(left[here]).max(initial=0.0)
     return float(np.abs(left[here] - right[here]).max(initial=0.0) / (largest or 1.0))
+
+
+def _alike_where_not_finite(left: np.ndarray, right: np.ndarray) -> bool:
+    """Whether the same entries are inf, -inf and nan."""
+    first, second = (np.where(np.isfinite(one), 0, one) for one in (left, right))
+    return np.array_equal(first, second, equal_nan=True)

@@ -29,6 +29,7 @@ from pipeline.run.params import shaped
 from pipeline.track.store import Found, MissingInStoreError, Store
 from pipeline.track.tracking import Manifest, flat
 
+UNSAID = ("scipy", "matplotlib", "pillow")  # packages whose versions earlier runs do not say
 ROUNDING = 1e-5  # of metrics, which have six digits
 CUT_AT = 6000  # MLflow cuts longer params
 COMMIT_FIRST = f"commit and push, then {AGAIN}"
@@ -57,7 +58,9 @@ def committed(commit: str) -> tuple[dict[str, str], str] | None:
             git.stdin.write(f"{known}\n".encode())
             git.stdin.flush()
             head = git.stdout.readline().split()
-            kind, size = head[1:] if len(head) == 3 else (b"", b"0")
+            if len(head) != 3:  # `ID missing`, with nothing after it; or git has ended
+                return files, known
+            _, kind, size = head
             content = git.stdout.read(int(size) + 1)[:-1]
             if hashed(b"%b %b\0%b" % (kind, size, content)).hexdigest() != known:
                 return files, known
@@ -234,7 +237,7 @@ def _itself(run: Found, entry: Entry, told: Manifest | None) -> Iterator[Finding
     for tag, value in {"stage": item.stage, **item.names}.items():
         yield Finding(f"tag {tag}", value, tags.get(tag))
     for name, planned in (entry.held or entry.plan)["versions"].items():
-        if (found := tags.get(f"version.{name}", planned)) != planned:
+        if (found := tags.get(f"version.{name}", planned if name in UNSAID else None)) != planned:
             yield Finding(f"tag version.{name}", f"{planned} (its plan)", found)
     yield Finding("tag params_digest", run.params.get("digest/params"), tags.get("params_digest"))
     if not told:

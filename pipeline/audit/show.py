@@ -10,7 +10,7 @@ import secrets
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def main(
     if json:
         write_json(json, as_json(found) | {"made_again": ends})
     if html:
-        write_text(html, page(found))
+        write_text(html, page(found, ends))
     if found.failed or DIFFERENT in ends.values():
         sys.exit(1)
     if NOT_MADE in ends.values():
@@ -99,7 +99,7 @@ def as_json(found: Audit) -> dict[str, Any]:
     }
 
 
-def page(found: Audit) -> str:
+def page(found: Audit, ends: Mapping[str, str]) -> str:
     loader, strict = jinja2.FileSystemLoader(Path(__file__).parent), jinja2.StrictUndefined
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=strict, trim_blocks=True)
     return environment.get_template("page.html").render(
@@ -108,6 +108,7 @@ def page(found: Audit) -> str:
         notes=[one for one in found.findings if one.kind == NOTED],
         drawn=[(name, found.verdict(name), list(_branch(found, name))) for name in found.drawn()],
         publishers=_publishers(found),
+        ends=ends,
     )
 
 

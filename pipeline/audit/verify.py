@@ -20,9 +20,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 from pydantic.alias_generators import to_camel
 
-from pipeline.audit.again import DRAWN, PARSED
-from pipeline.audit.evidence import ENVELOPE, FIXED, NAMESPACE, PREDICATE, STATEMENT, SUMS, pae
+from pipeline.audit.again import PARSED
+from pipeline.audit.evidence import ENVELOPE, FIXED, NAMESPACE, PREDICATE, STATEMENT, SUMS, must_have_keygen, pae
 from pipeline.audit.whence import read_stamp
+from pipeline.cluster.execute import DRAWN
 from pipeline.data import locked
 from pipeline.data.sources import LockedSet
 from pipeline.run import paths
@@ -75,6 +76,8 @@ class Statement(BaseModel, alias_generator=to_camel):
 
 
 def main(folder: Path, sums: str | None, signers: Path | None) -> None:
+    if signers is not None:
+        must_have_keygen()
     try:
         faults = list(verify(folder, sums))
         sentence, good = signed(folder, signers)
@@ -170,8 +173,8 @@ def verify(folder: Path, published: str | None = None) -> Iterator[str]:
             yield f"{name} is no item of dvc.yaml."
             continue
         told = build.external_parameters.command
-        if told != (standard := " ".join(("exec python -m pipeline", item.stage, *item.words))):
-            yield f"{name} was made by {told!r}, expected {standard!r}."
+        if told != item.standard:
+            yield f"{name} was made by {told!r}, expected {item.standard!r}."
         if (subject := sorted(one.name for one in of.subject)) != sorted(item.outs):
             yield f"{name} left {subject}, expected {sorted(item.outs)}."
         needed = {out for out in outs if any(out == dep or out.startswith(f"{dep}/") for dep in item.deps)}

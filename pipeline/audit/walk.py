@@ -9,6 +9,7 @@ from pipeline.audit import again, cache, lock, runs, whence
 from pipeline.audit.findings import BROKEN, NOTED, PROVED, UNPROVEN, Finding, merged
 from pipeline.audit.hashing import Hasher
 from pipeline.audit.lock import Entry, Evidence
+from pipeline.cluster.execute import DRAWN
 from pipeline.run import job as provenance
 from pipeline.track import uploads
 from pipeline.track.store import Store
@@ -41,7 +42,7 @@ class Audit(NamedTuple):
 
     def drawn(self) -> list[str]:
         """The figures, and the report."""
-        return [name for name, entry in self.entries.items() if entry.item.stage in again.DRAWN]
+        return [name for name, entry in self.entries.items() if entry.item.stage in DRAWN]
 
     def chain(self, name: str) -> list[str]:
         """An item and all that it comes from, in the order of the walk."""
@@ -86,7 +87,7 @@ def audit(remote: bool = False, say: Any = lambda line: None) -> Audit:
         as_it_ran = all(one.object in item.outs or one.object.startswith("dvc.lock: ") for one in against)
         if item.stage in again.PARSED:
             against += again.check_parsed(entry)
-        if item.stage in again.DRAWN and as_it_ran:
+        if item.stage in DRAWN and as_it_ran:
             say(f"drawing {name} again")
             against += again.check_drawn(entry)
         findings += [one.of(name, own.run.id if own.run else None) for one in (*own.findings, *against)]

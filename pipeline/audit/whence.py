@@ -16,8 +16,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipeline.audit.again import DRAWN, raw_files
+from pipeline.audit.again import raw_files
 from pipeline.audit.runs import manifest
+from pipeline.cluster.execute import DRAWN
 from pipeline.run import artifacts
 from pipeline.run.job import stages
 from pipeline.run.params import digest as digest_of

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ SERVERS = os.environ.get("VSML_SERVERS") or f"{NAMESPACE}-servers"  # of MLflow 
 CONNECT_S, READ_S = 10.0, 30.0
 PATIENCE_S = 20 * 60
 PASSING = (408, 410, 429)  # of the 4xx, those that are over when one asks again
+MALFORMED = (config.ConfigException, YAMLError, OSError, LookupError, TypeError, AttributeError, ValueError)
 IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -71,19 +73,13 @@ class Api:
         else:
             file = file or str(Path("~/.kube/config").expanduser())
             try:
+                # The client leaves keys in files until atexit, which a fork of `repro` never comes to.
+                Finalize(None, config.kube_config._cleanup_temp_files, exitpriority=0)
                 config.load_kube_config(file, client_configuration=settings)
                 _, context = config.list_kube_config_contexts(file)
                 if not str(settings.host).startswith(("https://", "http://")):
                     raise ValueError(f"its server is {settings.host!r}, expected https://HOST")
-            except (
-                config.ConfigException,
-                YAMLError,
-                OSError,
-                LookupError,
-                TypeError,
-                AttributeError,
-                ValueError,
-            ) as error:
+            except MALFORMED as error:
                 raise ClusterError(
                     f"No cluster is named by {file}, nor by a token of this machine ({' '.join(str(error).split())}). "
                     "Ask an administrator for a kubeconfig, `export KUBECONFIG=FILE`, and choose a context with "

@@ -49,6 +49,8 @@ def main(overlay: str, more: Sequence[str], folder: Path = K8S / ".deployed") ->
       ValueError: a word means nothing here.
     """
     images = dict(word.split("=", 1) for word in more if "=" in word)
+    for name in images.keys() - VARIABLES.keys():
+        raise ValueError(f"{name!r} is none of the images {list(VARIABLES)}.{near(name, VARIABLES)}")
     commit = provenance.git()["commit"]
     if overlay in BY_TAG:
         built = {name: f"{name}:{commit[:12]}" for name in ("vsml", "vsml-cuda13")}  # by `make image`
@@ -126,10 +128,11 @@ def refuse_tags(overlay: str, manifests: list[dict[str, Any]], images: Mapping[s
     names = {reference: name for name, reference in images.items()} | {name: name for name in VARIABLES}
     tags = sorted({value for value in found(manifests, "image") if not DIGEST.search(value)})
     if tags:
-        wanted = " ".join(f"{VARIABLES[names[tag]]}=REGISTRY/{names[tag]}@sha256:…" for tag in tags)
+        ours = [names[tag] for tag in tags if tag in names]
+        wanted = " ".join(f"{VARIABLES[name]}=REGISTRY/{name}@sha256:…" for name in ours)
+        remedy = f"  make deploy OVERLAY={overlay} {wanted}" if ours else "Write it into the overlay."
         raise DeployError(
-            f"Overlay {overlay} takes images by digest only, and has none for {', '.join(tags)}.\n"
-            f"  make deploy OVERLAY={overlay} {wanted}\n"
+            f"Overlay {overlay} takes images by digest only, and has none for {', '.join(tags)}.\n{remedy}\n"
             "`docker push` prints the digest of what it pushed; for an image of others, such as postgres:17, "
             "`docker buildx imagetools inspect docker.io/library/postgres:17` does."
         )

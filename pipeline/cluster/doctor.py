@@ -189,17 +189,17 @@ def _asked(session: requests.Session, uri: str, host: str, about: str) -> Findin
 def _round_trip(session: requests.Session, uri: str) -> Finding:
     """A file to the artifact store and back, as every dep and every out will go."""
     sent, back = secrets.token_bytes(ROUND_TRIP_BYTES), b""
-    own = session.get(f"{uri}/api/2.0/mlflow/experiments/get-by-name?experiment_name={PROJECT}", timeout=TIMEOUT_S)
-    folder = own.json()["experiment"]["experiment_id"] if own.ok else "doctor"  # where a user may write
-    url = f"{uri}/api/2.0/mlflow-artifacts/artifacts/{folder}/doctor/{uuid.uuid4()}"
-    look = f"kubectl -n {SERVERS} logs deployment/mlflow  # is the volume full, or S3 away?"
-    for step, method in {"upload": "PUT", "download": "GET", "delete": "DELETE"}.items():
-        try:
+    look, step = f"kubectl -n {SERVERS} logs deployment/mlflow  # is the volume full, or S3 away?", "placing"
+    try:
+        own = session.get(f"{uri}/api/2.0/mlflow/experiments/get-by-name?experiment_name={PROJECT}", timeout=TIMEOUT_S)
+        folder = own.json()["experiment"]["experiment_id"] if own.ok else "doctor"  # where a user may write
+        url = f"{uri}/api/2.0/mlflow-artifacts/artifacts/{folder}/doctor/{uuid.uuid4()}"
+        for step, method in {"upload": "PUT", "download": "GET", "delete": "DELETE"}.items():
             answer = session.request(method, url, data=sent if step == "upload" else None, timeout=TIMEOUT_S)
             answer.raise_for_status()
-        except requests.RequestException as error:
-            return Finding("artifacts", "missing", f"The {step} of {ROUND_TRIP_BYTES:,} bytes failed: {error}.", look)
-        back = answer.content if step == "download" else back
+            back = answer.content if step == "download" else back
+    except requests.RequestException as error:
+        return Finding("artifacts", "missing", f"The {step} of {ROUND_TRIP_BYTES:,} bytes failed: {error}.", look)
     if sent != back:
         return Finding("artifacts", "missing", f"{len(sent):,} bytes went up, {len(back):,} others came back.", look)
     return Finding("artifacts", "ok", f"{ROUND_TRIP_BYTES:,} bytes went up, came back the same and were deleted")

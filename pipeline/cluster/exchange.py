@@ -129,7 +129,7 @@ def make_known(store: Store, run: str, manifest: dict[str, Any], profile: Path) 
     """Let a committed result, whose outs lie under `profile`, be found by digest, and say where it is from."""
     store.write(run, "manifest.json", manifest)
     store.tag(run, tracking.by_digest(f"attempts/{manifest['attempt']}/outs", manifest["outs"]))
-    store.end(run, "FINISHED")
+    store.end(run, "FINISHED")  # before the rest: the lineage of what reads these outs looks for finished runs
     lineage.describe(store, run, manifest, profile)
 
 
@@ -141,14 +141,14 @@ def collect(store: Store, run: str, job: Job) -> dict[str, Any] | None:
     found = store.get(run)
     if COMMITTED not in found.params or REFUSED in found.tags:
         return None
-    attempt, digest = found.params[COMMITTED].split()
+    attempt, _, digest = found.params[COMMITTED].partition(" ")
     try:
         manifest = store.read(run, f"{attempt}/manifest.json", digest)
-        shaped(tracking.Manifest, manifest, "manifest.json", "run the command again")
-        if manifest["outs"].keys() != set(job.flow.outs):
-            raise IntegrityError(f"Run {run} left {sorted(manifest['outs'])}, expected {sorted(job.flow.outs)}.")
+        outs = shaped(tracking.Manifest, manifest, "manifest.json", "run the command again").outs
+        if outs.keys() != set(job.flow.outs):
+            raise IntegrityError(f"Run {run} left {sorted(outs)}, expected {sorted(job.flow.outs)}.")
         with contextlib.ExitStack() as places:
-            for name, digest in manifest["outs"].items():
+            for name, digest in outs.items():
                 path = places.enter_context(artifacts.atomic(name))
                 store.download(run, f"{attempt}/outs/{name}", path, digest)
     except (IntegrityError, MissingInStoreError, ValueError) as error:

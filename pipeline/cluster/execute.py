@@ -29,7 +29,8 @@ def told(number: int, frame: object) -> None:
 def execute(stage: str, item: tuple[str, ...]) -> None:
     """Run an item of a stage; its outs are in place when this returns."""
     name = chosen(stage, item)
-    if name != "pod":  # where it is the first process of all
+    # Not where it is the first process of all, nor where a user's shell started it, which may end before.
+    if name != "pod" and not {"DVC_STAGE", tracking.FOLDER}.isdisjoint(os.environ):
         repro.die_with_parent()
     if name == "local":
         execute_here(stage, item)
@@ -45,7 +46,7 @@ def chosen(stage: str, item: tuple[str, ...]) -> str:
     """
     name = os.environ.get("PIPELINE_EXECUTOR") or "local"
     if name not in NAMES:
-        raise ValueError(f"PIPELINE_EXECUTOR is {name!r}, which is none of {list(NAMES)}.")
+        raise ValueError(f"PIPELINE_EXECUTOR is {name!r}, which is none of {list(NAMES)}; unset, it is local.")
     stays = stage in DRAWN
     if name == "kubernetes" and stage in ("train_data", "test_data"):  # the image holds sets that ship inside packages
         known = importlib.import_module("pipeline.data.locked").sets().get(item[0])  # few need it, and it takes a while

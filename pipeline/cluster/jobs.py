@@ -3,8 +3,8 @@
 A Job is named by as much of its name as no other shares.
 """
 
-import contextlib
 import datetime
+import sys
 
 from pipeline.cluster import kubernetes
 from pipeline.cluster.connection import Api
@@ -22,8 +22,10 @@ def main(act: str, names: list[str]) -> None:
     match act:
         case "follow":
             name = _named(jobs, *names)
-            with contextlib.suppress(KeyboardInterrupt):  # the Job goes on
-                print(f"Job {name}: {Follower(api).follow(name) or 'gone'}")
+            end = Follower(api).follow(name) or "gone"
+            print(f"Job {name}: {end}")
+            if end != "Complete":
+                sys.exit(1)
         case "cancel":
             store = Store()
             for name in [_named(jobs, name) for name in names]:

@@ -30,7 +30,8 @@ from pipeline.track.uploads import LiveUpload
 
 waited = partial(patiently, for_s=30 * 60)  # with MLflow away, at the start and when all is computed
 LOOK_EVERY_S = 0.2
-COMMITTED_WITHIN_LOOKS, COMMITTED_EVERY_S = 150, 2.0
+PR_SET_DUMPABLE = 4  # linux/prctl.h
+COMMITTED_WITHIN_S, LOOK_FOR_IT_EVERY_S = 300.0, 2.0
 
 
 class Refused(SystemExit):
@@ -63,8 +64,9 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
     upload = LiveUpload(store, run, folder) if one.leads else None
     if upload is not None:
         waited(upload.unpack, "Looking for checkpoints")
-    # The stage gets no login, nor may it look for one in this process: PR_SET_DUMPABLE of linux/prctl.h.
-    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+    # The stage gets no login, nor may it look for one in this process.
+    if ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0):
+        raise OSError("The kernel refuses prctl(PR_SET_DUMPABLE), without which the stage could read the login.")
     env = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     own = {"PIPELINE_EXECUTOR": "local", "VSML_STATE": str(paths.STATE), tracking.FOLDER: str(folder)}
     command = [sys.executable, "-m", "pipeline", stage, *item]
@@ -79,10 +81,11 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
         sys.exit(status if status > 0 else 128 - status)
 
     if upload is None:  # should the first pod be lost before it has committed, it needs this one to compute the end
-        for _ in range(COMMITTED_WITHIN_LOOKS):
+        give_up = time.monotonic() + COMMITTED_WITHIN_S
+        while time.monotonic() < give_up:
             if waited(is_committed, "All is computed"):
                 return
-            time.sleep(COMMITTED_EVERY_S)
+            time.sleep(LOOK_FOR_IT_EVERY_S)
         print("The first pod of this Job has not committed a result: all of them start again.", file=sys.stderr)
         sys.exit(gang.LOST)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # all is computed; what time is left is best spent on sending it
@@ -93,7 +96,7 @@ def execute(stage: str, item: tuple[str, ...]) -> None:
         raise Refused(INTEGRITY, f"the stage read other files than it was given: {', '.join(wrong)}")
 
     def commit() -> bool:
-        upload.send_curve()
+        upload.log(folder)
         begin = tracking.read(folder, tracking.BEGIN)
         store.tag(run, begin["machine"] | ({"resumed": "true"} if begin.get("resumed") else {}))
         manifest = left | {"fingerprint": order["fingerprint"], "machine": left["fingerprint"]}
@@ -110,7 +113,7 @@ def _prepare(store: Store, run: str, workspace: Path) -> tuple[dict[str, Any], p
         order = exchange.read_order(store.content(run, exchange.ORDER, os.environ[ORDER]), run)
         profile = exchange.lay_out(store, order, workspace)
     except (IntegrityError, MissingInStoreError, ValueError) as error:
-        raise Refused(INTEGRITY, f"{error} Delete that run in MLflow and run the same command again.") from error
+        raise Refused(INTEGRITY, f"{error} Delete run {run} in MLflow and run the same command again.") from error
     os.chdir(profile)
     try:
         item = Flow().item(order["stage"], tuple(order["item"]))

@@ -124,7 +124,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        umask = os.umask(0)
+        umask = os.umask(0)  # it can only be read by being set, for all threads: files are written by one
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp's 0600 would shut out colleagues
         temporary.replace(path)

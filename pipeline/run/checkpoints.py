@@ -5,6 +5,7 @@ damaged, the one before it serves.
 """
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -34,11 +35,11 @@ class Folder(NamedTuple):
     folder: Path
 
     def save(self, step: int, arrays: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-        temporary = self.folder / "unfinished"
+        temporary = self.folder / f"unfinished-{os.getpid()}"  # another process may train the same
         artifacts.write_arrays(temporary, {**arrays, "__facts__": np.array(json.dumps(facts))})
         temporary.rename(self.folder / f"{step:08d}-{artifacts.sha256_file(temporary)}.npz")
         for path in self._newest_first()[KEEP:]:
-            path.unlink()
+            path.unlink(missing_ok=True)
 
     def load(self) -> Checkpoint | None:
         """The newest checkpoint that is whole, or None."""

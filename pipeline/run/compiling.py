@@ -12,6 +12,6 @@ import jax
 OPTIONS = {
     "xla_backend_optimization_level": 1,
     "xla_cpu_use_fusion_emitters": False,
-    "xla_cpu_parallel_codegen_split_count": 1,
+    "xla_cpu_parallel_codegen_split_count": 1,  # as XLA_FLAGS of __main__, for who calls this without it
 }
 quickly = functools.partial(jax.jit, compiler_options=OPTIONS)

@@ -16,8 +16,8 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BaseModel, Field
 
 from pipeline.run.params import read_yaml, shaped
+from pipeline.run.paths import ARTIFACTS
 
-ARTIFACTS = Path("artifacts")
 PLAN = ARTIFACTS / "plan"
 HOLE = re.compile(r"\$\{\s*([^}\s]+)\s*\}")
 ABSENT = "absent"
@@ -71,6 +71,11 @@ class Item(NamedTuple):
     cmd: str
     deps: tuple[str, ...]
     outs: tuple[str, ...]
+
+    @property
+    def standard(self) -> str:
+        """The command that it must have."""
+        return " ".join(("exec python -m pipeline", self.stage, *self.words))
 
     @property
     def plan(self) -> Path:

@@ -17,10 +17,9 @@ from typing import Any, NamedTuple
 from pipeline.run import artifacts, paths
 from pipeline.run.flow import ARTIFACTS, Flow, Item, named
 from pipeline.run.params import digest, known_or_raise
-from pipeline.run.plan import OURS, Tree, differences, plan, shadowed
+from pipeline.run.plan import NUMERIC, OURS, Tree, differences, plan, shadowed
 
 ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY")
-PACKAGES = ("jax", "jaxlib", "numpy", "optax", "flax")
 
 
 class Job(NamedTuple):
@@ -110,15 +109,19 @@ def dep_files(item: Item, root: str) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for name, path in ((named(dep, root), Path(dep)) for dep in item.deps):
         if path.is_dir():
-            inside = [file.relative_to(path) for file in path.rglob("*") if file.is_file()]
-            # .dvcignore and git keep the others out of a folder's hash.
-            kept = [one for one in inside if "__pycache__" not in one.parts and not one.name.startswith(".")]
-            files |= {f"{name}/{one.as_posix()}": path / one for one in kept}
+            files |= {f"{name}/{inner}": file for inner, file in folder_files(path).items()}
         elif path.exists():
             files[name] = path
         else:
             raise FileNotFoundError(f"{path} is missing, which {item.stage} reads. `dvc repro` makes it.")
     return dict(sorted(files.items()))
+
+
+def folder_files(path: Path) -> dict[str, Path]:
+    """The files of a folder by their path in it: those that DVC hashes, all but what .dvcignore names."""
+    inside = ((file.relative_to(path), file) for file in path.rglob("*") if file.is_file())
+    ignored = (".", "__pycache__")
+    return {name.as_posix(): file for name, file in inside if not any(part.startswith(ignored) for part in name.parts)}
 
 
 def own_code() -> None:
@@ -144,7 +147,8 @@ def in_pod() -> bool:
 
 
 def versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()}
+    packages = (name for names in NUMERIC.values() for name in names)
+    return {name: importlib.metadata.version(name) for name in packages} | {"python": platform.python_version()}
 
 
 def device() -> str:

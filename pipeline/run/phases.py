@@ -42,7 +42,7 @@ def measured(item: str, by_jax: bool) -> Iterator[None]:
     write_json(file(item), {COMPILING: round(compiling, 2), COMPUTING: round(whole - compiling, 2), CPU: round(cpu, 2)})
 
 
-def around(item: str, whole: float) -> None:
+def add_starting(item: str, whole: float) -> None:
     """Note the rest of `whole` seconds as starting: DVC's hashes before and after, a process, imports, the tracker."""
     if (path := file(item)).exists():  # an item that runs as a Job has none here
         found = json.loads(path.read_text())

@@ -40,8 +40,8 @@ SAY_EVERY_S = 30.0  # what long items said last
 NOTE_EVERY_S = 30.0
 STOPS_WITHIN_S = 20.0
 OWN = re.compile(r"exec python -m pipeline (\w+)(.*)")
-CARRIERS = ("pipeline.cluster.execute", "pipeline.studies.headline")  # that every item imports, by name as it does
-FOLLOWERS = ("pipeline.cluster.kubernetes", "mlflow")  # and every item that runs on a cluster
+OF_EVERY_ITEM = ("pipeline.cluster.execute", "pipeline.studies.headline")  # what it imports, by name as it does
+OF_JOBS = ("pipeline.cluster.kubernetes", "mlflow")  # and what every item does that runs on a cluster
 LINES_SHOWN = 15  # of an item that failed
 UNKNOWN_S = 10.0  # an item of a stage that never ran here
 MEMORY = 1.5 * 2**30  # bytes that must be free before another item starts: what the largest of the default profile take
@@ -77,7 +77,7 @@ def main(jobs: int, file: Path) -> None:
         with Repo(_wait_for_lock=True) as repo:
             graph = Index.from_file(repo, str(Path(file.name).absolute())).graph
             with repo.lock:
-                _readable(Path(str(repo.tmp_dir), "rwlock"))
+                _remove_if_torn(Path(str(repo.tmp_dir), "rwlock"))
                 changed = [stage for stage in graph if stage.changed()]
             due = set(changed).union(*(ancestors(graph, stage) for stage in changed))  # what depends on them, too
             stages = {stage.addressing: stage for stage in graph if stage in due}
@@ -112,8 +112,8 @@ def run(repo: Any, stages: Mapping[str, Any], needs: Mapping[str, set[str]], job
     # How long each took when it last ran, here or where the published results were made, and the longest way from its
     # start to the end of all.
     profile = paths.profile()
-    times, published = map(_seconds, (paths.SECONDS, paths.ROOT / "docs" / Path(profile).name / "seconds.json"))
-    here: dict[str, float] = times.setdefault(profile, {})
+    published = _seconds(paths.ROOT / "docs" / Path(profile).name / "seconds.json")
+    here: dict[str, float] = _seconds(paths.SECONDS).get(profile, {})
     way: dict[str, float] = {}
     for name in reversed(list(TopologicalSorter(needs).static_order())):
         after = max((way[other] for other, wanted in needs.items() if name in wanted), default=0.0)
@@ -196,7 +196,7 @@ def run(repo: Any, stages: Mapping[str, Any], needs: Mapping[str, set[str]], job
                     item.held.close()
                 if whole:
                     here[item.name] = round(took, 1)
-                    phases.around(item.name, time.monotonic() - item.asked)
+                    phases.add_starting(item.name, time.monotonic() - item.asked)
                     compiled.add(kind(item.name))
                     settle(item.name, "done", f"in {_in_words(took)}")
                 else:
@@ -208,7 +208,10 @@ def run(repo: Any, stages: Mapping[str, Any], needs: Mapping[str, set[str]], job
         for blow, wait_s in ((signal.SIGINT, STOPS_WITHIN_S), (signal.SIGKILL, 5.0)):
             alive = [item.process for item in running if item.process.is_alive()]
             for process in alive:
-                os.killpg(process.pid, blow)
+                try:
+                    os.killpg(process.pid, blow)
+                except ProcessLookupError:  # it has no session of its own yet
+                    process.kill()
             give_up = time.monotonic() + wait_s
             for process in alive:
                 process.join(max(0.0, give_up - time.monotonic()))
@@ -218,12 +221,14 @@ def run(repo: Any, stages: Mapping[str, Any], needs: Mapping[str, set[str]], job
                 item.held.close()
         raise
     finally:
-        _note(repo, kept)
-        write_json(paths.SECONDS, times)
+        try:
+            _note(repo, kept)
+        finally:
+            write_json(paths.SECONDS, _seconds(paths.SECONDS) | {profile: here})  # of other profiles what is there now
     return states
 
 
-def _readable(locks: Path) -> None:
+def _remove_if_torn(locks: Path) -> None:
     """Remove DVC's list of what is read and written, if it is torn: it writes it in place, also on a full disk."""
     if locks.exists():
         try:
@@ -256,13 +261,13 @@ def _start(repo: Any, stage: Any, path: Path) -> Running | None:
     phases.file(stage.addressing).unlink(missing_ok=True)
     if own := OWN.fullmatch(stage.cmd):  # here, and not once an item
         stages = (one.module for name, one in job.stages().items() if name == own[1])
-        for module in (*CARRIERS, *(FOLLOWERS if _elsewhere() else stages)):
+        for module in (*OF_EVERY_ITEM, *(OF_JOBS if _elsewhere() else stages)):
             importlib.import_module(module)
     path.unlink(missing_ok=True)
     log = held.enter_context(path.open("a+b"))  # appends always: the item shares the place in it with us, who read
     sys.stdout.flush()
     fork = multiprocessing.get_context("fork")
-    process = fork.Process(target=_item, args=(stage.cmd, log.fileno(), os.getpid()))
+    process = fork.Process(target=_item, args=(stage.cmd, log.fileno(), os.getpid()), daemon=True)
     process.start()
     return Running(stage.addressing, stage, process, log, asked, time.monotonic(), held)
 

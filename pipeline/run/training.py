@@ -117,7 +117,7 @@ def train(
                     save()
                     saved_s = time.monotonic()
                 progress.update(phase.weight)
-    save()
+    save()  # also after a training that was killed when all its steps were done: its new run has no curve yet
     run.at_end(folder.remove)
     curves = {name: np.asarray(curve[name], kind) for name, kind in CURVE.items()}
     return Trained(state, curves, {step: structure.unflatten(leaves) for step, leaves in sorted(kept.items())})

@@ -6,7 +6,6 @@ moment, as SQLite does, is waited for here.
 """
 
 import contextlib
-import errno
 import getpass
 import json
 import logging
@@ -147,7 +146,7 @@ class Store:
         return self._found(runs[0]) if runs else None
 
     def having(self, digest: str) -> tuple[str, str] | None:
-        """The same run, by its id, and the file's path in it."""
+        """Id of the newest finished run with a file of this sha256, and the path in it; None if there is none."""
         run = self.maker(digest)
         return None if run is None else (run.id, run.tags[f"sha256.{digest}"])
 
@@ -325,7 +324,8 @@ class _Explained:
                 # Of what SQLAlchemy says, without the statement and the link.
                 said = re.split(r"\n\[SQL|\n\(Background", str(error))[0]
                 said = said.replace(self._uri, shown).replace("<database_uri>", shown)
-                said = f"MLflow at {shown} does not answer or refuses: {said.rstrip('.')}."
+                what = "This machine fails" if self._of_here(error) else f"MLflow at {shown} does not answer or refuses"
+                said = f"{what}: {said.rstrip('.')}."
                 if "database schema" in said:  # MLflow takes every other schema for an older one
                     said += " If a newer MLflow made that database, no upgrade helps: install its version."
                 raise self._kind(error)(said) from (error if shown == self._uri else None)
@@ -334,10 +334,15 @@ class _Explained:
         for_s = 0 if self._at_server else LOCKED_S
         return lambda *words, **more: patiently(lambda: call(*words, **more), "The database", for_s)
 
+    def _of_here(self, error: Any) -> bool:
+        """Whether it is none of a server's, as of a full disk: those of connections and of requests are."""
+        its = isinstance(error, ConnectionError | TimeoutError) or type(error).__module__.startswith("requests")
+        return self._at_server and isinstance(error, OSError) and error.errno is not None and not its
+
     def _kind(self, error: Any) -> type[TrackingError]:
         if not self._at_server and "database is locked" in str(error):
             return TrackerAway
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        if self._of_here(error):
             return TrackingError
         # Errors of MLflow have a code, those of requests a response, if there was one.
         code = getattr(error, "error_code", "")

@@ -238,9 +238,10 @@ def store_uri() -> str:
                 "The user or the password in MLFLOW_TRACKING_URI has a character that ends it in an address: write "
                 "/ as %2F, # as %23, ? as %3F, @ as %40, [ as %5B and ] as %5D."
             )
-        user, _, password = whose.partition(":")
-        for name, value in (("USERNAME", user), ("PASSWORD", password)):
-            os.environ[f"MLFLOW_TRACKING_{name}"] = urllib.parse.unquote(value)
+        user, has_password, password = whose.partition(":")
+        os.environ["MLFLOW_TRACKING_USERNAME"] = urllib.parse.unquote(user)
+        if has_password or "MLFLOW_TRACKING_PASSWORD" not in os.environ:
+            os.environ["MLFLOW_TRACKING_PASSWORD"] = urllib.parse.unquote(password)
     os.environ["MLFLOW_TRACKING_URI"] = plain
     return plain
 

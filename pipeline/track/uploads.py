@@ -37,7 +37,7 @@ STAYS_IDLE_S, STAYS_WITH_MLFLOW_AWAY_S = 30.0, 300.0
 STARTS_WITHIN_S = 2.0  # others hold the lock for a moment, to see whether it is free
 CHECKPOINT_EVERY_S = 30.0
 AFTER_FAILURE_S = 15.0
-HELD = {  # of which type what is read is
+HELD = {  # the keys that are read, and the type of each
     tracking.BEGIN: dict.fromkeys(("id", "uri", "name"), "str")
     | dict.fromkeys(("tags", "params", "machine"), "dict")
     | {"began_ms": "int"},
@@ -309,15 +309,12 @@ class LiveUpload(Curve):
         if time.monotonic() < self._not_before and not now:
             return
         try:
-            self.send_curve()
+            self.log(self._folder)
             if now or time.monotonic() >= self._next_checkpoint:
                 self._send_checkpoint()
         except TrackingError as error:
             print(f"MLflow takes nothing now ({error}); it is kept here and sent later.", flush=True)
             self._not_before = time.monotonic() + AFTER_FAILURE_S
-
-    def send_curve(self) -> None:
-        self.log(self._folder)
 
     def refer_to(self, names: list[str]) -> None:
         """Have the run refer to these checkpoints and to no other; to none when the outs are committed."""
@@ -347,6 +344,7 @@ class LiveUpload(Curve):
 def _stay() -> None:
     """The uploader of this machine: take up whatever comes, until nothing has come for a while or MLflow stays away."""
     os.nice(5)  # computations come first
+    paths.RUNS.mkdir(parents=True, exist_ok=True)
     uploads, said, give_up = Uploads(), [], time.monotonic() + STARTS_WITHIN_S
     while True:
         while (held := tracking.lock(paths.RUNS / tracking.UPLOADER_LOCK)) is None:

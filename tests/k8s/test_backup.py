@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,8 +81,18 @@ def test_what_was_saved_comes_back_and_what_is_damaged_or_in_use_does_not(site):
     assert (done := site.run("CronJob mlflow-restore")).returncode == 0, done.stderr
     assert site.sql("SELECT * FROM runs") == "first" and (site.artifacts / "rule.npz").read_text() == "learned"
 
+    # What a backup that was killed leaves; the copy was to be one of an older file.
+    os.utime(site.artifacts / "rule.npz", (1, 1))
+    (site.backup / "artifacts/rule.npz").write_text("lea")
+    (site.backup / "artifacts/deleted.npz").write_text("kept")
+    for name, at in (("old.part", 1), ("new.part", time.time())):
+        (site.backup / "database" / name).touch()
+        os.utime(site.backup / "database" / name, (at, at))
     (dump,) = (site.backup / "database").glob("*.dump")
     until(lambda: site.run("CronJob mlflow-backup", KEPT="1") and not dump.exists(), "that the old one goes")
+    kept = {path.name: path.read_text() for path in (site.backup / "artifacts").iterdir()}
+    assert kept == {"rule.npz": "learned", "deleted.npz": "kept"}
+    assert [path.name for path in (site.backup / "database").glob("*.part")] == ["new.part"]
     (dump,) = (site.backup / "database").glob("*.dump")
     dump.write_bytes(dump.read_bytes()[:-1] + b"!")
     refused = site.run("CronJob mlflow-restore")

@@ -55,6 +55,11 @@ def test_words_that_mean_nothing_and_images_that_are_not_fixed(refused, words, a
     assert re.search(answer, refused(*words))
 
 
+def test_an_image_of_ones_own_without_a_digest_is_refused_too():
+    with pytest.raises(deploy.DeployError, match=r"none for busybox:1\.\nWrite it into the overlay\."):
+        deploy.refuse_tags("mine", [{"image": "busybox:1"}], {})
+
+
 @pytest.mark.parametrize(
     ("base", "fails", "asks", "built_on"),
     [

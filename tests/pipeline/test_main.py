@@ -3,14 +3,18 @@
 import ast
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from pipeline.__main__ import ARGUMENTS, TOOLS, main
+from pipeline.audit import show
+from pipeline.audit.walk import Audit
 from pipeline.run import paths
 from pipeline.studies.stages import STAGES
 
@@ -37,6 +41,7 @@ MISTAKES = {  # what was typed, the exit status, and what the one line on stderr
     "deploy": (2, "the following arguments are required: overlay"),
     "deploy klind": (2, "k8s/overlays has no 'klind', only ['cluster', 'kind']. Did you mean 'kind'?"),
     "deploy kind que": (2, "deploy: k8s/components has no 'que', only ["),
+    "deploy kind vmsl=vsml:1": (2, "deploy: 'vmsl' is none of the images ['vsml', "),
     "deploy kind vsml=vsml": (2, "deploy: The image 'vsml' has neither a tag nor a digest"),
     "doctor now": (2, "'now' is no word that it takes."),
     "jobs cancle all": (2, "argument act: invalid choice: 'cancle'"),
@@ -46,7 +51,7 @@ MISTAKES = {  # what was typed, the exit status, and what the one line on stderr
     "readme --check bench": (2, "argument what: not allowed with argument --check"),
     "replay meta_tran vsml 0": (2, "replay: 'meta_tran' is none of the stages"),
     "repro --jobs 0": (2, "argument --jobs: '0' must be a whole number from 1 on."),
-    "repro nowhere/dvc.yaml": (2, "argument file: 'nowhere/dvc.yaml' is no file."),
+    "repro nowhere/dvc.yaml": (2, "'nowhere/dvc.yaml' is no file: name the dvc.yaml of a profile, or go"),
     "ship vsml first mine": (2, "argument seed: 'first' must be a whole number from 0 on."),
     "ship vsml 0 ../mine": (2, "argument name: '../mine' must be a plain word"),
     "ship vsml 0": (2, "the following arguments are required: name"),
@@ -94,10 +99,30 @@ def test_ctrl_c_is_one_line(monkeypatch, capsys):
     assert stop.value.code == 130 and capsys.readouterr().err == "audit: stopped by Ctrl-C.\n"
 
 
-def test_a_fault_of_ours_keeps_its_traceback(monkeypatch):
+def test_a_fault_of_ours_keeps_its_traceback_and_is_no_verdict(monkeypatch, capsys):
     monkeypatch.setattr(sys.modules["pipeline.__main__"], "_parsed", lambda *given: {"no": "such argument"})
     with pytest.raises(TypeError, match="unexpected keyword argument"):
         main(["plan"])
+    with pytest.raises(SystemExit) as stop:
+        main(["whence"])
+    assert stop.value.code == 2, "for 1 would be a verdict"
+    assert capsys.readouterr().err.startswith("Traceback (most recent call last):")
+
+
+def test_the_page_of_an_audit_says_what_was_made_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(paths.ROOT)
+    monkeypatch.setattr(show, "audit", lambda *_: Audit([], {}, {}, {}, 0, 0.0))
+    monkeypatch.setattr(show, "made_again", lambda *_: {"unify": show.DIFFERENT})
+    with pytest.raises(SystemExit) as stop:
+        main(["audit", "--replay", "1", "--html", str(tmp_path / "audit.html")])
+    assert stop.value.code == 1 and "<li>unify: different</li>" in (tmp_path / "audit.html").read_text()
+
+
+def test_a_database_that_another_process_has_is_not_to_be_removed(monkeypatch, capsys):
+    monkeypatch.setattr(show, "main", mock.Mock(side_effect=sqlite3.OperationalError("database is locked")))
+    with pytest.raises(SystemExit) as stop:
+        main(["audit"])
+    assert stop.value.code == 2 and "another process writes to a database" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("word", TOOLS)
@@ -120,7 +145,8 @@ def test_help_has_what_the_module_says_of_itself(word, capsys):
 
 
 def test_without_a_package_it_says_what_to_install():
-    for word, said, status, listed in (("plan", "plan: ", 1, ()), ("--help", "python -m pipeline: ", 0, TOOLS)):
+    own = (("plan", "plan: ", 1, ()), ("audit", "audit: ", 2, ()), ("--help", "python -m pipeline: ", 0, TOOLS))
+    for word, said, status, listed in own:
         code = f"import sys\nsys.modules['pydantic'] = None\nfrom pipeline.__main__ import main\nmain(['{word}'])"
         done = subprocess.run([sys.executable, "-c", code], cwd=paths.ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == status and done.stderr.count("\n") == 1

@@ -122,7 +122,7 @@ def test_a_replay_is_identical_until_the_original_was_another(audited, tmp_path)
     words = ("replay", "test_data", "iris")
     status, said, error = audited.end("python", "-m", "pipeline", *words)
     assert status == 0, said + error
-    assert "artifacts/test_data/iris.npz: bit-identical" in said and "the same then and now: jax" in said
+    assert "artifacts/test_data/iris.npz: bit-identical" in said and "the same then and now: numpy" in said
     assert "worktree" not in audited.run("git", "worktree", "list").partition("\n")[2]
 
     name = "artifacts/test_data/iris.npz"

@@ -2,6 +2,9 @@
 
 import contextlib
 import http.server
+import os
+import py_compile
+import sys
 import threading
 
 import pytest
@@ -58,3 +61,19 @@ def test_a_remote_that_is_away_is_no_finding_and_no_password_is_shown(tmp_path, 
     assert "secret" not in str(error.value)
     with pytest.raises(ValueError, match=r"no remote to look into \(ssh is supported, but requires 'dvc-ssh'"):
         check("ssh://me:secret@host/x")
+
+
+def test_a_module_with_an_error_of_syntax_ends_no_audit_but_what_runs_in_its_place_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "pycache_prefix", "elsewhere")
+    monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)
+    (source := tmp_path / "vsml/one.py").parent.mkdir()
+    source.write_text("a = 1")
+    compiled = tmp_path / f"vsml/__pycache__/one.{sys.implementation.cache_tag}.pyc"
+    py_compile.compile(str(source), str(compiled))
+    at = source.stat().st_mtime_ns
+    for text, later_ns, found in (("a = 1", 0, []), ("a = (", 0, [str(compiled)]), ("a = (", 10**10, [])):
+        source.write_text(text)
+        os.utime(source, ns=(at + later_ns, at + later_ns))
+        assert [one.object for one in cache.check_compiled({})] == found
+        assert sys.pycache_prefix == "elsewhere"

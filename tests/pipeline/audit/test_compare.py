@@ -1,6 +1,7 @@
 """How alike two results are: each verdict on tables that differ by just so much."""
 
 import itertools
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from pipeline.run.artifacts import write_table
 RANDOM = np.random.default_rng(0)
 CORRECT, OTHERS = RANDOM.random((3, 16, 50)) < 0.7, np.random.default_rng(1).random((3, 16, 50))
 LOSS = RANDOM.random((3, 16, 50)).astype(np.float32)
+ENDLESS = np.where(np.arange(LOSS.size).reshape(LOSS.shape) == 0, np.float32(np.inf), LOSS)
 HOLED = np.where(np.arange(LOSS.size).reshape(LOSS.shape) == 0, np.float32(np.nan), LOSS)
 AXES = {"correct": ("seed", "episode", "time"), "loss": ("seed", "episode", "time"), "rate": ("rate",)}
 FEW = {"correct": CORRECT[:1, :4], "loss": LOSS[:1, :4]}
@@ -36,6 +38,8 @@ def write(tmp_path):
         (FEW, FEW | {"correct": ~CORRECT[:1, :4]}, DIFFERENT, "4 samples are too few"),
         ({}, {"loss": LOSS[..., :-1]}, DIFFERENT, "loss by inf"),
         ({}, {"loss": HOLED}, DIFFERENT, "loss by inf"),
+        ({"loss": ENDLESS}, {"loss": HOLED}, DIFFERENT, "loss by inf"),
+        ({"loss": HOLED}, {"loss": HOLED * np.float32(1 + 1e-6)}, EQUAL, "in loss"),
         ({}, {"axes": AXES | {"loss": ("episode", "seed", "time")}}, DIFFERENT, "__axes__ by inf"),
     ],
 )
@@ -64,3 +68,9 @@ def test_files_that_are_no_tables_are_identical_or_different(tmp_path):
     for name, text in (("a.json", "{}"), ("b.json", "[]")):
         (tmp_path / name).write_text(text)
     assert compare(tmp_path / "a.json", tmp_path / "b.json") == (DIFFERENT, "other bytes")
+
+
+def test_a_header_of_an_array_that_is_no_python_is_a_difference(write, tmp_path):
+    with zipfile.ZipFile(tmp_path / "torn.npz", "w") as torn:
+        torn.writestr("loss.npy", b"\x93NUMPY\x01\x00\x08\x00((('desc")
+    assert compare(write("a.npz"), tmp_path / "torn.npz")[0] == DIFFERENT

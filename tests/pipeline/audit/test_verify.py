@@ -8,9 +8,13 @@ import subprocess
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.audit.evidence import ENVELOPE, FIXED, PREDICATE, STATEMENT, SUMS, pae, sign
+from pipeline.audit.evidence import ENVELOPE, FIXED, PREDICATE, STATEMENT, SUMS, _statement, pae, sign
+from pipeline.audit.lock import Entry, Evidence
 from pipeline.audit.verify import verify
+from pipeline.audit.walk import Audit
 from pipeline.run import paths
+from pipeline.run.flow import Item
+from pipeline.track.store import Found
 
 COMMIT = {"uri": "git:.", "digest": {"gitCommit": "c" * 40}}
 FIGURE, TABLE, DATA = "artifacts/figure/one.pdf", "artifacts/unify/one.npz", "artifacts/test_data/iris.npz"
@@ -131,7 +135,7 @@ def test_a_file_that_is_listed_twice_is_said(tmp_path):
     assert list(verify(tmp_path)) == [f"{SUMS} names dvc.yaml twice."]
 
 
-def test_a_signature_is_held_to_its_signers(tmp_path, capsys):
+def test_a_signature_is_held_to_its_signers(tmp_path, capsys, monkeypatch):
     folder = tmp_path / "bundle"
     _write(folder, _files())
     for name in ("mine", "theirs"):
@@ -152,6 +156,12 @@ def test_a_signature_is_held_to_its_signers(tmp_path, capsys):
     sign(folder, tmp_path / "mine")
     assert "is whole. It is signed by mine@example.org." in said(*mine)
     assert "by whom was not checked" in said() and "is signed by none of" in said(*theirs)
+    with monkeypatch.context() as without:
+        without.setenv("PATH", "")
+        assert said(*mine) == "refused: 2" and "ssh-keygen, which signs" in capsys.readouterr().err
+        with pytest.raises(SystemExit):
+            main(["evidence", str(tmp_path / "new"), "--key", str(tmp_path / "mine"), "--profile", str(paths.ROOT)])
+        assert "ssh-keygen, which signs" in capsys.readouterr().err
     # Another statement under the same signature; then other files, listed anew.
     whole = json.loads((folder / ENVELOPE).read_text())
     statement = base64.b64decode(whole["payload"])
@@ -161,3 +171,13 @@ def test_a_signature_is_held_to_its_signers(tmp_path, capsys):
     _write(folder, _files() | {"more": b""})
     assert said() == said(*mine) == f"refused: {ENVELOPE} signs another {SUMS} than this one."
     assert pae(b"hello") == b"DSSEv1 28 application/vnd.in-toto+json 5 hello"  # as its specification spells it
+
+
+def test_what_ran_outside_of_git_is_not_packed(tmp_path):
+    run = Found("id", "FINISHED", {"commit": "none"}, {}, {})
+    entry = Entry(Item("unify", "unify", (), {}, "", (), ()), {}, ".", {}, held=PLAN)
+    found = Audit([], {"unify": entry}, {"unify": Evidence(run)}, {"unify": ()}, 0, 0.0)
+    with pytest.raises(
+        ValueError, match="unify ran outside of git: commit, then dvc repro --force --single-item unify"
+    ):
+        _statement(found, "unify")

@@ -1,11 +1,15 @@
 """Kubeconfigs that name no cluster, through the command that a user types; and what is said of one that is away."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
 from pipeline.__main__ import main
 from pipeline.cluster.connection import Api
+from pipeline.run import paths
 from pipeline.track.patience import Away
 
 CONTEXT = {"name": "x", "context": {"cluster": "c", "user": "u"}}
@@ -56,3 +60,14 @@ def test_a_kubeconfig_that_names_no_cluster_is_refused_in_one_sentence(content, 
     assert end.value.code == 1 and said.count("\n") == 1
     assert said.startswith(f"jobs: No cluster is named by {file}, nor by a token of this machine (")
     assert why in said and "`export KUBECONFIG=FILE`, and choose a context with `kubectl config use-context" in said
+
+
+def test_a_fork_leaves_no_copy_of_a_key(tmp_path):
+    (copies := tmp_path / "copies").mkdir()
+    user = {"client-certificate-data": "c2VjcmV0", "client-key-data": "c2VjcmV0"}
+    (tmp_path / "config").write_text(json.dumps(GOOD | {"users": [{"name": "u", "user": user}]}))
+    code = "import multiprocessing as m\nfrom pipeline.cluster.connection import Api\n"
+    code += "(fork := m.get_context('fork').Process(target=Api)).start()\nfork.join()\nraise SystemExit(fork.exitcode)"
+    env = os.environ | {"KUBECONFIG": str(tmp_path / "config"), "TMPDIR": str(copies)}
+    subprocess.run([sys.executable, "-c", code], cwd=paths.ROOT, env=env, check=True)
+    assert not [*copies.iterdir()]

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import requests
@@ -154,6 +155,12 @@ def test_an_mlflow_without_address_or_password_and_a_host_that_it_refuses_to_pod
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     (mlflow,) = [finding for finding in doctor.examine() if finding.about.startswith("MLflow")]
     assert mlflow.verdict == "missing" and "port-forward" in mlflow.remedy
+
+
+def test_an_mlflow_that_falls_silent_before_the_round_trip_is_a_finding():
+    silent = mock.Mock(get=mock.Mock(side_effect=requests.Timeout("no answer")))
+    seen = doctor._round_trip(silent, "http://h")
+    assert seen.verdict == "missing" and "bytes failed: no answer." in seen.fact
 
 
 @pytest.mark.parametrize("user", ["driver", "stage"])

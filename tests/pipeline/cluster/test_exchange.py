@@ -115,6 +115,11 @@ def test_outs_come_all_or_none_and_a_result_that_is_not_whole_is_set_aside(store
     assert {path.name for path in Path("artifacts").rglob("*")} == {"in.npz", "deep", "plan", "unify.json"}
     kept.write_text("one")
     assert not exchange.collect(store, run, job), "for good"
+    for committed in ("attempts/a", None):  # and neither is one that is malformed
+        run = store.create("a run", {})
+        own = committed or f"attempts/a {store.write(run, 'attempts/a/manifest.json', {})}"
+        store.once(run, exchange.COMMITTED, own)
+        assert exchange.collect(store, run, job) is None and exchange.REFUSED in store.get(run).tags
 
 
 @pytest.fixture
@@ -189,7 +194,7 @@ def test_a_tracker_that_is_away_delays_and_loses_nothing(store, run, upload, sav
     later = LiveUpload(store, run, tmp_path / "run")
     later.unpack()
     later.send(now=True)
-    later.send_curve()
+    later.log(tmp_path / "run")
     later.refer_to([])
     assert len(tracking.rows(tmp_path / "run", 0)) == 6
     history = [(m.step, m.timestamp) for m in store._client.get_metric_history(run, "loss")]

@@ -1,11 +1,13 @@
 """Logs over a bad connection, from an API that fails in every scripted way; the pods are real processes."""
 
+import contextlib
 import json
 import threading
 import time
 
 import pytest
 
+from pipeline.__main__ import main
 from pipeline.cluster.connection import Api, ClusterError
 from pipeline.cluster.following import NUMBER, Follower, Reader, Stuck
 from pipeline.cluster.manifest import manifest
@@ -68,6 +70,15 @@ def test_a_lost_pod_has_a_successor_and_the_log_says_so_but_some_exit_codes_are_
     for job, pods, why in ((final, 1, "PodFailurePolicy"), (again, 3, "BackoffLimitExceeded")):
         assert str(_followed(api, job)).startswith(why)
         assert len(cluster.pods_of(job["metadata"]["name"])) == pods
+
+
+def test_who_follows_a_job_sees_its_end_in_the_exit_status(api, capsys):
+    for script, status in (("true", 0), ("exit 78", 1)):
+        api.create(job := _job(api, script, fingerprint=str(status) * 64))
+        with pytest.raises(SystemExit) if status else contextlib.nullcontext() as stop:
+            main(["jobs", "follow", job["metadata"]["name"]])
+        assert stop is None or stop.value.code == 1
+    assert "Complete" in (said := capsys.readouterr().out) and "PodFailurePolicy" in said
 
 
 def test_what_fails_in_passing_is_tried_again_and_what_is_refused_is_not(api, cluster):

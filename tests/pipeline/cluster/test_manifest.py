@@ -1,10 +1,13 @@
 """Where an item runs, by the environment and by what it needs; and the Job that is made of a PodTemplate."""
 
 import copy
+import os
+from unittest import mock
 
 import pytest
 from kubernetes import client
 
+from pipeline.cluster import execute
 from pipeline.cluster.execute import chosen
 from pipeline.cluster.manifest import PODS, image_of, manifest, name_of, pods_of, template_name, where_of
 from pipeline.studies.stages import STAGES
@@ -111,5 +114,16 @@ def test_what_downloads_or_draws_stays_with_the_driver_and_an_executor_must_exis
             monkeypatch.setenv("PIPELINE_EXECUTOR", name)
             assert chosen(stage, tuple(item)) == (name if travels or name != "kubernetes" else "local")
     monkeypatch.setenv("PIPELINE_EXECUTOR", "slurm")
-    with pytest.raises(ValueError, match="'slurm', which is none of"):
+    with pytest.raises(ValueError, match=r"'slurm', which is none of .*; unset, it is local"):
         chosen("report", ())
+
+
+def test_a_stage_is_bound_to_dvc_to_a_pod_and_to_a_replay_and_not_to_the_shell_of_a_user(monkeypatch):
+    bound = mock.Mock()
+    monkeypatch.setattr(execute.repro, "die_with_parent", bound)
+    monkeypatch.setattr(execute, "execute_here", lambda *item: None)
+    for name, times in (("HOME", 0), ("DVC_STAGE", 1), ("VSML_SPOOL", 1)):
+        with mock.patch.dict(os.environ, {name: "x"}):
+            execute.execute("unify", ())
+        assert bound.call_count == times
+        bound.reset_mock()

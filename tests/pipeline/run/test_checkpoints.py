@@ -1,5 +1,8 @@
+from unittest import mock
+
 import numpy as np
 
+from pipeline.run import artifacts
 from pipeline.run.checkpoints import Folder
 
 
@@ -47,3 +50,16 @@ def test_what_is_put_in_the_place_of_checkpoints_is_the_only_one(tmp_path):
     assert len(list(there.folder.iterdir())) == 1
     there.replace("", b"")
     assert there.load() is None
+
+
+def test_two_processes_that_train_the_same_do_not_take_each_other_s_file(tmp_path, monkeypatch):
+    folder, sha256_file = Folder(tmp_path / "c"), artifacts.sha256_file
+
+    def meanwhile(path):
+        monkeypatch.setattr(artifacts, "sha256_file", sha256_file)
+        with mock.patch("os.getpid", return_value=1):
+            _saved(folder, (5, 7))
+        return sha256_file(path)
+
+    monkeypatch.setattr(artifacts, "sha256_file", meanwhile)
+    assert [path.name[:8] for path in _saved(folder, (9,))] == ["00000007", "00000009"]

@@ -20,8 +20,8 @@ def test_compiling_is_told_from_computing_and_from_what_stands_around(tmp_path, 
     found = json.loads(phases.file("stage@item").read_text())
     assert 0 < found["compiling"] <= computed - began and found["computing"] >= 0.3
     assert found["compiling"] + found["computing"] <= whole + 0.02
-    phases.around("stage@item", whole + 2.0)
+    phases.add_starting("stage@item", whole + 2.0)
     again = json.loads(phases.file("stage@item").read_text())
     assert again.items() > found.items() and 1.9 < again["starting"] < 2.5
-    phases.around("stage@elsewhere", 1.0)  # as of an item that ran as a Job
+    phases.add_starting("stage@elsewhere", 1.0)  # as of an item that ran as a Job
     assert not phases.file("stage@elsewhere").exists()

@@ -1,5 +1,6 @@
 """Several items at once, on a real DVC."""
 
+import json
 import re
 import shutil
 import signal
@@ -52,6 +53,8 @@ if told == "stay bound":  # as stages of ours do, whoever starts them
 if told.startswith("stay"):
     pathlib.Path(f"pid-{item}").write_text(str(os.getpid()))
     time.sleep(100)
+if told == "note":  # as the repro of another profile does meanwhile
+    pathlib.Path(".jobs/seconds.json").write_text('{"elsewhere": {"x": 1.0}}')
 out = "out" if stage == "first" else stage
 pathlib.Path(f"{out}-{item}").write_text(f"{stage} {item}" + "!" * (told == "other"))
 """
@@ -73,7 +76,7 @@ def _tell(toy, **words):
 
 
 def test_one_failed_item_does_not_lose_the_others(toy):
-    _tell(toy, a="go", b="fail")
+    _tell(toy, a="note", b="fail")
     process = toy.start("python", "-m", "pipeline", "repro", "--jobs", "2")
     out, error = process.communicate(timeout=120)
     assert process.returncode == 1, out + error
@@ -83,6 +86,8 @@ def test_one_failed_item_does_not_lose_the_others(toy):
     assert any(line.startswith("then@b: skipped it needs first@b") for line in lines)
     assert any(line.startswith("last: skipped it needs then@b") for line in lines)
     assert lines[-1] == "4 of 7 items are done."
+    times = json.loads((toy.root / ".jobs/seconds.json").read_text())
+    assert times["elsewhere"] == {"x": 1.0} and times["."].keys() == {"first@a", "then@a", "more@c", "more@d"}
 
 
 def test_two_at_once_leave_what_one_at_a_time_leaves_and_then_what_is_changed_is_due(toy):
@@ -132,7 +137,11 @@ def test_trouble_of_its_own_ends_all_that_runs_and_half_a_list_of_locks_stops_no
     (folder := toy.root / ".jobs/logs/then@b.log").mkdir(parents=True)  # in the place of a file
     (toy.root / ".dvc/tmp").mkdir(exist_ok=True)
     (toy.root / ".dvc/tmp/rwlock").write_text('{"read": ')  # as a full disk leaves it
-    out, error = toy.start("python", "-m", "pipeline", "repro", "--jobs", "2").communicate(timeout=60)
+    # And no item has a session of its own yet, whose pid would be that of its group.
+    code = (
+        "import os; os.killpg = lambda *_: os.kill(2**22 + 1, 0); from pipeline.__main__ import main; main(['repro'])"
+    )
+    out, error = toy.start("python", "-c", code).communicate(timeout=60)
     assert error == f"repro: {folder} cannot be opened: Is a directory.\n" and "first@a: stopped" in out
     assert not psutil.pid_exists(int((toy.root / "pid-a").read_text()))
     assert "first@b" in read_yaml(toy.root / "dvc.lock")["stages"]

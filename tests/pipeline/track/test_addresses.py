@@ -1,13 +1,15 @@
 """Addresses of MLflow stores, sound or not: no password in them is shown."""
 
 import contextlib
+import errno
 import os
 import shutil
 import sqlite3
+from unittest import mock
 
 import pytest
 
-from pipeline.track.store import Store, TrackingError
+from pipeline.track.store import Store, TrackerAway, TrackingError, _Explained
 from pipeline.track.tracking import store_uri, without_secrets
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")  # of MLflow's own store
@@ -44,11 +46,23 @@ def test_user_and_password_of_a_server_move_to_their_variables(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:s3c%23ret@host")
     assert store_uri() == os.environ["MLFLOW_TRACKING_URI"] == "https://host"
     assert [os.environ[f"MLFLOW_TRACKING_{name}"] for name in ("USERNAME", "PASSWORD")] == ["me", "s3c#ret"]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://driver@host")
+    assert store_uri() == "https://host"
+    assert [os.environ[f"MLFLOW_TRACKING_{name}"] for name in ("USERNAME", "PASSWORD")] == ["driver", "s3c#ret"]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://host?token=x")
     assert (
         store_uri() == os.environ["MLFLOW_TRACKING_URI"] == "https://host"
-        and os.environ["MLFLOW_TRACKING_USERNAME"] == "me"
+        and os.environ["MLFLOW_TRACKING_USERNAME"] == "driver"
     )
+
+
+def test_errors_of_this_machine_are_not_said_of_the_server():
+    here, away = ("This machine fails: ", TrackingError), ("MLflow at http://h does not answer", TrackerAway)
+    ends = {OSError(errno.EDQUOT, "full"): here, FileNotFoundError(errno.ENOENT, "no folder"): here}
+    for error, (said, kind) in (ends | {ConnectionResetError(errno.ECONNRESET, "reset"): away}).items():
+        with pytest.raises(TrackingError, match=said) as raised:
+            _Explained(mock.Mock(download=mock.Mock(side_effect=error)), "http://h").download()
+        assert raised.type is kind
 
 
 def test_a_database_of_another_mlflow_is_refused_with_a_remedy_that_helps(empty_store, tmp_path, monkeypatch):

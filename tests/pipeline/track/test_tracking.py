@@ -147,7 +147,7 @@ def test_two_at_once_on_a_new_store_all_leave_a_whole_run(clone):
     assert tags["commit"] == clone.run("git", "rev-parse", "HEAD").strip()
     assert tags["fingerprint"] == manifest["fingerprint"]
     assert tags[f"sha256.{manifest['outs'][OUT]}"] == f"outs/{OUT}"
-    assert {"params_digest", "device", "version.jax", "version.numpy"} <= tags.keys()
+    assert {"params_digest", "device", "version.jax", "version.pillow"} <= tags.keys()
 
 
 def test_a_stage_that_fails_says_why_and_its_run_is_failed(clone, take_up):
@@ -213,6 +213,13 @@ def _stop_uploader(root):
 
 
 @pytest.mark.slow
+def test_an_uploader_in_a_fresh_clone_ends_when_it_has_had_nothing_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "state/.runs")
+    monkeypatch.setattr(uploads, "STAYS_IDLE_S", 0.0)
+    monkeypatch.setattr(os, "nice", lambda by: None)
+    main(["uploads", "--stay"])
+
+
 def test_a_server_is_used_where_named_and_not_waited_for_where_away(clone, tmp_path):
     port = free_port()
     uri = f"http://127.0.0.1:{port}"
@@ -334,7 +341,7 @@ def test_runs_are_tied_in_order_when_the_clock_is_set_back_between_their_ends(cl
         (clone.root / ".runs" / name).mkdir()
         (clone.root / ".runs" / name / "begin.json").write_text(text)
     status, error = take_up()
-    assert status == 0 and f"{clone.root}/.runs/broken is damaged" in error
+    assert status == 0 and f"{clone.root}/.runs/broken cannot be taken up" in error
     assert error.count(f"{clone.root}/.runs/poor cannot be taken up and stays where it is: begin.json must hold ") == 1
     repro, *chain = [run for run, *_ in _runs(clone.root)]
     for number, run in enumerate(chain):
