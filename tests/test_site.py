@@ -18,7 +18,7 @@ def built(tmp_path):
     """A copy of what the site is made of, with a report, and what makes the site of it."""
     for name in PARTS:
         shutil.copytree(paths.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in (*paths.ROOT.glob("*.md"), paths.ROOT / "LICENSE"):
+    for file in (*paths.ROOT.glob("*.md"), paths.ROOT / "LICENSE", paths.ROOT / "CITATION.cff"):
         shutil.copy(file, tmp_path)
     report = tmp_path / "profiles/mnist/artifacts/report/index.html"
     report.parent.mkdir(parents=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -32,7 +31,7 @@ def meta_train(
     draw: Draw | Sequence[Draw],
     steps: int,
     *,
-    start: Rule | str | Path | None = None,
+    start: Rule | str | None = None,
     name: str = "mine",
     settings: dict[str, Any] = SETTINGS,
     population: int = 32,

@@ -121,7 +121,7 @@ def formless(folder: Path) -> Path:
             r"learning_rate \(=-1.0\) and clip \(=1.0\) must be",
         ),
         (lambda at: vsml.meta_train(POINTS, 1, start="diggits"), "'diggits' is none of the rules"),
-        (lambda at: vsml.meta_train(POINTS, 1, start=at / "none.npz"), "none.npz' is none of the rules"),
+        (lambda at: vsml.meta_train(POINTS, 1, start=str(at / "none.npz")), "none.npz' is none of the rules"),
         (lambda at: vsml.meta_train(POINTS, 1, settings={"hiden": 8}), r"settings has \['hiden'\], which are none of"),
         (lambda at: vsml.meta_train(cast(Any, lambda key: 5), 1), "it must be an Episode of x and y"),
         (
