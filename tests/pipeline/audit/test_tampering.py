@@ -446,7 +446,8 @@ from pipeline.track import tracking
 job = provenance.job("zoo_test", ("mnist",), "registry/vsml@sha256:1 " + provenance.git()["commit"])
 answer, order = exchange.place(store, job, job.device.removeprefix("image "), False)
 outs = {out: artifacts.sha256_file(out) for out in job.flow.outs}
-store.tag(answer, {"device": "1 x H200", "version.jax": "0.10.1"})
+versions = {f"version.{name}": version for name, version in job.plan["versions"].items()}
+store.tag(answer, {"device": "1 x H200"} | versions)
 exchange.commit(store, answer, "first", tracking.manifest(job, outs), Path())
 """
 
